@@ -1,0 +1,60 @@
+# Needs make and Python 3.11 or later; everything else goes into .venv.
+#   make test            lint, import directions, the suite, the wheel
+#   make test TORCH=1    the same, with PyTorch installed for the parity tests
+#   make venv PYTHON=/path/to/python3.12
+
+VENV := .venv
+PY := $(VENV)/bin/python
+TORCH ?= 0
+WORKERS ?= 2
+
+# The first interpreter of these that runs and is recent enough.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python
+RECENT := import sys; raise SystemExit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(RECENT)' >/dev/null 2>&1 && echo $(p))))
+
+# constraints.txt was frozen on Python 3.11. Later versions of Python get later versions of jax,
+# which the pins would rule out, so there pip resolves from setup.cfg alone. The shell of the recipe
+# asks: make expands a whole recipe before .venv exists.
+PINS := $$($(PY) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
+
+# Each xdist worker is one process: without this limit each also starts a BLAS thread per core.
+THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv torch test lint format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+venv: $(VENV)/.installed  ## create .venv and install the package with its development tools
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; set PYTHON=/path/to/python"; exit 1; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PINS) -e '.[dev]'
+	touch $@
+
+torch: venv  ## install PyTorch, which only the parity tests use
+	@$(PY) -c 'import torch' 2>/dev/null \
+	  || $(PY) -m pip install --quiet --disable-pip-version-check $(PINS) 'torch==2.13.0' \
+	  || { echo "torch 2.13.0 could not be installed; without it the parity tests skip: make test TORCH=0"; exit 1; }
+
+test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the suite, the built wheel
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(THREADS) $(PY) -m pytest -q tests/test_imports.py
+	$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --ignore tests/test_imports.py --ignore tests/test_wheel.py
+	$(THREADS) $(PY) -m pytest -q tests/test_wheel.py
+
+lint: venv  ## ruff: rules and formatting, without changing anything
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: venv  ## ruff: mend what can be mended
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:  ## remove .venv and everything that is built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""One file per run; each starts with the command that runs it."""

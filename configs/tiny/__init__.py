@@ -1,0 +1,1 @@
+"""Settings that train in seconds, for tests and first tries."""

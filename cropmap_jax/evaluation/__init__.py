@@ -1,0 +1,1 @@
+"""How good a prediction is: over annotated pixels and fields only, from summed counts."""

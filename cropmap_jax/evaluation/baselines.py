@@ -1,0 +1,98 @@
+"""A random forest on exactly the pixels and windows that the network sees."""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from cropmap_jax.evaluation import inference
+from cropmap_jax.geo import cube
+from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.training import input_pipeline
+from cropmap_jax.training.dataset import Dataset
+
+TREES = 300
+MAX_PIXELS = 200_000
+
+
+def pixel_features(example: dict) -> np.ndarray:
+    """float32 [H, W, T * 12]: every band of every period in dB and reflectance, NaN missing."""
+    parts = []
+    for sensor in ("s1", "s2"):
+        values = np.moveaxis(cube.decode(example[sensor], sensor), 0, 2)
+        parts.append(values.reshape(*values.shape[:2], -1))
+    return np.concatenate(parts, axis=-1)
+
+
+def training_pixels(
+    data: Dataset, split: str, num_periods: int, dates: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """All known pixels of a split as of one date per cube, at most MAX_PIXELS of them, drawn.
+
+    Args:
+      dates: int [cubes], as-of date of each cube.
+
+    Returns:
+      float32 [N, features] and uint8 [N] labels (254 for none of these).
+    """
+    features, labels = [], []
+    table = data.split(split)
+    share = min(1.0, MAX_PIXELS / max(int(table.annotated.sum()), 1))
+    rng = np.random.default_rng(seed)
+    for index, records in input_pipeline.cube_records(data, split):
+        height, width = data.cubes[index]["shape"]
+        fresh = np.ones((height + data.chip, width + data.chip), bool)
+        for record in records:
+            row, col = int(record["row"]), int(record["col"])
+            # A pixel in the overlap of two chips counts once.
+            place = fresh[row : row + data.chip, col : col + data.chip]
+            known = (record["label"] != IGNORE) & place
+            place[:] = False
+            known &= rng.random(known.shape) < share
+            if known.any():
+                example = input_pipeline.make_example(data, record, int(dates[index]), num_periods)
+                features.append(pixel_features(example)[known])
+                labels.append(record["label"][known])
+    return np.concatenate(features), np.concatenate(labels)
+
+
+def forests(
+    data: Dataset, split: str, num_periods: int, dates: np.ndarray, seed: int = 0
+) -> Callable[[list[dict], int], np.ndarray]:
+    """Trains a random forest per group of as-of dates; none-of-these is a class of its own.
+
+    Args:
+      data: the dataset.
+      split: which split to learn from.
+      num_periods: periods of the window.
+      dates: int [cubes, crops], as-of date of each cube and crop.
+      seed: of the forests.
+
+    Returns:
+      Function of examples and group, like `inference.Predictor`: probabilities
+      [N, H, W, classes].
+    """
+    models = []
+    for group in inference.date_groups(dates):
+        features, labels = training_pixels(data, split, num_periods, dates[:, group[0]], seed)
+        forest = RandomForestClassifier(TREES, random_state=seed, n_jobs=-1)
+        models.append(forest.fit(features, labels))
+    classes = len(data.legend)
+
+    def predict(examples: list[dict], group: int = 0) -> np.ndarray:
+        out, model = [], models[group]
+        for example in examples:
+            values = pixel_features(example)
+            flat = values.reshape(-1, values.shape[-1])
+            drawn = np.zeros((len(flat), classes), np.float32)
+            # Pixels without any value (padding) say nothing; the forest would still guess.
+            there = np.isfinite(flat).any(1)
+            if there.any():
+                probability = model.predict_proba(flat[there])
+                for i, label in enumerate(model.classes_):
+                    if label < classes:
+                        drawn[there, label] = probability[:, i]
+            out.append(drawn.reshape(*values.shape[:2], classes))
+        return np.stack(out)
+
+    return predict

@@ -1,0 +1,135 @@
+"""Binary scores of one crop, from summed counts over annotated pixels or fields.
+
+Counts add up over chips, cubes and machines; averages of batch averages do not.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from cropmap_jax.geo.legend import IGNORE
+
+THRESHOLDS = np.arange(1, 100) / 100
+"""Thresholds that a validation split may choose from."""
+SEED_THRESHOLD = 0.35
+"""The seed system's threshold."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Confusion counts of one crop at one threshold.
+
+    Args:
+      tp, fp, fn, tn: true positives, false positives, false negatives, true negatives.
+    """
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    def scores(self) -> dict[str, float | int | None]:
+        """Accuracy, recall, true-negative rate, precision, F1 and the counts.
+
+            accuracy = (tp + tn) / n            recall = tp / (tp + fn)
+            true_negative_rate = tn / (tn + fp) precision = tp / (tp + fp)
+            f1 = 2 tp / (2 tp + fp + fn)
+
+        None where the denominator is 0.
+        """
+
+        def ratio(a: int, b: int) -> float | None:
+            return a / b if b else None
+
+        tp, fp, fn, tn = self.tp, self.fp, self.fn, self.tn
+        return {
+            "accuracy": ratio(tp + tn, tp + fp + fn + tn),
+            "recall": ratio(tp, tp + fn),
+            "true_negative_rate": ratio(tn, tn + fp),
+            "precision": ratio(tp, tp + fp),
+            "f1": ratio(2 * tp, 2 * tp + fp + fn),
+            **dataclasses.asdict(self),
+        }
+
+
+class Tally:
+    """Counts of one crop at every threshold at once, in constant memory.
+
+    A value is positive at a threshold when it is at least as large.
+    """
+
+    def __init__(self):
+        # [negative or positive, number of thresholds reached]
+        self._histogram = np.zeros((2, len(THRESHOLDS) + 1), np.int64)
+
+    def add(self, probability: np.ndarray, positive: np.ndarray) -> None:
+        """Adds values.
+
+        Args:
+          probability: float [N] in [0, 1].
+          positive: bool [N], what is true.
+        """
+        # In float32, 0.35 is a little more than 0.35: compare in the precision of the values.
+        reached = np.searchsorted(THRESHOLDS.astype(probability.dtype), probability, side="right")
+        np.add.at(self._histogram, (positive.astype(np.intp), reached), 1)
+
+    def counts(self, threshold: float) -> Counts:
+        """Counts at one of THRESHOLDS."""
+        index = int(np.flatnonzero(np.isclose(THRESHOLDS, threshold))[0])
+        below, above = (
+            self._histogram[:, : index + 1].sum(1),
+            self._histogram[:, index + 1 :].sum(1),
+        )
+        return Counts(tp=int(above[1]), fp=int(above[0]), fn=int(below[1]), tn=int(below[0]))
+
+    @property
+    def positives(self) -> int:
+        """Number of positive values added."""
+        return int(self._histogram[1].sum())
+
+    @property
+    def total(self) -> int:
+        """Number of values added."""
+        return int(self._histogram.sum())
+
+    def best_threshold(self) -> float:
+        """The threshold with the largest F1; on a tie, the middle of the longest such stretch.
+
+        Raises:
+          ValueError: no positive was added.
+        """
+        if not self.positives:
+            raise ValueError("threshold: expected at least one positive, found none")
+        f1 = np.array([self.counts(t).scores()["f1"] for t in THRESHOLDS])
+        best = np.flatnonzero(f1 == f1.max())
+        runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+        longest = max(runs, key=len)
+        return float(THRESHOLDS[longest[(len(longest) - 1) // 2]])
+
+
+class CropTally:
+    """Pixel and field tallies of one crop."""
+
+    def __init__(self):
+        self.pixels, self.fields = Tally(), Tally()
+
+    def add(self, probability: np.ndarray, label: np.ndarray, fields: np.ndarray, crop: int):
+        """Adds a cube (or any whole piece of ground: a field must not come in two pieces).
+
+        A field's probability is the mean over its annotated pixels, its truth their majority.
+
+        Args:
+          probability: float32 [H, W] of the crop.
+          label: uint8 [H, W]; unknown pixels count nowhere.
+          fields: uint32 [H, W], 0 none.
+          crop: class index.
+        """
+        known = (label != IGNORE) & np.isfinite(probability)
+        self.pixels.add(probability[known], label[known] == crop)
+        inside = known & (fields > 0)
+        ids, dense = np.unique(fields[inside], return_inverse=True)
+        if len(ids):
+            size = np.bincount(dense)
+            mean = np.bincount(dense, probability[inside]) / size
+            share = np.bincount(dense, label[inside] == crop) / size
+            self.fields.add(mean.astype(np.float32), share > 0.5)

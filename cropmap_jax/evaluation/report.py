@@ -1,0 +1,189 @@
+"""What people read and look at: a table of scores, JSON, and a picture per cube."""
+
+import json
+import pathlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from cropmap_jax.evaluation import inference
+from cropmap_jax.evaluation.inference import CubePrediction
+from cropmap_jax.geo import periods
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
+
+SCORES = ("accuracy", "recall", "true_negative_rate", "precision", "f1")
+# Okabe & Ito's palette (jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
+_OUTCOMES = (
+    ("unknown", "#f2f2f2"),
+    ("true negative", "#bdbdbd"),
+    ("true positive", "#009e73"),
+    ("false positive", "#d55e00"),
+    ("false negative", "#0072b2"),
+)
+
+
+def score_table(rows: list[dict]) -> str:
+    """Fixed-width table: one line per crop, method, unit and threshold."""
+    header = f"{'crop':16}{'method':9}{'unit':8}{'thr':>6}"
+    header += "".join(f"{n:>11}" for n in ("accuracy", "recall", "tn rate", "precision", "F1"))
+    lines = [header + f"{'n':>9}{'lead':>10}"]
+    for row in rows:
+        values = "".join(f"{'-':>11}" if row[s] is None else f"{row[s]:11.3f}" for s in SCORES)
+        n = row["tp"] + row["fp"] + row["fn"] + row["tn"]
+        lead = _lead(row["lead_days"])
+        thr = "-" if row["threshold"] is None else f"{row['threshold']:.2f}"
+        lines.append(
+            f"{row['crop'][:15]:16}{row['method']:9}{row['unit']:8}{thr:>6}{values}{n:9,d}{lead:>10}"
+        )
+    return "\n".join(lines)
+
+
+def _lead(span) -> str:
+    if not span:
+        return "-"
+    low, high = span
+    return f"{low} d" if low == high else f"{low}-{high} d"
+
+
+def write_json(path: pathlib.Path, value: dict) -> None:
+    """Writes JSON under a temporary name and renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1) + "\n")
+    part.rename(path)
+
+
+def picture(
+    prediction: CubePrediction,
+    position: int,
+    crop: int,
+    classes: Legend,
+    threshold: float,
+    pixel_m: float,
+    lead: int | None,
+    path: pathlib.Path,
+) -> None:
+    """Draws one cube and crop: image, known fields, probability, errors.
+
+    Args:
+      prediction: the cube.
+      position: which of the predicted crops.
+      crop: its class index.
+      classes: the legend.
+      threshold: at which probability counts as the crop.
+      pixel_m: pixel size in metres.
+      lead: effective lead in days.
+      path: PNG to write.
+    """
+    height, width = prediction.label.shape
+    fig, axes = plt.subplots(1, 4, figsize=(16, 5.2), layout="constrained")
+    extent = (0, width * pixel_m, height * pixel_m, 0)
+    axes[0].imshow(_stretch(prediction.rgb), extent=extent)
+    axes[0].set_title("Sentinel-2, latest clear (B4 B3 B2)")
+    known, handles = _known(prediction.label, classes)
+    axes[1].imshow(known, extent=extent, interpolation="nearest")
+    axes[1].set_title("what is known")
+    probability = prediction.probability[..., position]
+    shown = axes[2].imshow(
+        probability, extent=extent, vmin=0, vmax=1, cmap="cividis", interpolation="nearest"
+    )
+    axes[2].set_title(f"probability of {classes.classes[crop].title.lower()}")
+    fig.colorbar(shown, ax=axes[2], location="bottom", shrink=0.9, label="probability")
+    colours = ListedColormap([c for _, c in _OUTCOMES])
+    outcome = _outcome(probability, prediction.label, crop, threshold)
+    axes[3].imshow(
+        outcome, extent=extent, cmap=colours, vmin=-0.5, vmax=4.5, interpolation="nearest"
+    )
+    axes[3].set_title(f"right and wrong at threshold {threshold:.2f}")
+    _legend(axes[1], handles)
+    _legend(axes[3], [Patch(facecolor=c, edgecolor="0.4", label=n) for n, c in _OUTCOMES])
+    for ax in axes:
+        ax.set_xlabel("m east")
+        ax.tick_params(labelsize=8)
+    axes[0].set_ylabel("m south")
+    as_of = periods.from_day(prediction.as_of[position])
+    ahead = "no harvest date" if lead is None else f"effective lead {lead} days"
+    fig.suptitle(
+        f"{prediction.cube_id}: {classes.classes[crop].title}, as of {as_of} ({ahead})", fontsize=13
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=110)
+    plt.close(fig)
+
+
+def _legend(ax, handles: list) -> None:
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8)
+
+
+def _stretch(rgb: np.ndarray) -> np.ndarray:
+    """Reflectance to display: 2nd to 98th percentile; missing is light grey."""
+    finite = rgb[np.isfinite(rgb)]
+    low, high = np.percentile(finite, (2, 98)) if finite.size else (0.0, 0.3)
+    out = np.clip((rgb - low) / max(high - low, 1e-6), 0, 1)
+    return np.where(np.isfinite(out), out, 0.85)
+
+
+def _known(label: np.ndarray, classes: Legend) -> tuple[np.ndarray, list]:
+    image = np.full((*label.shape, 3), 242, np.uint8)
+    handles = []
+    for index in [int(i) for i in np.unique(label) if i != IGNORE]:
+        none = index == NONE_OF_THESE
+        colour = "#bdbdbd" if none else classes.classes[index].colour
+        image[label == index] = list(bytes.fromhex(colour[1:]))
+        title = "none of these" if none else classes.classes[index].title
+        handles.append(Patch(facecolor=colour, edgecolor="0.4", label=title))
+    if (label == IGNORE).any():
+        handles.append(Patch(facecolor="#f2f2f2", edgecolor="0.4", label="unknown"))
+    return image, handles
+
+
+def _outcome(probability, label, crop: int, threshold: float) -> np.ndarray:
+    said, true = probability >= threshold, label == crop
+    known = (label != IGNORE) & np.isfinite(probability)
+    outcome = np.select([true & said, ~true & said, true & ~said], [2, 3, 4], default=1)
+    return np.where(known, outcome, 0)
+
+
+class Album:
+    """Draws the pictures of an evaluation: for each crop, the first cubes that hold it.
+
+    Args:
+      data: the dataset.
+      crops: class indices, in the order of the predictions.
+      thresholds: of each crop; None: the crop is not drawn.
+      limit: pictures per crop.
+      folder: where they go, as <crop>/<cube>.png.
+    """
+
+    def __init__(self, data, crops: list[int], thresholds: list, limit: int, folder):
+        self._data, self._crops, self._thresholds = data, crops, thresholds
+        self._left = [limit] * len(crops)
+        self._folder = pathlib.Path(folder)
+        self.drawn = 0
+
+    def add(self, prediction: CubePrediction) -> None:
+        """Draws a cube for each crop that has pictures left and an annotated pixel in it."""
+        cube = self._data.cubes[prediction.index]
+        leads = inference.leads(self._data, prediction, self._crops)
+        for i, crop in enumerate(self._crops):
+            present = (prediction.label == crop).any()
+            if not self._left[i] or self._thresholds[i] is None or not present:
+                continue
+            self._left[i] -= 1
+            self.drawn += 1
+            name = self._data.legend.names[crop]
+            picture(
+                prediction,
+                i,
+                crop,
+                self._data.legend,
+                self._thresholds[i],
+                cube["transform"][0],
+                leads[i],
+                self._folder / name / f"{prediction.cube_id}.png",
+            )

@@ -1,0 +1,73 @@
+"""Composites: observations or shorter periods turned into longer periods.
+
+An observation belongs to the target period that holds its *last* day, so that no composite ever
+draws on a day after its own end (else the as-of rule would leak).
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from cropmap_jax.geo.periods import Period, to_days
+
+
+def db_to_linear(db: np.ndarray) -> np.ndarray:
+    """Backscatter in dB to linear power, 10^(dB / 10)."""
+    return np.power(10.0, db / 10.0)
+
+
+def linear_to_db(power: np.ndarray) -> np.ndarray:
+    """Linear power to dB; zero and negative power (border noise) become NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(power > 0, 10.0 * np.log10(power), np.nan)
+
+
+def assign(periods: Sequence[Period], targets: Sequence[Period]) -> np.ndarray:
+    """Index of the target period that holds the last day of each source period, else -1."""
+    last_day = to_days(periods)[:, 1] - 1
+    spans = to_days(targets)
+    index = np.searchsorted(spans[:, 0], last_day, side="right") - 1
+    inside = (index >= 0) & (last_day < spans[np.maximum(index, 0), 1])
+    return np.where(inside, index, -1)
+
+
+def composite(
+    values: np.ndarray, periods: Sequence[Period], targets: Sequence[Period], sensor: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Composites one sensor's observations into target periods.
+
+    S1 is averaged in linear power (speckle is multiplicative: a mean of dB is biased low), S2 by
+    the median (robust to missed clouds), each over the values that are there.
+
+    Args:
+      values: float [T, H, W, B], S1 in dB or S2 in reflectance, NaN where missing.
+      periods: T source periods; they may overlap and leave gaps.
+      targets: P target periods.
+      sensor: "s1" or "s2".
+
+    Returns:
+      float32 [P, H, W, B], NaN where no observation is clear, and uint16 [P, H, W]: the number of
+      observations with at least one valid band.
+
+    Raises:
+      ValueError: unknown sensor, or lengths that do not agree.
+    """
+    if sensor not in ("s1", "s2"):
+        raise ValueError(f"sensor: expected 's1' or 's2', found {sensor!r}")
+    if len(values) != len(periods):
+        raise ValueError(f"{sensor}: {len(values)} observations but {len(periods)} periods")
+    out = np.full((len(targets), *values.shape[1:]), np.nan, np.float32)
+    counts = np.zeros((len(targets), *values.shape[1:3]), np.uint16)
+    index = assign(periods, targets)
+    for target in np.unique(index[index >= 0]):
+        chosen = values[index == target]
+        counts[target] = np.isfinite(chosen).any(-1).sum(0)
+        with warnings.catch_warnings():
+            # All-missing pixels are expected and stay NaN.
+            warnings.filterwarnings("ignore", "(Mean of empty|All-NaN)", RuntimeWarning)
+            if sensor == "s1":
+                out[target] = linear_to_db(np.nanmean(db_to_linear(chosen), axis=0))
+            else:
+                out[target] = np.nanmedian(chosen, axis=0)
+    return out, counts

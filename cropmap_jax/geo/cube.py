@@ -1,0 +1,161 @@
+"""The cube: one tile of ground, one list of periods, S1 + S2 + label, in memory.
+
+On disk (see `cube_io`) pixels are scaled int16 with a nodata value; in memory they are float32
+with NaN where missing.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from cropmap_jax.geo import calendars, grid, legend, periods
+
+S1_BANDS = ("VV", "VH")
+S2_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
+BANDS = {"s1": S1_BANDS, "s2": S2_BANDS}
+NODATA = -32768
+S1_SCALE = 100.0
+"""int16 = dB * 100: a step of 0.01 dB, far below speckle."""
+S2_SCALE = 10000.0
+"""int16 = reflectance * 10000, Copernicus' own encoding of Level-2A."""
+SCALES = {"s1": S1_SCALE, "s2": S2_SCALE}
+
+
+@dataclasses.dataclass(frozen=True)
+class CubeInfo:
+    """All of a cube but its pixels.
+
+    Args:
+      cube_id: name of the folder, letters, digits, `_`, `-` and `.`.
+      geobox: shape, affine and CRS; true, square, north-up pixels.
+      periods: contiguous half-open periods, oldest first.
+      legend: the classes that label values index.
+      block: spatial split unit.
+      split: "train", "validation" or "test".
+      season: agricultural year, e.g. "2021-2022"; cubes of one season may not overlap.
+      harvest: candidate seasons per crop.
+      province: place whose calendar this is; "" where unknown.
+      source: how the pixels were made (catalogue ids, parameters, code version), JSON-ready.
+      has_fields: whether field ids come with the label.
+      path: folder on disk; None in memory.
+    """
+
+    cube_id: str
+    geobox: GeoBox
+    periods: tuple[periods.Period, ...]
+    legend: legend.Legend
+    block: str
+    split: str
+    season: str
+    harvest: calendars.Calendar = dataclasses.field(default_factory=dict)
+    province: str = ""
+    source: Mapping = dataclasses.field(default_factory=dict)
+    has_fields: bool = False
+    path: pathlib.Path | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return tuple(self.geobox.shape)
+
+    @property
+    def place(self) -> str:
+        """Province, or the cube itself where none is known (for medians over places)."""
+        return self.province or self.cube_id
+
+
+@dataclasses.dataclass(frozen=True)
+class Cube:
+    """A cube with its pixels.
+
+    Args:
+      info: everything else.
+      s1: float32 [T, H, W, 2], sigma-0 in dB (VV, VH), NaN missing.
+      s2: float32 [T, H, W, 10], surface reflectance (S2_BANDS), NaN missing.
+      label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
+      fields: uint32 [H, W], field id, 0 none; None where not given.
+    """
+
+    info: CubeInfo
+    s1: np.ndarray
+    s2: np.ndarray
+    label: np.ndarray
+    fields: np.ndarray | None = None
+
+
+def validate(cube: Cube) -> None:
+    """Checks that all parts of a cube agree.
+
+    Raises:
+      ValueError: names the cube, what was found and what was expected.
+    """
+    info = cube.info
+    where = f"cube {info.cube_id}"
+    allowed = set("_-.")
+    if (
+        not info.cube_id
+        or info.cube_id.startswith(".")
+        or not all(c.isascii() and (c.isalnum() or c in allowed) for c in info.cube_id)
+    ):
+        raise ValueError(
+            f"{where}: expected an id of letters, digits, '_', '-' and '.', found {info.cube_id!r}"
+        )
+    grid.check_true_pixels(info.geobox, where)
+    periods.check_contiguous(info.periods, where)
+    t, (h, w) = len(info.periods), info.shape
+    expected = {
+        "s1": ((t, h, w, len(S1_BANDS)), np.float32),
+        "s2": ((t, h, w, len(S2_BANDS)), np.float32),
+        "label": ((h, w), np.uint8),
+    }
+    if info.has_fields != (cube.fields is not None):
+        raise ValueError(f"{where}: has_fields is {info.has_fields}, fields {type(cube.fields)}")
+    if info.has_fields:
+        expected["fields"] = ((h, w), np.uint32)
+    for name, (shape, dtype) in expected.items():
+        array = getattr(cube, name)
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(
+                f"{where}: expected {name} {np.dtype(dtype).name} {list(shape)}, "
+                f"found {array.dtype.name} {list(array.shape)}"
+            )
+    check_label(cube.label, info.legend, where)
+    for crop in info.harvest:
+        if crop != calendars.ANY_CROP and crop not in info.legend.names:
+            raise ValueError(
+                f"{where}: found a harvest date of {crop!r}, which legend {info.legend.name!r} "
+                f"does not hold; expected one of {', '.join(info.legend.names)}"
+            )
+
+
+def check_label(label: np.ndarray, classes: legend.Legend, where: str) -> None:
+    """Demands label values that the legend holds.
+
+    Raises:
+      ValueError: names `where`, the values found and those expected.
+    """
+    wrong = np.unique(label[(label >= len(classes)) & (label < legend.NONE_OF_THESE)])
+    if len(wrong):
+        raise ValueError(
+            f"{where}: found label {', '.join(str(v) for v in wrong[:8])}; legend "
+            f"{classes.name!r} holds 0..{len(classes) - 1}, and 254 (none of these) and "
+            f"255 (unknown) are allowed"
+        )
+
+
+def encode(values: np.ndarray, sensor: str) -> np.ndarray:
+    """Float values (dB or reflectance, NaN missing) to scaled int16; out of range clips."""
+    values = np.asarray(values, np.float32)
+    limit = (-NODATA - 1) / SCALES[sensor]
+    stored = np.rint(np.clip(values, -limit, limit) * SCALES[sensor])
+    return np.where(np.isfinite(values), stored, NODATA).astype(np.int16)
+
+
+def decode(stored: np.ndarray, sensor: str) -> np.ndarray:
+    """Scaled int16 to float32 dB or reflectance, NaN where nodata."""
+    values = stored.astype(np.float32) / SCALES[sensor]
+    values[stored == NODATA] = np.nan
+    return values

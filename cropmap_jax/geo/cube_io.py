@@ -1,0 +1,433 @@
+"""Cubes on disk: a folder of GeoTIFFs with a STAC Item, written whole or not at all.
+
+    <cubes>/<cube_id>/item.json  s1.tif  s2.tif  label.tif  [fields.tif]
+
+A cube is written under a temporary name and renamed when complete, so a folder with an item is
+whole. Rasters are encoded in memory and written as bytes: a full disk then raises where it
+happens, instead of leaving a file that GDAL closed without a word.
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pyproj
+import pystac
+import rasterio
+import rasterio.io
+import shapely.geometry
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from pystac.extensions.file import FileExtension
+from pystac.extensions.projection import ProjectionExtension
+
+from cropmap_jax.geo import calendars, cube, legend, periods
+
+ITEM = "item.json"
+_SHA256 = "1220"  # multihash prefix: sha2-256, 32 bytes
+_CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
+_DTYPES = {"s1": "int16", "s2": "int16", "label": "uint8", "fields": "uint32"}
+_NODATA = {"s1": cube.NODATA, "s2": cube.NODATA, "label": legend.IGNORE, "fields": 0}
+
+
+@dataclasses.dataclass(frozen=True)
+class RawCube:
+    """Pixels as stored: s1 int16 [T, H, W, 2] (dB * 100), s2 int16 [T, H, W, 10]
+    (reflectance * 10000), NODATA where missing; label uint8 and fields uint32 [H, W]."""
+
+    info: cube.CubeInfo
+    s1: np.ndarray
+    s2: np.ndarray
+    label: np.ndarray
+    fields: np.ndarray
+
+
+def band_names(info: cube.CubeInfo, sensor: str) -> list[str]:
+    """Raster band names, period by period: "2021-10-01/VV", ..."""
+    return [f"{p.name}/{band}" for p in info.periods for band in cube.BANDS[sensor]]
+
+
+def write_cube(value: cube.Cube, cubes_dir: str | os.PathLike, overwrite: bool = False):
+    """Writes a cube into `<cubes_dir>/<cube_id>/`, whole or not at all.
+
+    Args:
+      value: the cube; it is validated first.
+      cubes_dir: folder of cubes, made if absent.
+      overwrite: replace a cube of the same id.
+
+    Returns:
+      Path of the cube's folder.
+
+    Raises:
+      ValueError: an inconsistent cube, or one that exists already.
+      OSError: no space or no permission; nothing is left behind.
+    """
+    cube.validate(value)
+    folder = pathlib.Path(cubes_dir)
+    final = folder / value.info.cube_id
+    if final.exists() and not overwrite:
+        raise ValueError(f"{final}: exists already; expected a new cube id, or overwrite")
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{value.info.cube_id}.{os.getpid()}.part"
+    old = part.with_suffix(".old")
+    for stale in (part, old):  # of a process of the same number that was killed
+        shutil.rmtree(stale, ignore_errors=True)
+    try:
+        part.mkdir()
+        checksums = {}
+        for asset, pixels in _rasters(value).items():
+            data = _encode_raster(value.info, asset, pixels)
+            checksums[asset] = _SHA256 + hashlib.sha256(data).hexdigest()
+            _write_bytes(part / f"{asset}.tif", data)
+        _write_bytes(part / ITEM, _item_bytes(value.info, checksums))
+        _swap(part, final, old)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(
+            error.errno, f"{final}: could not be written ({reason}); nothing was kept"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return final
+
+
+def _swap(part: pathlib.Path, final: pathlib.Path, old: pathlib.Path) -> None:
+    # Moved aside, not deleted: a deletion cut short would leave an item with rasters missing.
+    if final.exists():
+        final.rename(old)
+    try:
+        part.rename(final)
+    except OSError:
+        if old.exists():
+            old.rename(final)
+        raise
+
+
+def list_cubes(cubes_dir: str | os.PathLike) -> list[cube.CubeInfo]:
+    """Reads the items of every whole cube in a folder, sorted by id.
+
+    Folders without an item (an interrupted write) are passed over.
+
+    Raises:
+      ValueError: a missing folder, a folder without cubes, or an item that cannot be read.
+    """
+    folder = pathlib.Path(cubes_dir)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder of cubes, found none")
+    paths = sorted(p.parent for p in folder.glob(f"*/{ITEM}") if not p.parent.name.startswith("."))
+    if not paths:
+        raise ValueError(f"{folder}: expected cubes (folders with {ITEM}), found none")
+    return [read_info(path) for path in paths]
+
+
+def read_info(path: str | os.PathLike) -> cube.CubeInfo:
+    """Reads a cube's item, not its pixels.
+
+    Raises:
+      ValueError: names the item and the property that is missing or wrong.
+    """
+    file = pathlib.Path(path) / ITEM
+    item = _read_json(file)
+    try:
+        return _from_item(item, file)
+    except KeyError as error:
+        raise ValueError(f"{file}: expected property {error}, found none") from error
+    except pyproj.exceptions.CRSError as error:
+        raise ValueError(f"{file}: expected proj:code or proj:wkt2, found {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        named = str(error).startswith(str(file))
+        raise ValueError(
+            str(error) if named else f"{file}: expected a cube's STAC item, found {error}"
+        ) from error
+
+
+def read_cube(path: str | os.PathLike, verify: bool = False) -> cube.Cube:
+    """Reads a cube into memory: float32 with NaN.
+
+    Args:
+      path: the cube's folder.
+      verify: compare every raster with its checksum first.
+
+    Raises:
+      ValueError: names the file, what was found and what was expected.
+    """
+    raw = read_raw(path, verify)
+    s1, s2 = cube.decode(raw.s1, "s1"), cube.decode(raw.s2, "s2")
+    return cube.Cube(raw.info, s1, s2, raw.label, raw.fields if raw.info.has_fields else None)
+
+
+def read_raw(path: str | os.PathLike, verify: bool = False) -> RawCube:
+    """Reads a cube's pixels as stored; `fields` is all 0 where the cube has none.
+
+    Raises:
+      ValueError: names the file, what was found and what was expected.
+    """
+    info = read_info(path)
+    if verify:
+        verify_checksums(info)
+    t, (h, w) = len(info.periods), info.shape
+    pixels = {
+        sensor: np.ascontiguousarray(
+            np.moveaxis(_read_raster(info, sensor).reshape(t, len(bands), h, w), 1, -1)
+        )
+        for sensor, bands in cube.BANDS.items()
+    }
+    label = _read_raster(info, "label")[0]
+    cube.check_label(label, info.legend, str(info.path / "label.tif"))
+    fields = np.zeros((h, w), np.uint32)
+    if info.has_fields:
+        fields = _read_raster(info, "fields")[0]
+    return RawCube(info, pixels["s1"], pixels["s2"], label, fields)
+
+
+def verify_checksums(info: cube.CubeInfo) -> None:
+    """Compares every raster's bytes with the checksum in the item.
+
+    Raises:
+      ValueError: names the file that is missing or damaged.
+    """
+    assets = _read_json(info.path / ITEM)["assets"]
+    for name in _DTYPES:
+        if name == "fields" and not info.has_fields:
+            continue
+        file = info.path / f"{name}.tif"
+        if not file.is_file():
+            raise ValueError(f"{file}: expected the cube's {name}, found no file")
+        expected = assets.get(name, {}).get("file:checksum")
+        found = _SHA256 + hashlib.sha256(file.read_bytes()).hexdigest()
+        if found != expected:
+            raise ValueError(f"{file}: damaged: expected checksum {expected}, found {found}")
+
+
+def _read_json(file: pathlib.Path) -> dict:
+    if not file.is_file():
+        raise ValueError(f"{file}: expected a cube's STAC item, found no file")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: expected a cube's STAC item, found {error}") from error
+
+
+def _rasters(value: cube.Cube) -> dict[str, np.ndarray]:
+    h, w = value.info.shape
+    rasters = {
+        sensor: np.moveaxis(cube.encode(getattr(value, sensor), sensor), -1, 1).reshape(-1, h, w)
+        for sensor in cube.BANDS
+    }
+    rasters["label"] = value.label[None]
+    if value.fields is not None:
+        rasters["fields"] = value.fields[None]
+    return rasters
+
+
+def _block_size(length: int) -> int:
+    return min(128, max(16, -(-length // 16) * 16))
+
+
+def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes:
+    h, w = info.shape
+    profile = {
+        "driver": "GTiff",
+        "dtype": _DTYPES[asset],
+        "count": len(pixels),
+        "height": h,
+        "width": w,
+        "crs": info.geobox.crs.to_wkt(),
+        "transform": info.geobox.affine,
+        "nodata": _NODATA[asset],
+        "compress": "zstd",
+        "predictor": 2,
+        "interleave": "band",
+        "tiled": True,
+        "blockxsize": _block_size(w),
+        "blockysize": _block_size(h),
+    }
+    with rasterio.io.MemoryFile() as memory:
+        with memory.open(**profile) as raster:
+            raster.write(pixels)
+            if asset in cube.BANDS:
+                raster.descriptions = band_names(info, asset)
+                raster.scales = [1 / cube.SCALES[asset]] * len(pixels)
+            elif asset == "label":
+                raster.set_band_description(1, f"label, legend {info.legend.name}")
+                raster.write_colormap(1, colour_table(info.legend))
+        return bytes(memory.getbuffer())
+
+
+def colour_table(classes: legend.Legend) -> dict[int, tuple[int, int, int, int]]:
+    """GDAL colour table of a legend: none-of-these light grey, unknown transparent."""
+    table = {i: (*bytes.fromhex(c.colour[1:]), 255) for i, c in enumerate(classes.classes)}
+    return table | {legend.NONE_OF_THESE: (221, 221, 221, 255), legend.IGNORE: (0, 0, 0, 0)}
+
+
+def _write_bytes(path: pathlib.Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_raster(info: cube.CubeInfo, asset: str) -> np.ndarray:
+    """[bands, H, W] after checking CRS, grid, dtype and band names against the item."""
+    file = info.path / f"{asset}.tif"
+    if not file.is_file():
+        raise ValueError(f"{file}: expected the cube's {asset}, found no file")
+    bands = len(info.periods) * len(cube.BANDS[asset]) if asset in cube.BANDS else 1
+    try:
+        with contextlib.closing(rasterio.open(file)) as raster:
+            _check_crs(file, raster.crs, rasterio.CRS.from_wkt(info.geobox.crs.to_wkt()))
+            found = {
+                "shape": (raster.count, raster.height, raster.width),
+                "dtype": raster.dtypes[0],
+                "transform": tuple(raster.transform)[:6],
+            }
+            expected = {
+                "shape": (bands, *info.shape),
+                "dtype": _DTYPES[asset],
+                "transform": tuple(info.geobox.affine)[:6],
+            }
+            for what, value in expected.items():
+                if found[what] != value:
+                    raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
+            if asset in cube.BANDS:
+                _check_band_names(file, list(raster.descriptions), band_names(info, asset))
+            return raster.read()
+    except rasterio.errors.RasterioError as error:
+        raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
+
+
+def _check_crs(file: pathlib.Path, found: rasterio.CRS | None, expected: rasterio.CRS) -> None:
+    # Compared as CRSs, not as text: GeoTIFF keys reword a CRS that has no EPSG code.
+    if found is None or found != expected:
+        raise ValueError(f"{file}: expected CRS {_crs_name(expected)}, found {_crs_name(found)}")
+
+
+def _crs_name(crs: rasterio.CRS | None) -> str:
+    if crs is None:
+        return "none"
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else crs.to_wkt()
+
+
+def _check_band_names(file: pathlib.Path, found: list, expected: list[str]) -> None:
+    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if a != b:
+            raise ValueError(f"{file}: expected band {i + 1} to be named {b!r}, found {a!r}")
+
+
+def _midnight(date: dt.date) -> dt.datetime:
+    return dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC)
+
+
+def _item_bytes(info: cube.CubeInfo, checksums: dict[str, str]) -> bytes:
+    try:
+        item = _to_item(info, checksums)
+        return json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"cube {info.cube_id}: expected a source that JSON can hold, found {error}"
+        ) from error
+
+
+def _to_item(info: cube.CubeInfo, checksums: dict[str, str]) -> dict:
+    outline = info.geobox.extent.to_crs("EPSG:4326", resolution=1000.0)
+    code = info.geobox.crs.to_epsg()
+    item = pystac.Item(
+        id=info.cube_id,
+        geometry=shapely.geometry.mapping(outline.geom),
+        bbox=[round(v, 8) for v in outline.geom.bounds],
+        datetime=None,
+        start_datetime=_midnight(info.periods[0].start),
+        # STAC spans are closed; ours are half open, so the last second belongs to the item.
+        end_datetime=_midnight(info.periods[-1].end) - dt.timedelta(seconds=1),
+        properties={
+            "cropmap:periods": [[p.start.isoformat(), p.end.isoformat()] for p in info.periods],
+            "cropmap:legend": info.legend.name,
+            "cropmap:none_of_these": list(info.legend.none_of_these),
+            "cropmap:block": info.block,
+            "cropmap:split": info.split,
+            "cropmap:season": info.season,
+            "cropmap:province": info.province,
+            "cropmap:harvest": calendars.to_json(info.harvest),
+            "cropmap:source": dict(info.source),
+        },
+    )
+    for name, checksum in checksums.items():
+        media = "image/tiff; application=geotiff"
+        asset = pystac.Asset(href=f"{name}.tif", media_type=media, roles=["data"])
+        item.add_asset(name, asset)
+        FileExtension.ext(asset, add_if_missing=True).apply(checksum=checksum)
+    item.assets["label"].extra_fields["classification:classes"] = _classes(info.legend)
+    item.stac_extensions.append(_CLASSIFICATION)
+    projection = ProjectionExtension.ext(item, add_if_missing=True)
+    projection.apply(
+        code=f"EPSG:{code}" if code else None,
+        wkt2=None if code else info.geobox.crs.to_wkt(),
+        transform=list(info.geobox.affine)[:6],
+        shape=list(info.shape),
+    )
+    return item.to_dict(include_self_link=False)
+
+
+def _classes(classes: legend.Legend) -> list[dict]:
+    rows = [
+        {
+            "value": i,
+            "name": c.name,
+            "title": c.title,
+            "color_hint": c.colour[1:].upper(),
+            "cropmap:code": c.code,
+        }
+        for i, c in enumerate(classes.classes)
+    ]
+    return rows + [
+        {"value": legend.NONE_OF_THESE, "name": "none_of_these", "color_hint": "DDDDDD"},
+        {"value": legend.IGNORE, "name": "unknown", "nodata": True},
+    ]
+
+
+def _from_item(item: dict, file: pathlib.Path) -> cube.CubeInfo:
+    props, where = item["properties"], str(file)
+    rows = [r for r in item["assets"]["label"]["classification:classes"] if "cropmap:code" in r]
+    classes = legend.Legend(
+        props["cropmap:legend"],
+        tuple(
+            legend.LegendClass(
+                r["cropmap:code"], r["name"], r["title"], "#" + r["color_hint"].lower()
+            )
+            for r in rows
+        ),
+        tuple(props.get("cropmap:none_of_these", ())),
+    )
+    crs = props.get("proj:code") or props["proj:wkt2"]
+    geobox = GeoBox(tuple(props["proj:shape"]), Affine(*props["proj:transform"]), crs)
+    spans = tuple(
+        periods.Period(periods.parse_date(a, where), periods.parse_date(b, where))
+        for a, b in props["cropmap:periods"]
+    )
+    periods.check_contiguous(spans, where)
+    if item["id"] != file.parent.name:
+        raise ValueError(
+            f"{file}: expected id {file.parent.name!r} (the folder's name), found {item['id']!r}"
+        )
+    return cube.CubeInfo(
+        cube_id=item["id"],
+        geobox=geobox,
+        periods=spans,
+        legend=classes,
+        block=props["cropmap:block"],
+        split=props["cropmap:split"],
+        season=props["cropmap:season"],
+        harvest=calendars.from_json(props["cropmap:harvest"], where),
+        province=props.get("cropmap:province", ""),
+        source=props["cropmap:source"],
+        has_fields="fields" in item["assets"],
+        path=file.parent,
+    )

@@ -1,0 +1,66 @@
+"""As-of windows: which periods a prediction made on a given date may see.
+
+A composite is usable on the as-of date only if its period has ended by then (`end <= as_of`:
+periods are half open and the as-of date is exclusive). The window is the `num_periods` contiguous
+periods that end with the last usable one.
+"""
+
+import datetime as dt
+
+import numpy as np
+
+from cropmap_jax.geo.periods import from_day, to_day
+
+MISSING = -1
+"""Index of a period from before the cube begins."""
+
+
+def window_indices(periods: np.ndarray, as_of: int, num_periods: int, where: str = "cube"):
+    """Indices of the periods that a prediction on `as_of` sees, oldest first.
+
+    Args:
+      periods: int [T, 2], contiguous (start, end) in days since 1970-01-01.
+      as_of: exclusive date of the prediction, days since 1970-01-01.
+      num_periods: length of the window.
+      where: what to name in an error.
+
+    Returns:
+      int32 [num_periods]; MISSING where the window reaches back before the first period.
+
+    Raises:
+      ValueError: no period has ended by the as-of date.
+
+    Example:
+      Six monthly periods from January: on 15 May, January to April have ended, so a window of
+      six is (MISSING, MISSING, 0, 1, 2, 3).
+    """
+    last = int(np.searchsorted(periods[:, 1], as_of, side="right")) - 1
+    if last < 0:
+        raise ValueError(
+            f"{where}: as-of {from_day(as_of)} lies before the end of the first period "
+            f"({from_day(periods[0, 0])} to {from_day(periods[0, 1])}); expected "
+            f"{from_day(periods[0, 1])} or later"
+        )
+    indices = np.arange(last - num_periods + 1, last + 1, dtype=np.int32)
+    return np.maximum(indices, MISSING)
+
+
+def take_window(values: np.ndarray, indices: np.ndarray, fill) -> np.ndarray:
+    """Selects periods along the first axis; missing ones are filled.
+
+    Args:
+      values: [T, ...] array.
+      indices: int [N] from `window_indices`.
+      fill: value for periods before the cube begins (the nodata value, or NaN).
+
+    Returns:
+      [N, ...] array, a copy.
+    """
+    window = values[np.maximum(indices, 0)]
+    window[indices == MISSING] = fill
+    return window
+
+
+def effective_lead(harvest_start: dt.date, window_end: dt.date) -> int:
+    """Days between the end of the last usable period and the harvest start."""
+    return to_day(harvest_start) - to_day(window_end)

@@ -1,0 +1,1 @@
+"""Where pixels come from; every source ends in cubes."""

@@ -1,0 +1,299 @@
+"""What a user's stack will become: all that is decided and checked before a pixel is read."""
+
+import dataclasses
+import datetime as dt
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+import cropmap_jax
+from cropmap_jax.geo import cube, cube_io, periods, splits
+from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.sources import annotations, layers, parts, stacks
+
+CLEAR = "clear_observations"
+"""Key of a cube's source: mean number of clear observations per sensor and period."""
+_TARGETS = {"months": (periods.month_periods, 31), "dekads": (periods.dekad_periods, 11)}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The flags of `experiments.ingest`, which explains them.
+
+    Args:
+      input: .npz file, or folder with s1 and s2 as .tif or .nc.
+      cubes: folder of cubes.
+      scl_classes: classes of the scene classification to mask; empty masks nothing.
+    """
+
+    input: str
+    cubes: str
+    name: str = ""
+    season: str = ""
+    legend: str = annotations.FROM_INPUT
+    none_of_these: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    harvest: Sequence[str] = ()
+    fields: str | None = None
+    split: str = "train"
+    months: bool = False
+    dekads: bool = False
+    s1_unit: str = "db"
+    s2_scale: float | None = None
+    s2_offset: float = 0.0
+    scl_classes: Sequence[int] = ()
+    overwrite: bool = False
+
+    @property
+    def units(self) -> layers.Units:
+        """Units of the pixels.
+
+        Raises:
+          ValueError: a unit or scale that there is not.
+        """
+        masked = [str(value).strip() for value in self.scl_classes]
+        if not all(value.isdigit() for value in masked):
+            raise ValueError(f"--scl_classes: expected numbers 0-11, found {','.join(masked)}")
+        classes = tuple(sorted({int(value) for value in masked}))
+        return layers.Units(self.s1_unit, self.s2_scale, self.s2_offset, classes)
+
+    def to_json(self) -> dict:
+        """What decides a cube's content; no path of this machine."""
+        out = {
+            key: list(value) if isinstance(value, (tuple, list)) else value
+            for key, value in dataclasses.asdict(self).items()
+        }
+        out["scl_classes"] = list(self.units.scl_classes)
+        out["legend"] = pathlib.PurePath(self.legend).name
+        return {k: v for k, v in out.items() if k not in ("input", "cubes", "overwrite")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """An input that was checked but for its pixels, and the cubes it will become.
+
+    Args:
+      targets: periods of the cubes.
+      composited: whether observations are to be composited into `targets`.
+      label: uint8 [H, W], fields that cross into another split confined.
+      fields: uint32 [H, W] or None.
+      cubes: every part and what its cube will say of itself.
+      done: ids of cubes that are there already.
+      notes: what the user should know.
+    """
+
+    stack: stacks.Stack
+    options: Options
+    targets: tuple[periods.Period, ...]
+    composited: bool
+    label: np.ndarray
+    fields: np.ndarray | None
+    cubes: tuple[tuple[parts.Part, cube.CubeInfo], ...]
+    done: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def make_plan(options: Options) -> Plan:
+    """Opens the input and checks everything but its pixels.
+
+    Raises:
+      ValueError: a user's mistake.
+    """
+    units = options.units
+    name = options.name or _default_name(options.input)
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"--name: expected letters, digits, '_', '-' and '.', found {name!r}")
+    stack = stacks.open_stack(options.input)
+    if units.scl_classes and layers.SCL not in getattr(stack.layers.get("s2"), "bands", ()):
+        raise ValueError(f"--scl_mask: expected a band SCL of S2 in {stack.where}, found none")
+    targets, composited = choose_periods(stack, options)
+    classes, label = annotations.annotate(
+        stack, options.legend, options.none_of_these, options.unknown
+    )
+    harvest = annotations.parse_harvest(options.harvest, classes, targets)
+    cut, notes = parts.parse_split(options.split, name, stack.geobox)
+    fields = annotations.choose_fields(stack, label, options.fields)
+    confined = label
+    if fields is not None and len(cut) > 1:
+        where = parts.split_map(cut, label.shape)
+        confined = splits.confine_fields(label, fields, where)
+        changed = int((confined != label).sum())
+        if changed:
+            notes.append(f"{changed} pixels of fields that cross into another split are unknown")
+    _check_annotated(options, cut, label, confined)
+    notes += _input_notes(stack, cut, options)
+    cubes = tuple(
+        (part, _info(stack, options, part, targets, classes, harvest, fields is not None))
+        for part in cut
+    )
+    done = _find_done([info for _, info in cubes], options)
+    return Plan(stack, options, targets, composited, confined, fields, cubes, done, tuple(notes))
+
+
+def _default_name(path: str) -> str:
+    full = pathlib.Path(path).absolute()
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", full.name if full.is_dir() else full.stem).strip("-")
+
+
+def choose_periods(
+    stack: stacks.Stack, options: Options
+) -> tuple[tuple[periods.Period, ...], bool]:
+    """Periods of the cubes, and whether observations are to be composited into them.
+
+    Raises:
+      ValueError: single days, gaps, or periods that differ between sensors, without compositing;
+        periods longer than those asked for, with it.
+    """
+    if options.months and options.dekads:
+        raise ValueError("--months, --dekads: expected one of them, found both")
+    found = {layer.where: layer.periods for layer in stack.layers.values()}
+    kind = "months" if options.months else "dekads" if options.dekads else ""
+    if kind:
+        make, longest = _TARGETS[kind]
+        for where, spans in found.items():
+            days = max((p.end - p.start).days for p in spans)
+            if days > longest:
+                raise ValueError(
+                    f"--{kind}: expected periods of at most {longest} days, found {days} in {where}"
+                )
+        # A period belongs to the target that holds its last day (see `composites`).
+        last = [p.end - dt.timedelta(days=1) for spans in found.values() for p in spans]
+        return make(min(last), max(last)), True
+    hint = "; --months or --dekads composites observations of any dates"
+    for where, spans in found.items():
+        if any((p.end - p.start).days == 1 for p in spans):
+            raise ValueError(f"{where}: expected periods, found single days{hint}")
+        try:
+            periods.check_contiguous(spans, where)
+        except ValueError as error:
+            raise ValueError(f"{error}{hint}") from error
+    (first, shared), *others = found.items()
+    for where, spans in others:
+        if spans != shared:
+            a, b = (f"{len(s)} from {s[0].start} to {s[-1].end}" for s in (shared, spans))
+            raise ValueError(f"{where}: expected the periods of {first} ({a}), found {b}{hint}")
+    return shared, False
+
+
+def _check_annotated(options, cut, label: np.ndarray, confined: np.ndarray) -> None:
+    """Every split named by columns or rows needs annotated pixels, if the input has any."""
+    if not (label != IGNORE).any() or not options.split.startswith(("columns", "rows")):
+        return
+    for part in cut:
+        if (confined[part.rows, part.cols] == IGNORE).all():
+            before = (label[part.rows, part.cols] != IGNORE).any()
+            why = "; its fields lie mostly in another split (--fields none keeps them)"
+            raise ValueError(
+                f"--split {options.split}: expected annotated pixels in every part, found none in "
+                f"{part.cube_id}{why if before else ''}"
+            )
+
+
+def _input_notes(stack: stacks.Stack, cut: Sequence[parts.Part], options: Options) -> list[str]:
+    notes = []
+    for sensor, bands in cube.BANDS.items():
+        layer = stack.layers.get(sensor)
+        absent = [b for b in bands if layer is None or b not in layer.bands]
+        if absent:
+            all_of_them = len(absent) == len(bands)
+            what = "all bands" if all_of_them else ", ".join(absent)
+            notes.append(f"{sensor.upper()}: {what} absent from the input, missing in the cubes")
+        if layer is not None and layer.unused:
+            notes.append(f"{layer.where}: not used: {', '.join(layer.unused)}")
+    if stack.label is None:
+        notes.append("no label: every pixel is unknown")
+    if options.split.startswith("blocks"):
+        absent = [s for s in splits.SPLITS if s not in {part.split for part in cut}]
+        if absent:
+            notes.append(
+                f"no block was drawn for {', '.join(absent)}: smaller blocks or another seed"
+            )
+    return notes
+
+
+def _info(stack, options, part, targets, classes, harvest, has_fields) -> cube.CubeInfo:
+    years = sorted({targets[0].start.year, (targets[-1].end - dt.timedelta(days=1)).year})
+    source = {
+        "kind": "ingest",
+        "input": pathlib.Path(options.input).absolute().name,
+        "sha256": stack.sha256,
+        "options": options.to_json(),
+        "version": cropmap_jax.__version__,
+    }
+    return cube.CubeInfo(
+        cube_id=part.cube_id,
+        geobox=stack.geobox[part.rows, part.cols],
+        periods=targets,
+        legend=classes,
+        block=part.block,
+        split=part.split,
+        season=options.season or "-".join(map(str, years)),
+        harvest=harvest,
+        source=source,
+        has_fields=has_fields,
+    )
+
+
+def _find_done(infos: Sequence[cube.CubeInfo], options: Options) -> frozenset[str]:
+    """Ids of cubes that are there and the same; anything else in the way is an error."""
+    folder = pathlib.Path(options.cubes)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--cubes {folder}: expected a folder, found a file")
+    if not folder.is_dir() or not any(folder.glob(f"*/{cube_io.ITEM}")):
+        there = []
+    else:
+        there = cube_io.list_cubes(folder)
+    own = {info.cube_id: info for info in infos}
+    done = set()
+    for cube_id, info in own.items():
+        if options.overwrite or not (folder / cube_id).exists():
+            continue
+        old = next((other for other in there if other.cube_id == cube_id), None)
+        changed = "it holds no cube" if old is None else _difference(old, info)
+        if changed:
+            raise ValueError(
+                f"{folder / cube_id}: exists already, and not as asked for ({changed}); expected "
+                f"--overwrite, or another --name"
+            )
+        done.add(cube_id)
+    _check_neighbours(infos, [info for info in there if info.cube_id not in own], folder)
+    return frozenset(done)
+
+
+def _check_neighbours(infos, others: Sequence[cube.CubeInfo], folder: pathlib.Path) -> None:
+    """What `build` would refuse later: blocks in two splits, shared ground within a season."""
+    splits.check_blocks([(i.cube_id, i.block, i.split) for i in [*others, *infos]])
+    for other in others:
+        # One other at a time: `find_overlap` names the first pair, which could be two others.
+        if other.season != infos[0].season:
+            continue
+        both = [*infos, other]
+        pair = splits.find_overlap([i.cube_id for i in both], [i.geobox for i in both])
+        if pair:
+            raise ValueError(
+                f"--cubes {folder}: expected ground that no other cube of season {other.season} "
+                f"has, found {other.cube_id}, which {pair[0]} would overlap; remove it, or choose "
+                f"another folder or --season"
+            )
+
+
+def _difference(old: cube.CubeInfo, new: cube.CubeInfo) -> str:
+    """What differs between a cube on disk and one about to be made; "" where nothing does."""
+    a, b = dict(old.source), dict(new.source)
+    a.pop(CLEAR, None)
+    if a.get("kind") != "ingest":
+        return f"its source is {a.get('kind')!r}"
+    was, now = a.pop("options", {}), b.pop("options")
+    for key in sorted(now):
+        if was.get(key) != now[key]:
+            return f"--{key} was {was.get(key)!r}, is {now[key]!r}"
+    for key in sorted(b):
+        if a.get(key) != b[key]:
+            return f"{key} was {a.get(key)!r}, is {b[key]!r}"
+    for key in ("legend", "split", "block", "season", "periods", "harvest", "has_fields", "shape"):
+        if getattr(old, key) != getattr(new, key):
+            return f"its {key} differs"
+    return ""

@@ -1,0 +1,1 @@
+"""From datasets to checkpoints: input pipeline, losses, optimisers, parallelism, the loop."""

@@ -1,0 +1,201 @@
+"""Checkpoints: state, data iterator and recipe, written together or not at all (orbax)."""
+
+import dataclasses
+import pathlib
+
+import grain.checkpoint
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from cropmap_jax.models import dual_unet3d
+from cropmap_jax.training.recipe import TRUNK_FIELDS, Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A checkpoint read for use: parameters, batch statistics, recipe, config and step."""
+
+    params: dict
+    batch_stats: dict
+    recipe: Recipe
+    config: dict
+    step: int
+    stage: str
+
+    @property
+    def variables(self) -> dict:
+        """What `DualUNet3D.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def folder(workdir) -> pathlib.Path:
+    """Where a run keeps its checkpoints."""
+    return pathlib.Path(workdir).absolute() / "checkpoints"
+
+
+class Checkpointer:
+    """Saves and restores a run; keeps the last `keep` checkpoints.
+
+    Args:
+      workdir: the run's folder.
+      meta: JSON-ready: recipe, config, stage.
+      keep: number of checkpoints kept.
+    """
+
+    def __init__(self, workdir, meta: dict, keep: int = 2):
+        self._meta = meta
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        self._manager = ocp.CheckpointManager(folder(workdir), options=options)
+
+    @property
+    def latest(self) -> int | None:
+        """Step of the last whole checkpoint."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: dict, batches) -> None:
+        """Saves (in the background) a host copy of the state, and the data iterator.
+
+        Args:
+          step: steps done.
+          state: tree of numpy arrays.
+          batches: grain iterator.
+        """
+        if step == self.latest:
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeSave(state),
+                data=grain.checkpoint.CheckpointSave(batches),
+                meta=ocp.args.JsonSave(self._meta),
+            ),
+        )
+
+    def restore(self, state: dict, batches) -> tuple[int, dict]:
+        """Restores the last checkpoint into the shape of `state`, and moves `batches` there.
+
+        Returns:
+          (step, state).
+        """
+        step = self.latest
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeRestore(
+                    state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
+                ),
+                data=grain.checkpoint.CheckpointRestore(batches),
+            ),
+        )
+        return step, restored["state"]
+
+    def meta(self) -> dict:
+        """The meta data of the last checkpoint."""
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        return self._manager.restore(self.latest, args=args)["meta"]
+
+    def close(self) -> None:
+        """Waits for background writes."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def load(workdir) -> Restored:
+    """Reads the last checkpoint of a run for evaluation, prediction or a head swap.
+
+    Raises:
+      ValueError: no whole checkpoint there, or one that cannot be read.
+    """
+    where = folder(workdir)
+    if not where.is_dir():
+        raise ValueError(f"{workdir}: expected a run's workdir with checkpoints/, found none")
+    with ocp.CheckpointManager(where, options=ocp.CheckpointManagerOptions(read_only=True)) as m:
+        step = m.latest_step()
+        if step is None:
+            raise ValueError(f"{where}: expected a whole checkpoint, found none")
+        try:
+            meta = m.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+            recipe = Recipe.from_json(meta["recipe"])
+            shapes = _shapes(recipe)
+            restored = m.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeRestore(
+                        shapes,
+                        restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), shapes),
+                        partial_restore=True,
+                    )
+                ),
+            )["state"]
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise ValueError(
+                f"{where}/{step}: expected a checkpoint of this architecture, found {error}"
+            ) from error
+    _check_shapes(restored, shapes, f"{where}/{step}")
+    return Restored(
+        restored["params"], restored["batch_stats"], recipe, meta["config"], step, meta["stage"]
+    )
+
+
+def _shapes(recipe: Recipe) -> dict:
+    """Shapes of params and batch statistics that the recipe's network has."""
+    size, t = recipe.size_multiple, recipe.num_periods
+    s1, s2 = (np.zeros((1, t, size, size, c), np.float32) for c in (2, 10))
+    network = recipe.network()
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), s1, s2, s1, s2))
+    return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+
+
+def _check_shapes(found: dict, expected: dict, where: str) -> None:
+    a, b = (
+        {jax.tree_util.keystr(k): v.shape for k, v in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (found, expected)
+    )
+    for name in sorted(set(a) | set(b)):
+        if a.get(name) != b.get(name):
+            raise ValueError(
+                f"{where}: expected {name} of shape {b.get(name)}, found {a.get(name)}"
+            )
+
+
+def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
+    """Demands the same trunk and period kind on both sides of a head swap.
+
+    Raises:
+      ValueError: names the fields that differ.
+    """
+    differ = [
+        f"model.{k}: checkpoint {pretrained.model[k]!r}, config {wanted.model[k]!r}"
+        for k in TRUNK_FIELDS
+        if pretrained.model[k] != wanted.model[k]
+    ]
+    if pretrained.period_kind != wanted.period_kind:
+        differ.append(f"periods: checkpoint {pretrained.period_kind}, dataset {wanted.period_kind}")
+    if differ:
+        raise ValueError(f"{where}: checkpoint of another architecture: {'; '.join(differ)}")
+
+
+def swap_head(pretrained: dict, fresh: dict) -> tuple[dict, list[str]]:
+    """Takes the trunk from one set of variables and the head from another.
+
+    Args:
+      pretrained: {"params", "batch_stats"} of the checkpoint.
+      fresh: the same of the new network.
+
+    Returns:
+      The joined variables, and a description of every pretrained leaf that was dropped.
+
+    Raises:
+      ValueError: anything but the head differs.
+    """
+    dropped, joined = [], {}
+    for kind in ("params", "batch_stats"):
+        old, new = dict(pretrained.get(kind, {})), dict(fresh.get(kind, {}))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(old.pop(dual_unet3d.HEAD, {})):
+            name = "/".join(str(k.key) for k in path)
+            dropped.append(f"{kind}/{dual_unet3d.HEAD}/{name} {list(leaf.shape)}")
+        head = {dual_unet3d.HEAD: new.pop(dual_unet3d.HEAD)} if dual_unet3d.HEAD in new else {}
+        _check_shapes(old, new, f"head swap, {kind} of the trunk")
+        joined[kind] = old | head
+    return joined, dropped

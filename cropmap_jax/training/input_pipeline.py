@@ -1,0 +1,278 @@
+"""From records to batches: as-of windows, masks, crops, flips and rotations.
+
+Windows and augmentation are drawn on the host with a generator of their own per (seed, epoch,
+index); pixels stay int16 until they are on the device, where `scaling.scale` turns them into
+physical units, masks and zeros. Missing is the nodata value all the way.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import grain
+import numpy as np
+
+from cropmap_jax.geo import chips, cube, legend, periods, windows
+from cropmap_jax.training import dataset
+
+LEAD_UNKNOWN = -(10**6)
+"""Lead in days where there is no harvest date."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loading:
+    """How training examples are drawn.
+
+    Args:
+      num_periods: periods of the window.
+      lead_days: the as-of date is a harvest start of the legend minus this many days.
+      as_of: (first, last) dates, days since 1970-01-01: the as-of date is drawn from this range
+        instead, for datasets without a calendar.
+      crop: side of the random crop in pixels, None for whole chips.
+      crops_per_chip: draws from each chip in an epoch.
+      empty_ratio: chips without annotation kept, as a multiple of those with.
+      augment: flips and rotations by quarter turns.
+    """
+
+    num_periods: int = 6
+    lead_days: int = 30
+    as_of: tuple[int, int] | None = None
+    crop: int | None = None
+    crops_per_chip: int = 1
+    empty_ratio: float = 0.0
+    augment: bool = True
+
+
+def make_example(
+    data: dataset.Dataset, record: dict, as_of: int, num_periods: int, harvest: int = 0
+) -> dict:
+    """One chip as a prediction on `as_of` sees it.
+
+    Args:
+      data: the dataset, for planting dates.
+      record: one record of the data source.
+      as_of: exclusive date, days since 1970-01-01.
+      num_periods: periods of the window.
+      harvest: harvest start that the lead counts to, 0 where unknown.
+
+    Returns:
+      s1 int16 [T, H, W, 2] and s2 int16 [T, H, W, 10] (NODATA where missing), label uint8
+      [H, W], day_of_year int32 [T] (middle of the period; 0 before the cube begins), lead int32
+      in days, planted float32 [classes]: 0 for a crop not yet planted on the as-of date.
+
+    Raises:
+      ValueError: no period of the cube has ended by then.
+    """
+    spans = np.asarray(record["periods"], np.int32)
+    index = int(record["cube_index"])
+    where = f"cube {data.cubes[index]['id']}"
+    chosen = windows.window_indices(spans, as_of, num_periods, where)
+    middle = spans.astype("int64").sum(1) // 2
+    year_start = middle.astype("datetime64[D]").astype("datetime64[Y]").astype("datetime64[D]")
+    day_of_year = (middle - year_start.astype("int64") + 1).astype(np.int32)
+    window_end = int(spans[chosen[-1], 1])
+    return {
+        "s1": windows.take_window(record["s1"], chosen, cube.NODATA),
+        "s2": windows.take_window(record["s2"], chosen, cube.NODATA),
+        "label": record["label"],
+        "day_of_year": windows.take_window(day_of_year, chosen, 0),
+        "lead": np.int32(harvest - window_end if harvest else LEAD_UNKNOWN),
+        "planted": (data.planting[index] <= as_of).astype(np.float32),
+    }
+
+
+class _Draw(grain.transforms.RandomMap):
+    """Chip number to training example; all randomness comes from the generator given."""
+
+    def __init__(self, data: dataset.Dataset, source, loading: Loading):
+        self._data, self._source, self._loading = data, source, loading
+
+    def random_map(self, element, rng: np.random.Generator):
+        record = self._source[int(element)]
+        loading = self._loading
+        as_of, harvest = self._draw_as_of(int(record["cube_index"]), rng)
+        if loading.crop:
+            record = random_crop(record, loading.crop, rng)
+        example = make_example(self._data, record, as_of, loading.num_periods, harvest)
+        if loading.augment:
+            example |= flip_and_rotate(example, int(rng.integers(8)))
+        return example
+
+    def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
+        loading, harvests = self._loading, self._data.harvest[index]
+        if loading.as_of:
+            return int(rng.integers(loading.as_of[0], loading.as_of[1] + 1)), 0
+        # Drawn over the whole legend, annotated here or not: the season must not tell the crop.
+        dated = harvests[harvests > 0]
+        if not len(dated):
+            raise ValueError(
+                f"cube {self._data.cubes[index]['id']}: found no harvest date for any class; "
+                f"expected a calendar, or config.as_of (first, last)"
+            )
+        harvest = int(rng.choice(dated))
+        return harvest - loading.lead_days, harvest
+
+
+def random_crop(record: dict, size: int, rng: np.random.Generator) -> dict:
+    """Cuts a random `size` x `size` square; one that holds an annotated pixel, if there is any.
+
+    Where few fields are known, a uniform draw would mostly return squares without a label.
+    """
+    label = record["label"]
+    height, width = label.shape
+    known = np.flatnonzero(label != legend.IGNORE)
+    if len(known):
+        y, x = divmod(int(rng.choice(known)), width)
+    else:
+        y, x = int(rng.integers(height)), int(rng.integers(width))
+    row = int(rng.integers(max(y - size + 1, 0), min(y, height - size) + 1))
+    col = int(rng.integers(max(x - size + 1, 0), min(x, width - size) + 1))
+    out = dict(record)
+    for key, axis in (("s1", 1), ("s2", 1), ("label", 0), ("fields", 0)):
+        out[key] = chips.cut(record[key], row, col, size, 0, axis=axis)
+    return out
+
+
+def flip_and_rotate(example: dict, turn: int) -> dict:
+    """One of the eight flips and rotations of the square, on images and label alike.
+
+    Args:
+      example: with s1, s2 [T, H, W, C] and label [H, W].
+      turn: 0..7; the low two bits are quarter turns, the third mirrors.
+    """
+    out = {}
+    for key, axes in (("s1", (1, 2)), ("s2", (1, 2)), ("label", (0, 1))):
+        turned = np.rot90(example[key], turn % 4, axes)
+        out[key] = np.ascontiguousarray(np.flip(turned, axes[1]) if turn >= 4 else turned)
+    return out
+
+
+def choose_chips(table: dataset.Chips, empty_ratio: float, seed: int) -> np.ndarray:
+    """Indices of chips to train on: all annotated ones, and some without annotation.
+
+    Raises:
+      ValueError: no chip is annotated.
+    """
+    known = np.flatnonzero(table.annotated > 0)
+    if not len(known):
+        raise ValueError(f"dataset: expected annotated chips, found none among {len(table)}")
+    empty = np.flatnonzero(table.annotated == 0)
+    keep = min(len(empty), round(empty_ratio * len(known)))
+    drawn = np.random.default_rng(seed).choice(empty, keep, replace=False)
+    return np.sort(np.concatenate([known, drawn])).astype(np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingInput:
+    """Batches of training examples, and how many there are.
+
+    Args:
+      batches: grain iterator over dicts of arrays [batch, ...]; its state can be checkpointed.
+      steps: batches in all epochs together.
+      steps_per_epoch: batches per epoch (a fraction where the batch does not divide an epoch).
+    """
+
+    batches: grain.DatasetIterator
+    steps: int
+    steps_per_epoch: float
+
+
+def training_input(
+    data: dataset.Dataset,
+    loading: Loading,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    split: str = "train",
+    num_threads: int = 2,
+) -> TrainingInput:
+    """Shuffled, augmented batches of a split; the same for the same seed, epoch and index.
+
+    Epochs run on into each other, so that no chip is dropped at their ends; only the last batch of
+    all, if it is not full, is left out.
+
+    Raises:
+      ValueError: no annotated chip, a crop larger than the chip, or fewer examples than one batch.
+    """
+    if loading.crop and loading.crop > data.chip:
+        raise ValueError(
+            f"config.crop: expected at most {data.chip} (the chips of {data.path}), "
+            f"found {loading.crop}"
+        )
+    chosen = choose_chips(data.split(split), loading.empty_ratio, seed)
+    per_epoch = len(chosen) * loading.crops_per_chip
+    steps = per_epoch * epochs // batch_size
+    if steps < 1:
+        raise ValueError(
+            f"config.batch_size: expected at most {per_epoch * epochs} ({len(chosen)} chips of "
+            f"{data.path}, {epochs} epochs), found {batch_size}"
+        )
+    numbers = (
+        grain.MapDataset.source(np.repeat(chosen, loading.crops_per_chip))
+        .seed(seed)
+        .shuffle()
+        .repeat(epochs)
+        .random_map(_Draw(data, data.source(split), loading))
+    )
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4 * batch_size)
+    batches = numbers.to_iter_dataset(options).batch(batch_size, drop_remainder=True)
+    return TrainingInput(iter(batches), steps, per_epoch / batch_size)
+
+
+def as_of_dates(
+    data: dataset.Dataset,
+    crops: Sequence[int],
+    lead_days: int,
+    as_of: int | None = None,
+    split: str | None = None,
+) -> np.ndarray:
+    """The as-of date of every cube and crop for evaluation.
+
+    Args:
+      data: the dataset.
+      crops: class indices.
+      lead_days: days before the crop's harvest start.
+      as_of: one date for all, days since 1970-01-01, instead of the calendar.
+      split: only demand dates for the cubes of this split.
+
+    Returns:
+      int32 [cubes, len(crops)], days since 1970-01-01.
+
+    Raises:
+      ValueError: a crop without a harvest date in any place.
+    """
+    if as_of is not None:
+        return np.full((len(data.cubes), len(crops)), as_of, np.int32)
+    dates = data.harvest[:, list(crops)]
+    wanted = [split is None or c["split"] == split for c in data.cubes]
+    lacking = [
+        data.legend.names[c] for c, col in zip(crops, dates[wanted].T, strict=True) if not col.all()
+    ]
+    if lacking:
+        raise ValueError(
+            f"{data.path}: found no harvest date for {', '.join(lacking)}; expected a calendar "
+            f"(--harvest at ingest), or --as_of DATE"
+        )
+    return (dates - lead_days).astype(np.int32)
+
+
+def cube_records(data: dataset.Dataset, split: str) -> Iterator[tuple[int, list[dict]]]:
+    """(cube index, records of all its chips), cube by cube in order."""
+    table, source = data.split(split), data.source(split)
+    for index in np.unique(table.cube):
+        yield int(index), [source[int(i)] for i in np.flatnonzero(table.cube == index)]
+
+
+def parse_as_of(value, where: str) -> tuple[int, int] | None:
+    """Reads (first, last) ISO dates from a config, or nothing.
+
+    Raises:
+      ValueError: not two dates in order.
+    """
+    if not value:
+        return None
+    if len(value) != 2:
+        raise ValueError(f"{where}: expected (first, last) dates, found {value}")
+    first, last = (periods.to_day(periods.parse_date(v, where)) for v in value)
+    if last < first:
+        raise ValueError(f"{where}: expected first <= last, found {tuple(value)}")
+    return first, last

@@ -1,0 +1,329 @@
+"""The training loop: runs, logs, validates, checkpoints; resumes where it was interrupted."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import signal
+import time
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from cropmap_jax.geo import legend
+from cropmap_jax.models import count_parameters
+from cropmap_jax.training import checkpoints, input_pipeline, losses, optim, parallel, steps
+from cropmap_jax.training.dataset import Dataset
+from cropmap_jax.training.metric_log import MetricLog
+from cropmap_jax.training.recipe import Recipe
+
+
+class Diverged(ValueError):
+    """The loss or its gradient is no longer finite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything a run needs besides data, recipe and initial variables.
+
+    Args:
+      stage: "pretrain" or "finetune".
+      epochs, batch_size, seed: of the training input; the batch is that of all local devices.
+      loading: how examples are drawn.
+      optimizer: "adam" or "sgd".
+      learning_rates: peak rate of "trunk" and "head".
+      schedule, warmup_steps: shape of both rates over the run.
+      class_weights: "none" or "balanced".
+      freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
+      checkpoint_every: steps between checkpoints; 0: once per epoch.
+      log_every: steps between records.
+      keep: number of checkpoints kept.
+      config: the run's config, stored, and compared when a run goes on.
+    """
+
+    stage: str
+    epochs: int
+    batch_size: int
+    seed: int
+    loading: input_pipeline.Loading
+    optimizer: str
+    learning_rates: dict[str, float]
+    schedule: str
+    warmup_steps: int
+    class_weights: str
+    freeze_trunk_statistics: bool
+    checkpoint_every: int
+    log_every: int
+    keep: int
+    config: dict
+
+
+def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -> dict:
+    """Trains, or goes on training, in a workdir.
+
+    Args:
+      data: dataset with a "train" split; "validation" is evaluated after each epoch if present.
+      recipe: network, legend, scaling and loss.
+      plan: the rest.
+      variables: initial {"params", "batch_stats"}, used when the workdir holds no checkpoint.
+      workdir: folder for checkpoints, metrics.jsonl and tensorboard.
+
+    Returns:
+      The last record of metrics.
+
+    Raises:
+      ValueError: a workdir of a different config, or a plan that does not fit the data.
+      Diverged: loss or gradient not finite; the last good checkpoint stays.
+      KeyboardInterrupt: SIGINT or SIGTERM, after a checkpoint was saved.
+    """
+    source = input_pipeline.training_input(
+        data, plan.loading, plan.batch_size, plan.epochs, plan.seed
+    )
+    optimizer = make_optimizer(plan, source.steps)
+    meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
+    # JSON turns tuples into lists: compare like with like.
+    meta = json.loads(json.dumps(meta))
+    weights = class_weights(plan, data)
+    step_function = parallel.data_parallel(
+        steps.make_train_step(recipe, optimizer, weights, plan.freeze_trunk_statistics),
+        donate=True,
+    )
+    state = {
+        "step": np.zeros((), np.int32),
+        "params": variables["params"],
+        "batch_stats": variables["batch_stats"],
+        "opt_state": jax.device_get(optimizer.init(variables["params"])),
+    }
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpointer = checkpoints.Checkpointer(workdir, meta, plan.keep)
+    with contextlib.closing(checkpointer):
+        step = 0
+        if checkpointer.latest is not None:
+            check_same_config(checkpointer.meta(), meta, workdir)
+            step, state = checkpointer.restore(state, source.batches)
+        _print_start(recipe, plan, source, step, variables["params"])
+        log = MetricLog(workdir, step)
+        with contextlib.closing(log):
+            run = _Run(plan, source, checkpointer, log, _Validation(data, recipe, plan))
+            return run.go(parallel.replicate(state), step, step_function)
+
+
+def make_optimizer(plan: Plan, total_steps: int):
+    """The plan's optimiser, with both schedules over the whole run."""
+    rates = {
+        group: optim.schedule(plan.schedule, rate, total_steps, plan.warmup_steps)
+        for group, rate in plan.learning_rates.items()
+    }
+    return optim.make_optimizer(plan.optimizer, rates["trunk"], rates["head"])
+
+
+def class_weights(plan: Plan, data: Dataset):
+    """float32 [classes] weights of the plan, or None.
+
+    Raises:
+      ValueError: unknown kind.
+    """
+    if plan.class_weights not in ("none", "balanced"):
+        raise ValueError(
+            f"config.class_weights: expected 'none' or 'balanced', found {plan.class_weights!r}"
+        )
+    if plan.class_weights == "none":
+        return None
+    return losses.balanced_weights(data.split("train").pixels.sum(0)[: len(data.legend)])
+
+
+def check_same_config(found: dict, expected: dict, workdir) -> None:
+    """Refuses to go on with a run under another config.
+
+    Raises:
+      ValueError: shows every setting that differs.
+    """
+    a, b = _flatten(found), _flatten(expected)
+    differ = [
+        f"{k}: was {a.get(k)!r}, now {b.get(k)!r}" for k in sorted({*a, *b}) if a.get(k) != b.get(k)
+    ]
+    if differ:
+        raise ValueError(
+            f"{workdir}: holds a run with other settings; expected the same ones or another "
+            f"--workdir; found {'; '.join(differ[:8])}"
+        )
+
+
+def _flatten(tree, prefix: str = "") -> dict:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for name, t in tree.items() for k, v in _flatten(t, f"{prefix}.{name}").items()}
+
+
+def _print_start(recipe, plan, source, step, params) -> None:
+    devices = jax.local_devices()
+    print(
+        f"{plan.stage}: {count_parameters(params):,} parameters, {recipe.model['dtype']}, "
+        f"{len(devices)} x {devices[0].device_kind}, batch {plan.batch_size}, "
+        f"{source.steps} steps ({plan.epochs} epochs of {source.steps_per_epoch:.4g})"
+        + (f", going on after step {step}" if step else ""),
+        flush=True,
+    )
+
+
+class _Run:
+    """The loop's moving parts."""
+
+    def __init__(self, plan, source, checkpointer, log, validation):
+        self._plan, self._source = plan, source
+        self._checkpointer, self._log, self._validation = checkpointer, log, validation
+        self._stop = False
+        self._pending: list[dict] = []
+        self._record: dict = {}
+
+    def go(self, state, step: int, step_function) -> dict:
+        """Runs from `step` to the end."""
+        total = self._source.steps
+        every = self._plan.checkpoint_every
+        self._since = (time.monotonic(), step)
+        with self._signals(), tqdm(total=total, initial=step, unit="step", **_bar()) as bar:
+            while step < total and not self._stop:
+                batch = parallel.shard(next(self._source.batches))
+                state, metrics = step_function(state, batch)
+                step += 1
+                self._pending.append(metrics)
+                epoch_ends = self._epoch(step) > self._epoch(step - 1)
+                if step % self._plan.log_every == 0 or epoch_ends or step == total:
+                    self._flush(step, bar)
+                if epoch_ends or step == total:
+                    self._validate(state, step)
+                if (every and step % every == 0) or (not every and epoch_ends) or step == total:
+                    self._save(state, step)
+                bar.update()
+            if step < total:
+                self._flush(step, bar)
+                self._save(state, step)
+                raise KeyboardInterrupt(f"stopped after step {step}")
+        return self._record
+
+    def _epoch(self, step: int) -> int:
+        return int(step / self._source.steps_per_epoch + 1e-9)
+
+    def _flush(self, step: int, bar) -> None:
+        """Fetches the steps since the last flush; the only place where the loop waits for them."""
+        values = [jax.device_get(jax.tree.map(lambda x: x[0], m)) for m in self._pending]
+        first = step - len(values)
+        self._pending = []
+        for i, value in enumerate(values):
+            bad = [k for k, v in value.items() if not np.isfinite(v)]
+            if bad:
+                raise Diverged(
+                    f"step {first + i + 1}: {bad[0]} is {value[bad[0]]}; stopped; the last good "
+                    f"checkpoint is of step {self._checkpointer.latest}; expected finite values: "
+                    f"try a lower learning rate"
+                )
+        if not values:
+            return
+        then, at = self._since
+        self._since = (time.monotonic(), step)
+        rate = (step - at) * self._plan.batch_size / max(self._since[0] - then, 1e-9)
+        self._record = {
+            "epoch": step / self._source.steps_per_epoch,
+            "loss": float(np.mean([v["loss"] for v in values])),
+            "grad_norm": float(np.mean([v["grad_norm"] for v in values])),
+            "chips_per_second": rate,
+        }
+        for group, peak in self._plan.learning_rates.items():
+            rates = optim.schedule(
+                self._plan.schedule, peak, self._source.steps, self._plan.warmup_steps
+            )
+            self._record[f"learning_rate/{group}"] = float(rates(step - 1))
+        self._log.write(step, self._record)
+        bar.set_postfix(loss=f"{self._record['loss']:.4f}", chips_s=f"{rate:.1f}", refresh=False)
+
+    def _validate(self, state, step: int) -> None:
+        scores = self._validation(state)
+        if scores:
+            self._record |= scores
+            self._log.write(step, scores)
+
+    def _save(self, state, step: int) -> None:
+        self._checkpointer.save(step, parallel.unreplicate(state), self._source.batches)
+
+    @contextlib.contextmanager
+    def _signals(self):
+        """The first SIGINT or SIGTERM asks the loop to save and stop; a second one acts at once."""
+
+        def ask(number, _):
+            self._stop = True
+            signal.signal(number, previous[number])
+
+        previous = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                previous[number] = signal.signal(number, ask)
+        except ValueError:  # not in the main thread
+            pass
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _bar() -> dict:
+    return {"desc": "train", "mininterval": 0.5, "smoothing": 0.1}
+
+
+class _Validation:
+    """Loss and macro-F1 over the validation split, each chip once, without augmentation."""
+
+    def __init__(self, data: Dataset, recipe: Recipe, plan: Plan):
+        self._data, self._recipe, self._plan = data, recipe, plan
+        table = data.chips.get("validation")
+        self._chosen = np.flatnonzero(table.annotated > 0) if table is not None else []
+        self._step = parallel.data_parallel(steps.make_validation_step(recipe))
+
+    def __call__(self, state) -> dict:
+        if not len(self._chosen):
+            return {}
+        variables = {k: state[k] for k in ("params", "batch_stats")}
+        source, totals = self._data.source("validation"), None
+        for group in _groups(self._chosen, self._plan.batch_size):
+            examples = [self._example(source[int(i)]) for i in group]
+            batch = parallel.shard(stack(examples, self._plan.batch_size))
+            sums = parallel.unreplicate(self._step(variables, batch))
+            totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
+        hits = totals["hits"].astype(float)
+        wrong = totals["misses"] + totals["false_alarms"]
+        present = hits + totals["misses"] > 0
+        f1 = 2 * hits / np.maximum(2 * hits + wrong, 1)
+        return {
+            "validation/loss": float(totals["loss"] / max(totals["weight"], 1e-6)),
+            "validation/macro_f1": float(f1[present].mean()) if present.any() else 0.0,
+        }
+
+    def _example(self, record: dict) -> dict:
+        loading, harvests = self._plan.loading, self._data.harvest[int(record["cube_index"])]
+        if loading.as_of:
+            return self._make(record, loading.as_of[1], 0)
+        harvest = int(np.median(harvests[harvests > 0]))
+        return self._make(record, harvest - loading.lead_days, harvest)
+
+    def _make(self, record: dict, as_of: int, harvest: int) -> dict:
+        periods = self._plan.loading.num_periods
+        return input_pipeline.make_example(self._data, record, as_of, periods, harvest)
+
+
+def _groups(numbers, size: int):
+    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+
+
+def stack(examples: list[dict], size: int) -> dict:
+    """Stacks examples to a batch of `size`; what is short is filled with unknown pixels.
+
+    So an uneven last batch is neither lost nor doubled: its filling has no weight.
+    """
+    batch = {k: np.stack([e[k] for e in examples]) for k in examples[0]}
+    short = size - len(examples)
+    if short:
+        batch = {k: np.concatenate([v, np.repeat(v[-1:], short, 0)]) for k, v in batch.items()}
+        batch["label"][len(examples) :] = legend.IGNORE
+    return batch

@@ -1,0 +1,99 @@
+"""Masked losses: unknown pixels and crops not yet planted weigh nothing.
+
+Losses are returned as (sum, count): devices add both up before they divide, so that the mean is
+the same however many devices share the batch.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+
+
+def _pixel_weights(label: jax.Array, class_weights: jax.Array | None) -> jax.Array:
+    """float32, shape of label: the weight of its class, 1 for none-of-these, 0 for unknown."""
+    known = (label != IGNORE).astype(jnp.float32)
+    if class_weights is None:
+        return known
+    num_classes = class_weights.shape[0]
+    of_class = class_weights[jnp.minimum(label, num_classes - 1).astype(jnp.int32)]
+    return known * jnp.where(label < num_classes, of_class, 1.0)
+
+
+def sigmoid_loss(
+    logits: jax.Array,
+    label: jax.Array,
+    planted: jax.Array,
+    class_weights: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Binary cross-entropy per class, over what is known.
+
+    A pixel annotated as class k is positive for k and negative for the others; none-of-these is
+    negative for all; unknown pixels, and classes not planted on the as-of date, are left out.
+
+        sum = sum_{pixels, classes} m w BCE(sigmoid(logit), label == class),  count = sum m w
+
+    Args:
+      logits: float32 [B, H, W, C].
+      label: uint8 [B, H, W], class index, 254 none of these, 255 unknown.
+      planted: float32 [B, C], 1 where the class can be in the ground.
+      class_weights: float32 [C], weight of pixels annotated as each class.
+
+    Returns:
+      Sum of the weighted losses and sum of the weights, float32 scalars.
+    """
+    classes = jnp.arange(logits.shape[-1])
+    target = (label[..., None].astype(jnp.int32) == classes).astype(jnp.float32)
+    weight = _pixel_weights(label, class_weights)[..., None] * planted[:, None, None, :]
+    loss = optax.sigmoid_binary_cross_entropy(logits, target)
+    return jnp.sum(weight * loss), jnp.sum(weight)
+
+
+def softmax_loss(
+    logits: jax.Array,
+    label: jax.Array,
+    planted: jax.Array,
+    class_weights: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Cross-entropy over exclusive classes, over pixels annotated as a class.
+
+    None-of-these has no place among exclusive classes and is left out, like unknown; classes not
+    planted on the as-of date are taken out of the softmax, and pixels of such a class out of the
+    loss.
+
+    Args and returns: as `sigmoid_loss`.
+    """
+    num_classes = logits.shape[-1]
+    index = jnp.minimum(label, num_classes - 1).astype(jnp.int32)
+    present = jnp.broadcast_to(planted[:, None, None, :] > 0, logits.shape)
+    of_label = jnp.take_along_axis(present, index[..., None], axis=-1)[..., 0]
+    weight = _pixel_weights(label, class_weights) * (label < NONE_OF_THESE) * of_label
+    # The label's own logit stays finite where its pixel is left out, so that 0 x inf cannot occur.
+    keep = present | jax.nn.one_hot(index, num_classes, dtype=bool)
+    loss = optax.softmax_cross_entropy_with_integer_labels(
+        jnp.where(keep, logits, jnp.finfo(jnp.float32).min / 2), index
+    )
+    return jnp.sum(weight * loss), jnp.sum(weight)
+
+
+LOSSES = {"sigmoid": sigmoid_loss, "softmax": softmax_loss}
+ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax}
+
+
+def balanced_weights(pixels: np.ndarray, power: float = 0.5) -> np.ndarray:
+    """Class weights from annotated pixel counts: (mean count / count) ** power, at most 10.
+
+    Args:
+      pixels: [C] annotated pixels per class in the training split.
+      power: 1 balances fully, 0 not at all.
+
+    Returns:
+      float32 [C]; 1 for a class without pixels.
+    """
+    pixels = np.asarray(pixels, np.float64)
+    present = pixels > 0
+    mean = pixels[present].mean() if present.any() else 1.0
+    weights = np.where(present, (mean / np.maximum(pixels, 1)) ** power, 1.0)
+    return np.minimum(weights, 10.0).astype(np.float32)

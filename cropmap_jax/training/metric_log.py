@@ -1,0 +1,48 @@
+"""Scalars of a run: one JSON line per record, and TensorBoard."""
+
+import json
+import pathlib
+
+import tensorboardX
+
+
+class MetricLog:
+    """Appends scalars to `metrics.jsonl` and to TensorBoard event files.
+
+    Args:
+      workdir: the run's folder.
+      resume_step: lines of later steps are removed: they belong to work that was lost.
+    """
+
+    def __init__(self, workdir, resume_step: int = 0):
+        self._path = pathlib.Path(workdir) / "metrics.jsonl"
+        if self._path.exists():
+            kept = [r for r in read(workdir) if r["step"] <= resume_step]
+            part = self._path.with_suffix(".part")
+            part.write_text("".join(json.dumps(r) + "\n" for r in kept))
+            part.rename(self._path)
+        self._board = tensorboardX.SummaryWriter(
+            str(pathlib.Path(workdir) / "tensorboard"), purge_step=resume_step + 1
+        )
+
+    def write(self, step: int, scalars: dict) -> None:
+        """Writes one record of floats."""
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step} | scalars) + "\n")
+        for name, value in scalars.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes TensorBoard's files."""
+        self._board.close()
+
+
+def read(workdir) -> list[dict]:
+    """Records of `metrics.jsonl`; a last line cut short by a kill is passed over."""
+    records = []
+    for line in (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records

@@ -1,0 +1,70 @@
+"""Optimisers: one rate for the trunk, one for the head, and a check that every leaf has its own.
+
+`optax.multi_transform` trains a parameter with a misspelt label at whatever rate the misspelling
+happens to name; so labels are made here and checked against the parameters.
+"""
+
+import jax
+import optax
+
+from cropmap_jax.models import dual_unet3d
+
+GROUPS = ("trunk", "head")
+
+
+def param_labels(params: dict) -> dict:
+    """A tree like `params` whose leaves are "trunk" or "head".
+
+    Raises:
+      ValueError: a top-level name that is neither of the trunk nor the head.
+    """
+    names = {**dict.fromkeys(dual_unet3d.TRUNK, "trunk"), dual_unet3d.HEAD: "head"}
+    unknown = sorted(set(params) - set(names))
+    missing = sorted(set(names) - set(params))
+    if unknown or missing:
+        raise ValueError(
+            f"parameters: expected {sorted(names)}, found {sorted(params)} "
+            f"(unknown {unknown}, missing {missing})"
+        )
+    return {name: jax.tree.map(lambda _, n=name: names[n], params[name]) for name in params}
+
+
+def schedule(kind: str, rate: float, steps: int, warmup: int = 0) -> optax.Schedule:
+    """Learning rate by step: "constant", or "cosine" down to zero; after a linear warm-up.
+
+    Raises:
+      ValueError: unknown kind, or a warm-up as long as the run.
+    """
+    if kind not in ("constant", "cosine"):
+        raise ValueError(f"config.schedule: expected 'constant' or 'cosine', found {kind!r}")
+    if not 0 <= warmup < max(steps, 1):
+        raise ValueError(f"config.warmup_steps: expected 0 to {steps - 1}, found {warmup}")
+    if kind == "constant":
+        main = optax.constant_schedule(rate)
+    else:
+        main = optax.cosine_decay_schedule(rate, max(steps - warmup, 1))
+    if not warmup:
+        return main
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), main], [warmup])
+
+
+def make_optimizer(
+    name: str, trunk: optax.Schedule, head: optax.Schedule, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Adam or SGD with the trunk's and the head's own schedule, via `optax.multi_transform`.
+
+    Args:
+      name: "adam" or "sgd".
+      trunk, head: learning rate by step.
+      eps: Adam's epsilon.
+
+    Raises:
+      ValueError: unknown name.
+    """
+    if name not in ("adam", "sgd"):
+        raise ValueError(f"config.optimizer: expected 'adam' or 'sgd', found {name!r}")
+
+    def one(rate: optax.Schedule) -> optax.GradientTransformation:
+        return optax.adam(rate, eps=eps) if name == "adam" else optax.sgd(rate)
+
+    return optax.multi_transform({"trunk": one(trunk), "head": one(head)}, param_labels)

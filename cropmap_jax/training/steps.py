@@ -1,0 +1,112 @@
+"""One training step and one prediction step, to be mapped over devices."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cropmap_jax.training import losses
+from cropmap_jax.training.parallel import AXIS
+from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.scaling import scale
+
+
+def _inputs(batch: dict) -> tuple:
+    return batch["s1"], batch["s2"], batch["s1_valid"], batch["s2_valid"]
+
+
+def init_variables(recipe: Recipe, seed: int) -> dict:
+    """Freshly drawn {"params", "batch_stats"} of the recipe's network, on the host."""
+    size, t = recipe.size_multiple, recipe.num_periods
+    s1, s2 = (jnp.zeros((1, t, size, size, c), jnp.float32) for c in (2, 10))
+    network = recipe.network()
+    # With the default generator, drawing a hundred kernels takes six times as long to compile.
+    key = jax.random.key(seed, impl="rbg")
+    drawn = jax.jit(lambda key: network.init(key, s1, s2, s1, s2))(key)
+    return jax.device_get({"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})})
+
+
+def make_train_step(
+    recipe: Recipe,
+    optimizer: optax.GradientTransformation,
+    class_weights: jax.Array | None = None,
+    freeze_trunk_statistics: bool = False,
+) -> Callable:
+    """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
+
+    The loss and its gradient are sums over all devices divided by the weight over all devices,
+    exact however unevenly the known pixels are spread.
+
+    Returns:
+      Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
+      pipeline makes it; metrics are "loss" and "grad_norm", float32 scalars, equal on all devices.
+    """
+    network = recipe.network(freeze_trunk_statistics)
+    loss_function = losses.LOSSES[recipe.loss]
+
+    def step(state: dict, batch: dict) -> tuple[dict, dict]:
+        batch = scale(batch, recipe.scaling)
+
+        def loss(params):
+            variables = {"params": params, "batch_stats": state["batch_stats"]}
+            logits, updates = network.apply(
+                variables, *_inputs(batch), train=True, mutable=["batch_stats"]
+            )
+            total, weight = loss_function(logits, batch["label"], batch["planted"], class_weights)
+            return total / jnp.maximum(jax.lax.psum(weight, AXIS), 1e-6), updates
+
+        (value, updates), grads = jax.value_and_grad(loss, has_aux=True)(state["params"])
+        value, grads = jax.lax.psum((value, grads), AXIS)
+        changes, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
+        new = {
+            "step": state["step"] + 1,
+            "params": optax.apply_updates(state["params"], changes),
+            "batch_stats": updates.get("batch_stats", state["batch_stats"]),
+            "opt_state": opt_state,
+        }
+        return new, {"loss": value, "grad_norm": optax.global_norm(grads)}
+
+    return step
+
+
+def make_predict_step(recipe: Recipe) -> Callable:
+    """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes]."""
+    network = recipe.network()
+    activation = losses.ACTIVATIONS[recipe.loss]
+
+    def step(variables: dict, batch: dict) -> jax.Array:
+        batch = scale(batch, recipe.scaling)
+        return activation(network.apply(variables, *_inputs(batch), train=False))
+
+    return step
+
+
+def make_validation_step(recipe: Recipe) -> Callable:
+    """The step `(variables, batch) -> sums` over all devices.
+
+    Sums are "loss" and "weight" (scalars) and "hits", "misses", "false_alarms" (int32 [classes])
+    at probability 0.5 over known pixels.
+    """
+    network = recipe.network()
+    loss_function = losses.LOSSES[recipe.loss]
+
+    def step(variables: dict, batch: dict) -> dict:
+        batch = scale(batch, recipe.scaling)
+        logits = network.apply(variables, *_inputs(batch), train=False)
+        total, weight = loss_function(logits, batch["label"], batch["planted"])
+        label = batch["label"][..., None].astype(jnp.int32)
+        true = label == jnp.arange(logits.shape[-1])
+        said = losses.ACTIVATIONS[recipe.loss](logits) >= 0.5
+        known = (label != losses.IGNORE) & (batch["planted"][:, None, None, :] > 0)
+        count = lambda mask: jnp.sum(mask & known, axis=(0, 1, 2))  # noqa: E731
+        sums = {
+            "loss": total,
+            "weight": weight,
+            "hits": count(true & said),
+            "misses": count(true & ~said),
+            "false_alarms": count(~true & said),
+        }
+        return jax.lax.psum(sums, AXIS)
+
+    return step

@@ -1,0 +1,7 @@
+"""Any folder of cubes that share a legend."""
+
+from cropmap_jax.training import cube_builder
+
+
+class Builder(cube_builder.CubeDatasetBuilder):
+    """Chips of a user's own cubes; the legend is that of the cubes."""

@@ -1,0 +1,10 @@
+"""Iranian fields of the Iranian Space Research Center's crop mapping competition."""
+
+from cropmap_jax.geo import legend
+from cropmap_jax.training import cube_builder
+
+
+class Builder(cube_builder.CubeDatasetBuilder):
+    """Chips in which some fields of eight crops are annotated; the rest is unknown."""
+
+    LEGEND = legend.ISRC

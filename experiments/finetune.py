@@ -1,0 +1,58 @@
+"""Swaps the head of a pretrained network and fine-tunes it on partly annotated fields.
+
+    python -m experiments.finetune --config configs/finetune.py --workdir W2 \
+        --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
+
+The trunk, its settings and the scaling come from the checkpoint; exactly its head is dropped.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import _cli, _train
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings.", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+flags.mark_flag_as_required("config")
+
+
+def _from_checkpoint(config, data):
+    from cropmap_jax.training import checkpoints, recipe, steps
+
+    pretrained = checkpoints.load(config.init_from)
+    model = pretrained.recipe.model | {k: config.model[k] for k in recipe.HEAD_FIELDS}
+    wanted = _train.make_recipe(config, data, model, pretrained.recipe.scaling)
+    checkpoints.check_trunk(pretrained.recipe, wanted, config.init_from)
+    fresh = steps.init_variables(wanted, config.seed)
+    variables, dropped = checkpoints.swap_head(pretrained.variables, fresh)
+    print(f"trunk from {config.init_from}, step {pretrained.step}; dropped: {', '.join(dropped)}")
+    return wanted, variables
+
+
+def main(_):
+    from cropmap_jax.training import dataset, loop, steps
+
+    config, workdir = _CONFIG.value, _WORKDIR.value
+    _train.require(config, "data_dir", "dataset")
+    if bool(config.init_from) == config.from_scratch:
+        raise ValueError(
+            "--config.init_from: expected the workdir of a pretrained network, or "
+            f"--config.from_scratch=True; found {config.init_from!r} and {config.from_scratch}"
+        )
+    data = dataset.open_dataset(config.data_dir, config.dataset)
+    if config.from_scratch:
+        recipe = _train.make_recipe(config, data)
+        variables = steps.init_variables(recipe, config.seed)
+    else:
+        recipe, variables = _from_checkpoint(config, data)
+    plan = _train.make_plan(config, "finetune", recipe)
+    record = loop.train(data, recipe, plan, variables, workdir)
+    _train.finish(
+        record,
+        workdir,
+        f"python -m experiments.evaluate --workdir {workdir} --crop {data.legend.names[0]}",
+    )
+
+
+if __name__ == "__main__":
+    _cli.run(main)

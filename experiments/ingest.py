@@ -1,0 +1,74 @@
+"""Turns your own rasters into cubes.
+
+    python -m experiments.ingest --input stack.npz --cubes DIR --none_of_these other \\
+        --harvest potato=2022-10-01 --months --split columns:train=0-52,test=53-62
+
+The input is an .npz of arrays or a folder with s1 and s2 as .tif (and dates.csv) or .nc, on one
+grid of square pixels in a CRS with true metres. Everything is checked before the first cube is
+written. Interrupted, the same command goes on: cubes that are there are left as they are.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from cropmap_jax.sources import annotations, arrays, layers, plans
+from experiments import _cli
+
+flags.DEFINE_string(
+    "input", None, "An .npz file, or a folder with s1 and s2 as .tif or .nc.", required=True
+)
+flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
+flags.DEFINE_string("name", "", "Base of the cube ids; default: the input's name.")
+flags.DEFINE_string("season", "", 'Default: years of the periods, as "2021-2022".')
+flags.DEFINE_string(
+    "legend", "from_input", "Built-in name, JSON file, or from_input: the input's class names."
+)
+flags.DEFINE_multi_string(
+    "none_of_these", [], "Class of the input that is none of those to map; may be repeated."
+)
+flags.DEFINE_multi_string(
+    "unknown", [], "Class of the input about which nothing is known; may be repeated."
+)
+flags.DEFINE_multi_string(
+    "harvest", [], "crop=DATE or crop=PLANTING:HARVEST, '*' for every crop; may be repeated."
+)
+flags.DEFINE_bool("months", False, "Composite observations to calendar months.")
+flags.DEFINE_bool("dekads", False, "Composite observations to dekads.")
+flags.DEFINE_enum(
+    "fields", None, annotations.FIELDS, "Default: from_input where it has any, else components."
+)
+flags.DEFINE_string(
+    "split",
+    "train",
+    "train, validation or test; columns:train=0-52,test=53-62 (inclusive pixels) or rows:...; or "
+    "blocks[:SIZE_PX][:train=0.7,validation=0.15,test=0.15][:seed=0], about 10 km by default.",
+)
+flags.DEFINE_enum("s1_unit", "db", layers.S1_UNITS, "Unit of S1; dn: dB = 20 log10(DN) - 83.")
+flags.DEFINE_float(
+    "s2_scale",
+    None,
+    "Reflectance = (value + s2_offset) / s2_scale; default: 10000 for integers, else 1.",
+)
+flags.DEFINE_float(
+    "s2_offset", 0.0, "-1000 for Level-2A as delivered since 2022 (processing baseline 04.00)."
+)
+flags.DEFINE_bool("scl_mask", False, "Mask S2 by the scene classification (SCL).")
+flags.DEFINE_list(
+    "scl_classes", [str(c) for c in layers.SCL_CLOUDY], "SCL classes that --scl_mask masks."
+)
+flags.DEFINE_bool("overwrite", False, "Replace cubes of the same id.")
+
+
+def main(_):
+    names = [field.name for field in dataclasses.fields(plans.Options)]
+    values = {name: flags.FLAGS[name].value for name in names}
+    if not flags.FLAGS.scl_mask:
+        values["scl_classes"] = ()
+    options = plans.Options(**values)
+    print(arrays.ingest(options, _cli.progress))
+    print(f"cubes: {options.cubes}\nnext: {arrays.next_command(options.cubes)}")
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,30 @@
+"""What every test may use: the real data where it is there, and one hypothesis profile."""
+
+import os
+import pathlib
+
+import hypothesis
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+
+# The same examples in every run and on every machine: a red test stays red until it is mended.
+hypothesis.settings.register_profile("tests", derandomize=True, deadline=None, max_examples=60)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_configure(config):
+    # odc-geo 0.5.3 calls a shapely function that shapely 2.2 replaces; nothing of ours does.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:The 'shapely.ops.transform:DeprecationWarning"
+    )
+
+
+@pytest.fixture(scope="session")
+def real_dir() -> pathlib.Path:
+    """Folder of real data, which is not part of the project; tests that need it skip without it."""
+    named = os.environ.get("CROPMAP_REAL")
+    folder = pathlib.Path(named) if named else CHECKOUT.parent / "shared" / "real"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set CROPMAP_REAL to the folder that holds it")
+    return folder

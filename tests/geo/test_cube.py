@@ -1,0 +1,124 @@
+"""Cubes in memory: encoding, and parts that have to agree."""
+
+import dataclasses
+import datetime as dt
+
+import making
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from odc.geo.geobox import GeoBox
+
+from cropmap_jax.geo import calendars, cube
+from cropmap_jax.geo.periods import Period
+
+SENSORS = pytest.mark.parametrize("sensor", ["s1", "s2"])
+
+
+def test_encode_by_hand():
+    # dB * 100 and reflectance * 10000, rounded; out of range clips short of the nodata value.
+    assert cube.encode(np.array([-12.345, 0.0, np.nan]), "s1").tolist() == [-1234, 0, -32768]
+    assert cube.encode(np.array([0.12345, 0.0, 9.9]), "s2").tolist() == [1234, 0, 32767]
+    assert cube.encode(np.array([-999.0, np.inf, -np.inf]), "s1").tolist() == [
+        -32767,
+        -32768,
+        -32768,
+    ]
+
+
+@SENSORS
+def test_every_stored_value_survives(sensor):
+    stored = np.arange(-32768, 32768).astype(np.int16)
+    values = cube.decode(stored, sensor)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(values), stored == -32768)
+    again = cube.encode(values, sensor)
+    assert again.dtype == np.int16
+    np.testing.assert_array_equal(again, stored)
+
+
+FLOATS = st.floats(width=32, allow_infinity=False) | st.floats(-330, 330, width=32)
+
+
+@SENSORS
+@given(values=hnp.arrays(np.float32, st.integers(1, 20), elements=FLOATS))
+def test_nodata_means_missing_and_nothing_else(sensor, values):
+    stored = cube.encode(values, sensor)
+    np.testing.assert_array_equal(stored == cube.NODATA, np.isnan(values))
+    back = cube.decode(stored, sensor)
+    np.testing.assert_array_equal(np.isnan(back), np.isnan(values))
+    # Half a step, and a 2**-22 of the value for two float32 roundings.
+    scale = cube.SCALES[sensor]
+    inside = np.abs(values) <= 32767 / scale
+    error = np.abs(back - values.astype(np.float64))[inside]
+    assert (error <= 0.5 / scale + np.abs(values[inside]) * 2.0**-22).all()
+    outside = ~inside & ~np.isnan(values)
+    np.testing.assert_allclose(back[outside], np.sign(values[outside]) * 32767 / scale, rtol=1e-6)
+
+
+def test_check_label_lists_what_it_found():
+    label = np.array([[0, 2, 254, 255]], np.uint8)
+    cube.check_label(label, making.LEGEND, "label.tif")
+    with pytest.raises(
+        ValueError, match=r"label\.tif: found label 3, 253; .*'making' holds 0\.\.2"
+    ):
+        cube.check_label(np.array([3, 0, 253], np.uint8), making.LEGEND, "label.tif")
+
+
+MADE = making.make_cube("made", size=16)
+
+
+def with_info(**changes) -> cube.Cube:
+    return dataclasses.replace(MADE, info=dataclasses.replace(MADE.info, **changes))
+
+
+def on(crs: str, x: float, y: float) -> GeoBox:
+    return GeoBox((16, 16), Affine(10, 0, x, 0, -10, y), crs)
+
+
+JANUARY = Period(dt.date(2022, 1, 1), dt.date(2022, 2, 1))
+GAP = (JANUARY, Period(dt.date(2022, 3, 1), dt.date(2022, 4, 1)))
+WHEN = calendars.Season(dt.date(2022, 7, 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (with_info(geobox=on("EPSG:3857", 5720000, 4257000)), "true metres .*found EPSG:3857"),
+        (with_info(geobox=on("EPSG:4326", 51, 35)), "true metres .*found EPSG:4326"),
+        (with_info(periods=()), "at least one period, found none"),
+        (with_info(periods=GAP), "contiguous periods, found .*2022-02-01 followed by 2022-03-01"),
+        (with_info(periods=MADE.info.periods[1:]), r"s1 float32 \[8, 16, 16, 2\], found .*\[9, 16"),
+        (with_info(has_fields=False), "has_fields is False"),
+        (with_info(harvest={"whaet": (WHEN,)}), "'whaet'.*'making'.*expected one of wheat, rape"),
+        (dataclasses.replace(MADE, s2=MADE.s2[..., :9]), r"s2 .*16, 10\], found .*16, 9\]"),
+        (dataclasses.replace(MADE, s1=MADE.s1.astype(float)), "s1 float32 .*found float64"),
+        (dataclasses.replace(MADE, label=MADE.label.T.astype(int)), "label uint8 .*found int64"),
+        (dataclasses.replace(MADE, label=MADE.label[:8]), r"label .*\[16, 16\], found .*\[8, 16\]"),
+        (dataclasses.replace(MADE, fields=MADE.fields.astype(int)), "fields uint32 .*found int64"),
+        (dataclasses.replace(MADE, label=MADE.label | 8), r"found label 8.*holds 0\.\.2"),
+    ],
+)
+def test_parts_that_do_not_agree_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=f"^cube made: .*{message}"):
+        cube.validate(wrong)
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "a b", "é", "a\n"])
+def test_ids_that_are_no_folder_names_are_refused(name):
+    with pytest.raises(ValueError, match="expected an id of letters, digits"):
+        cube.validate(with_info(cube_id=name))
+
+
+def test_what_is_right_passes():
+    cube.validate(MADE)
+    cube.validate(with_info(cube_id="A-1_b.2", harvest={"*": (WHEN,)}))
+
+
+def test_place_is_the_cube_where_no_province_is_known():
+    assert MADE.info.place == "made"
+    assert with_info(province="Fars").info.place == "Fars"
+    assert MADE.info.shape == (16, 16)

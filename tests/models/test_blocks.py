@@ -1,0 +1,105 @@
+"""Each rearranged form equals the plain one, in values and in gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from cropmap_jax.models import blocks
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+NDHWC = ("NDHWC", "DHWIO", "NDHWC")
+
+
+def plain_conv2d(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=NHWC)
+
+
+def plain_conv3d(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (1, 1, 1), "SAME", dimension_numbers=NDHWC)
+
+
+def plain_time_conv(x, kernel):
+    y = lax.conv_general_dilated(x, kernel, (1, 1, 1), "VALID", dimension_numbers=NDHWC)
+    return y[:, 0]
+
+
+def plain_upsample(x, kernel):
+    # `conv_transpose` without `transpose_kernel` applies the window mirrored.
+    return lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), "SAME", dimension_numbers=NHWC)
+
+
+def plain_max_pool(x, _):
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
+FORMS = {
+    "conv2d, more pixels": (blocks.conv2d, plain_conv2d, (2, 4, 6, 3), (3, 3, 3, 5)),
+    "conv2d, more features": (blocks.conv2d, plain_conv2d, (1, 2, 3, 4), (3, 3, 4, 9)),
+    "conv2d, one pixel": (blocks.conv2d, plain_conv2d, (1, 1, 1, 4), (3, 3, 4, 9)),
+    "conv3d": (blocks.conv3d, plain_conv3d, (2, 4, 5, 6, 3), (3, 3, 3, 3, 4)),
+    "conv3d, one period": (blocks.conv3d, plain_conv3d, (1, 1, 5, 6, 3), (3, 3, 3, 3, 4)),
+    "time_conv": (blocks.time_conv, plain_time_conv, (2, 4, 3, 5, 3), (4, 1, 1, 3, 6)),
+    "upsample": (blocks.upsample, plain_upsample, (2, 3, 4, 5), (2, 2, 5, 3)),
+    "max_pool": (lambda x, _: blocks.max_pool(x), plain_max_pool, (2, 4, 6, 3), ()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_equals_plain(form):
+    fast, plain, x_shape, kernel_shape = FORMS[form]
+    rng = np.random.default_rng(0)
+    x, kernel = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, kernel_shape))
+    expected, plain_vjp = jax.vjp(plain, x, kernel)
+    found, fast_vjp = jax.vjp(fast, x, kernel)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    cotangent = rng.standard_normal(expected.shape).astype(np.float32)
+    for a, b in zip(fast_vjp(cotangent), plain_vjp(cotangent), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_upsample_puts_the_window_where_it_says():
+    kernel = jnp.arange(4.0).reshape(2, 2, 1, 1)
+    y = blocks.upsample(jnp.ones((1, 2, 3, 1)), kernel)
+    for i in range(2):
+        for j in range(2):
+            assert (y[:, i::2, j::2] == kernel[i, j]).all()
+
+
+def test_tied_zeros_after_relu_have_no_gradient():
+    gradient = jax.grad(lambda x: blocks.max_pool(jax.nn.relu(x)).sum())(-jnp.ones((1, 2, 2, 1)))
+    assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "kernel_size", "fan_in"),
+    [
+        (blocks.conv2d, (3, 3), 9 * 25),
+        # PyTorch's fan-in of a transposed convolution is that of its output channels.
+        (blocks.upsample, (2, 2), 4 * 64),
+    ],
+)
+def test_initialisation_is_uniform_within_torch_bound(function, kernel_size, fan_in):
+    layer = blocks.Conv(64, kernel_size, function)
+    params = layer.init(jax.random.key(0), np.ones((1, 2, 2, 25), np.float32))["params"]
+    bound = fan_in**-0.5
+    for leaf, slack in ((params["kernel"], 0.01), (params["bias"], 0.2)):
+        assert bound * (1 - slack) < np.abs(leaf).max() <= bound
+    np.testing.assert_allclose(np.std(params["kernel"]), bound / 3**0.5, rtol=0.05)
+
+
+@pytest.mark.parametrize(("features", "groups"), [(64, 8), (12, 6), (11, 1)])
+def test_group_norm_takes_the_largest_divisor_up_to_8(features, groups):
+    rng = np.random.default_rng(0)
+    x, kernel, scale, bias = (
+        rng.standard_normal(shape, np.float32)
+        for shape in ((1, 4, 4, 3), (3, 3, 3, features), features, features)
+    )
+    params = {"conv": {"kernel": kernel}, "norm": {"scale": scale, "bias": bias}}
+    found = blocks.ConvNormRelu(features, norm="group").apply({"params": params}, x)
+    y = np.asarray(blocks.conv2d(x, kernel)).reshape(16, groups, features // groups)
+    mean, var = (f(y, axis=(0, 2), keepdims=True) for f in (np.mean, np.var))
+    y = ((y - mean) / np.sqrt(var + 1e-5)).reshape(found.shape) * scale + bias
+    np.testing.assert_allclose(found, np.maximum(y, 0), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,137 @@
+"""The wheel that users install: what is in it, and that its commands start from it.
+
+It is built from a copy, since setuptools reuses whatever an earlier build left in `build/`. The
+dependencies come from the running environment; the package itself must not.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("build", reason="the wheel test needs the package `build` (extra: dev)")
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+METADATA = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+MOVED = {
+    "cropmap_jax": "cropmap_jax",
+    "experiments": "experiments",
+    "configs": "cropmap_jax/configs",
+    "datasets": "cropmap_jax/datasets",
+}
+VERBS = sorted(f.stem for f in (CHECKOUT / "experiments").glob("[!_]*.py"))
+
+
+def run(*command: object, **kwargs) -> subprocess.CompletedProcess[str]:
+    """Runs a command and returns it with its output, stderr included, as text."""
+    return subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        **kwargs,
+    )
+
+
+def sources(folder: Path) -> list[Path]:
+    """Files below `folder`, relative to it, without caches and hidden files."""
+    paths = (f.relative_to(folder) for f in folder.rglob("*") if f.is_file())
+    return [p for p in paths if not any(part.startswith((".", "__pycache__")) for part in p.parts)]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in METADATA:
+        shutil.copy(CHECKOUT / name, copy)
+    for folder in MOVED:
+        for path in sources(CHECKOUT / folder):
+            (copy / folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / folder / path, copy / folder / path)
+    built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=copy)
+    assert built.returncode == 0, built.stdout[-3000:]
+    (path,) = (copy / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """The folder the wheel is installed into, and an environment in which it comes first."""
+    target = tmp_path_factory.mktemp("site")
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps")
+    done = run(*pip, "--target", target, wheel)
+    assert done.returncode == 0, done.stdout
+    # PYTHONPATH precedes site-packages, and the finder of an editable install comes after both.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return target, env | {"PYTHONPATH": str(target), "JAX_PLATFORMS": "cpu"}
+
+
+def test_holds_every_file_of_the_packages_and_no_other(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {n for n in archive.namelist() if not n.endswith("/")}
+    inside = {n for n in inside if ".dist-info/" not in n}
+    expected = {
+        f"{place}/{path.as_posix()}"
+        for folder, place in MOVED.items()
+        for path in sources(CHECKOUT / folder)
+    }
+    assert sorted(expected - inside) == [], "add the folder or the suffix to setup.cfg"
+    assert sorted(inside - expected) == []
+
+
+def test_has_no_top_level_datasets_configs_or_tests(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"cropmap_jax", "experiments"}
+
+
+def test_metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (archive.read(n).decode() for n in names if n.endswith("/METADATA"))
+    assert "cropmap_jax/py.typed" in names
+    assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
+    assert re.search(r"^License(-Expression)?: Apache-2.0$", metadata, re.MULTILINE)
+    assert re.search(r"^Requires-Python: >=\s?3.11$", metadata, re.MULTILINE)
+
+
+def test_python_finds_the_installed_wheel(installed, tmp_path):
+    target, env = installed
+    code = "import cropmap_jax, experiments; print(cropmap_jax.__file__, experiments.__file__)"
+    done = run(sys.executable, "-c", code, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout
+    expected = [target / "cropmap_jax" / "__init__.py", target / "experiments" / "__init__.py"]
+    assert done.stdout.split() == [str(path) for path in expected]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_command_starts_outside_the_checkout(installed, tmp_path, verb):
+    target, env = installed
+    module = target / "experiments" / f"{verb}.py"
+    done = run(sys.executable, "-m", f"experiments.{verb}", "--help", cwd=tmp_path, env=env)
+    assert done.returncode in (0, 1), done.stdout  # absl leaves --help with 1
+    assert "Traceback" not in done.stdout, done.stdout
+    # absl heads the list with the file of the main module: this one, not the checkout's.
+    assert str(module) in done.stdout, done.stdout
+    for flag in defined_flags(module):
+        assert re.search(rf"--(\[no\])?{flag}\b", done.stdout), f"no --{flag} in:\n{done.stdout}"
+
+
+def defined_flags(module: Path) -> list[str]:
+    """The names in the module's own `DEFINE_...("name", ...)` calls."""
+    calls = (n for n in ast.walk(ast.parse(module.read_text())) if isinstance(n, ast.Call))
+    return [
+        call.args[0].value
+        for call in calls
+        if getattr(call.func, "attr", getattr(call.func, "id", "")).startswith("DEFINE_")
+        and isinstance(call.args[0], ast.Constant)
+    ]
