@@ -4,51 +4,21 @@ python -m experiments.finetune --config configs/tiny/finetune.py --workdir W2 \
     --config.init_from=W --config.data_dir=DIR --config.dataset=cubes
 """
 
+import pathlib
+import runpy
+
 from ml_collections import ConfigDict
+
+_BASE = pathlib.Path(__file__).resolve().parents[1] / "finetune.py"
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
-    config.data_dir = ""  # folder of datasets
+    config = runpy.run_path(str(_BASE))["get_config"]()
+    config.model.update({"width": 4, "levels": 2, "head_width": 8})
     config.dataset = "cubes"
-    config.init_from = ""  # workdir of the pretrained network
-    config.from_scratch = False  # or train without one
-    config.seed = 0
-
-    # The head; the rest only counts from scratch, else the checkpoint decides it.
-    config.model = ConfigDict()
-    config.model.width = 4
-    config.model.levels = 2
-    config.model.num_periods = 6
-    config.model.use_validity = True  # which values are missing, as further input channels
-    config.model.norm = "batch"
-    config.model.head = "conv"
-    config.model.head_width = 8
-    config.model.dtype = "float32"
-
-    # From scratch only; else inherited from the checkpoint.
-    config.scaling = ConfigDict({"s1_db": (-25.0, 10.0), "s2": (0.0, 1.0)})
-
-    # What an example is.
-    config.lead_days = 30  # as-of date = a harvest start - lead_days
-    config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
-    config.crop = 32  # random crops of this size in pixels; 0: whole chips
-    config.crops_per_chip = 1
-    config.empty_ratio = 0.0  # chips without annotation, as a multiple of those with
-    config.augment = True
-
-    # How it is trained.
-    config.loss = "sigmoid"  # or "softmax", for exclusive classes
-    config.class_weights = "none"  # or "balanced"
+    config.crop = 32
     config.epochs = 2
     config.batch_size = 4
-    config.optimizer = "adam"
-    config.learning_rate = ConfigDict({"trunk": 1e-3, "head": 1e-2})
-    config.schedule = "cosine"
-    config.warmup_steps = 0
-    config.freeze_trunk_statistics = True
-
-    config.checkpoint_every = 0  # steps; 0: once per epoch
     config.log_every = 2
-    config.keep = 2
+    config.learning_rate.update({"trunk": 1e-3, "head": 1e-2})
     return config

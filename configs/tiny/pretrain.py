@@ -4,48 +4,21 @@ python -m experiments.pretrain --config configs/tiny/pretrain.py --workdir W \
     --config.data_dir=DIR --config.dataset=cubes
 """
 
+import pathlib
+import runpy
+
 from ml_collections import ConfigDict
+
+_BASE = pathlib.Path(__file__).resolve().parents[1] / "pretrain.py"
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
-    config.data_dir = ""  # folder of datasets
+    config = runpy.run_path(str(_BASE))["get_config"]()
+    config.model.update({"width": 4, "levels": 2, "head_width": 8})
     config.dataset = "cubes"
-    config.seed = 0
-
-    config.model = ConfigDict()
-    config.model.width = 4
-    config.model.levels = 2
-    config.model.num_periods = 6
-    config.model.use_validity = True  # which values are missing, as further input channels
-    config.model.norm = "batch"
-    config.model.head = "linear"
-    config.model.head_width = 8
-    config.model.dtype = "float32"
-
-    # Physical ranges that scale to [0, 1]; fine-tuning and prediction inherit them.
-    config.scaling = ConfigDict({"s1_db": (-25.0, 10.0), "s2": (0.0, 1.0)})
-
-    # What an example is.
-    config.lead_days = 30  # as-of date = a harvest start - lead_days
-    config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
-    config.crop = 32  # random crops of this size in pixels; 0: whole chips
-    config.crops_per_chip = 1
-    config.empty_ratio = 0.0  # chips without annotation, as a multiple of those with
-    config.augment = True
-
-    # How it is trained.
-    config.loss = "sigmoid"  # or "softmax", for exclusive classes
-    config.class_weights = "none"  # or "balanced"
+    config.crop = 32
     config.epochs = 2
     config.batch_size = 4
-    config.optimizer = "adam"
-    config.learning_rate = ConfigDict({"trunk": 1e-2, "head": 1e-2})
-    config.schedule = "cosine"
-    config.warmup_steps = 0
-    config.freeze_trunk_statistics = False
-
-    config.checkpoint_every = 0  # steps; 0: once per epoch
     config.log_every = 2
-    config.keep = 2
+    config.learning_rate.update({"trunk": 1e-2, "head": 1e-2})
     return config

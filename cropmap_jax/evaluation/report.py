@@ -81,10 +81,13 @@ def picture(
       path: PNG to write.
     """
     height, width = prediction.label.shape
-    fig, axes = plt.subplots(1, 4, figsize=(16, 5.2), layout="constrained")
+    # Panels as wide as the ground they show, within reason: cubes may be narrow strips.
+    panel = np.clip(4.2 * width / height, 2.4, 6.5)
+    size = (4 * panel + 1.6, min(4.2, panel * height / width) + 2.0)
+    fig, axes = plt.subplots(1, 4, figsize=size, layout="constrained", sharey=True)
     extent = (0, width * pixel_m, height * pixel_m, 0)
     axes[0].imshow(_stretch(prediction.rgb), extent=extent)
-    axes[0].set_title("Sentinel-2, latest clear (B4 B3 B2)")
+    axes[0].set_title("Sentinel-2, latest clear")
     known, handles = _known(prediction.label, classes)
     axes[1].imshow(known, extent=extent, interpolation="nearest")
     axes[1].set_title("what is known")
@@ -92,14 +95,15 @@ def picture(
     shown = axes[2].imshow(
         probability, extent=extent, vmin=0, vmax=1, cmap="cividis", interpolation="nearest"
     )
-    axes[2].set_title(f"probability of {classes.classes[crop].title.lower()}")
-    fig.colorbar(shown, ax=axes[2], location="bottom", shrink=0.9, label="probability")
+    axes[2].set_title("predicted")
+    title = classes.classes[crop].title
+    fig.colorbar(shown, ax=axes[2], shrink=0.8, label=f"probability of {title.lower()}")
     colours = ListedColormap([c for _, c in _OUTCOMES])
     outcome = _outcome(probability, prediction.label, crop, threshold)
     axes[3].imshow(
         outcome, extent=extent, cmap=colours, vmin=-0.5, vmax=4.5, interpolation="nearest"
     )
-    axes[3].set_title(f"right and wrong at threshold {threshold:.2f}")
+    axes[3].set_title(f"errors at {threshold:.2f}")
     _legend(axes[1], handles)
     _legend(axes[3], [Patch(facecolor=c, edgecolor="0.4", label=n) for n, c in _OUTCOMES])
     for ax in axes:
@@ -108,16 +112,16 @@ def picture(
     axes[0].set_ylabel("m south")
     as_of = periods.from_day(prediction.as_of[position])
     ahead = "no harvest date" if lead is None else f"effective lead {lead} days"
-    fig.suptitle(
-        f"{prediction.cube_id}: {classes.classes[crop].title}, as of {as_of} ({ahead})", fontsize=13
-    )
+    fig.suptitle(f"{prediction.cube_id}: {title}, as of {as_of}, {ahead}", fontsize=12)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=110)
     plt.close(fig)
 
 
 def _legend(ax, handles: list) -> None:
-    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8)
+    ax.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=7.5
+    )
 
 
 def _stretch(rgb: np.ndarray) -> np.ndarray:

@@ -78,6 +78,8 @@ def write_cube(value: cube.Cube, cubes_dir: str | os.PathLike, overwrite: bool =
     old = part.with_suffix(".old")
     for stale in (part, old):  # of a process of the same number that was killed
         shutil.rmtree(stale, ignore_errors=True)
+    for leftover in folder.glob(f".{value.info.cube_id}.*.part"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
     try:
         part.mkdir()
         checksums = {}

@@ -140,9 +140,7 @@ def upsample(x: Array, kernel: Array) -> Array:
 def max_pool(x: Array) -> Array:
     """Halves height and width, keeping the maximum of every 2 x 2 window.
 
-    Where several values of a window are the maximum, the gradient is shared among them, where
-    PyTorch gives it to the first. After a ReLU that is almost always a window of zeros, whose
-    gradient the ReLU removes.
+    The gradient goes to the first maximum of a window, as in PyTorch.
 
     Args:
         x: [B, H, W, C], float; H and W even.
@@ -151,7 +149,17 @@ def max_pool(x: Array) -> Array:
         [B, H/2, W/2, C], the dtype of `x`.
     """
     batch, height, width, channels = x.shape
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+    pairs = x.reshape(batch, height, width // 2, 2, channels)
+    x = _larger(pairs[:, :, :, 0], pairs[:, :, :, 1])
+    pairs = x.reshape(batch, height // 2, 2, width // 2, channels)
+    return _larger(pairs[:, :, 0], pairs[:, :, 1])
+
+
+def _larger(x: Array, y: Array) -> Array:
+    # Not `jnp.maximum`, nor `max` over an axis: their gradients ask which input equals the result,
+    # and where XLA computes the input anew, rounded otherwise, none does: the gradient is lost, or
+    # is 0/0. A choice between the two always takes one.
+    return jnp.where(x >= y, x, y)
 
 
 class Conv(nn.Module):

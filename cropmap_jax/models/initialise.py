@@ -12,7 +12,6 @@ from cropmap_jax.models.blocks import fan_in
 from cropmap_jax.models.dual_unet3d import (
     S1_CHANNELS,
     S2_CHANNELS,
-    SIZE_MULTIPLE,
     DualUNet3D,
 )
 
@@ -30,7 +29,7 @@ def variable_shapes(network: DualUNet3D) -> dict[str, Any]:
         {"params": ..., "batch_stats": ...}, nested dicts of `jax.ShapeDtypeStruct`; no
         "batch_stats" where no layer has any.
     """
-    shape = (1, network.num_periods, SIZE_MULTIPLE, SIZE_MULTIPLE)
+    shape = (1, network.num_periods, 2**network.levels, 2**network.levels)
     s1, s2 = (jax.ShapeDtypeStruct((*shape, c), jnp.float32) for c in (S1_CHANNELS, S2_CHANNELS))
     masks = (s1, s2) if network.use_validity else ()
     return jax.eval_shape(network.init, jax.random.key(0), s1, s2, *masks)

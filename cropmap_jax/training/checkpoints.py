@@ -9,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from cropmap_jax.models import dual_unet3d
+from cropmap_jax.models.initialise import variable_shapes
 from cropmap_jax.training.recipe import TRUNK_FIELDS, Recipe
 
 
@@ -140,10 +141,7 @@ def load(workdir) -> Restored:
 
 def _shapes(recipe: Recipe) -> dict:
     """Shapes of params and batch statistics that the recipe's network has."""
-    size, t = recipe.size_multiple, recipe.num_periods
-    s1, s2 = (np.zeros((1, t, size, size, c), np.float32) for c in (2, 10))
-    network = recipe.network()
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), s1, s2, s1, s2))
+    shapes = variable_shapes(recipe.network())
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 

@@ -12,13 +12,13 @@ import optax
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 
 
-def _pixel_weights(label: jax.Array, class_weights: jax.Array | None) -> jax.Array:
+def _pixel_weights(label: jax.Array, class_weights: np.ndarray | None) -> jax.Array:
     """float32, shape of label: the weight of its class, 1 for none-of-these, 0 for unknown."""
     known = (label != IGNORE).astype(jnp.float32)
     if class_weights is None:
         return known
     num_classes = class_weights.shape[0]
-    of_class = class_weights[jnp.minimum(label, num_classes - 1).astype(jnp.int32)]
+    of_class = jnp.asarray(class_weights)[jnp.minimum(label, num_classes - 1).astype(jnp.int32)]
     return known * jnp.where(label < num_classes, of_class, 1.0)
 
 
@@ -26,7 +26,7 @@ def sigmoid_loss(
     logits: jax.Array,
     label: jax.Array,
     planted: jax.Array,
-    class_weights: jax.Array | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Binary cross-entropy per class, over what is known.
 
@@ -55,7 +55,7 @@ def softmax_loss(
     logits: jax.Array,
     label: jax.Array,
     planted: jax.Array,
-    class_weights: jax.Array | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy over exclusive classes, over pixels annotated as a class.
 

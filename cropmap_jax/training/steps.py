@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import AXIS
 from cropmap_jax.training.recipe import Recipe
@@ -17,20 +19,15 @@ def _inputs(batch: dict) -> tuple:
 
 
 def init_variables(recipe: Recipe, seed: int) -> dict:
-    """Freshly drawn {"params", "batch_stats"} of the recipe's network, on the host."""
-    size, t = recipe.size_multiple, recipe.num_periods
-    s1, s2 = (jnp.zeros((1, t, size, size, c), jnp.float32) for c in (2, 10))
-    network = recipe.network()
-    # With the default generator, drawing a hundred kernels takes six times as long to compile.
-    key = jax.random.key(seed, impl="rbg")
-    drawn = jax.jit(lambda key: network.init(key, s1, s2, s1, s2))(key)
-    return jax.device_get({"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})})
+    """Freshly drawn {"params", "batch_stats"} of the recipe's network, numpy float32."""
+    drawn = initial_variables(recipe.network(), seed)
+    return {"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})}
 
 
 def make_train_step(
     recipe: Recipe,
     optimizer: optax.GradientTransformation,
-    class_weights: jax.Array | None = None,
+    class_weights: np.ndarray | None = None,
     freeze_trunk_statistics: bool = False,
 ) -> Callable:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.

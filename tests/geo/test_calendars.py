@@ -102,10 +102,11 @@ def test_a_province_with_many_cubes_counts_once():
 
 
 def test_a_cube_takes_its_own_province_before_the_median():
-    # Province a is dated by two of its cubes, of which the earlier counts; b is far off.
-    own = [{"maize": harvest(8, 11)}, {"maize": harvest(8, 1)}, {}, {"maize": harvest(10, 30)}]
-    table = harvest_table(own, [*"aaab"], ["22"] * 4, ["maize"])
-    assert dates(table[:, 0]) == ["2022-08-11", "2022-08-01", "2022-08-01", "2022-10-30"]
+    # Province a is dated by three of its cubes, of which the earliest counts; b is far off.
+    own = [*({"maize": harvest(8, d)} for d in (11, 1, 21)), {}, {"maize": harvest(10, 30)}]
+    table = harvest_table(own, [*"aaaab"], ["22"] * 5, ["maize"])
+    assert dates(table[:4, 0]) == ["2022-08-11", "2022-08-01", "2022-08-21", "2022-08-01"]
+    assert dates(table[4:, 0]) == ["2022-10-30"]
 
 
 def test_even_median_is_rounded_down_to_a_day():

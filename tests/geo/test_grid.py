@@ -79,6 +79,10 @@ def test_block_is_that_of_the_centre():
     edge = 50 * 10240
     box = GeoBox((10, 10), Affine(10, 0, edge - 20, 0, -10, 3840700), "EPSG:32639")
     assert grid.block_id(box) == "32639_0050_00375"
+    # 1000 rows and 2 columns: the centre lies 10 m east and 5000 m south of the corner, which is
+    # 100 m west and 4900 m north of the corner of block (50, 375).
+    tall = GeoBox((1000, 2), Affine(10, 0, edge - 100, 0, -10, 375 * 10240 + 4900), "EPSG:32639")
+    assert grid.block_id(tall) == "32639_0049_00374"
 
 
 def test_tiles_covering_a_rectangle():

@@ -169,14 +169,14 @@ def test_both_sides_of_a_zone_border_are_one_place():
     assert splits.find_overlap(["west", "apart"], [west, apart]) is None
 
 
-def test_a_strip_of_a_pixel_across_zones_is_forgiven():
-    # The same place in both zones: one is shifted until only the corners, turned against each
-    # other, still reach over.
+@pytest.mark.parametrize(("metres", "found"), [(-5, False), (5, False), (20, True)])
+def test_less_than_a_pixel_across_zones_is_forgiven(metres, found):
+    # In zone 32 the grid of zone 31 is turned by 4.6 degrees, so its easternmost point is a corner.
+    # A grid of zone 32 begins so many metres west of that corner.
     west = near(32631, 5.999, 50.5)
-    lon, lat = 5.999, 50.5 - 320 / 111_250
-    below = near(32632, lon, lat)
-    found = splits.find_overlap(["west", "below"], [west, below])
-    assert found is None or found[2] < 320 * 30
+    _, south, edge, north = west.extent.to_crs("EPSG:32632").boundingbox
+    east = square(32632, edge - metres, (south + north) / 2 + 160)
+    assert (splits.find_overlap(["west", "east"], [west, east]) is not None) is found
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -68,9 +68,12 @@ def test_upsample_puts_the_window_where_it_says():
             assert (y[:, i::2, j::2] == kernel[i, j]).all()
 
 
-def test_tied_zeros_after_relu_have_no_gradient():
-    gradient = jax.grad(lambda x: blocks.max_pool(jax.nn.relu(x)).sum())(-jnp.ones((1, 2, 2, 1)))
-    assert (gradient == 0).all()
+def test_max_pool_gives_the_gradient_to_the_first_maximum():
+    # Every pattern of four values out of three, ties included, one in each channel.
+    x = np.stack(np.meshgrid(*4 * [np.arange(3.0)])).reshape(1, 2, 2, 81)
+    gradient = jax.grad(lambda x: blocks.max_pool(x).sum())(x)
+    first = x.reshape(4, 81).argmax(axis=0)
+    np.testing.assert_array_equal(gradient.reshape(4, 81), np.eye(4)[first].T)
 
 
 @pytest.mark.parametrize(

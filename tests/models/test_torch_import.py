@@ -36,6 +36,7 @@ def european(**settings):
 
 
 def fine_tuned(**settings):
+    torch.manual_seed(0)
     return randomise(torch_twin.FineTuned(torch_twin.DualUNet3D(**settings)))
 
 
@@ -73,20 +74,21 @@ def test_logits_equal_torch_at_full_width(make, settings):
 
 
 def test_gradients_and_statistics_equal_torch_in_training():
-    twin = fine_tuned(width=2).double().train()
-    before = {name: array.astype(np.float32) for name, array in arrays(twin).items()}
-    s1, s2 = inputs(batch=2)
-    label = (np.random.default_rng(2).random((2, 32, 32, 8)) < 0.2).astype(np.float32)
-    logits = twin(to_torch(s1).double(), to_torch(s2).double())
+    # In float64: in float32 a value near the kink of a ReLU falls on either side of it.
+    twin = fine_tuned(width=2)
+    before = {name: array.copy() for name, array in arrays(twin).items()}
+    twin = twin.double().train()
+    s1, s2 = (x.astype(np.float64) for x in inputs(batch=2))
+    label = (np.random.default_rng(2).random((2, 32, 32, 8)) < 0.2).astype(np.float64)
     torch_loss = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, torch.from_numpy(np.moveaxis(label, -1, 1)).double()
+        twin(to_torch(s1), to_torch(s2)), to_torch(label)
     )
     torch_loss.backward()
     # The gradients go through the same conversion as the weights.
     gradients = before | {name: p.grad.numpy() for name, p in twin.named_parameters()}
     expected = convert(gradients)["params"]
 
-    network = DualUNet3D(**describe(before))
+    network = DualUNet3D(**describe(before), dtype=np.float64)
     variables = convert(before)
 
     def loss(params):
@@ -94,19 +96,21 @@ def test_gradients_and_statistics_equal_torch_in_training():
         logits, updates = apply({**variables, "params": params}, s1, s2)
         return (jnp.logaddexp(0, logits) - label * logits).mean(), updates
 
-    (found_loss, updates), found = jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
-    np.testing.assert_allclose(found_loss, torch_loss.item(), rtol=1e-5)
+    # Compiled without optimisation, this once showed a max-pool whose gradient was 0/0.
+    with jax.enable_x64(True):
+        step = jit(jax.value_and_grad(loss, has_aux=True))
+        (found_loss, updates), found = step(variables["params"])
+    np.testing.assert_allclose(found_loss, torch_loss.item(), rtol=1e-6)
     scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4 * scale), found, expected)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6 * scale), found, expected)
+
     after = convert(arrays(twin))["batch_stats"]
-    n = 2 * 32 * 32  # values per channel behind the head's variance
     norm, torch_norm = (s[HEAD]["hidden"]["norm"] for s in (updates["batch_stats"], after))
-    np.testing.assert_allclose(norm["mean"], torch_norm["mean"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm["mean"], torch_norm["mean"], rtol=1e-5, atol=1e-7)
     # Of the variance PyTorch keeps the unbiased estimate, Flax the biased one.
-    old = variables["batch_stats"][HEAD]["hidden"]["norm"]["var"]
-    np.testing.assert_allclose(
-        (norm["var"] - 0.9 * old) * n / (n - 1), torch_norm["var"] - 0.9 * old, rtol=1e-3, atol=1e-6
-    )
+    old = 0.9 * variables["batch_stats"][HEAD]["hidden"]["norm"]["var"]
+    n = 2 * 32 * 32
+    np.testing.assert_allclose((norm["var"] - old) * n / (n - 1), torch_norm["var"] - old, 1e-4)
 
 
 @pytest.fixture(scope="module")
