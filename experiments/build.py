@@ -7,7 +7,6 @@ two splits are refused. A dataset is written under a temporary name and renamed 
 """
 
 import importlib
-import shutil
 import sys
 
 from absl import flags
@@ -43,10 +42,6 @@ def main(_):
     if not 0 <= overlap < _CHIP.value:
         raise ValueError(f"--overlap: expected 0 to {_CHIP.value - 1}, found {overlap}")
     builder_class = load_builder(_DATASET.value)
-    if _OVERWRITE.value:
-        config = cube_builder.CubesConfig(_NAME.value)
-        path = builder_class(data_dir=_DATA_DIR.value, config=config).data_path
-        shutil.rmtree(path, ignore_errors=True)
     builder, new = cube_builder.build(
         builder_class,
         _NAME.value,
@@ -54,6 +49,7 @@ def main(_):
         _DATA_DIR.value,
         chip=_CHIP.value,
         overlap=overlap,
+        overwrite=_OVERWRITE.value,
         progress=True,
     )
     data = dataset.open_dataset(_DATA_DIR.value, f"{_DATASET.value}/{_NAME.value}")

@@ -42,7 +42,7 @@ def main(_):
     data = dataset.open_dataset(config.data_dir, config.dataset)
     if config.from_scratch:
         recipe = _train.make_recipe(config, data)
-        variables = steps.init_variables(recipe, config.seed)
+        variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     else:
         recipe, variables = _from_checkpoint(config, data)
     plan = _train.make_plan(config, "finetune", recipe)

@@ -24,7 +24,7 @@ def main(_):
     data = dataset.open_dataset(config.data_dir, config.dataset)
     recipe = _train.make_recipe(config, data)
     plan = _train.make_plan(config, "pretrain", recipe)
-    variables = steps.init_variables(recipe, config.seed)
+    variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     record = loop.train(data, recipe, plan, variables, workdir)
     _train.finish(
         record,

@@ -9,6 +9,7 @@ down. Noise is small, some of S2 lies under clouds and one S1 corner outside the
 import datetime as dt
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -182,3 +183,8 @@ def make_cubes(
         made = make_cube(f"{split}_{i}", split=split, tile=tile, seed=seed + i, **settings)
         paths.append(cube_io.write_cube(made, cubes_dir))
     return paths
+
+
+if __name__ == "__main__":
+    for folder in make_cubes(sys.argv[1], size=64):
+        print(folder)

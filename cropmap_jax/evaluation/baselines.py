@@ -58,7 +58,7 @@ def training_pixels(
 
 def forests(
     data: Dataset, split: str, num_periods: int, dates: np.ndarray, seed: int = 0
-) -> Callable[[list[dict], int], np.ndarray]:
+) -> Callable[[list[dict], int], list[np.ndarray]]:
     """Trains a random forest per group of as-of dates; none-of-these is a class of its own.
 
     Args:
@@ -69,8 +69,8 @@ def forests(
       seed: of the forests.
 
     Returns:
-      Function of examples and group, like `inference.Predictor`: probabilities
-      [N, H, W, classes].
+      Function of examples and group, like `inference.Predictor`: probabilities [H, W, classes]
+      of each example.
     """
     models = []
     for group in inference.date_groups(dates):
@@ -79,13 +79,13 @@ def forests(
         models.append(forest.fit(features, labels))
     classes = len(data.legend)
 
-    def predict(examples: list[dict], group: int = 0) -> np.ndarray:
+    def predict(examples: list[dict], group: int = 0) -> list[np.ndarray]:
         out, model = [], models[group]
         for example in examples:
             values = pixel_features(example)
             flat = values.reshape(-1, values.shape[-1])
             drawn = np.zeros((len(flat), classes), np.float32)
-            # Pixels without any value (padding) say nothing; the forest would still guess.
+            # Pixels without any value say nothing; the forest would still guess.
             there = np.isfinite(flat).any(1)
             if there.any():
                 probability = model.predict_proba(flat[there])
@@ -93,6 +93,6 @@ def forests(
                     if label < classes:
                         drawn[there, label] = probability[:, i]
             out.append(drawn.reshape(*values.shape[:2], classes))
-        return np.stack(out)
+        return out
 
     return predict

@@ -9,7 +9,7 @@ from cropmap_jax.geo import chips, cube, legend, periods, windows
 from cropmap_jax.training import input_pipeline, parallel, steps
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.dataset import Dataset
-from cropmap_jax.training.loop import stack
+from cropmap_jax.training.validation import stack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +52,47 @@ class Predictor:
         self._step = parallel.data_parallel(steps.make_predict_step(restored.recipe))
         self._variables = parallel.replicate(restored.variables)
 
-    def __call__(self, examples: list[dict], group: int = 0) -> np.ndarray:
-        """Probabilities float32 [len(examples), H, W, classes]."""
-        out = []
-        for start in range(0, len(examples), self._batch_size):
-            group = examples[start : start + self._batch_size]
-            batch = parallel.shard(stack(group, self._batch_size))
-            probabilities = parallel.unshard(self._step(self._variables, batch))
-            out.append(probabilities[: len(group)])
-        return np.concatenate(out)
+    def __call__(self, examples: list[dict], group: int = 0) -> list[np.ndarray]:
+        """Probabilities float32 [H, W, classes] of each example; one network serves every group.
+
+        Examples of any height and width are padded to the next multiple that the network takes, and
+        no further: normalisation over a whole chip would see mostly padding in a narrow cube.
+        """
+        out: list = [None] * len(examples)
+        shapes = [e["label"].shape for e in examples]
+        for shape in sorted(set(shapes)):
+            same = [i for i, s in enumerate(shapes) if s == shape]
+            for start in range(0, len(same), self._batch_size):
+                numbers = same[start : start + self._batch_size]
+                padded = [self._pad(examples[i]) for i in numbers]
+                batch = parallel.shard(stack(padded, self._batch_size))
+                probabilities = parallel.unshard(self._step(self._variables, batch))
+                for i, probability in zip(numbers, probabilities, strict=False):
+                    out[i] = probability[: shape[0], : shape[1]]
+        return out
+
+    def _pad(self, example: dict) -> dict:
+        multiple = self.recipe.size_multiple
+        height, width = (-(-n // multiple) * multiple for n in example["label"].shape)
+        return crop_example(example, height, width)
+
+
+def crop_example(example: dict, height: int, width: int) -> dict:
+    """Cuts or pads (as missing and unknown) an example at its lower and right edges."""
+
+    def fit(array: np.ndarray, axis: int, fill) -> np.ndarray:
+        index = (slice(None),) * axis
+        array = array[(*index, slice(height), slice(width))]
+        pad = [(0, 0)] * array.ndim
+        pad[axis] = (0, height - array.shape[axis])
+        pad[axis + 1] = (0, width - array.shape[axis + 1])
+        return np.pad(array, pad, constant_values=fill)
+
+    return example | {
+        "s1": fit(example["s1"], 1, cube.NODATA),
+        "s2": fit(example["s2"], 1, cube.NODATA),
+        "label": fit(example["label"], 0, legend.IGNORE),
+    }
 
 
 def date_groups(dates: np.ndarray) -> list[np.ndarray]:
@@ -79,8 +111,9 @@ def predict_dataset(
     """Predicts every cube of a split.
 
     Args:
-      predict: (examples, group) -> probabilities [N, H, W, classes]; a `Predictor` or a
-        baseline. Crops with the same dates in every cube form a group, see `date_groups`.
+      predict: (examples, group) -> probabilities [H, W, classes] of each; a `Predictor` or a
+        baseline. Examples hold no padding. Crops with the same dates in every cube form a group,
+        see `date_groups`.
       split: which split.
       data: the dataset.
       num_periods: periods of the window.
@@ -100,7 +133,12 @@ def predict_dataset(
         for group, own in enumerate(date_groups(dates)):
             date = int(as_of[own[0]])
             examples = [
-                input_pipeline.make_example(data, record, date, num_periods) for record in records
+                crop_example(
+                    input_pipeline.make_example(data, record, date, num_periods),
+                    min(data.chip, height - int(record["row"])),
+                    min(data.chip, width - int(record["col"])),
+                )
+                for record in records
             ]
             stitcher = chips.Stitcher(height, width, len(data.legend))
             for record, chip in zip(records, predict(examples, group), strict=True):

@@ -76,10 +76,11 @@ def write_cube(value: cube.Cube, cubes_dir: str | os.PathLike, overwrite: bool =
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{value.info.cube_id}.{os.getpid()}.part"
     old = part.with_suffix(".old")
-    for stale in (part, old):  # of a process of the same number that was killed
-        shutil.rmtree(stale, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)  # of a process of the same number that was killed
+    # Digits only: ids may hold dots, and `.a.*.part` would also be cube a.b in the making.
     for leftover in folder.glob(f".{value.info.cube_id}.*.part"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
+        if leftover.name.removeprefix(f".{value.info.cube_id}.").removesuffix(".part").isdigit():
+            shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
     try:
         part.mkdir()
         checksums = {}

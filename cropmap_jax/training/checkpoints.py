@@ -1,5 +1,6 @@
 """Checkpoints: state, data iterator and recipe, written together or not at all (orbax)."""
 
+import contextlib
 import dataclasses
 import pathlib
 
@@ -33,6 +34,19 @@ class Restored:
 def folder(workdir) -> pathlib.Path:
     """Where a run keeps its checkpoints."""
     return pathlib.Path(workdir).absolute() / "checkpoints"
+
+
+@contextlib.contextmanager
+def _reading(where):
+    """Turns what the libraries raise about a damaged checkpoint into one line that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        reason = (str(error).splitlines() or [repr(error)])[0][:200]
+        raise ValueError(
+            f"{where}: expected a whole checkpoint, found one that cannot be read ({reason}); "
+            f"without this folder, the checkpoint before it counts"
+        ) from error
 
 
 class Checkpointer:
@@ -78,23 +92,29 @@ class Checkpointer:
 
         Returns:
           (step, state).
+
+        Raises:
+          ValueError: it cannot be read.
         """
         step = self.latest
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeRestore(
-                    state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
-                ),
-                data=grain.checkpoint.CheckpointRestore(batches),
+        args = ocp.args.Composite(
+            state=ocp.args.PyTreeRestore(
+                state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
             ),
+            data=grain.checkpoint.CheckpointRestore(batches),
         )
-        return step, restored["state"]
+        with _reading(self._manager.directory / str(step)):
+            return step, self._manager.restore(step, args=args)["state"]
 
     def meta(self) -> dict:
-        """The meta data of the last checkpoint."""
+        """The meta data of the last checkpoint.
+
+        Raises:
+          ValueError: it cannot be read.
+        """
         args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        return self._manager.restore(self.latest, args=args)["meta"]
+        with _reading(self._manager.directory / str(self.latest)):
+            return self._manager.restore(self.latest, args=args)["meta"]
 
     def close(self) -> None:
         """Waits for background writes."""
@@ -115,7 +135,7 @@ def load(workdir) -> Restored:
         step = m.latest_step()
         if step is None:
             raise ValueError(f"{where}: expected a whole checkpoint, found none")
-        try:
+        with _reading(where / str(step)):
             meta = m.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
             recipe = Recipe.from_json(meta["recipe"])
             shapes = _shapes(recipe)
@@ -129,10 +149,6 @@ def load(workdir) -> Restored:
                     )
                 ),
             )["state"]
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise ValueError(
-                f"{where}/{step}: expected a checkpoint of this architecture, found {error}"
-            ) from error
     _check_shapes(restored, shapes, f"{where}/{step}")
     return Restored(
         restored["params"], restored["batch_stats"], recipe, meta["config"], step, meta["stage"]

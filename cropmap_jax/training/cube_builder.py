@@ -9,7 +9,9 @@ import contextlib
 import hashlib
 import io
 import os
+import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -256,13 +258,17 @@ class _Statistics:
         return out
 
 
-def build(builder_class, name: str, cubes_dir: str, data_dir: str, **kwargs):
+def build(
+    builder_class, name: str, cubes_dir: str, data_dir: str, overwrite: bool = False, **kwargs
+):
     """Builds a dataset, or finds it built already from the very same cubes.
 
     Args:
       builder_class: a subclass of `CubeDatasetBuilder`.
       name: dataset name below the builder's.
       cubes_dir, data_dir: folder of cubes; folder of datasets.
+      overwrite: build it anew and replace the one of that name, which stays until the new one is
+        whole.
       **kwargs: `chip`, `overlap`, `progress` of `CubesConfig`.
 
     Returns:
@@ -275,17 +281,30 @@ def build(builder_class, name: str, cubes_dir: str, data_dir: str, **kwargs):
     infos = cube_io.list_cubes(cubes_dir)
     config = CubesConfig(name, os.fspath(cubes_dir), **kwargs)
     builder = builder_class(data_dir=data_dir, config=config)
-    if builder.data_path.exists():
+    final = pathlib.Path(builder.data_path)
+    for leftover in final.parent.glob("incomplete.*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
+    if final.exists() and overwrite:
+        with tempfile.TemporaryDirectory(prefix="incomplete.", dir=final.parent) as scratch:
+            fresh = builder_class(data_dir=scratch, config=config)
+            _prepare(fresh)
+            final.rename(pathlib.Path(scratch) / "replaced")
+            pathlib.Path(fresh.data_path).rename(final)
+        return builder_class(data_dir=data_dir, config=config), True
+    if final.exists():
         if dict(builder.info.metadata or {}).get("fingerprint") != fingerprint(infos, config):
             raise ValueError(
-                f"{builder.data_path}: found a dataset built from other cubes or another cut; "
+                f"{final}: found a dataset built from other cubes or another cut; "
                 f"expected a new --name, or --overwrite"
             )
         return builder, False
-    for leftover in builder.data_path.parent.glob("incomplete.*"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
-    # One bar, over cubes, is enough; and "download" would only puzzle a reader.
-    tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(file_format="array_record")
+    _prepare(builder)
     return builder, True
+
+
+def _prepare(builder: CubeDatasetBuilder) -> None:
+    # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
+    # folder.
+    tfds.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(download_dir=scratch, file_format="array_record")

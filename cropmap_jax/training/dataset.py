@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -83,6 +84,14 @@ class Dataset:
             )
         return self.chips[split]
 
+    @property
+    def unseen_bands(self) -> dict[str, list[int]]:
+        """Per sensor the indices of bands that are missing throughout the training split."""
+        return {
+            sensor: [i for i, band in enumerate(bands.values()) if band["missing"] == 1]
+            for sensor, bands in self.statistics.items()
+        }
+
     def periods(self, cube: int) -> np.ndarray:
         """int32 [T, 2] periods of a cube, days since 1970-01-01."""
         return np.asarray(self.cubes[cube]["periods"], np.int32)
@@ -96,10 +105,13 @@ def open_dataset(data_dir: str, name: str) -> Dataset:
       name: "<builder>" or "<builder>/<name>".
 
     Raises:
-      ValueError: no whole dataset there, or one of another format.
+      ValueError: no dataset there, one that has lost a file, or one of another format.
     """
     folder = pathlib.Path(data_dir) / (name if "/" in name else f"{name}/default")
-    versions = sorted(p for p in folder.glob("*.*.*") if (p / "dataset_info.json").is_file())
+    # A dataset in the making lies beside, under a name like incomplete.ABCDEF_1.0.0.
+    versions = [p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
+    versions = [p for p in versions if (p / "dataset_info.json").is_file()]
+    versions.sort(key=lambda p: [int(n) for n in p.name.split(".")])
     if not versions:
         raise ValueError(
             f"{folder}: expected a dataset, found none; build one with python -m experiments.build"
@@ -109,6 +121,13 @@ def open_dataset(data_dir: str, name: str) -> Dataset:
     if meta.get("format") != cube_builder.FORMAT:
         raise ValueError(
             f"{versions[-1]}: expected format {cube_builder.FORMAT}, found {meta.get('format')}; "
+            f"build it again with --overwrite"
+        )
+    files = [pathlib.Path(f) for split in info.splits.values() for f in split.filepaths]
+    lost = [f for f in files if not f.is_file()]
+    if lost:
+        raise ValueError(
+            f"{lost[0]}: expected a file of the dataset, found none; "
             f"build it again with --overwrite"
         )
     chips = {}

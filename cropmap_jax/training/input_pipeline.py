@@ -98,18 +98,42 @@ class _Draw(grain.transforms.RandomMap):
         return example
 
     def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
-        loading, harvests = self._loading, self._data.harvest[index]
+        loading = self._loading
         if loading.as_of:
             return int(rng.integers(loading.as_of[0], loading.as_of[1] + 1)), 0
         # Drawn over the whole legend, annotated here or not: the season must not tell the crop.
-        dated = harvests[harvests > 0]
-        if not len(dated):
-            raise ValueError(
-                f"cube {self._data.cubes[index]['id']}: found no harvest date for any class; "
-                f"expected a calendar, or config.as_of (first, last)"
-            )
-        harvest = int(rng.choice(dated))
+        harvest = int(rng.choice(harvest_days(self._data, index)))
         return harvest - loading.lead_days, harvest
+
+
+def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:
+    """Harvest starts of a cube, one per class that has one, days since 1970-01-01.
+
+    Raises:
+      ValueError: no class has one.
+    """
+    days = data.harvest[index]
+    if not days.any():
+        raise ValueError(
+            f"cube {data.cubes[index]['id']}: found no harvest date for any class; "
+            f"expected a calendar, or config.as_of (first, last)"
+        )
+    return days[days > 0]
+
+
+def check_dates(data: dataset.Dataset, loading: Loading, cubes: np.ndarray) -> None:
+    """Demands that each as-of date that may be drawn leaves a cube at least one period to see.
+
+    Raises:
+      ValueError: names the first cube without a harvest date or without a usable period.
+    """
+    for index in np.unique(cubes):
+        if loading.as_of:
+            first = loading.as_of[0]
+        else:
+            first = int(harvest_days(data, index).min()) - loading.lead_days
+        where = f"cube {data.cubes[index]['id']}"
+        windows.window_indices(data.periods(index), first, loading.num_periods, where)
 
 
 def random_crop(record: dict, size: int, rng: np.random.Generator) -> dict:
@@ -191,14 +215,17 @@ def training_input(
     all, if it is not full, is left out.
 
     Raises:
-      ValueError: no annotated chip, a crop larger than the chip, or fewer examples than one batch.
+      ValueError: no annotated chip, a crop larger than the chip, fewer examples than one batch, or
+        an as-of date that may be drawn but leaves some cube nothing to see.
     """
     if loading.crop and loading.crop > data.chip:
         raise ValueError(
             f"config.crop: expected at most {data.chip} (the chips of {data.path}), "
             f"found {loading.crop}"
         )
-    chosen = choose_chips(data.split(split), loading.empty_ratio, seed)
+    table = data.split(split)
+    chosen = choose_chips(table, loading.empty_ratio, seed)
+    check_dates(data, loading, table.cube[chosen])
     per_epoch = len(chosen) * loading.crops_per_chip
     steps = per_epoch * epochs // batch_size
     if steps < 1:

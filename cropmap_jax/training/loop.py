@@ -11,16 +11,16 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from cropmap_jax.geo import legend
 from cropmap_jax.models import count_parameters
 from cropmap_jax.training import checkpoints, input_pipeline, losses, optim, parallel, steps
 from cropmap_jax.training.dataset import Dataset
 from cropmap_jax.training.metric_log import MetricLog
 from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.validation import Validation
 
 
 class Diverged(ValueError):
-    """The loss or its gradient is no longer finite."""
+    """The loss, its gradient or the state is no longer finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,14 @@ class Plan:
     keep: int
     config: dict
 
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "log_every", "keep", "checkpoint_every", "seed"):
+            least = 0 if name in ("checkpoint_every", "seed") else 1
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"config.{name}: expected at least {least}, found {getattr(self, name)}"
+                )
+
 
 def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -> dict:
     """Trains, or goes on training, in a workdir.
@@ -74,12 +82,14 @@ def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -
 
     Raises:
       ValueError: a workdir of a different config, or a plan that does not fit the data.
-      Diverged: loss or gradient not finite; the last good checkpoint stays.
+      Diverged: loss, gradient or state not finite; the last good checkpoint stays.
       KeyboardInterrupt: SIGINT or SIGTERM, after a checkpoint was saved.
     """
+    check_chip(data, recipe)
     source = input_pipeline.training_input(
         data, plan.loading, plan.batch_size, plan.epochs, plan.seed
     )
+    validation = Validation(data, recipe, plan.loading, plan.batch_size)
     optimizer = make_optimizer(plan, source.steps)
     meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
     # JSON turns tuples into lists: compare like with like.
@@ -106,8 +116,23 @@ def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -
         _print_start(recipe, plan, source, step, variables["params"])
         log = MetricLog(workdir, step)
         with contextlib.closing(log):
-            run = _Run(plan, source, checkpointer, log, _Validation(data, recipe, plan))
+            if step == source.steps:
+                return log.last
+            run = _Run(plan, source, checkpointer, log, validation)
             return run.go(parallel.replicate(state), step, step_function)
+
+
+def check_chip(data: Dataset, recipe: Recipe) -> None:
+    """Demands chips that the network can halve `levels` times; validation runs on whole ones.
+
+    Raises:
+      ValueError: names the dataset, its chip and the multiple.
+    """
+    if data.chip % recipe.size_multiple:
+        raise ValueError(
+            f"{data.path}: expected chips of a multiple of {recipe.size_multiple} pixels (2 to the "
+            f"power of model.levels), found {data.chip}"
+        )
 
 
 def make_optimizer(plan: Plan, total_steps: int):
@@ -190,11 +215,13 @@ class _Run:
                 step += 1
                 self._pending.append(metrics)
                 epoch_ends = self._epoch(step) > self._epoch(step - 1)
-                if step % self._plan.log_every == 0 or epoch_ends or step == total:
+                saves = step % every == 0 if every else epoch_ends
+                # Before saving too: a checkpoint after a loss that is not finite would be useless.
+                if step % self._plan.log_every == 0 or epoch_ends or saves or step == total:
                     self._flush(step, bar)
                 if epoch_ends or step == total:
                     self._validate(state, step)
-                if (every and step % every == 0) or (not every and epoch_ends) or step == total:
+                if saves or step == total:
                     self._save(state, step)
                 bar.update()
             if step < total:
@@ -214,11 +241,7 @@ class _Run:
         for i, value in enumerate(values):
             bad = [k for k, v in value.items() if not np.isfinite(v)]
             if bad:
-                raise Diverged(
-                    f"step {first + i + 1}: {bad[0]} is {value[bad[0]]}; stopped; the last good "
-                    f"checkpoint is of step {self._checkpointer.latest}; expected finite values: "
-                    f"try a lower learning rate"
-                )
+                raise self._diverged(first + i + 1, f"{bad[0]} is {value[bad[0]]}")
         if not values:
             return
         then, at = self._since
@@ -238,6 +261,14 @@ class _Run:
         self._log.write(step, self._record)
         bar.set_postfix(loss=f"{self._record['loss']:.4f}", chips_s=f"{rate:.1f}", refresh=False)
 
+    def _diverged(self, step: int, what: str) -> Diverged:
+        latest = self._checkpointer.latest
+        kept = "there is no checkpoint" if latest is None else f"the last checkpoint is of {latest}"
+        return Diverged(
+            f"step {step}: {what}; stopped; {kept}; expected finite values: try a lower learning "
+            f"rate in another --workdir"
+        )
+
     def _validate(self, state, step: int) -> None:
         scores = self._validation(state)
         if scores:
@@ -245,7 +276,12 @@ class _Run:
             self._log.write(step, scores)
 
     def _save(self, state, step: int) -> None:
-        self._checkpointer.save(step, parallel.unreplicate(state), self._source.batches)
+        state = parallel.unreplicate(state)
+        # A loss that is finite says nothing about the update that it led to.
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if not np.isfinite(leaf).all():
+                raise self._diverged(step, f"state{jax.tree_util.keystr(path)} is not finite")
+        self._checkpointer.save(step, state, self._source.batches)
 
     @contextlib.contextmanager
     def _signals(self):
@@ -270,60 +306,3 @@ class _Run:
 
 def _bar() -> dict:
     return {"desc": "train", "mininterval": 0.5, "smoothing": 0.1}
-
-
-class _Validation:
-    """Loss and macro-F1 over the validation split, each chip once, without augmentation."""
-
-    def __init__(self, data: Dataset, recipe: Recipe, plan: Plan):
-        self._data, self._recipe, self._plan = data, recipe, plan
-        table = data.chips.get("validation")
-        self._chosen = np.flatnonzero(table.annotated > 0) if table is not None else []
-        self._step = parallel.data_parallel(steps.make_validation_step(recipe))
-
-    def __call__(self, state) -> dict:
-        if not len(self._chosen):
-            return {}
-        variables = {k: state[k] for k in ("params", "batch_stats")}
-        source, totals = self._data.source("validation"), None
-        for group in _groups(self._chosen, self._plan.batch_size):
-            examples = [self._example(source[int(i)]) for i in group]
-            batch = parallel.shard(stack(examples, self._plan.batch_size))
-            sums = parallel.unreplicate(self._step(variables, batch))
-            totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
-        hits = totals["hits"].astype(float)
-        wrong = totals["misses"] + totals["false_alarms"]
-        present = hits + totals["misses"] > 0
-        f1 = 2 * hits / np.maximum(2 * hits + wrong, 1)
-        return {
-            "validation/loss": float(totals["loss"] / max(totals["weight"], 1e-6)),
-            "validation/macro_f1": float(f1[present].mean()) if present.any() else 0.0,
-        }
-
-    def _example(self, record: dict) -> dict:
-        loading, harvests = self._plan.loading, self._data.harvest[int(record["cube_index"])]
-        if loading.as_of:
-            return self._make(record, loading.as_of[1], 0)
-        harvest = int(np.median(harvests[harvests > 0]))
-        return self._make(record, harvest - loading.lead_days, harvest)
-
-    def _make(self, record: dict, as_of: int, harvest: int) -> dict:
-        periods = self._plan.loading.num_periods
-        return input_pipeline.make_example(self._data, record, as_of, periods, harvest)
-
-
-def _groups(numbers, size: int):
-    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
-
-
-def stack(examples: list[dict], size: int) -> dict:
-    """Stacks examples to a batch of `size`; what is short is filled with unknown pixels.
-
-    So an uneven last batch is neither lost nor doubled: its filling has no weight.
-    """
-    batch = {k: np.stack([e[k] for e in examples]) for k in examples[0]}
-    short = size - len(examples)
-    if short:
-        batch = {k: np.concatenate([v, np.repeat(v[-1:], short, 0)]) for k, v in batch.items()}
-        batch["label"][len(examples) :] = legend.IGNORE
-    return batch

@@ -12,15 +12,21 @@ class MetricLog:
     Args:
       workdir: the run's folder.
       resume_step: lines of later steps are removed: they belong to work that was lost.
+
+    Attributes:
+      last: scalars of `resume_step`, empty where there are none.
     """
 
     def __init__(self, workdir, resume_step: int = 0):
         self._path = pathlib.Path(workdir) / "metrics.jsonl"
+        self.last: dict = {}
         if self._path.exists():
             kept = [r for r in read(workdir) if r["step"] <= resume_step]
             part = self._path.with_suffix(".part")
             part.write_text("".join(json.dumps(r) + "\n" for r in kept))
             part.rename(self._path)
+            for record in [r for r in kept if r["step"] == resume_step]:
+                self.last |= {k: v for k, v in record.items() if k != "step"}
         self._board = tensorboardX.SummaryWriter(
             str(pathlib.Path(workdir) / "tensorboard"), purge_step=resume_step + 1
         )

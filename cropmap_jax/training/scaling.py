@@ -26,6 +26,11 @@ class Scaling:
     s1_db: tuple[float, float] = (-25.0, 10.0)
     s2: tuple[float, float] = (0.0, 1.0)
 
+    def __post_init__(self):
+        for name, (low, high) in dataclasses.asdict(self).items():
+            if not low < high:
+                raise ValueError(f"config.scaling.{name}: expected low < high, found {low}, {high}")
+
 
 def scale(batch: dict, scaling: Scaling) -> dict:
     """Scales stored pixels and splits off their validity.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cropmap_jax.geo.cube import BANDS
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import AXIS
@@ -18,9 +19,22 @@ def _inputs(batch: dict) -> tuple:
     return batch["s1"], batch["s2"], batch["s1_valid"], batch["s2_valid"]
 
 
-def init_variables(recipe: Recipe, seed: int) -> dict:
-    """Freshly drawn {"params", "batch_stats"} of the recipe's network, numpy float32."""
+def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None) -> dict:
+    """Freshly drawn {"params", "batch_stats"} of the recipe's network, numpy float32.
+
+    Args:
+      recipe: network.
+      seed: of the draw.
+      unseen: indices of the bands per sensor that are missing throughout the training data. Their
+        weights start, and without a gradient stay, at 0: else random weights would answer when the
+        band turns up in fine-tuning or prediction.
+    """
     drawn = initial_variables(recipe.network(), seed)
+    for sensor, bands in (unseen or {}).items():
+        kernel = drawn["params"][sensor]["conv3d"]["conv"]["kernel"]
+        count = len(BANDS[sensor])
+        masks = [band + count for band in bands] if recipe.model["use_validity"] else []
+        kernel[..., [*bands, *masks], :] = 0
     return {"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})}
 
 

@@ -267,20 +267,32 @@ def test_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_remains_of_a_killed_process_do_no_harm(tmp_path):
-    remains = tmp_path / f".cube.{os.getpid()}.part"
-    remains.mkdir()
-    (remains / "item.json").write_text("{}")
-    (remains / "fields.tif").write_text("half")
+    for number in (os.getpid(), 1):
+        remains = tmp_path / f".cube.{number}.part"
+        remains.mkdir()
+        (remains / "item.json").write_text("{}")
+        (remains / "fields.tif").write_text("half")
     (tmp_path / "notes").mkdir()
     made = making.make_cube(size=16, fields=False)
     with pytest.raises(ValueError, match="expected cubes .* found none"):
         cube_io.list_cubes(tmp_path)
     path = cube_io.write_cube(made, tmp_path)
-    # Another process's remains stay where they are and are no cube, and neither is `notes`.
-    (tmp_path / ".other.1.part").mkdir()
-    (tmp_path / ".other.1.part" / "item.json").write_text("{}")
-    assert [i.cube_id for i in cube_io.list_cubes(tmp_path)] == ["cube"]
     assert not (path / "fields.tif").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cube", "notes"]
+
+
+def test_other_cubes_in_the_making_are_left_alone(tmp_path):
+    # `cube.2` is another cube, although `.cube.2.77.part` begins as the parts of `cube` do.
+    for name in (".cube.2.77.part", ".other.1.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "item.json").write_text("{}")
+    cube_io.write_cube(making.make_cube(size=16), tmp_path)
+    assert [i.cube_id for i in cube_io.list_cubes(tmp_path)] == ["cube"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".cube.2.77.part",
+        ".other.1.part",
+        "cube",
+    ]
 
 
 def test_a_real_limit_on_file_size(tmp_path):

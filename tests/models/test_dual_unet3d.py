@@ -95,8 +95,7 @@ def test_bfloat16_is_close_to_float32(evaluated):
     assert (found != logits).any()
 
 
-@pytest.mark.parametrize("head", ["linear", "conv"])
-@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize(("head", "norm"), [("conv", "batch"), ("linear", "group")])
 def test_bfloat16_leaves_variables_and_logits_float32(head, norm):
     network = Small(head=head, norm=norm, dtype="bfloat16")
     variables = variable_shapes(network)

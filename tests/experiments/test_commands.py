@@ -1,0 +1,256 @@
+"""Every command from build to evaluate, run as a user runs it, and their mistakes."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import making
+import numpy as np
+import pytest
+
+from cropmap_jax.geo import cube_io
+from cropmap_jax.geo.legend import Legend, make_class
+from cropmap_jax.training import checkpoints, metric_log
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4")
+
+
+def command(verb, *flags):
+    return [sys.executable, "-m", f"experiments.{verb}", *map(str, flags)]
+
+
+def run(verb, *flags):
+    return subprocess.run(
+        command(verb, *flags), cwd=CHECKOUT, capture_output=True, text=True, timeout=300
+    )
+
+
+def succeed(verb, *flags):
+    done = run(verb, *flags)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def fail(verb, *flags):
+    """The one line that a failing command prints."""
+    done = run(verb, *flags)
+    assert done.returncode == 1, (done.stdout, done.stderr[-2000:])
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Two datasets of different legends, a pretrained and a fine-tuned run, and their output."""
+    root = tmp_path_factory.mktemp("world")
+    europe = Legend("europe", tuple(make_class(i, i, f"class_{i}") for i in range(4)))
+    making.make_cubes(root / "europe", ("train", "validation"), legend=europe)
+    making.make_cubes(root / "iran")
+    out = {}
+    for name in ("europe", "iran"):
+        flags = ("--cubes", root / name, "--data_dir", root / "data", "--name", name)
+        out[name] = succeed("build", *flags, "--chip", 32)
+    data = f"--config.data_dir={root / 'data'}"
+    out["pretrain"] = succeed(
+        "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", root / "pretrained",
+        data, "--config.dataset=cubes/europe", *TINY,
+    )  # fmt: skip
+    out["finetune"] = succeed(
+        "finetune", "--config", "configs/tiny/finetune.py", "--workdir", root / "run",
+        data, "--config.dataset=cubes/iran", f"--config.init_from={root / 'pretrained'}", *TINY,
+        "--config.epochs=20",
+    )  # fmt: skip
+    out["evaluate"] = succeed(
+        "evaluate", "--workdir", root / "run", "--crop", "all", "--baseline", "forest"
+    )
+    return root, out
+
+
+def test_build_describes_what_it_made(world):
+    _, out = world
+    assert "wheat" in out["iran"] and "train    validation          test" in out["iran"]
+    assert "built: " in out["iran"] and "next: python -m experiments.pretrain" in out["iran"]
+
+
+def test_finetune_names_exactly_the_head_that_it_drops(world):
+    _, out = world
+    # A linear head of 2 x 2 x 4 features and the four European classes.
+    dropped = "dropped: params/head/logits/bias [4], params/head/logits/kernel [1, 1, 16, 4]\n"
+    assert dropped in out["finetune"]
+
+
+def test_finetune_froze_the_trunk_statistics_and_trained_the_head(world):
+    root, _ = world
+    before, after = checkpoints.load(root / "pretrained"), checkpoints.load(root / "run")
+    a = before.batch_stats["s2"]["conv3d"]["norm"]["mean"]
+    np.testing.assert_array_equal(a, after.batch_stats["s2"]["conv3d"]["norm"]["mean"])
+    assert np.abs(after.batch_stats["head"]["hidden"]["norm"]["mean"]).max() > 0
+    assert after.recipe.scaling == before.recipe.scaling
+    losses = [r["loss"] for r in metric_log.read(root / "run") if "loss" in r]
+    assert losses[-1] < losses[0]
+
+
+def test_evaluate_writes_table_json_and_pictures(world):
+    root, out = world
+    folder = root / "run" / "evaluation" / "test"
+    scores = json.loads((folder / "all.json").read_text())
+    assert scores["settings"]["threshold_split"] == "validation"
+    cube = cube_io.read_cube(root / "iran" / "test_2")
+    for crop, name in enumerate(making.LEGEND.names):
+        rows = [r for r in scores["scores"] if r["crop"] == name and r["unit"] == "pixels"]
+        # Network and forest, at 0.35 and at the chosen threshold, over the very same pixels.
+        assert [(r["method"], r["rule"]) for r in rows] == [
+            ("network", "fixed"), ("network", "chosen"), ("forest", "fixed"), ("forest", "chosen"),
+        ]  # fmt: skip
+        for row in rows:
+            assert row["tp"] + row["fn"] == (cube.label == crop).sum()
+            assert row["tp"] + row["fn"] + row["fp"] + row["tn"] == (cube.label != 255).sum()
+            # Harvests on 1 July, 1 August, 1 September; the window ends on the first of a month.
+            assert row["lead_days"] == [[30, 30], [31, 31], [31, 31]][crop]
+        assert (folder / name / "test_2.png").stat().st_size > 10_000
+    assert "tn rate" in out["evaluate"] and str(folder / "all.json") in out["evaluate"]
+
+
+def test_compare_reads_what_evaluate_wrote(world):
+    root, _ = world
+    out = succeed("compare", "--scores", f"a={root}/run/evaluation/test/all.json")
+    assert "a: forest" in out and "maize" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (("--crop", "maise"), ("'maise'", "did you mean 'maize'?", "wheat, rapeseed, maize")),
+        (("--crop", "wheat", "--as_of", "2021-12-01"), ("as-of 2021-12-01", "2022-01-01 or later")),
+        (("--crop", "wheat", "--as_of", "soon"), ("--as_of", "'soon'", "2022-09-01")),
+        (("--crop", "wheat", "--split", "tset"), ("'tset'", "train, validation, test")),
+        (("--crop", "wheat", "--dataset", "cubes/europe"), ("legend 'making'", "'europe'")),
+        (("--crop", "wheat", "--dataset", "cubes/none"), ("cubes/none", "experiments.build")),
+    ],
+)
+def test_evaluate_names_the_mistake(world, flags, parts):
+    root, _ = world
+    line = fail("evaluate", "--workdir", root / "run", *flags, "--out", root / "none")
+    assert all(part in line for part in parts), line
+    assert not (root / "none").exists()
+
+
+def test_finetune_refuses_another_architecture_and_an_empty_workdir(world, tmp_path):
+    root, _ = world
+    common = ("--config", "configs/tiny/finetune.py", f"--config.data_dir={root / 'data'}")
+    common += ("--config.dataset=cubes/iran", "--workdir", tmp_path / "w")
+    line = fail("finetune", *common, f"--config.init_from={tmp_path}")
+    assert f"{tmp_path}: expected a run's workdir" in line
+    line = fail("finetune", *common)
+    assert "--config.init_from" in line and "--config.from_scratch=True" in line
+    # The recipe says width 8, the arrays are of width 4.
+    broken = tmp_path / "broken"
+    shutil.copytree(root / "pretrained", broken)
+    for meta in broken.glob("checkpoints/*/meta/metadata"):
+        meta.write_text(meta.read_text().replace('"width": 4', '"width": 8'))
+    line = fail("finetune", *common, f"--config.init_from={broken}")
+    assert str(broken) in line and "expected" in line and "found" in line
+    assert not (tmp_path / "w").exists()
+
+
+def test_pretrain_refuses_other_settings_in_the_same_workdir(world, tmp_path):
+    root, _ = world
+    line = fail(
+        "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", root / "pretrained",
+        f"--config.data_dir={root / 'data'}", "--config.dataset=cubes/europe", *TINY,
+        "--config.seed=7",
+    )  # fmt: skip
+    assert "config.seed: was 0, now 7" in line
+
+
+def test_a_loss_that_becomes_nan_stops_and_says_where(world, tmp_path):
+    root, _ = world
+    line = fail(
+        "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", tmp_path / "w",
+        f"--config.data_dir={root / 'data'}", "--config.dataset=cubes/europe", *TINY,
+        "--config.optimizer=sgd", "--config.learning_rate.trunk=1e38",
+        "--config.learning_rate.head=1e38", "--config.schedule=constant",
+    )  # fmt: skip
+    assert "step 2:" in line and "last good checkpoint" in line
+
+
+def test_missing_config_and_cubes_are_named(tmp_path):
+    line = fail("pretrain", "--config", "configs/none.py", "--workdir", tmp_path / "w")
+    assert "--config" in line and "configs/none.py" in line
+    line = fail("build", "--cubes", tmp_path / "none", "--data_dir", tmp_path / "data")
+    assert f"{tmp_path / 'none'}: expected a folder of cubes" in line
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_training_goes_on_to_the_same_end(world, tmp_path, how):
+    root, _ = world
+    flags = (
+        "--config", "configs/tiny/pretrain.py", f"--config.data_dir={root / 'data'}",
+        "--config.dataset=cubes/europe", *TINY, "--config.epochs=40", "--config.checkpoint_every=4",
+    )  # fmt: skip
+    whole = tmp_path.parent / "whole"
+    if not whole.exists():
+        succeed("pretrain", *flags, "--workdir", whole)
+    workdir = tmp_path / "w"
+    with subprocess.Popen(
+        command("pretrain", *flags, "--workdir", workdir),
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            # A checkpoint in the making has a longer name.
+            if any(p.name.isdigit() for p in workdir.glob("checkpoints/*")):
+                break
+            time.sleep(0.02)
+        process.send_signal(how)
+        errors = process.communicate(timeout=120)[1].decode()
+    if how == signal.SIGINT:
+        assert process.returncode == 130, errors
+        assert "run the same command again" in errors
+    stopped = checkpoints.load(workdir).step
+    assert 0 < stopped < 80
+    assert f"going on after step {stopped}" in succeed("pretrain", *flags, "--workdir", workdir)
+    a, b = checkpoints.load(whole), checkpoints.load(workdir)
+    assert a.step == b.step == 80
+    for name in ("s1", "s2", "head"):
+        same = [np.array_equal(x, y) for x, y in zip(_leaves(a, name), _leaves(b, name))]  # noqa: B905
+        assert all(same)
+    records = [r["step"] for r in metric_log.read(workdir) if "loss" in r]
+    assert records == sorted(set(records)) and records[-1] == 80
+
+
+def _leaves(restored, name):
+    import jax
+
+    return jax.tree.leaves(restored.params[name])
+
+
+def test_a_killed_build_is_never_taken_for_whole(world, tmp_path):
+    root, _ = world
+    flags = ("--cubes", root / "iran", "--data_dir", tmp_path, "--name", "x", "--chip", 16)
+    kill = (
+        "import os, runpy, signal, sys; import tensorflow_datasets as tfds; "
+        "from cropmap_jax.training import cube_builder as b; cut = b._cut_cube; "
+        "b._cut_cube = lambda raw, *a: os.kill(os.getpid(), signal.SIGKILL) "
+        "if raw.info.split == 'test' else cut(raw, *a); "
+        "runpy.run_module('experiments.build', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", kill, *map(str, flags)], cwd=CHECKOUT, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob("cubes/x/incomplete.*"))
+    assert "built: " in succeed("build", *flags)
+    assert [p.name for p in tmp_path.glob("cubes/x/*")] == ["1.0.0"]

@@ -1,0 +1,362 @@
+"""What an example holds: windows, crops, flips; and that batches are the same for the same seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cropmap_jax.geo import cube, periods
+from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.training import dataset, input_pipeline
+from cropmap_jax.training.input_pipeline import Loading
+from training import small_data
+from training.small_data import NUMBER, PERIOD, Ground, day
+
+
+def one_cube(label=None, **settings) -> small_data.InMemory:
+    label = np.zeros((8, 8), np.uint8) if label is None else label
+    return small_data.make_dataset([Ground("train", label)], **settings)
+
+
+# Windows.
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    offset=st.integers(-50, 600),
+    num_periods=st.integers(1, 8),
+)
+def test_an_example_holds_the_last_periods_that_have_ended_and_nothing_later(
+    lengths, offset, num_periods
+):
+    edges = 19_000 + np.cumsum([0, *lengths])
+    spans = periods.from_days(np.stack([edges[:-1], edges[1:]], 1))
+    data = small_data.make_dataset([Ground("train", np.zeros((2, 2), np.uint8), None, spans)], 2)
+    as_of = 19_000 + offset
+    ended = [i for i, end in enumerate(edges[1:]) if end <= as_of]
+    record = data.source("train")[0]
+    if not ended:
+        with pytest.raises(ValueError, match="cube0: as-of .* lies before the end of the first"):
+            input_pipeline.make_example(data, record, as_of, num_periods)
+        return
+    example = input_pipeline.make_example(data, record, as_of, num_periods)
+    expected = [cube.NODATA] * max(num_periods - len(ended), 0) + ended[-num_periods:]
+    assert example["s1"][:, 0, 0, PERIOD].tolist() == expected
+    assert example["s2"][:, 1, 1, 9].tolist() == expected
+    before = [value == cube.NODATA for value in expected]
+    assert (example["s1"] == cube.NODATA).all((1, 2, 3)).tolist() == before
+    assert (example["s2"] == cube.NODATA).all((1, 2, 3)).tolist() == before
+    assert (example["day_of_year"] == 0).tolist() == before
+
+
+def test_day_of_year_lead_and_planted_by_hand():
+    # On 15 May, January to April 2022 have ended. The middles of those months are the 16th
+    # (31 days from the 1st: day 15.5 after it, rounded down), 15 February, 16 March, 16 April:
+    # days 16, 31 + 15, 31 + 28 + 16, 31 + 28 + 31 + 16 of the year.
+    planting = (0, day("2022-05-15"), day("2022-05-16"))
+    data = one_cube(planting=planting)
+    example = input_pipeline.make_example(
+        data, data.source("train")[0], day("2022-05-15"), 6, harvest=day("2022-07-01")
+    )
+    assert example["day_of_year"].tolist() == [0, 0, 16, 46, 75, 106]
+    assert example["day_of_year"].dtype == np.int32
+    # The window ends on 1 May: 31 days of May and 30 of June before 1 July.
+    assert example["lead"] == 61
+    # Never known is long past; planted on the as-of date is planted; the day after is not.
+    assert example["planted"].tolist() == [1, 1, 0]
+    assert example["planted"].dtype == np.float32
+
+
+def test_lead_is_marked_unknown_without_a_harvest_date():
+    data = one_cube()
+    example = input_pipeline.make_example(data, data.source("train")[0], day("2022-05-15"), 2)
+    assert example["lead"] == input_pipeline.LEAD_UNKNOWN
+
+
+def test_day_of_year_counts_from_the_year_of_the_middle():
+    # 22 December to 21 January: 30 days, the middle is 6 January.
+    spans = periods.from_days([[day("2021-12-22"), day("2022-01-21")]])
+    data = small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8), None, spans)])
+    example = input_pipeline.make_example(data, data.source("train")[0], day("2022-03-01"), 1)
+    assert example["day_of_year"].tolist() == [6]
+
+
+# Crops, flips and rotations.
+
+
+@given(row=st.integers(0, 7), col=st.integers(0, 7), size=st.integers(1, 8), seed=st.integers(0, 9))
+def test_random_crop_holds_the_annotated_pixel_and_cuts_everything_alike(row, col, size, seed):
+    label = np.full((8, 8), IGNORE, np.uint8)
+    label[row, col] = 2
+    fields = np.arange(64, dtype=np.uint32).reshape(8, 8)
+    data = small_data.make_dataset([Ground("train", label, fields)])
+    record = data.source("train")[0]
+    crop = input_pipeline.random_crop(record, size, np.random.default_rng(seed))
+    assert crop["label"].shape == (size, size)
+    assert (crop["label"] == 2).sum() == 1
+    # Field ids here are pixel numbers: the same ground in S1, S2, label and fields.
+    np.testing.assert_array_equal(
+        crop["s1"][..., NUMBER], np.broadcast_to(crop["fields"], (8, size, size))
+    )
+    np.testing.assert_array_equal(
+        crop["s2"][..., 4], np.broadcast_to(crop["fields"], (8, size, size))
+    )
+    np.testing.assert_array_equal(crop["label"] == 2, crop["fields"] == 8 * row + col)
+    assert record["label"].shape == (8, 8)
+
+
+def test_random_crop_reaches_every_place_around_its_pixel():
+    label = np.full((8, 8), IGNORE, np.uint8)
+    label[4, 4] = 0
+    record = one_cube(label).source("train")[0]
+    rng = np.random.default_rng(0)
+    corners = {
+        int(input_pipeline.random_crop(record, 3, rng)["s1"][0, 0, 0, NUMBER]) for _ in range(300)
+    }
+    # Upper left corners in rows and columns 2 to 4 hold pixel (4, 4) in a square of 3.
+    assert corners == {8 * r + c for r in (2, 3, 4) for c in (2, 3, 4)}
+
+
+def test_random_crop_without_annotation_is_drawn_anywhere():
+    record = one_cube(np.full((8, 8), IGNORE, np.uint8)).source("train")[0]
+    rng = np.random.default_rng(0)
+    crops = [input_pipeline.random_crop(record, 5, rng) for _ in range(300)]
+    assert {c["s1"].shape for c in crops} == {(8, 5, 5, 2)}
+    assert {int(c["s1"][0, 0, 0, NUMBER]) for c in crops} == {
+        8 * r + c for r in range(4) for c in range(4)
+    }
+
+
+def test_flip_and_rotate_makes_the_eight_symmetries_of_the_square_and_keeps_label_on_image():
+    label = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    record = one_cube(label).source("train")[0]
+    turned = [input_pipeline.flip_and_rotate(record, turn) for turn in range(8)]
+    assert len({t["label"].tobytes() for t in turned}) == 8
+    for t in turned:
+        assert sorted(t["label"].ravel()) == list(range(64))
+        for values in (t["s1"][..., NUMBER], t["s2"][..., 0]):
+            np.testing.assert_array_equal(values, np.broadcast_to(t["label"], (8, 8, 8)))
+        np.testing.assert_array_equal(t["s1"][:, 0, 0, PERIOD], np.arange(8))
+
+
+def test_flip_and_rotate_by_hand():
+    square = np.array([[0, 1], [2, 3]], np.uint8)
+    image = np.broadcast_to(square[None, ..., None], (1, 2, 2, 2))
+    example = {"s1": image, "s2": image, "label": square}
+    turned = [input_pipeline.flip_and_rotate(example, i)["label"].tolist() for i in (0, 1, 4)]
+    # As it is; a quarter turn to the left; mirrored left to right.
+    assert turned == [[[0, 1], [2, 3]], [[1, 3], [0, 2]], [[1, 0], [3, 2]]]
+
+
+# Batches.
+
+
+def several(count: int = 5) -> small_data.InMemory:
+    return small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8))] * count)
+
+
+def cubes_of(batch) -> list[int]:
+    """Which cube each example comes from: its smallest pixel number over 64 pixels a cube."""
+    return (batch["s1"][:, -1, :, :, NUMBER].min((1, 2)) // 64).tolist()
+
+
+def draw(data, loading=None, batch_size=1, epochs=2, seed=0) -> list[dict]:
+    loading = loading or Loading(num_periods=3, crop=4)
+    return list(input_pipeline.training_input(data, loading, batch_size, epochs, seed).batches)
+
+
+def assert_same(a: list[dict], b: list[dict]) -> None:
+    assert len(a) == len(b) > 0
+    for one, other in zip(a, b, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+def test_the_same_seed_makes_the_same_batches_and_another_seed_others():
+    first, again, other = draw(several()), draw(several()), draw(several(), seed=1)
+    assert_same(first, again)
+    assert [cubes_of(b) for b in first] != [cubes_of(b) for b in other]
+    assert any((a["s1"] != b["s1"]).any() for a, b in zip(first, other, strict=True))
+
+
+def test_an_epoch_holds_every_chip_once_and_the_next_one_differs():
+    batches = draw(several())
+    order = [cubes_of(b)[0] for b in batches]
+    assert sorted(order[:5]) == sorted(order[5:]) == [0, 1, 2, 3, 4]
+    assert order[:5] != order[5:]
+    # The same chip is drawn otherwise in the second epoch: another place, turn or date.
+    firsts = {n: next(b for b in batches[:5] if cubes_of(b) == [n]) for n in range(5)}
+    seconds = {n: next(b for b in batches[5:] if cubes_of(b) == [n]) for n in range(5)}
+    assert all((firsts[n]["s1"] != seconds[n]["s1"]).any() for n in range(5))
+
+
+def test_without_augmentation_an_example_is_the_chip_as_it_is():
+    loading = Loading(num_periods=3, augment=False, as_of=(day("2022-04-01"),) * 2)
+    for batch in draw(several(), loading):
+        expected, _ = small_data.coordinates(cubes_of(batch)[0], 8, (8, 8))
+        np.testing.assert_array_equal(batch["s1"][0], expected[:3])
+
+
+def test_batches_run_on_over_epochs_and_only_the_last_short_one_is_left_out():
+    made = input_pipeline.training_input(several(), Loading(3, crops_per_chip=3), 4, 2, 0)
+    # 5 chips x 3 crops x 2 epochs = 30 examples = 7 batches of 4, and 2 examples left.
+    assert made.steps == 7
+    assert made.steps_per_epoch == 15 / 4
+    drawn = [n for batch in made.batches for n in cubes_of(batch)]
+    assert len(drawn) == 28
+    assert sorted(drawn[:15]) == sorted([0, 1, 2, 3, 4] * 3)
+
+
+def test_an_iterator_goes_on_from_its_state():
+    def fresh():
+        return input_pipeline.training_input(several(), Loading(3, crop=4), 2, 4, 0).batches
+
+    one = fresh()
+    for _ in range(3):
+        next(one)
+    state = one.get_state()
+    rest = list(one)
+    other = fresh()
+    next(other)
+    other.set_state(state)
+    assert_same(list(other), rest)
+    assert len(rest) == 7  # 5 chips x 4 epochs / 2 = 10 batches, 3 of them gone
+
+
+def test_as_of_is_drawn_over_all_harvest_dates_of_the_legend():
+    # Only rye (class 0) is annotated; its harvest is the first of three.
+    batches = draw(several(), Loading(num_periods=3, lead_days=30), epochs=20)
+    # 1 July, 1 August and 1 September less 30 days: 1 June, 2 July and 2 August. The windows end
+    # on 1 June, 1 July and 1 August: leads of 30, 31 and 31 days; the last period is May, June
+    # or July: number 4, 5 or 6.
+    seen = [(int(b["lead"][0]), int(b["s1"][0, -1, 0, 0, PERIOD])) for b in batches]
+    assert set(seen) == {(30, 4), (31, 5), (31, 6)}
+    # 100 draws of 3: each about 33 times.
+    assert min(seen.count(s) for s in set(seen)) > 20
+
+
+def test_as_of_does_not_depend_on_the_label():
+    rng = np.random.default_rng(0)
+    labels = rng.choice(np.array([1, 2, 254, IGNORE], np.uint8), (5, 8, 8))
+    other = small_data.make_dataset([Ground("train", label) for label in labels])
+    loading = Loading(num_periods=3)
+    for a, b in zip(draw(several(), loading), draw(other, loading), strict=True):
+        assert (a["label"] != b["label"]).any()
+        for key in set(a) - {"label"}:
+            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
+def test_as_of_range_is_inclusive_and_has_no_lead():
+    first, last = day("2022-03-31"), day("2022-04-01")
+    batches = draw(several(), Loading(num_periods=2, as_of=(first, last)), epochs=8)
+    # On 31 March, February was the last to end; on 1 April, March.
+    assert {int(b["s1"][0, -1, 0, 0, PERIOD]) for b in batches} == {1, 2}
+    assert {int(b["lead"][0]) for b in batches} == {input_pipeline.LEAD_UNKNOWN}
+
+
+def test_crops_of_classes_with_no_date_are_left_out_of_the_draw():
+    data = small_data.make_dataset(
+        [Ground("train", np.zeros((8, 8), np.uint8))] * 5, harvest=(0, day("2022-08-01"), 0)
+    )
+    batches = draw(data, Loading(num_periods=3), epochs=4)
+    assert {int(b["lead"][0]) for b in batches} == {31}
+
+
+# Which chips.
+
+
+def table(annotated: list[int]) -> dataset.Chips:
+    n = np.arange(len(annotated), dtype=np.int32)
+    return dataset.Chips(n, n, n, np.array([[a, 0] for a in annotated], np.int64))
+
+
+def test_choose_chips_takes_all_annotated_ones_and_a_share_of_the_others():
+    chips = table([3, 0, 0, 1, 0, 0, 0, 2])
+    assert input_pipeline.choose_chips(chips, 0.0, 0).tolist() == [0, 3, 7]
+    # 0.6 x 3 annotated ones = 1.8: two of the five others.
+    some = input_pipeline.choose_chips(chips, 0.6, 0)
+    assert len(some) == 5 and {0, 3, 7} <= set(some.tolist())
+    assert some.tolist() == input_pipeline.choose_chips(chips, 0.6, 0).tolist()
+    draws = {tuple(input_pipeline.choose_chips(chips, 0.6, seed)) for seed in range(20)}
+    assert len(draws) > 1
+    # Never more than there are.
+    assert input_pipeline.choose_chips(chips, 9.0, 0).tolist() == list(range(8))
+
+
+def test_none_of_these_counts_as_annotated():
+    label = np.full((8, 8), IGNORE, np.uint8)
+    label[0, 0] = 254
+    assert one_cube(label).split("train").annotated.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("data", "loading", "batch_size", "message"),
+    [
+        (one_cube(), Loading(crop=9), 1, "config.crop: expected at most 8 .* found 9"),
+        (one_cube(), Loading(), 3, "config.batch_size: expected at most 2 .*1 chips.* found 3"),
+        (
+            one_cube(np.full((8, 8), IGNORE, np.uint8)),
+            Loading(),
+            1,
+            "expected annotated chips, found none among 1",
+        ),
+        (one_cube(harvest=(0, 0, 0)), Loading(), 1, "cube0: found no harvest date .*config.as_of"),
+        # 1 July less 160 days is 22 January: no month has ended.
+        (one_cube(), Loading(lead_days=160), 1, "cube0: as-of 2022-01-22 lies before the end"),
+        (
+            one_cube(),
+            Loading(as_of=(day("2022-01-31"), day("2022-05-01"))),
+            1,
+            "cube0: as-of 2022-01-31 lies before the end",
+        ),
+    ],
+)
+def test_training_input_says_what_cannot_be(data, loading, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        input_pipeline.training_input(data, loading, batch_size, 2, 0)
+
+
+def test_a_split_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="found no split 'test'; expected one of train"):
+        input_pipeline.training_input(one_cube(), Loading(), 1, 1, 0, split="test")
+
+
+# Dates for evaluation.
+
+
+def test_as_of_dates_are_harvest_less_lead_or_one_for_all():
+    data = several(2)
+    dates = input_pipeline.as_of_dates(data, [2, 0], 30)
+    assert dates.tolist() == [[day("2022-08-02"), day("2022-06-01")]] * 2
+    assert input_pipeline.as_of_dates(data, [2, 0], 30, as_of=19_000).tolist() == [[19_000] * 2] * 2
+
+
+def test_as_of_dates_name_the_crop_without_a_date_in_the_split_that_matters():
+    grounds = [Ground(split, np.zeros((8, 8), np.uint8)) for split in ("train", "test")]
+    harvest = [[19_200, 19_200, 19_200], [19_200, 0, 19_200]]
+    data = small_data.make_dataset(grounds, harvest=harvest)
+    for split in (None, "test"):
+        with pytest.raises(ValueError, match="found no harvest date for pea; .*--as_of DATE"):
+            input_pipeline.as_of_dates(data, [0, 1], 30, split=split)
+    assert input_pipeline.as_of_dates(data, [0, 1], 30, split="train")[0].tolist() == [19_170] * 2
+
+
+def test_parse_as_of():
+    parsed = input_pipeline.parse_as_of(("2022-01-01", "2022-02-01"), "--config.as_of")
+    assert parsed == (18_993, 19_024)
+    assert input_pipeline.parse_as_of((), "--config.as_of") is None
+    for value, message in (
+        (("2022-01-01",), "expected .first, last. dates"),
+        (("2022-02-01", "2022-01-01"), "expected first <= last"),
+        (("2022-02-01", "soon"), "expected a date like .* found 'soon'"),
+    ):
+        with pytest.raises(ValueError, match=f"--config.as_of: {message}"):
+            input_pipeline.parse_as_of(value, "--config.as_of")
+
+
+def test_cube_records_come_cube_by_cube():
+    grounds = [Ground("test", np.zeros((8, 16), np.uint8)), Ground("train", np.zeros((8, 8)))]
+    data = small_data.make_dataset([*grounds, grounds[0]])
+    found = [(i, [r["col"] for r in rs]) for i, rs in input_pipeline.cube_records(data, "test")]
+    assert found == [(0, [0, 8]), (2, [0, 8])]
