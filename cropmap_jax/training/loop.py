@@ -263,7 +263,9 @@ class _Run:
 
     def _diverged(self, step: int, what: str) -> Diverged:
         latest = self._checkpointer.latest
-        kept = "there is no checkpoint" if latest is None else f"the last checkpoint is of {latest}"
+        kept = (
+            "there is no checkpoint" if latest is None else f"last good checkpoint: step {latest}"
+        )
         return Diverged(
             f"step {step}: {what}; stopped; {kept}; expected finite values: try a lower learning "
             f"rate in another --workdir"

@@ -178,8 +178,11 @@ def test_a_loss_that_becomes_nan_stops_and_says_where(world, tmp_path):
         f"--config.data_dir={root / 'data'}", "--config.dataset=cubes/europe", *TINY,
         "--config.optimizer=sgd", "--config.learning_rate.trunk=1e38",
         "--config.learning_rate.head=1e38", "--config.schedule=constant",
+        # The first step trains at a rate of 0 and is saved, the second at 5e37.
+        "--config.warmup_steps=2", "--config.checkpoint_every=1",
     )  # fmt: skip
-    assert "step 2:" in line and "last good checkpoint" in line
+    assert "step 2:" in line and "last good checkpoint: step 1" in line
+    assert checkpoints.load(tmp_path / "w").step == 1
 
 
 def test_missing_config_and_cubes_are_named(tmp_path):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from training import small_data
+from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.geo import cube, periods
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import dataset, input_pipeline
 from cropmap_jax.training.input_pipeline import Loading
-from training import small_data
-from training.small_data import NUMBER, PERIOD, Ground, day
 
 
 def one_cube(label=None, **settings) -> small_data.InMemory:

@@ -1,5 +1,6 @@
 """Masked losses against sums done by hand. ln 2 is the loss of a logit of 0, whatever is true."""
 
+import functools
 import math
 
 import jax
@@ -11,128 +12,122 @@ from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.training import losses
 
 # One row of pixels: class 0, class 1, none of these, unknown.
-LABEL = jnp.array([[[0, 1, NONE_OF_THESE, IGNORE]]], jnp.uint8)
-ZEROS = jnp.zeros((1, 1, 4, 2))
+LABEL = np.array([[[0, 1, NONE_OF_THESE, IGNORE]]], np.uint8)
+ZEROS = np.zeros((1, 1, 4, 2), np.float32)
 # sigmoid(ln 3) = 3/4; softmax(0, ln 3) = (1/4, 3/4).
-LN3 = ZEROS.at[..., 1].set(math.log(3))
-PLANTED = jnp.ones((1, 2))
-BOTH = pytest.mark.parametrize("loss", losses.LOSSES.values(), ids=losses.LOSSES)
+LN3 = ZEROS + np.array([0, math.log(3)], np.float32)
+PLANTED = np.ones((1, 2), np.float32)
+ONLY_FIRST = np.array([[1, 0]], np.float32)
+SIGMOID, SOFTMAX = losses.sigmoid_loss, losses.softmax_loss
+BOTH = pytest.mark.parametrize("loss", [SIGMOID, SOFTMAX], ids=["sigmoid", "softmax"])
+LN2, LN4, LN4_3 = math.log(2), math.log(4), math.log(4 / 3)
 
 
-def gradient(loss, logits, label=LABEL, planted=PLANTED, weights=None):
-    return np.asarray(jax.grad(lambda x: loss(x, label, planted, weights)[0])(logits))[0, 0]
+@functools.cache
+def _compiled(loss, weights):
+    weights = None if weights is None else np.array(weights, np.float32)
+    return jax.jit(jax.value_and_grad(lambda x, *rest: loss(x, *rest, weights), has_aux=True))
+
+
+def sums_of(loss, logits, label=LABEL, planted=PLANTED, weights=None):
+    """[sum, count] as floats."""
+    return [float(v) for v in _compiled(loss, weights)(logits, label, planted)[0]]
+
+
+def gradient_of(loss, logits, label=LABEL, planted=PLANTED, weights=None):
+    """Derivative of the sum by the logits, [pixels, classes]."""
+    return np.asarray(_compiled(loss, weights)(logits, label, planted)[1])[0, 0]
 
 
 def test_sigmoid_loss_by_hand():
-    total, count = losses.sigmoid_loss(LN3, LABEL, PLANTED)
     # Three known pixels, two classes. Logits of 0 (class 0) cost ln 2 each. Class 1 at 3/4 costs
     # -ln 1/4 where it is false (class 0, none of these) and -ln 3/4 where it is true.
-    expected = 3 * math.log(2) + 2 * math.log(4) + math.log(4 / 3)
-    assert float(total) == pytest.approx(expected, rel=1e-6)
-    assert float(count) == 6
+    assert sums_of(SIGMOID, LN3) == pytest.approx([3 * LN2 + 2 * LN4 + LN4_3, 6], rel=1e-6)
 
 
 def test_softmax_loss_by_hand():
-    total, count = losses.softmax_loss(LN3, LABEL, PLANTED)
     # Only pixels of a class count: class 0 has 1/4, class 1 has 3/4.
-    assert float(total) == pytest.approx(math.log(4) + math.log(4 / 3), rel=1e-6)
-    assert float(count) == 2
+    assert sums_of(SOFTMAX, LN3) == pytest.approx([LN4 + LN4_3, 2], rel=1e-6)
 
 
 def test_sigmoid_gradient_pushes_as_the_label_says():
     # The derivative is sigmoid(logit) - target: 1/2 at a logit of 0.
-    np.testing.assert_allclose(
-        gradient(losses.sigmoid_loss, ZEROS),
-        [[-0.5, 0.5], [0.5, -0.5], [0.5, 0.5], [0, 0]],
-        rtol=1e-6,
-    )
+    expected = [[-0.5, 0.5], [0.5, -0.5], [0.5, 0.5], [0, 0]]
+    np.testing.assert_allclose(gradient_of(SIGMOID, ZEROS), expected, rtol=1e-6)
 
 
 def test_softmax_gradient_pushes_as_the_label_says():
-    np.testing.assert_allclose(
-        gradient(losses.softmax_loss, LN3),
-        [[-0.75, 0.75], [0.25, -0.25], [0, 0], [0, 0]],
-        rtol=1e-6,
-    )
+    # The derivative is the probability less 1 for the true class.
+    expected = [[-0.75, 0.75], [0.25, -0.25], [0, 0], [0, 0]]
+    np.testing.assert_allclose(gradient_of(SOFTMAX, LN3), expected, rtol=1e-6)
 
 
 @BOTH
-@pytest.mark.parametrize("weights", [None, np.array([2, 3], np.float32)])
+@pytest.mark.parametrize("weights", [None, (2, 3)])
 def test_unknown_pixels_have_exactly_no_gradient(loss, weights):
-    logits = 5 * jax.random.normal(jax.random.key(0), ZEROS.shape)
-    found = gradient(loss, logits, weights=weights)
+    logits = np.linspace(-9, 9, 8, dtype=np.float32).reshape(ZEROS.shape)
+    found = gradient_of(loss, logits, weights=weights)
     assert (found[3] == 0).all()
     assert (found[:2] != 0).all()
 
 
 @BOTH
-def test_the_value_of_an_unknown_pixel_does_not_matter(loss):
+def test_the_logits_of_an_unknown_pixel_do_not_matter(loss):
     for value in (-1e30, 1e30):
-        logits = LN3.at[0, 0, 3].set(value)
-        assert float(loss(logits, LABEL, PLANTED)[0]) == float(loss(LN3, LABEL, PLANTED)[0])
-        assert (gradient(loss, logits) == gradient(loss, LN3)).all()
+        logits = LN3.copy()
+        logits[0, 0, 3] = value
+        assert sums_of(loss, logits) == sums_of(loss, LN3)
+        assert (gradient_of(loss, logits) == gradient_of(loss, LN3)).all()
 
 
 def test_sigmoid_leaves_out_a_crop_that_is_not_planted():
-    total, count = losses.sigmoid_loss(LN3, LABEL, jnp.array([[1.0, 0.0]]))
-    assert float(total) == pytest.approx(3 * math.log(2), rel=1e-6)
-    assert float(count) == 3
-    found = gradient(losses.sigmoid_loss, LN3, planted=jnp.array([[1.0, 0.0]]))
-    assert (found[:, 1] == 0).all() and (found[:3, 0] != 0).all()
+    found = sums_of(SIGMOID, LN3, planted=ONLY_FIRST)
+    assert found == pytest.approx([3 * LN2, 3], rel=1e-6)
+    gradient = gradient_of(SIGMOID, LN3, planted=ONLY_FIRST)
+    assert (gradient[:, 1] == 0).all() and (gradient[:3, 0] != 0).all()
 
 
 def test_softmax_leaves_out_a_crop_that_is_not_planted():
-    logits = jnp.concatenate([LN3, LN3[..., :1]], -1)  # (0, ln 3, 0)
-    total, count = losses.softmax_loss(logits, LABEL, jnp.array([[1.0, 0.0, 1.0]]))
+    logits = np.concatenate([LN3, ZEROS[..., :1]], -1)  # (0, ln 3, 0)
+    planted = np.array([[1, 0, 1]], np.float32)
     # Class 0 against class 2 alone: 1/2. The pixel of class 1 is out.
-    assert float(total) == pytest.approx(math.log(2), rel=1e-6)
-    assert float(count) == 1
-    found = gradient(losses.softmax_loss, logits, planted=jnp.array([[1.0, 0.0, 1.0]]))
-    np.testing.assert_allclose(found, [[-0.5, 0, 0.5], [0, 0, 0], [0, 0, 0], [0, 0, 0]], rtol=1e-6)
-
-
-@BOTH
-def test_planted_is_per_example(loss):
-    planted = jnp.array([[1.0, 1.0], [1.0, 0.0]])
-    both = loss(jnp.tile(LN3, (2, 1, 1, 1)), jnp.tile(LABEL, (2, 1, 1)), planted)
-    apart = [loss(LN3, LABEL, p[None]) for p in planted]
-    np.testing.assert_allclose(both, np.sum(apart, 0), rtol=1e-6)
+    assert sums_of(SOFTMAX, logits, planted=planted) == pytest.approx([LN2, 1], rel=1e-6)
+    expected = [[-0.5, 0, 0.5], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(gradient_of(SOFTMAX, logits, planted=planted), expected, rtol=1e-6)
 
 
 @BOTH
 def test_nothing_known_costs_nothing(loss):
-    for label, planted in ((jnp.full_like(LABEL, IGNORE), PLANTED), (LABEL, jnp.zeros((1, 2)))):
-        total, count = loss(LN3, label, planted)
-        assert (float(total), float(count)) == (0, 0)
-        assert (gradient(loss, LN3, label, planted) == 0).all()
+    for label, planted in ((np.full_like(LABEL, IGNORE), PLANTED), (LABEL, 0 * PLANTED)):
+        assert sums_of(loss, LN3, label, planted) == [0, 0]
+        assert (gradient_of(loss, LN3, label, planted) == 0).all()
 
 
 def test_class_weights_by_hand():
-    weights = np.array([2, 3], np.float32)
-    total, count = losses.sigmoid_loss(ZEROS, LABEL, PLANTED, weights)
-    # Two classes a pixel: 2 x (2 + 3 + 1 for none of these).
-    assert float(count) == 12
-    assert float(total) == pytest.approx(12 * math.log(2), rel=1e-6)
-    total, count = losses.softmax_loss(LN3, LABEL, PLANTED, weights)
-    assert float(count) == 5
-    assert float(total) == pytest.approx(2 * math.log(4) + 3 * math.log(4 / 3), rel=1e-6)
+    # Sigmoid, two classes a pixel: 2 x (2 + 3 + 1 for none of these), each costs ln 2.
+    assert sums_of(SIGMOID, ZEROS, weights=(2, 3)) == pytest.approx([12 * LN2, 12], rel=1e-6)
+    expected = [2 * LN4 + 3 * LN4_3, 5]
+    assert sums_of(SOFTMAX, LN3, weights=(2, 3)) == pytest.approx(expected, rel=1e-6)
 
 
 @BOTH
-def test_sums_and_counts_of_parts_add_up(loss):
+def test_sums_and_counts_of_parts_add_up_and_planted_is_per_example(loss):
     rng = np.random.default_rng(0)
-    logits = jnp.asarray(rng.standard_normal((6, 4, 4, 2)), jnp.float32)
-    label = jnp.asarray(rng.choice([0, 1, NONE_OF_THESE, IGNORE], (6, 4, 4)), jnp.uint8)
-    planted = jnp.asarray(rng.integers(0, 2, (6, 2)), jnp.float32)
-    whole = loss(logits, label, planted)
-    parts = [loss(logits[s], label[s], planted[s]) for s in (slice(1), slice(1, 6))]
-    np.testing.assert_allclose(whole, np.sum(parts, 0), rtol=1e-5)
+    logits = rng.standard_normal((3, 1, 4, 2)).astype(np.float32)
+    label = rng.permuted(np.tile(LABEL, (3, 1, 1)), axis=2)
+    planted = np.array([[1, 1], [1, 0], [0, 1]], np.float32)
+    parts = [sums_of(loss, logits[i, None], label[i, None], planted[i, None]) for i in range(3)]
+    whole = sums_of(loss, logits, label, planted)
+    assert whole == pytest.approx(np.sum(parts, 0).tolist(), rel=1e-6)
+    assert len({count for _, count in parts}) > 1
 
 
 def test_activations_belong_to_their_losses():
+    assert losses.LOSSES == {"sigmoid": SIGMOID, "softmax": SOFTMAX}
+    for name, expected in (("sigmoid", [0.5, 0.75]), ("softmax", [0.25, 0.75])):
+        found = losses.ACTIVATIONS[name](jnp.asarray(LN3))[0, 0, 0]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert losses.ACTIVATIONS.keys() == losses.LOSSES.keys()
-    np.testing.assert_allclose(losses.ACTIVATIONS["sigmoid"](LN3)[0, 0, 0], [0.5, 0.75], rtol=1e-6)
-    np.testing.assert_allclose(losses.ACTIVATIONS["softmax"](LN3)[0, 0, 0], [0.25, 0.75], rtol=1e-6)
 
 
 def test_balanced_weights_by_hand():
