@@ -141,6 +141,12 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
             for split in present
         }
 
+    def close_bar(self) -> None:
+        """Ends the progress bar's line, so that an error message starts its own."""
+        bar = getattr(self, "_bar", None)
+        if bar is not None:
+            bar.close()
+
     def _generate_examples(self, numbered, split: str):
         table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
         self.info.metadata["chips"][split] = table
@@ -307,4 +313,7 @@ def _prepare(builder: CubeDatasetBuilder) -> None:
     # folder.
     tfds.disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(download_dir=scratch, file_format="array_record")
+        try:
+            builder.download_and_prepare(download_dir=scratch, file_format="array_record")
+        finally:
+            builder.close_bar()

@@ -76,7 +76,7 @@ def make_train_step(
             "batch_stats": updates.get("batch_stats", state["batch_stats"]),
             "opt_state": opt_state,
         }
-        return new, {"loss": value, "grad_norm": optax.global_norm(grads)}
+        return new, {"loss": value, "grad_norm": optax.tree.norm(grads)}
 
     return step
 

@@ -1,8 +1,8 @@
 """Datasets in memory, whose pixels say where and when they were taken.
 
-Pixel (row, col) of cube `i` with `size` x `size` pixels has the number i size² + row size + col, the
-same in every period; S1's second band and S2's last hold the number of the period instead. So a
-wrong crop, flip, window or stitch shows in the values.
+Pixel (row, col) of cube `i`, whose side is `size` pixels, has the number i size² + row size + col
+in every period; S1's second band and S2's last hold the number of the period instead. So a wrong
+crop, flip, window or stitch shows in the values.
 """
 
 import dataclasses

@@ -1,0 +1,89 @@
+"""The smallest recipe and plan that have everything: two sensors, batch norm, trunk and head."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from training import small_data
+from training.small_data import Ground
+
+from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.training import checkpoints, input_pipeline, loop
+from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.scaling import Scaling
+
+MODEL = {
+    "width": 2,
+    "levels": 0,
+    "num_periods": 2,
+    "use_validity": True,
+    "norm": "batch",
+    "head": "conv",
+    "head_width": 2,
+    "dtype": "float32",
+}
+
+
+def make_recipe(loss: str = "sigmoid", classes=small_data.LEGEND, **model) -> Recipe:
+    return Recipe(MODEL | model, classes, Scaling(), "month", loss, lead_days=30)
+
+
+def make_plan(**changes) -> loop.Plan:
+    """Five steps in two epochs over the five training chips of `make_data`."""
+    settings = {
+        "stage": "finetune",
+        "epochs": 2,
+        "batch_size": 2,
+        "seed": 0,
+        "loading": input_pipeline.Loading(num_periods=2),
+        "optimizer": "adam",
+        "learning_rates": {"trunk": 0.01, "head": 0.1},
+        "schedule": "cosine",
+        "warmup_steps": 1,
+        "class_weights": "none",
+        "freeze_trunk_statistics": True,
+        "checkpoint_every": 2,
+        "log_every": 1,
+        "keep": 2,
+        "config": {"epochs": 2, "as_of": ()},
+    }
+    return loop.Plan(**(settings | changes))
+
+
+def make_data() -> small_data.InMemory:
+    """Five training and three validation chips; which pixels are known differs from one to the
+    next."""
+    rng = np.random.default_rng(0)
+    states = np.array([0, 1, 2, 254, IGNORE, IGNORE], np.uint8)
+    splits = ["train"] * 5 + ["validation"] * 3
+    return small_data.make_dataset([Ground(s, rng.choice(states, (8, 8))) for s in splits])
+
+
+def leaves(tree) -> dict[str, np.ndarray]:
+    """{path: array} of a tree."""
+    with_path = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in with_path}
+
+
+def saved(workdir, step: int) -> dict[str, np.ndarray]:
+    """Everything that a checkpoint holds of the state, and of the data iterator, as arrays."""
+    folder = checkpoints.folder(workdir) / str(step)
+    state = leaves(ocp.PyTreeCheckpointer().restore(folder / "state"))
+    files = sorted((folder / "data").glob("*.json"))
+    return state | {"data": np.array([f.read_text() for f in files])}
+
+
+def assert_equal(a: dict, b: dict) -> None:
+    """Bit for bit."""
+    assert a.keys() == b.keys() and a
+    for name in a:
+        assert a[name].dtype == b[name].dtype, name
+        assert a[name].tobytes() == b[name].tobytes(), name
+
+
+def records(workdir) -> list[dict]:
+    """Lines of metrics.jsonl, without what depends on the clock."""
+    lines = (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(s).items() if k != "chips_per_second"} for s in lines]

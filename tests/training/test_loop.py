@@ -1,0 +1,324 @@
+"""A run from end to end: what it writes, how it stops, and that it goes on where it was."""
+
+import dataclasses
+import json
+import re
+import signal
+
+import jax
+import numpy as np
+import pytest
+from training import small_data, small_runs
+from training.small_data import Ground, day
+
+from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.training import checkpoints, loop, metric_log, parallel, steps, validation
+from cropmap_jax.training.input_pipeline import Loading
+
+DATA = small_runs.make_data()
+RECIPE = small_runs.make_recipe()
+VARIABLES = steps.init_variables(RECIPE, 1)
+
+
+def train(workdir, data=DATA, recipe=RECIPE, **changes):
+    return loop.train(data, recipe, small_runs.make_plan(**changes), VARIABLES, workdir)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The workdir and the last record of a run that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, train(workdir)
+
+
+def test_a_run_moves_every_parameter_and_nothing_of_the_frozen_trunk(whole):
+    workdir, _ = whole
+    before = small_runs.leaves(VARIABLES)
+    restored = checkpoints.load(workdir)
+    after = small_runs.leaves(restored.variables)
+    assert before.keys() == after.keys()
+    trunk_statistics = [n for n in before if re.match(r"\['batch_stats'\]\['s[12]'\]", n)]
+    assert len(trunk_statistics) == 16  # two sensors, four layers each, mean and variance
+    for name in before:
+        same = before[name].tobytes() == after[name].tobytes()
+        assert same == (name in trunk_statistics), name
+    assert (restored.step, restored.stage) == (5, "finetune")
+    assert restored.recipe == RECIPE
+    assert restored.config == {"epochs": 2, "as_of": []}
+
+
+def test_metrics_are_lines_of_json(whole):
+    workdir, last = whole
+    lines = [json.loads(s) for s in (workdir / "metrics.jsonl").read_text().splitlines()]
+    # Five chips in batches of two: the epochs end after 2.5 and 5 batches, seen at steps 3 and 5.
+    assert [line["step"] for line in lines] == [1, 2, 3, 3, 4, 5, 5]
+    scores = [line for line in lines if "validation/loss" in line]
+    assert [line["step"] for line in scores] == [3, 5]
+    assert all(set(s) == {"step", "validation/loss", "validation/macro_f1"} for s in scores)
+    trained = [line for line in lines if "loss" in line]
+    assert [line["epoch"] for line in trained] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+    # A warm-up of one step from 0, then a cosine over the four that are left: the factors
+    # (1 + cos(pi i / 4)) / 2 at i = 0 to 3.
+    factors = [0, 1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
+    for group, peak in (("trunk", 0.01), ("head", 0.1)):
+        found = [line[f"learning_rate/{group}"] for line in trained]
+        assert found == pytest.approx([peak * f for f in factors], abs=1e-8)
+    assert all(line["grad_norm"] > 0 and line["chips_per_second"] > 0 for line in trained)
+    expected = {k: v for line in lines[-2:] for k, v in line.items() if k != "step"}
+    assert last == expected
+    events = b"".join(p.read_bytes() for p in (workdir / "tensorboard").iterdir())
+    for name in last:
+        assert name.encode() in events
+
+
+def test_a_finished_run_is_left_as_it_is_and_says_what_it_said(whole):
+    workdir, last = whole
+    before = (workdir / "metrics.jsonl").read_bytes(), small_runs.saved(workdir, 5)
+    assert train(workdir) == last
+    assert (workdir / "metrics.jsonl").read_bytes() == before[0]
+    small_runs.assert_equal(small_runs.saved(workdir, 5), before[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_next_run_ends_where_an_uninterrupted_one_does(
+    whole, tmp_path, monkeypatch, number
+):
+    write = metric_log.MetricLog.write
+
+    def interrupted(self, step, scalars):
+        write(self, step, scalars)
+        if step == 1:
+            signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(metric_log.MetricLog, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="stopped after step 1"):
+            train(tmp_path)
+    assert signal.getsignal(number) == before
+    assert checkpoints.load(tmp_path).step == 1
+    last = train(tmp_path)
+    assert last["loss"] == whole[1]["loss"]
+    small_runs.assert_equal(small_runs.saved(tmp_path, 5), small_runs.saved(whole[0], 5))
+    assert small_runs.records(tmp_path) == small_runs.records(whole[0])
+
+
+def test_a_second_signal_acts_at_once(tmp_path, monkeypatch):
+    def twice(self, step, scalars):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second signal was only noted")
+
+    monkeypatch.setattr(metric_log.MetricLog, "write", twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    with pytest.raises(ValueError, match="expected a whole checkpoint, found none"):
+        checkpoints.load(tmp_path)
+
+
+def test_a_run_that_was_killed_repeats_what_was_lost(whole, tmp_path, monkeypatch):
+    shard, calls = parallel.shard, []
+
+    def killed(batch):
+        calls.append(batch)
+        # Three training batches, two validation batches after the first epoch, then the fourth.
+        if len(calls) == 6:
+            raise RuntimeError("killed")
+        return shard(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parallel, "shard", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(tmp_path)
+    assert [r["step"] for r in small_runs.records(tmp_path)] == [1, 2, 3, 3]
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')  # cut short by the kill
+    # The checkpoint is of step 2: step 3 is done again, and its lines are there once.
+    train(tmp_path)
+    small_runs.assert_equal(small_runs.saved(tmp_path, 5), small_runs.saved(whole[0], 5))
+    assert small_runs.records(tmp_path) == small_runs.records(whole[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": {"epochs": 3, "as_of": ()}}, r"config.epochs: was 2, now 3$"),
+        ({"config": {"epochs": 2}}, r"config.as_of: was \[\], now None$"),
+        ({"stage": "pretrain"}, r"stage: was 'finetune', now 'pretrain'$"),
+        (
+            {"recipe": dataclasses.replace(RECIPE, lead_days=60)},
+            r"recipe.lead_days: was 30, now 60$",
+        ),
+    ],
+)
+def test_a_workdir_of_another_config_is_refused_with_the_difference(whole, changes, message):
+    before = small_runs.saved(whole[0], 5)
+    with pytest.raises(ValueError, match=f"{whole[0]}: holds a run with other settings.*{message}"):
+        train(whole[0], **changes)
+    small_runs.assert_equal(small_runs.saved(whole[0], 5), before)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path, monkeypatch):
+    shard, calls = parallel.shard, []
+
+    def poisoned(batch):
+        calls.append(batch)
+        if len(calls) == 2:
+            batch = batch | {"planted": np.full_like(batch["planted"], np.nan)}
+        return shard(batch)
+
+    monkeypatch.setattr(parallel, "shard", poisoned)
+    # Nothing is logged for a long time, but every step is saved.
+    with pytest.raises(
+        loop.Diverged, match="step 2: (loss|grad_norm) is nan; .*last good checkpoint: step 1;"
+    ):
+        train(tmp_path, log_every=100, checkpoint_every=1)
+    restored = checkpoints.load(tmp_path)
+    assert restored.step == 1
+    assert all(np.isfinite(v).all() for v in small_runs.leaves(restored.variables).values())
+
+
+def test_a_state_that_is_not_finite_is_not_saved():
+    class Checkpointer:
+        latest = None
+
+        def save(self, *_):
+            pytest.fail("saved")
+
+    run = loop._Run(small_runs.make_plan(), None, Checkpointer(), None, None)
+    state = {"params": {"s1": np.array([[1.0, np.inf]])}, "step": np.array([3])}
+    message = r"step 3: state\['params'\]\['s1'\] is not finite; .* there is no checkpoint;"
+    with pytest.raises(loop.Diverged, match=message):
+        run._save(state, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "message"),
+    [
+        (DATA, {"batch_size": 11}, "config.batch_size: expected at most 10 .* found 11"),
+        (DATA, {"warmup_steps": 5}, "config.warmup_steps: expected 0 to 4, found 5"),
+        (DATA, {"class_weights": "equal"}, "config.class_weights: .* found 'equal'"),
+        (
+            DATA,
+            {"recipe": small_runs.make_recipe(levels=4)},
+            r"small: expected chips of a multiple of 16 pixels .* found 8",
+        ),
+        (
+            small_data.make_dataset(
+                [Ground(s, np.zeros((8, 8), np.uint8)) for s in ("train", "validation")],
+                harvest=[[19_200] * 3, [0] * 3],
+            ),
+            {},
+            "cube1: found no harvest date for any class",
+        ),
+        (
+            small_data.make_dataset(
+                [
+                    Ground("train", np.zeros((8, 8), np.uint8)),
+                    Ground("validation", np.zeros((8, 8), np.uint8), None, small_data.MONTHS[6:]),
+                ]
+            ),
+            {},
+            # The median harvest, 1 August, less 30 days.
+            "cube1: as-of 2022-07-02 lies before the end of the first period",
+        ),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path, data, changes, message
+):
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "workdir", data, **changes)
+    assert not (tmp_path / "workdir").exists()
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "log_every", "keep"])
+def test_a_plan_without_a_count_is_refused(name):
+    with pytest.raises(ValueError, match=f"config.{name}: expected at least 1, found 0"):
+        small_runs.make_plan(**{name: 0})
+
+
+def test_balanced_class_weights_come_from_the_training_pixels():
+    label = np.full((8, 8), IGNORE, np.uint8)
+    label[0, :4], label[1, :1], label[2] = 0, 1, 254
+    data = small_data.make_dataset([Ground("train", label), Ground("test", 0 * label)])
+    # 4 and 1 pixels, mean 2.5; no oats; none of these is no class.
+    found = loop.class_weights(small_runs.make_plan(class_weights="balanced"), data)
+    np.testing.assert_allclose(found, [(2.5 / 4) ** 0.5, 2.5**0.5, 1], rtol=1e-6)
+    assert loop.class_weights(small_runs.make_plan(), data) is None
+
+
+# Validation.
+
+
+def scores(data, batch_size: int, recipe=RECIPE) -> dict:
+    scored = validation.Validation(data, recipe, Loading(num_periods=2), batch_size)
+    return scored(parallel.replicate(VARIABLES))
+
+
+def test_an_uneven_last_batch_counts_every_chip_once():
+    # Three chips: batches of 2 + 1, and of 1 + 1 + 1.
+    one, two = scores(DATA, 1), scores(DATA, 2)
+    assert one["validation/macro_f1"] == two["validation/macro_f1"] > 0
+    assert one["validation/loss"] == pytest.approx(two["validation/loss"], rel=1e-6)
+    # And it is not the loss of the chips of the full batch alone.
+    part = dataclasses.replace(DATA.chips["validation"])
+    part = type(part)(*(getattr(part, f.name)[:2] for f in dataclasses.fields(part)))
+    fewer = dataclasses.replace(DATA, chips=DATA.chips | {"validation": part})
+    assert scores(fewer, 2)["validation/loss"] != pytest.approx(one["validation/loss"], rel=1e-4)
+
+
+def test_validation_scores_by_hand(monkeypatch):
+    label = np.full((8, 8), IGNORE, np.uint8)
+    label[0, :6] = [0, 0, 1, 1, 254, 254]
+    grounds = [Ground(s, label) for s in ("train", "validation")]
+    # Oats are planted after the median harvest less 30 days, 2 July, and count nowhere.
+    data = small_data.make_dataset(grounds, planting=(0, 0, day("2022-07-03")))
+
+    class Network:
+        """Says class 0 on pixels 0, 2 and 4 of the first row, class 1 on 2 and 3, oats always."""
+
+        def apply(self, variables, s1, *_, train):
+            said = np.full((1, 8, 8, 3), -1.0, np.float32)
+            said[0, 0, [0, 2, 4], 0] = said[0, 0, [2, 3], 1] = 1
+            said[..., 2] = 1
+            return said + 0 * s1[:, -1, ..., :1]
+
+    monkeypatch.setattr(type(RECIPE), "network", lambda self: Network())
+    found = scores(data, 1)
+    # Class 0: one hit, one miss, two false alarms (a pixel of class 1, one of none): 2 / (2 + 3).
+    # Class 1: two hits and nothing wrong: 1. Oats: no pixel, so no part of the mean.
+    assert found["validation/macro_f1"] == pytest.approx((0.4 + 1) / 2)
+    # Six pixels and two classes: 12 values with logits of 1 or -1. Three are wrong, all of class 0;
+    # a wrong one costs log(1 + e), which is 1 more than log(1 + 1/e).
+    right = np.log1p(np.exp(-1))
+    assert found["validation/loss"] == pytest.approx((12 * right + 3) / 12, rel=1e-6)
+
+
+def test_without_annotated_validation_chips_there_is_no_score():
+    unknown = np.full((8, 8), IGNORE, np.uint8)
+    for split in ("test", "validation"):
+        grounds = [Ground("train", np.zeros((8, 8), np.uint8)), Ground(split, unknown)]
+        assert scores(small_data.make_dataset(grounds), 1) == {}
+
+
+def test_the_step_of_validation_takes_the_last_date_of_a_range():
+    data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))])
+    loading = Loading(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
+    scored = validation.Validation(data, RECIPE, loading, 1)
+    example = scored._example(data.source("validation")[0])
+    assert example["s1"][:, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
+    scored = validation.Validation(data, RECIPE, Loading(num_periods=2), 1)
+    example = scored._example(data.source("validation")[0])
+    # The median of 1 July, 1 August and 1 September less 30 days: May and June have ended.
+    assert example["s1"][:, 0, 0, small_data.PERIOD].tolist() == [4, 5]
+    assert example["lead"] == 31
+
+
+def test_stack_fills_a_short_batch_with_unknown_pixels():
+    examples = [{"s1": np.full((2, 2), i), "label": np.zeros((2, 2), np.uint8)} for i in (1, 2)]
+    batch = validation.stack(examples, 4)
+    assert batch["s1"][:, 0, 0].tolist() == [1, 2, 2, 2]
+    assert batch["label"][:, 0, 0].tolist() == [0, 0, IGNORE, IGNORE]
+    assert examples[1]["label"].max() == 0
+    assert jax.tree.map(len, validation.stack(examples, 2)) == {"s1": 2, "label": 2}

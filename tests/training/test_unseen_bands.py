@@ -1,0 +1,44 @@
+"""A band that training never saw says nothing when it turns up later."""
+
+import numpy as np
+import pytest
+
+from cropmap_jax.geo.legend import Legend, make_class
+from cropmap_jax.training import steps
+from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.scaling import Scaling
+
+B8A, VV = 7, 0
+
+
+def recipe(use_validity):
+    model = {"width": 2, "levels": 1, "num_periods": 2, "use_validity": use_validity}
+    model |= {"norm": "batch", "head": "linear", "head_width": 2, "dtype": "float32"}
+    legend = Legend("one", (make_class(0, 0, "potato"),))
+    return Recipe(model, legend, Scaling(), "month", "sigmoid", 30)
+
+
+@pytest.mark.parametrize("use_validity", [True, False])
+def test_an_unseen_band_starts_without_weight(use_validity):
+    made = recipe(use_validity)
+    variables = steps.init_variables(made, 0, {"s1": [], "s2": [B8A]})
+    rng = np.random.default_rng(0)
+    s1, s2 = (rng.random((1, 2, 4, 4, c), np.float32) for c in (2, 10))
+    apply = made.network().apply
+    ones = np.ones_like(s1), np.ones_like(s2)
+    without, other = s2.copy(), s2.copy()
+    mask = np.ones_like(s2)
+    without[..., B8A], mask[..., B8A] = 0, 0
+    other[..., B8A - 1] = 0
+    there = apply(variables, s1, s2, *ones)
+    np.testing.assert_array_equal(apply(variables, s1, without, ones[0], mask), there)
+    assert np.abs(apply(variables, s1, other, *ones) - there).max() > 0
+
+
+def test_all_other_weights_are_drawn_as_ever():
+    made = recipe(True)
+    plain, silent = steps.init_variables(made, 3), steps.init_variables(made, 3, {"s1": [VV]})
+    a, b = (v["params"]["s1"]["conv3d"]["conv"]["kernel"] for v in (plain, silent))
+    # VV is channel 0, its mask channel 2.
+    np.testing.assert_array_equal(b[..., [0, 2], :], 0)
+    np.testing.assert_array_equal(b[..., [1, 3], :], a[..., [1, 3], :])
