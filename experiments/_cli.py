@@ -44,6 +44,16 @@ def _check_config_exists(argv: list[str]) -> None:
                 raise ValueError(f"--config: expected a configuration file, found none at {file!r}")
 
 
+def _keep_compiled_steps() -> None:
+    """Keeps what XLA compiles, which takes longer than many a step, for the next command.
+
+    JAX_COMPILATION_CACHE_DIR names another folder than the user's cache; empty, it keeps nothing.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(home, "cropmap_jax", "compiled")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+
+
 def run(main) -> None:
     """Runs `main(argv)` under absl; a user's mistake prints one line and exits with 1.
 
@@ -57,6 +67,7 @@ def run(main) -> None:
         logging.set_verbosity(logging.ERROR)
         return main(argv)
 
+    _keep_compiled_steps()
     try:
         argv = _find_configs(sys.argv)
         _check_config_exists(argv)

@@ -8,6 +8,10 @@ import pytest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 
+# Compiling is most of what the tests of the networks do: once per change is enough. The commands
+# that tests start inherit it.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache" / "compiled"))
+
 # The same examples in every run and on every machine: a red test stays red until it is mended.
 hypothesis.settings.register_profile("tests", derandomize=True, deadline=None, max_examples=60)
 hypothesis.settings.load_profile("tests")

@@ -15,6 +15,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import making
 import pytest
 
 pytest.importorskip("build", reason="the wheel test needs the package `build` (extra: dev)")
@@ -124,6 +125,26 @@ def test_command_starts_outside_the_checkout(installed, tmp_path, verb):
     assert str(module) in done.stdout, done.stdout
     for flag in defined_flags(module):
         assert re.search(rf"--(\[no\])?{flag}\b", done.stdout), f"no --{flag} in:\n{done.stdout}"
+
+
+def test_builds_and_trains_outside_the_checkout(installed, tmp_path):
+    target, env = installed
+
+    def command(verb, *flags):
+        done = run(sys.executable, "-m", f"experiments.{verb}", *flags, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    making.make_cubes(tmp_path / "cubes", ("train", "test"))
+    # The dataset builder, and the config with the base that it reads, come from the wheel.
+    command("build", "--cubes", "cubes", "--data_dir", "data", "--chip", "32")
+    small = ("--config.crop=16", "--config.batch_size=1", "--config.epochs=1")
+    out = command(
+        "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", "run", *small,
+        "--config.data_dir=data",
+    )  # fmt: skip
+    assert "checkpoint and metrics: run" in out
+    assert (tmp_path / "run" / "checkpoints" / "1").is_dir()
 
 
 def defined_flags(module: Path) -> list[str]:

@@ -36,7 +36,7 @@ def make_batch(rng: np.random.Generator) -> dict:
 def main(out: str, count: int) -> None:
     if jax.local_device_count() != count:
         raise SystemExit(f"expected {count} devices, found {jax.local_device_count()}")
-    recipe = small_runs.make_recipe(levels=1)
+    recipe = small_runs.make_recipe()
     rates = (optim.schedule("constant", rate, STEPS) for rate in (0.1, 0.3))
     optimizer = optim.make_optimizer("sgd", *rates)
     variables = steps.init_variables(recipe, 1)

@@ -1,0 +1,216 @@
+"""What is kept, what a head swap keeps, and what a damaged checkpoint says."""
+
+import copy
+import dataclasses
+import re
+import shutil
+
+import grain
+import numpy as np
+import pytest
+from training import small_runs
+
+from cropmap_jax.geo.legend import Legend, make_class
+from cropmap_jax.training import checkpoints, steps
+
+RECIPE = small_runs.make_recipe()
+OTHER = small_runs.make_recipe(head="linear", classes=Legend("one", (make_class(0, 0, "beet"),)))
+CONFIG = {"data_dir": "somewhere", "rates": [1.0, 2.0]}
+
+
+def batches():
+    return iter(grain.MapDataset.range(10).to_iter_dataset())
+
+
+def state_of(recipe=RECIPE, seed: int = 0) -> dict:
+    return steps.init_variables(recipe, seed) | {"opt_state": ({"mu": np.ones(3)},)}
+
+
+def save(workdir, steps_done=(1,), **settings) -> dict:
+    """Saves a state per step, the iterator one further each time; returns the last state."""
+    meta = {"recipe": RECIPE.to_json(), "config": CONFIG, "stage": "pretrain"}
+    checkpointer = checkpoints.Checkpointer(workdir, meta, **settings)
+    numbers = batches()
+    for step in steps_done:
+        next(numbers)
+        checkpointer.save(step, state_of(seed=step), numbers)
+    checkpointer.close()
+    return state_of(seed=steps_done[-1])
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    save(folder, (1, 2, 3))
+    return folder
+
+
+def test_load_gives_back_what_was_saved_last(workdir):
+    restored = checkpoints.load(workdir)
+    expected = steps.init_variables(RECIPE, 3)
+    small_runs.assert_equal(small_runs.leaves(restored.variables), small_runs.leaves(expected))
+    assert (restored.step, restored.stage, restored.config) == (3, "pretrain", CONFIG)
+    assert restored.recipe == RECIPE
+
+
+def test_restore_gives_back_state_and_place_in_the_data(workdir):
+    checkpointer = checkpoints.Checkpointer(workdir, {})
+    numbers = batches()
+    step, state = checkpointer.restore(state_of(seed=9), numbers)
+    assert checkpointer.meta()["config"] == CONFIG
+    checkpointer.close()
+    assert step == checkpointer.latest == 3
+    small_runs.assert_equal(small_runs.leaves(state), small_runs.leaves(state_of(seed=3)))
+    assert list(numbers) == [3, 4, 5, 6, 7, 8, 9]
+
+
+def test_only_the_last_ones_are_kept(workdir, tmp_path):
+    assert sorted(p.name for p in checkpoints.folder(workdir).iterdir()) == ["2", "3"]
+    save(tmp_path, (1, 2, 3, 4), keep=3)
+    assert sorted(p.name for p in checkpoints.folder(tmp_path).iterdir()) == ["2", "3", "4"]
+
+
+def test_a_step_that_is_saved_already_is_not_saved_again(tmp_path):
+    save(tmp_path, (1,))
+    before = small_runs.saved(tmp_path, 1)
+    meta = {"recipe": RECIPE.to_json(), "config": {}, "stage": "pretrain"}
+    checkpointer = checkpoints.Checkpointer(tmp_path, meta)
+    checkpointer.save(1, state_of(seed=5), batches())
+    checkpointer.close()
+    small_runs.assert_equal(small_runs.saved(tmp_path, 1), before)
+
+
+def test_a_workdir_without_a_checkpoint_says_so(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path}: expected a run's workdir with checkpoints/"):
+        checkpoints.load(tmp_path)
+    checkpoints.folder(tmp_path).mkdir()
+    with pytest.raises(ValueError, match="checkpoints: expected a whole checkpoint, found none"):
+        checkpoints.load(tmp_path)
+
+
+def _cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+# Orbax leaves a thread behind when it cannot read an array.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda step: (step / "meta" / "metadata").unlink(),
+        lambda step: _cut(step / "meta" / "metadata"),
+        lambda step: _cut(step / "state" / "_METADATA"),
+        lambda step: (step / "state" / "manifest.ocdbt").unlink(),
+        lambda step: _cut(max((step / "state").rglob("d/*"), key=lambda f: f.stat().st_size)),
+        lambda step: shutil.rmtree(step / "state"),
+    ],
+    ids=["no meta", "cut meta", "cut metadata", "no manifest", "cut values", "no state"],
+)
+def test_a_damaged_checkpoint_is_one_line_that_names_it(workdir, tmp_path, damage):
+    copied = tmp_path / "copy"
+    shutil.copytree(workdir, copied)
+    damage(checkpoints.folder(copied) / "3")
+    message = f"^{copied}/checkpoints/3: expected a whole checkpoint, found one that cannot be read"
+    with pytest.raises(ValueError, match=message) as raised:
+        checkpoints.load(copied)
+    assert "\n" not in str(raised.value)
+    # And to go on with the run says the same.
+    checkpointer = checkpoints.Checkpointer(copied, {})
+    with pytest.raises(ValueError, match=message):
+        checkpointer.meta()
+        checkpointer.restore(state_of(), batches())
+    checkpointer.close()
+    # Without it, the checkpoint before counts.
+    shutil.rmtree(checkpoints.folder(copied) / "3")
+    assert checkpoints.load(copied).step == 2
+
+
+def test_a_damaged_data_iterator_is_one_line_that_names_the_checkpoint(workdir, tmp_path):
+    copied = tmp_path / "copy"
+    shutil.copytree(workdir, copied)
+    for file in (checkpoints.folder(copied) / "3" / "data").glob("*.json"):
+        file.write_text("{")
+    checkpointer = checkpoints.Checkpointer(copied, {})
+    with pytest.raises(ValueError, match="checkpoints/3: expected a whole checkpoint"):
+        checkpointer.restore(state_of(), batches())
+    checkpointer.close()
+
+
+# Head swap.
+
+
+def test_a_head_swap_keeps_every_trunk_value_and_takes_the_new_head():
+    old, new = steps.init_variables(RECIPE, 1), steps.init_variables(OTHER, 2)
+    joined, dropped = checkpoints.swap_head(old, new)
+    for kind in ("params", "batch_stats"):
+        for sensor in ("s1", "s2"):
+            small_runs.assert_equal(
+                small_runs.leaves(joined[kind][sensor]), small_runs.leaves(old[kind][sensor])
+            )
+    small_runs.assert_equal(
+        small_runs.leaves(joined["params"]["head"]), small_runs.leaves(new["params"]["head"])
+    )
+    assert "head" not in joined["batch_stats"]  # a linear head has no statistics
+    # Trunk of 2 + 2 channels, 3 x 3 to 2 hidden ones, 1 x 1 to 3 classes.
+    assert dropped == [
+        "params/head/hidden/conv/bias [2]",
+        "params/head/hidden/conv/kernel [3, 3, 8, 2]",
+        "params/head/hidden/norm/bias [2]",
+        "params/head/hidden/norm/scale [2]",
+        "params/head/logits/bias [3]",
+        "params/head/logits/kernel [1, 1, 2, 3]",
+        "batch_stats/head/hidden/norm/mean [2]",
+        "batch_stats/head/hidden/norm/var [2]",
+    ]
+
+
+def test_a_head_swap_leaves_its_arguments_alone():
+    old, new = steps.init_variables(RECIPE, 1), steps.init_variables(OTHER, 2)
+    before = copy.deepcopy((old, new))
+    checkpoints.swap_head(old, new)
+    small_runs.assert_equal(small_runs.leaves((old, new)), small_runs.leaves(before))
+
+
+def _reshape(tree):
+    tree["params"]["s1"]["conv3d"]["conv"]["kernel"] = np.zeros((3, 3, 3, 4, 5))
+
+
+def _rename(tree):
+    tree["params"]["s2"]["conv_3d"] = tree["params"]["s2"].pop("conv3d")
+
+
+def _drop(tree):
+    del tree["batch_stats"]["s1"]["time_conv"]["norm"]["mean"]
+
+
+def _add(tree):
+    tree["params"]["s3"] = {"kernel": np.zeros(1)}
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["pretrained", "fresh"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_reshape, "params of the trunk: expected ['s1']['conv3d']['conv']['kernel'] of shape"),
+        (_rename, "params of the trunk: expected ['s2']['conv3d']['conv']['bias'] of shape"),
+        (_drop, "batch_stats of the trunk: expected ['s1']['time_conv']['norm']['mean'] of shape"),
+        (_add, "params of the trunk: expected ['s3']['kernel'] of shape"),
+    ],
+)
+def test_a_head_swap_fails_on_a_trunk_that_differs(change, message, side):
+    trees = steps.init_variables(RECIPE, 1), steps.init_variables(RECIPE, 2)
+    change(trees[side])
+    with pytest.raises(ValueError, match=re.escape(f"head swap, {message}")):
+        checkpoints.swap_head(*trees)
+
+
+def test_check_trunk_names_every_field_that_differs():
+    head = small_runs.make_recipe(head="linear", head_width=9, dtype="bfloat16")
+    checkpoints.check_trunk(RECIPE, head, "W")  # the head may differ
+    wanted = dataclasses.replace(small_runs.make_recipe(width=4, norm="group"), period_kind="dekad")
+    with pytest.raises(ValueError) as raised:
+        checkpoints.check_trunk(RECIPE, wanted, "W")
+    assert str(raised.value) == (
+        "W: checkpoint of another architecture: model.width: checkpoint 2, config 4; "
+        "model.norm: checkpoint 'batch', config 'group'; periods: checkpoint month, dataset dekad"
+    )

@@ -1,0 +1,417 @@
+"""From a folder of cubes to a dataset and back: every pixel, and nothing that is half done."""
+
+import dataclasses
+import datetime as dt
+import importlib
+import json
+import pathlib
+import shutil
+import sys
+
+import making
+import numpy as np
+import pytest
+
+from cropmap_jax.geo import calendars, cube, cube_io, splits
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
+from cropmap_jax.training import cube_builder, dataset
+
+CHIP = 16
+SIZE = (40, 24)
+"""Two and a half chips by one and a half."""
+SPLITS = ("train", "train", "validation", "test")
+
+
+# As a checkout finds its builders: none of them is importable as part of a package.
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
+
+
+def build(cubes_dir, data_dir, name="small", chip=CHIP, **settings):
+    builder = importlib.import_module("cubes.cubes_dataset_builder").Builder
+    return cube_builder.build(builder, name, cubes_dir, data_dir, chip=chip, **settings)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """(cubes, datasets), built once; tests that change something copy them."""
+    root = tmp_path_factory.mktemp("built")
+    making.make_cubes(root / "cubes", SPLITS, size=SIZE)
+    _, new = build(root / "cubes", root / "data")
+    assert new
+    return root / "cubes", root / "data"
+
+
+@pytest.fixture
+def copies(folders, tmp_path):
+    for name, folder in zip(("cubes", "data"), folders, strict=True):
+        shutil.copytree(folder, tmp_path / name)
+    return tmp_path / "cubes", tmp_path / "data"
+
+
+def opened(data_dir, name="small") -> dataset.Dataset:
+    return dataset.open_dataset(data_dir, f"cubes/{name}")
+
+
+def padded(array, row, col, fill, axis):
+    """A chip cut the slow way: pixel by pixel, `fill` outside."""
+    array = np.moveaxis(array, (axis, axis + 1), (0, 1))
+    out = np.full((CHIP, CHIP, *array.shape[2:]), fill, array.dtype)
+    for i in range(CHIP):
+        for j in range(CHIP):
+            if row + i < array.shape[0] and col + j < array.shape[1]:
+                out[i, j] = array[row + i, col + j]
+    return np.moveaxis(out, (0, 1), (axis, axis + 1))
+
+
+# Records, chip table, metadata.
+
+
+def test_every_record_holds_the_pixels_of_its_cube_at_its_place(folders):
+    cubes_dir, data_dir = folders
+    data = opened(data_dir)
+    places = []
+    for split, table in data.chips.items():
+        source = data.source(split)
+        assert len(source) == len(table) == 6 * SPLITS.count(split)
+        for i in range(len(table)):
+            record = source[i]
+            row, col, index = (int(record[k]) for k in ("row", "col", "cube_index"))
+            assert (index, row, col) == (table.cube[i], table.row[i], table.col[i])
+            raw = cube_io.read_raw(cubes_dir / record["cube"].decode())
+            assert raw.info.cube_id == data.cubes[index]["id"]
+            assert raw.info.split == data.cubes[index]["split"] == split
+            for key, fill, axis in (
+                ("s1", cube.NODATA, 1),
+                ("s2", cube.NODATA, 1),
+                ("label", IGNORE, 0),
+                ("fields", 0, 0),
+            ):
+                expected = padded(getattr(raw, key), row, col, fill, axis)
+                assert record[key].dtype == expected.dtype
+                np.testing.assert_array_equal(record[key], expected, err_msg=f"{split} {i} {key}")
+            np.testing.assert_array_equal(record["periods"], to_days(making.PERIODS))
+            np.testing.assert_array_equal(data.periods(index), to_days(making.PERIODS))
+            states = [*range(len(making.LEGEND)), NONE_OF_THESE]
+            counts = [(record["label"] == state).sum() for state in states]
+            assert table.pixels[i].tolist() == counts
+            assert table.annotated[i] == sum(counts)
+            places.append((index, row, col))
+    # Four cubes, each cut into 3 x 2 chips that touch.
+    assert sorted(places) == [
+        (n, row, col) for n in range(4) for row in (0, 16, 32) for col in (0, 16)
+    ]
+
+
+def test_metadata_says_what_the_cubes_say(folders):
+    cubes_dir, data_dir = folders
+    data, infos = opened(data_dir), cube_io.list_cubes(cubes_dir)
+    assert data.name == "cubes/small"
+    assert data.legend == making.LEGEND
+    assert (data.chip, data.period_kind) == (CHIP, "month")
+    assert list(data.chips) == ["train", "validation", "test"]
+    for info, row in zip(infos, data.cubes, strict=True):
+        assert row["id"] == info.cube_id
+        assert (row["split"], row["block"], row["season"]) == (info.split, info.block, info.season)
+        assert row["crs"] == str(info.geobox.crs) == "EPSG:32639"
+        assert row["transform"] == list(info.geobox.affine)[:6]
+        assert row["shape"] == list(SIZE)
+    seasons = making.harvest_dates(making.LEGEND, 2022).values()
+    harvest = [to_day(s[0].harvest_start) for s in seasons]
+    planting = [to_day(s[0].planting) if s[0].planting else 0 for s in seasons]
+    assert data.harvest.tolist() == [harvest] * 4
+    assert data.planting.tolist() == [planting] * 4
+    assert planting[0] == 0 < planting[1]
+
+
+def test_chips_that_overlap_are_full_and_cover_the_cube(folders, tmp_path):
+    cubes_dir, _ = folders
+    build(cubes_dir, tmp_path, overlap=8)
+    table = opened(tmp_path).chips["test"]
+    # Every 8 pixels: the last rows 24 to 40, the last columns 8 to 24.
+    found = sorted(zip(table.row.tolist(), table.col.tolist(), strict=True))
+    assert found == [(row, col) for row in (0, 8, 16, 24) for col in (0, 8)]
+
+
+def test_fields_without_ids_are_the_connected_parts_of_the_label(tmp_path):
+    (path,) = making.make_cubes(tmp_path / "cubes", ("train",), size=CHIP, fields=False)
+    expected = splits.connected_fields(cube_io.read_raw(path).label)
+    build(tmp_path / "cubes", tmp_path / "data")
+    found = opened(tmp_path / "data").source("train")[0]["fields"]
+    assert expected.max() > 1
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_statistics_by_hand(tmp_path):
+    def write(name, split, column, vv, b2):
+        made = making.make_cube(
+            name, CHIP, split=split, tile=(making.TILE[0] + 8 * column, making.TILE[1]), seed=column
+        )
+        s1, s2 = np.full_like(made.s1, np.nan), np.full_like(made.s2, 0.5)
+        s1[..., 0], s2[..., 0], s2[..., 7] = vv, b2, np.nan
+        cube_io.write_cube(dataclasses.replace(made, s1=s1, s2=s2), tmp_path / "cubes")
+
+    halves = np.repeat([1.0, 3.0], CHIP // 2)
+    quarter = np.where(np.arange(CHIP) < CHIP // 2, np.nan, 0.4)
+    write("a", "train", 0, vv=halves, b2=quarter)
+    write("b", "train", 1, vv=-6.0, b2=0.1)
+    write("c", "test", 2, vv=-20.0, b2=0.9)
+    build(tmp_path / "cubes", tmp_path / "data")
+    data = opened(tmp_path / "data")
+    # VV over the training cubes: a quarter at 1, a quarter at 3, half at -6 dB. The mean is
+    # (1 + 3 - 12) / 4 = -2, the variance (9 + 25 + 2 x 16) / 4 = 16.5.
+    assert data.statistics["s1"]["VV"] == pytest.approx(
+        {"mean": -2, "std": 16.5**0.5, "min": -6, "max": 3, "missing": 0}
+    )
+    # B2: a quarter missing, a quarter at 0.4, half at 0.1: the mean of what is there is 0.2, the
+    # variance (0.04 + 2 x 0.01) / 3 = 0.02.
+    assert data.statistics["s2"]["B2"] == pytest.approx(
+        {"mean": 0.2, "std": 0.02**0.5, "min": 0.1, "max": 0.4, "missing": 0.25}
+    )
+    empty = {"mean": None, "std": None, "min": None, "max": None, "missing": 1}
+    assert data.statistics["s1"]["VH"] == data.statistics["s2"]["B8A"] == empty
+    # In the order of the channels, on which the numbers of the unseen bands rely.
+    assert {s: tuple(bands) for s, bands in data.statistics.items()} == cube.BANDS
+    assert data.unseen_bands == {"s1": [1], "s2": [7]}
+    # Missing on average: (0 + 1) / 2, and (0.25 + 1) / 10.
+    assert "s1: 50.0% missing in training cubes" in dataset.describe(data)
+    assert "s2: 12.5% missing in training cubes" in dataset.describe(data)
+
+
+def test_describe_counts_chips_and_pixels(folders):
+    cubes_dir, data_dir = folders
+    lines = dataset.describe(opened(data_dir)).splitlines()
+    assert lines[0].split() == ["class", "train", "validation", "test"]
+    assert lines[1].split() == ["chips", "12", "6", "6"]
+    labels = [cube_io.read_raw(cubes_dir / name).label for name in ("train_0", "train_1")]
+    maize = sum(int((label == 2).sum()) for label in labels)
+    assert lines[4].split()[:2] == ["maize", f"{maize:,d}"]
+    assert "4 cubes, periods of a month from 2021-12-01 to 2022-09-01" in lines[6]
+
+
+# Cubes that do not belong together.
+
+
+def infos(*cubes: cube.Cube) -> list[cube.CubeInfo]:
+    return [c.info for c in cubes]
+
+
+def make(cube_id, column=0, **settings) -> cube.Cube:
+    return making.make_cube(cube_id, 16, tile=(making.TILE[0] + column, making.TILE[1]), **settings)
+
+
+FAR = 8  # tiles: another block
+OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (
+            (make("a"), make("b", FAR, legend=OTHER_LEGEND)),
+            r"cubes a and b: expected one legend, found 'making' \(wheat, .* and 'other' \(wheat",
+        ),
+        (
+            (
+                make("a"),
+                make("b", FAR, periods=dekad_periods(dt.date(2022, 1, 1), dt.date(2022, 3, 1))),
+            ),
+            "cubes a and b: expected periods of one kind, found month and dekad",
+        ),
+        # The same ground twice: 16 x 16 pixels of 100 m².
+        (
+            (make("a"), make("b")),
+            "cubes a and b of season '2021-2022': expected no shared ground, found 25[56]..? m²",
+        ),
+        (
+            (make("a", block="x"), make("b", 1, block="x", split="test")),
+            "cubes a and b: one block x is in two splits, train and test",
+        ),
+        (
+            (make("a"), make("b", FAR, split="dev")),
+            "cube b: expected a split of train, validation, test, found dev",
+        ),
+    ],
+    ids=["legends", "periods", "overlap", "block", "split"],
+)
+def test_cubes_that_do_not_belong_together_are_named(pair, message):
+    with pytest.raises(ValueError, match=message):
+        cube_builder.check_cubes(infos(*pair))
+
+
+def test_the_same_ground_in_another_season_is_welcome():
+    later = tuple(
+        dataclasses.replace(
+            p, start=p.start.replace(year=p.start.year + 1), end=p.end.replace(year=p.end.year + 1)
+        )
+        for p in making.PERIODS
+    )
+    cube_builder.check_cubes(infos(make("a"), make("b", periods=later)))
+    cube_builder.check_cubes(infos(make("a"), make("b", 1), make("c", FAR, split="test")))
+
+
+def test_a_folder_without_cubes_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path}: expected cubes"):
+        build(tmp_path, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+# Whole or not at all.
+
+
+def nothing_is_taken_for_whole(data_dir, name="small"):
+    with pytest.raises(ValueError, match=f"cubes/{name}: expected a dataset, found none; build"):
+        opened(data_dir, name)
+    return True
+
+
+def same_records(a: dataset.Dataset, b: dataset.Dataset) -> bool:
+    for split in a.chips:
+        one, other = a.source(split), b.source(split)
+        assert len(one) == len(other)
+        for i in range(len(one)):
+            assert one[i].keys() == other[i].keys()
+            assert all(np.array_equal(one[i][k], other[i][k]) for k in one[i])
+    return True
+
+
+def test_a_damaged_raster_is_named_and_the_next_try_succeeds(copies, folders, tmp_path):
+    cubes_dir, _ = copies
+    file = cubes_dir / "validation_2" / "s2.tif"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match=f"{file}: damaged: expected checksum 1220.*, found 1220"):
+        build(cubes_dir, tmp_path / "new")
+    assert nothing_is_taken_for_whole(tmp_path / "new")
+    file.unlink()
+    with pytest.raises(ValueError, match=f"{file}: expected the cube's s2, found no file"):
+        build(cubes_dir, tmp_path / "new")
+    assert nothing_is_taken_for_whole(tmp_path / "new")
+    file.write_bytes(whole)
+    assert build(cubes_dir, tmp_path / "new")[1]
+    assert same_records(opened(tmp_path / "new"), opened(folders[1]))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["cubes"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_after_a_crash_in_the_middle_nothing_remains_and_the_next_try_succeeds(
+    folders, tmp_path, monkeypatch, error
+):
+    read, calls = cube_io.read_raw, []
+
+    def crash(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            raise error("in the middle")
+        return read(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cube_io, "read_raw", crash)
+        with pytest.raises(error, match="in the middle"):
+            build(folders[0], tmp_path)
+    assert nothing_is_taken_for_whole(tmp_path)
+    assert build(folders[0], tmp_path)[1]
+    assert same_records(opened(tmp_path), opened(folders[1]))
+
+
+def test_what_a_killed_build_left_is_never_opened_and_is_cleared_away(copies):
+    cubes_dir, data_dir = copies
+    folder = data_dir / "cubes" / "small"
+    # Everything is there but the renaming, which says that everything is there.
+    left = folder / "incomplete.ABCDEF_1.0.0"
+    (folder / "1.0.0").rename(left)
+    assert nothing_is_taken_for_whole(data_dir)
+    assert build(cubes_dir, data_dir)[1]
+    assert [p.name for p in folder.iterdir()] == ["1.0.0"]
+    assert opened(data_dir).path == folder / "1.0.0"
+
+
+def test_a_dataset_that_lost_a_file_is_refused_with_its_name(copies):
+    _, data_dir = copies
+    (file,) = (data_dir / "cubes" / "small" / "1.0.0").glob("*validation*")
+    file.unlink()
+    with pytest.raises(ValueError, match=f"{file}: expected a file of the dataset, .*--overwrite"):
+        opened(data_dir)
+
+
+def test_a_dataset_of_another_format_is_refused(copies):
+    _, data_dir = copies
+    file = data_dir / "cubes" / "small" / "1.0.0" / "metadata.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 0}))
+    with pytest.raises(ValueError, match=r"1.0.0: expected format 1, found 0; build it again"):
+        opened(data_dir)
+
+
+def test_the_newest_version_is_opened(copies):
+    _, data_dir = copies
+    folder = data_dir / "cubes" / "small"
+    for version in ("1.9.0", "1.10.0"):
+        shutil.copytree(folder / "1.0.0", folder / version)
+        info = folder / version / "dataset_info.json"
+        info.write_text(info.read_text().replace("1.0.0", version))
+    assert opened(data_dir).path.name == "1.10.0"
+
+
+# The same name twice.
+
+
+def test_the_same_cubes_are_built_once(folders):
+    cubes_dir, data_dir = folders
+    (file,) = (data_dir / "cubes" / "small" / "1.0.0").glob("*train*")
+    before = file.stat().st_mtime_ns
+    builder, new = build(cubes_dir, data_dir)
+    assert not new
+    assert file.stat().st_mtime_ns == before
+    assert builder.info.splits["train"].num_examples == 12
+
+
+def change(cubes_dir):
+    info = cube_io.read_info(cubes_dir / "test_3")
+    value = cube_io.read_cube(info.path)
+    label = np.where(value.label == 0, IGNORE, value.label).astype(np.uint8)
+    cube_io.write_cube(dataclasses.replace(value, label=label), cubes_dir, overwrite=True)
+
+
+def test_changed_cubes_or_another_cut_need_another_name_or_overwrite(copies):
+    cubes_dir, data_dir = copies
+    message = (
+        "1.0.0: found a dataset built from other cubes or another cut; .*--name, or --overwrite"
+    )
+    with pytest.raises(ValueError, match=message):
+        build(cubes_dir, data_dir, chip=8)
+    with pytest.raises(ValueError, match=message):
+        build(cubes_dir, data_dir, overlap=4)
+    change(cubes_dir)
+    with pytest.raises(ValueError, match=message):
+        build(cubes_dir, data_dir)
+    assert opened(data_dir).chips["test"].pixels[:, 0].sum() > 0
+    assert build(cubes_dir, data_dir, name="changed")[1]
+    assert opened(data_dir, "changed").chips["test"].pixels[:, 0].sum() == 0
+    assert build(cubes_dir, data_dir, overwrite=True)[1]
+    assert opened(data_dir).chips["test"].pixels[:, 0].sum() == 0
+    assert same_records(opened(data_dir), opened(data_dir, "changed"))
+    assert not build(cubes_dir, data_dir)[1]
+    assert [p.name for p in (data_dir / "cubes" / "small").iterdir()] == ["1.0.0"]
+
+
+def test_an_overwrite_that_fails_leaves_the_old_dataset(copies, folders):
+    cubes_dir, data_dir = copies
+    (cubes_dir / "test_3" / "s1.tif").unlink()
+    with pytest.raises(ValueError, match="s1.tif: expected the cube's s1, found no file"):
+        build(cubes_dir, data_dir, overwrite=True)
+    assert same_records(opened(data_dir), opened(folders[1]))
+    assert [p.name for p in (data_dir / "cubes" / "small").iterdir()] == ["1.0.0"]
+
+
+def test_calendars_reach_places_without_one(tmp_path):
+    # Two provinces have dates for wheat, 1 July and 11 July; the third gets the median, 6 July.
+    dates = {"a": dt.date(2022, 7, 1), "b": dt.date(2022, 7, 11), "c": None}
+    for i, (name, date) in enumerate(dates.items()):
+        made = make(name, FAR * i, seed=i)
+        season = {"wheat": (calendars.Season(date),)} if date else {}
+        info = dataclasses.replace(made.info, province=f"province {name}", harvest=season)
+        cube_io.write_cube(dataclasses.replace(made, info=info), tmp_path / "cubes")
+    build(tmp_path / "cubes", tmp_path / "data")
+    harvest = opened(tmp_path / "data").harvest
+    expected = [to_day(dt.date(2022, 7, d)) for d in (1, 11, 6)]
+    assert harvest.tolist() == [[day, 0, 0] for day in expected]
