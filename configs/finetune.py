@@ -12,7 +12,7 @@ def get_config() -> ConfigDict:
     config.data_dir = ""  # folder of datasets
     config.dataset = "isrc"  # "<kind>" or "<kind>/<name>"
     config.init_from = ""  # workdir of the pretrained network
-    config.from_scratch = False  # or train without one
+    config.from_scratch = False  # or train without one, all of it at the head's rate
     config.seed = 0
 
     # The head; the rest only counts from scratch, else the checkpoint decides it.

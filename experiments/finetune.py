@@ -41,6 +41,9 @@ def main(_):
         )
     data = dataset.open_dataset(config.data_dir, config.dataset)
     if config.from_scratch:
+        # There is no trunk to spare: it learns as fast as the head, its statistics too.
+        config.learning_rate.trunk = config.learning_rate.head
+        config.freeze_trunk_statistics = False
         recipe = _train.make_recipe(config, data)
         variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     else:

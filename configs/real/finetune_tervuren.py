@@ -6,7 +6,7 @@ python -m experiments.finetune --config configs/real/finetune_tervuren.py --work
 and the same from scratch, every parameter at the head's rate:
 
 python -m experiments.finetune --config configs/real/finetune_tervuren.py --workdir W3 \
-    --config.from_scratch=True --config.learning_rate.trunk=1e-3 --config.data_dir=DIR
+    --config.from_scratch=True --config.data_dir=DIR
 """
 
 import pathlib

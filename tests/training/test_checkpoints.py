@@ -101,7 +101,7 @@ def _cut(file):
         lambda step: _cut(step / "meta" / "metadata"),
         lambda step: _cut(step / "state" / "_METADATA"),
         lambda step: (step / "state" / "manifest.ocdbt").unlink(),
-        lambda step: _cut(max((step / "state").rglob("d/*"), key=lambda f: f.stat().st_size)),
+        lambda step: [_cut(f) for f in (step / "state").rglob("d/*")],
         lambda step: shutil.rmtree(step / "state"),
     ],
     ids=["no meta", "cut meta", "cut metadata", "no manifest", "cut values", "no state"],

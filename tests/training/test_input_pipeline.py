@@ -198,6 +198,17 @@ def test_without_augmentation_an_example_is_the_chip_as_it_is():
         np.testing.assert_array_equal(batch["s1"][0], expected[:3])
 
 
+def test_with_augmentation_all_eight_turns_are_drawn_alike():
+    loading = Loading(num_periods=1, as_of=(day("2022-04-01"),) * 2)
+    # The two upper corners of a chip of 8 x 8 tell its turn.
+    corners = [
+        tuple(b["s1"][0, 0, 0, [0, -1], NUMBER] % 64) for b in draw(several(), loading, epochs=40)
+    ]
+    # 200 draws of 8: each about 25 times.
+    assert len(set(corners)) == 8
+    assert min(corners.count(c) for c in set(corners)) > 10
+
+
 def test_batches_run_on_over_epochs_and_only_the_last_short_one_is_left_out():
     made = input_pipeline.training_input(several(), Loading(3, crops_per_chip=3), 4, 2, 0)
     # 5 chips x 3 crops x 2 epochs = 30 examples = 7 batches of 4, and 2 examples left.

@@ -31,6 +31,12 @@ def test_scale_takes_the_ranges_it_is_given():
     np.testing.assert_allclose([found["s1"][0], found["s2"][0]], [0.5, 0.5], rtol=1e-6)
 
 
+def test_missing_is_zero_even_where_its_code_lies_within_the_range():
+    stored = np.array([cube.NODATA], np.int16)
+    found = scale({"s1": stored, "s2": stored}, Scaling(s1_db=(-400.0, 0.0), s2=(-4.0, 0.0)))
+    assert [float(found[k][0]) for k in ("s1", "s2", "s1_valid", "s2_valid")] == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("sensor", ["s1", "s2"])
 def test_every_stored_value_scales_to_a_number_between_0_and_1(sensor):
     stored = np.arange(-(2**15), 2**15).astype(np.int16)
