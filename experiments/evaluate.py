@@ -31,7 +31,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/eval
 
 
 def main(_):
-    from cropmap_jax.evaluation import baselines, evaluate, inference, report
+    from cropmap_jax.evaluation import evaluate, inference, report
     from cropmap_jax.geo import periods
     from cropmap_jax.training import checkpoints, dataset, input_pipeline
 
@@ -56,6 +56,8 @@ def main(_):
 
     methods = {"network": inference.Predictor(restored, _BATCH.value)}
     if _BASELINE.value == "forest":
+        from cropmap_jax.evaluation import baselines
+
         methods["forest"] = baselines.forests(data, "train", recipe.num_periods, dates, _SEED.value)
     rows, drawn = [], 0
     for method, predict in methods.items():

@@ -18,7 +18,8 @@ def get_config() -> ConfigDict:
     config.dataset = "cubes"
     config.crop = 32
     config.epochs = 2
-    config.batch_size = 4
+    config.batch_size = 2
+    config.crops_per_chip = 8
     config.log_every = 2
     config.learning_rate.update({"trunk": 1e-3, "head": 1e-2})
     return config

@@ -123,8 +123,16 @@ class CropTally:
           label: uint8 [H, W]; unknown pixels count nowhere.
           fields: uint32 [H, W], 0 none.
           crop: class index.
+
+        Raises:
+          ValueError: an annotated pixel without a finite probability.
         """
-        known = (label != IGNORE) & np.isfinite(probability)
+        known = label != IGNORE
+        lost = int((~np.isfinite(probability[known])).sum())
+        if lost:
+            raise ValueError(
+                f"probability: expected finite values, found {lost} annotated pixels without one"
+            )
         self.pixels.add(probability[known], label[known] == crop)
         inside = known & (fields > 0)
         ids, dense = np.unique(fields[inside], return_inverse=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 
 import grain.checkpoint
@@ -42,6 +43,9 @@ def _reading(where):
     try:
         yield
     except (KeyError, TypeError, ValueError, OSError) as error:
+        # Orbax reads arrays side by side and waits for the first that fails; of the others, asyncio
+        # would print a traceback each when the command ends.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         reason = (str(error).splitlines() or [repr(error)])[0][:200]
         raise ValueError(
             f"{where}: expected a whole checkpoint, found one that cannot be read ({reason}); "

@@ -50,6 +50,7 @@ class Dataset:
       planting: int32 [cubes, classes], planting end, 0 unknown.
       statistics: per sensor and band over the training split; reported, never applied.
       chips: chip table per split.
+      fingerprint: hash of the cubes and the cut that it was built from.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     planting: np.ndarray
     statistics: dict
     chips: dict[str, Chips]
+    fingerprint: str = ""
 
     def source(self, split: str):
         """Random-access records of a split: `source[i]` is a dict of arrays.
@@ -145,6 +147,7 @@ def open_dataset(data_dir: str, name: str) -> Dataset:
         planting=np.asarray(meta["planting"], np.int32),
         statistics=meta["statistics"],
         chips={s: chips[s] for s in splits.SPLITS if s in chips},
+        fingerprint=meta["fingerprint"],
     )
 
 

@@ -92,6 +92,7 @@ def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -
     validation = Validation(data, recipe, plan.loading, plan.batch_size)
     optimizer = make_optimizer(plan, source.steps)
     meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
+    meta["dataset"] = data.fingerprint
     # JSON turns tuples into lists: compare like with like.
     meta = json.loads(json.dumps(meta))
     weights = class_weights(plan, data)
@@ -166,6 +167,9 @@ def check_same_config(found: dict, expected: dict, workdir) -> None:
       ValueError: shows every setting that differs.
     """
     a, b = _flatten(found), _flatten(expected)
+    # The same dataset may have moved; that it is the same, its fingerprint tells.
+    for settings in (a, b):
+        settings.pop(".config.data_dir", None)
     differ = [
         f"{k}: was {a.get(k)!r}, now {b.get(k)!r}" for k in sorted({*a, *b}) if a.get(k) != b.get(k)
     ]

@@ -43,14 +43,14 @@ def test_every_pixel_comes_back_to_its_place_as_of_the_date_of_its_crop(overlap)
     data = small_data.make_dataset(made, overlap=overlap)
     crops = [2, 0, 1]
     # In the first cube as of 1 June (May, period 4, has ended), 1 March and 1 June; in the second
-    # as of 1 July, 1 March and 30 June.
+    # as of 1 July, 1 April and 1 July. The first and the last crop share a group.
     dates = np.array(
         [
             [day("2022-06-01"), day("2022-03-01"), day("2022-06-01")],
-            [day("2022-07-01"), day("2022-03-01"), day("2022-06-30")],
+            [day("2022-07-01"), day("2022-04-01"), day("2022-07-01")],
         ]
     )
-    last = [[4, 1, 4], [5, 1, 4]]
+    last = [[4, 1, 4], [5, 2, 5]]
     found = predict(data, crops, dates)
     assert [p.index for p in found] == [0, 1]
     assert [p.cube_id for p in found] == ["cube0", "cube1"]

@@ -101,13 +101,20 @@ def test_without_positives_there_is_no_best_threshold():
 
 
 def test_only_annotated_pixels_count():
-    label = np.array([[2, 0, NONE_OF_THESE, IGNORE, 2]], np.uint8)
+    label = np.array([[2, 0, NONE_OF_THESE, IGNORE, IGNORE]], np.uint8)
     probability = np.array([[0.9, 0.9, 0.1, 0.9, np.nan]], np.float32)
     made = CropTally()
     made.add(probability, label, np.zeros((1, 5), np.uint32), crop=2)
-    # Another class and none of these are negatives; unknown, and what was not predicted, nothing.
+    # Another class and none of these are negatives; unknown ground is nothing.
     assert made.pixels.counts(0.5) == Counts(tp=1, fp=1, fn=0, tn=1)
     assert made.fields.total == 0
+
+
+def test_an_annotated_pixel_without_a_probability_is_never_passed_over():
+    label = np.array([[2, 0]], np.uint8)
+    probability = np.array([[0.9, np.nan]], np.float32)
+    with pytest.raises(ValueError, match="found 1 annotated pixels without one"):
+        CropTally().add(probability, label, np.zeros((1, 2), np.uint32), crop=2)
 
 
 def test_a_field_has_the_mean_probability_and_the_truth_of_its_majority():

@@ -67,7 +67,7 @@ def world(tmp_path_factory):
     out["finetune"] = succeed(
         "finetune", "--config", "configs/tiny/finetune.py", "--workdir", root / "run",
         data, "--config.dataset=cubes/iran", f"--config.init_from={root / 'pretrained'}", *TINY,
-        "--config.epochs=20",
+        "--config.epochs=10",
     )  # fmt: skip
     out["evaluate"] = succeed(
         "evaluate", "--workdir", root / "run", "--crop", "all", "--baseline", "forest"
@@ -212,7 +212,7 @@ def test_interrupted_training_goes_on_to_the_same_end(world, tmp_path, how):
     root, _ = world
     flags = (
         "--config", "configs/tiny/pretrain.py", f"--config.data_dir={root / 'data'}",
-        "--config.dataset=cubes/europe", *TINY, "--config.epochs=40", "--config.checkpoint_every=4",
+        "--config.dataset=cubes/europe", *TINY, "--config.epochs=20", "--config.checkpoint_every=4",
     )  # fmt: skip
     whole = tmp_path.parent / "whole"
     if not whole.exists():
@@ -237,15 +237,15 @@ def test_interrupted_training_goes_on_to_the_same_end(world, tmp_path, how):
         assert process.returncode == 130, errors
         assert "run the same command again" in errors
     stopped = checkpoints.load(workdir).step
-    assert 0 < stopped < 80
+    assert 0 < stopped < 40
     assert f"going on after step {stopped}" in succeed("pretrain", *flags, "--workdir", workdir)
     a, b = checkpoints.load(whole), checkpoints.load(workdir)
-    assert a.step == b.step == 80
+    assert a.step == b.step == 40
     for name in ("s1", "s2", "head"):
         same = [np.array_equal(x, y) for x, y in zip(_leaves(a, name), _leaves(b, name))]  # noqa: B905
         assert all(same)
     records = [r["step"] for r in metric_log.read(workdir) if "loss" in r]
-    assert records == sorted(set(records)) and records[-1] == 80
+    assert records == sorted(set(records)) and records[-1] == 40
 
 
 def _leaves(restored, name):

@@ -1,8 +1,7 @@
 """Trains a few steps with SGD and writes losses and state: `on_devices.py OUT.npz COUNT`.
 
-A script of its own, because the number of devices is settled when jax starts. Batch norm is
-synchronised or it is not, and known pixels are spread as unevenly as they can be: the first
-examples have all of them, the last none.
+A script of its own, because the number of devices is settled when jax starts. Known pixels are
+spread as unevenly as they can be: the first examples have all of them, the last none.
 """
 
 import sys

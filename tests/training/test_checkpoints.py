@@ -53,6 +53,24 @@ def test_load_gives_back_what_was_saved_last(workdir):
     assert restored.recipe == RECIPE
 
 
+def test_a_network_without_statistics_comes_back_and_can_swap_its_head(tmp_path):
+    recipe = small_runs.make_recipe(norm="group")
+    variables = steps.init_variables(recipe, 1)
+    assert variables["batch_stats"] == {}
+    meta = {"recipe": recipe.to_json(), "config": {}, "stage": "pretrain"}
+    checkpointer = checkpoints.Checkpointer(tmp_path, meta)
+    checkpointer.save(1, variables, batches())
+    checkpointer.close()
+    restored = checkpoints.load(tmp_path)
+    assert restored.batch_stats == {}
+    small_runs.assert_equal(
+        small_runs.leaves(restored.params), small_runs.leaves(variables["params"])
+    )
+    fresh = steps.init_variables(small_runs.make_recipe(norm="group", head="linear"), 2)
+    joined, dropped = checkpoints.swap_head(restored.variables, fresh)
+    assert joined["batch_stats"] == {} and len(dropped) == 6
+
+
 def test_restore_gives_back_state_and_place_in_the_data(workdir):
     checkpointer = checkpoints.Checkpointer(workdir, {})
     numbers = batches()

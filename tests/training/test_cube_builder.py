@@ -15,9 +15,10 @@ import pytest
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
-from cropmap_jax.training import cube_builder, dataset
+from cropmap_jax.training import cube_builder, dataset, input_pipeline
 
 CHIP = 16
+LAST_END = making.PERIODS[-1].end
 SIZE = (40, 24)
 """Two and a half chips by one and a half."""
 SPLITS = ("train", "train", "validation", "test")
@@ -401,6 +402,23 @@ def test_an_overwrite_that_fails_leaves_the_old_dataset(copies, folders):
         build(cubes_dir, data_dir, overwrite=True)
     assert same_records(opened(data_dir), opened(folders[1]))
     assert [p.name for p in (data_dir / "cubes" / "small").iterdir()] == ["1.0.0"]
+
+
+def test_cubes_of_different_lengths_make_batches_together(tmp_path):
+    for i, count in enumerate((4, 9)):
+        made = make(f"cube{i}", FAR * i, seed=i, periods=making.PERIODS[-count:])
+        cube_io.write_cube(made, tmp_path / "cubes")
+    build(tmp_path / "cubes", tmp_path / "data")
+    data = opened(tmp_path / "data")
+    assert [len(data.periods(i)) for i in (0, 1)] == [4, 9]
+    loading = input_pipeline.Loading(num_periods=6, augment=False, as_of=(to_day(LAST_END),) * 2)
+    (batch,) = input_pipeline.training_input(data, loading, 2, 1, 0).batches
+    assert batch["s2"].shape == (2, 6, 16, 16, 10)
+    # The longer cube has all six periods; of the shorter one, two are from before it begins.
+    missing = (batch["s1"] == cube.NODATA).all((2, 3, 4)) & (batch["s2"] == cube.NODATA).all(
+        (2, 3, 4)
+    )
+    assert sorted(missing.tolist()) == [[False] * 6, [True, True, *[False] * 4]]
 
 
 def test_calendars_reach_places_without_one(tmp_path):

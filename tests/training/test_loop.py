@@ -322,3 +322,13 @@ def test_stack_fills_a_short_batch_with_unknown_pixels():
     assert batch["label"][:, 0, 0].tolist() == [0, 0, IGNORE, IGNORE]
     assert examples[1]["label"].max() == 0
     assert jax.tree.map(len, validation.stack(examples, 2)) == {"s1": 2, "label": 2}
+
+
+def test_a_moved_dataset_is_the_same_and_a_rebuilt_one_is_not():
+    found = {"config": {"data_dir": "here", "seed": 0}, "dataset": "a1"}
+    loop.check_same_config(
+        found, {"config": {"data_dir": "there", "seed": 0}, "dataset": "a1"}, "w"
+    )
+    rebuilt = {"config": {"data_dir": "here", "seed": 0}, "dataset": "b2"}
+    with pytest.raises(ValueError, match="dataset: was 'a1', now 'b2'"):
+        loop.check_same_config(found, rebuilt, "w")

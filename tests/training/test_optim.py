@@ -1,5 +1,8 @@
 """Two rates: which parameter has which, and what they are at each step."""
 
+import pathlib
+import runpy
+
 import jax
 import numpy as np
 import optax
@@ -49,6 +52,18 @@ def test_trunk_and_head_move_by_exactly_their_own_rate(name):
     for group, rate in (("s1", 1e-5), ("s2", 1e-5), ("head", 1e-4)):
         expected = np.full(3, -np.float32(rate))
         np.testing.assert_allclose(new[group]["kernel"], expected, rtol=rtol, atol=0)
+
+
+def test_the_configs_have_the_rates_and_epochs_that_they_promise():
+    folder = pathlib.Path(__file__).parents[2] / "configs"
+    pretrain, finetune = (
+        runpy.run_path(str(folder / f"{name}.py"))["get_config"]()
+        for name in ("pretrain", "finetune")
+    )
+    assert finetune.learning_rate.to_dict() == {"trunk": 1e-5, "head": 1e-4}
+    assert (pretrain.epochs, finetune.epochs) == (11, 5)
+    assert finetune.freeze_trunk_statistics and not pretrain.freeze_trunk_statistics
+    assert pretrain.optimizer == finetune.optimizer == "adam"
 
 
 def test_rates_follow_the_schedule():
