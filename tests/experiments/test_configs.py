@@ -1,0 +1,49 @@
+"""Every config trains a step, with its width and batch cut down."""
+
+import pathlib
+import runpy
+
+import making
+import pytest
+from ml_collections import ConfigDict
+
+from cropmap_jax.training import cube_builder, dataset, loop, steps
+from experiments import _train, build
+
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
+
+
+def load(file) -> ConfigDict:
+    return runpy.run_path(str(file))["get_config"]()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("configs")
+    making.make_cubes(root / "cubes", ("train",), size=(64, 32))
+    builder = build.load_builder("cubes")
+    cube_builder.build(builder, "small", root / "cubes", root / "data", chip=32)
+    return dataset.open_dataset(root / "data", "cubes/small")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(CONFIGS)))
+def test_every_config_trains_a_step(data, file, tmp_path):
+    config = load(file)
+    config.model.width = 2
+    config.update({"batch_size": 2, "crops_per_chip": 1, "epochs": 1, "as_of": ()})
+    recipe = _train.make_recipe(config, data)
+    plan = _train.make_plan(config, "pretrain", recipe)
+    record = loop.train(data, recipe, plan, steps.init_variables(recipe, 0), tmp_path)
+    assert record["epoch"] == 1 and 0 < record["loss"] < 2
+    assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+def test_the_recipes_are_those_of_the_seed():
+    pretrain, finetune = load(CONFIGS / "pretrain.py"), load(CONFIGS / "finetune.py")
+    assert (pretrain.epochs, pretrain.batch_size, pretrain.dataset) == (11, 16, "eucropmap")
+    assert (finetune.epochs, finetune.batch_size, finetune.dataset) == (5, 16, "isrc")
+    assert finetune.learning_rate.to_dict() == {"trunk": 1e-5, "head": 1e-4}
+    assert (pretrain.model.head, finetune.model.head) == ("linear", "conv")
+    assert pretrain.model.width == 32 and pretrain.model.num_periods == 6
+    assert finetune.freeze_trunk_statistics and not pretrain.freeze_trunk_statistics
