@@ -138,10 +138,10 @@ def test_builds_and_trains_outside_the_checkout(installed, tmp_path):
     making.make_cubes(tmp_path / "cubes", ("train", "test"))
     # The dataset builder, and the config with the base that it reads, come from the wheel.
     command("build", "--cubes", "cubes", "--data_dir", "data", "--chip", "32")
-    small = ("--config.crop=16", "--config.batch_size=1", "--config.epochs=1")
+    small = ("--config.crop=16", "--config.crops_per_chip=1", "--config.batch_size=1")
     out = command(
         "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", "run", *small,
-        "--config.data_dir=data",
+        "--config.data_dir=data", "--config.epochs=1",
     )  # fmt: skip
     assert "checkpoint and metrics: run" in out
     assert (tmp_path / "run" / "checkpoints" / "1").is_dir()
