@@ -24,8 +24,8 @@ class CubePrediction:
       window_end: int [crops], end of the last period used.
       label: uint8 [H, W].
       fields: uint32 [H, W].
-      rgb: float32 [H, W, 3] reflectance B4 B3 B2, the latest clear value that the first crop's
-        window holds; NaN where there is none.
+      rgb: per crop float32 [H, W, 3], reflectance B4 B3 B2, the latest clear value in its window;
+        NaN where there is none.
     """
 
     index: int
@@ -35,7 +35,7 @@ class CubePrediction:
     window_end: np.ndarray
     label: np.ndarray
     fields: np.ndarray
-    rgb: np.ndarray
+    rgb: list[np.ndarray]
 
 
 class Predictor:
@@ -144,6 +144,10 @@ def predict_dataset(
             for record, chip in zip(records, predict(examples, group), strict=True):
                 stitcher.add(chip, int(record["row"]), int(record["col"]))
             probability[..., own] = stitcher.result()[..., np.asarray(crops)[own]]
+        images = {
+            int(date): _latest_rgb(data, records, int(date), num_periods, (height, width))
+            for date in np.unique(as_of)
+        }
         spans = data.periods(index)
         ends = [windows.window_indices(spans, int(d), num_periods)[-1] for d in as_of]
         yield CubePrediction(
@@ -154,7 +158,7 @@ def predict_dataset(
             window_end=spans[ends, 1],
             label=_assemble(records, "label", (height, width), legend.IGNORE),
             fields=_assemble(records, "fields", (height, width), 0),
-            rgb=_latest_rgb(data, records, int(as_of[0]), num_periods, (height, width)),
+            rgb=[images[int(date)] for date in as_of],
         )
 
 

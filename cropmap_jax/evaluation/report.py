@@ -86,7 +86,7 @@ def picture(
     size = (4 * panel + 1.6, min(4.2, panel * height / width) + 2.0)
     fig, axes = plt.subplots(1, 4, figsize=size, layout="constrained", sharey=True)
     extent = (0, width * pixel_m, height * pixel_m, 0)
-    axes[0].imshow(_stretch(prediction.rgb), extent=extent)
+    axes[0].imshow(_stretch(prediction.rgb[position]), extent=extent)
     axes[0].set_title("Sentinel-2, latest clear")
     known, handles = _known(prediction.label, classes)
     axes[1].imshow(known, extent=extent, interpolation="nearest")
@@ -114,7 +114,7 @@ def picture(
     ahead = "no harvest date" if lead is None else f"effective lead {lead} days"
     fig.suptitle(f"{prediction.cube_id}: {title}, as of {as_of}, {ahead}", fontsize=12)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=110)
+    fig.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(fig)
 
 

@@ -117,7 +117,7 @@ def test_leads_count_from_the_window_to_the_harvest_of_the_cube():
     assert inference.leads(data, found, [0, 1, 2]) == [30, None, 31 + 30 + 31]
 
 
-def test_rgb_is_the_latest_clear_value_of_the_first_crops_window():
+def test_rgb_is_the_latest_clear_value_of_the_crops_own_window():
     data = small_data.make_dataset([Ground("test", np.zeros((8, 8), np.uint8))])
     (record,) = data.source("test")
     for t in range(8):
@@ -130,11 +130,13 @@ def test_rgb_is_the_latest_clear_value_of_the_first_crops_window():
     (found,) = predict(data, [0, 1], dates)
     # As of 1 June the window is March, April and May: periods 2 to 4. B4, B3, B2 are bands 2, 1, 0.
     rgb = np.array([200, 100, 0])
-    assert found.rgb.shape == (8, 8, 3)
-    np.testing.assert_allclose(found.rgb[1, 1], (4000 + rgb) / 10_000, rtol=1e-6)
-    np.testing.assert_allclose(found.rgb[0, :2], [(3000 + rgb) / 10_000] * 2, rtol=1e-6)
-    np.testing.assert_allclose(found.rgb[0, 2], (4000 + rgb) / 10_000, rtol=1e-6)
-    assert np.isnan(found.rgb[0, 3]).all()
+    assert found.rgb[0].shape == (8, 8, 3)
+    np.testing.assert_allclose(found.rgb[0][1, 1], (4000 + rgb) / 10_000, rtol=1e-6)
+    np.testing.assert_allclose(found.rgb[0][0, :2], [(3000 + rgb) / 10_000] * 2, rtol=1e-6)
+    np.testing.assert_allclose(found.rgb[0][0, 2], (4000 + rgb) / 10_000, rtol=1e-6)
+    assert np.isnan(found.rgb[0][0, 3]).all()
+    # As of 1 August it is May to July, periods 4 to 6: all is clear in the last.
+    np.testing.assert_allclose(found.rgb[1], np.full((8, 8, 3), (6000 + rgb) / 10_000), rtol=1e-6)
 
 
 def test_crop_example_cuts_and_pads_below_and_to_the_right():

@@ -86,7 +86,7 @@ def prediction(index=0, label=LABEL) -> CubePrediction:
         window_end=np.array([day("2022-06-01")] * 2),
         label=label,
         fields=np.zeros(label.shape, np.uint32),
-        rgb=rng.random((height, width, 3), np.float32),
+        rgb=[rng.random((height, width, 3), np.float32)] * 2,
     )
 
 
@@ -114,7 +114,7 @@ def test_an_album_draws_the_first_cubes_that_hold_a_crop(tmp_path):
 def test_a_narrow_cube_without_image_or_lead_can_be_drawn(tmp_path, shape):
     label = np.zeros(shape, np.uint8)
     blank = prediction(0, label)
-    blank.rgb[:] = np.nan
+    blank.rgb[0][:] = np.nan
     path = tmp_path / "one.png"
     report.picture(blank, 0, 0, small_data.LEGEND, 0.35, 10.0, None, path)
     image = matplotlib.image.imread(path)
