@@ -69,5 +69,16 @@ def composite(
             if sensor == "s1":
                 out[target] = linear_to_db(np.nanmean(db_to_linear(chosen), axis=0))
             else:
-                out[target] = np.nanmedian(chosen, axis=0)
+                out[target] = _median(chosen)
     return out, counts
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """`np.nanmedian(values, axis=0)`, several times as fast over few observations of many
+    pixels."""
+    # NaN sorts last, so the valid values of a pixel come first.
+    ordered = np.sort(values, axis=0)
+    count = np.isfinite(values).sum(0)
+    below, above = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(values) - 1)
+    pair = [np.take_along_axis(ordered, i[None], 0)[0] for i in (below, above)]
+    return np.where(count > 0, (pair[0] + pair[1]) / 2, np.nan)

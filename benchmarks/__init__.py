@@ -1,0 +1,1 @@
+"""What is believable, hard and fast: scripts that measure, run as `python -m benchmarks.<name>`."""

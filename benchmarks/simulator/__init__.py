@@ -1,0 +1,1 @@
+"""Measures simulated landscapes against real ones."""

@@ -1,0 +1,1 @@
+"""A physically based simulator of agricultural landscapes, whose output is cubes."""

@@ -1,0 +1,42 @@
+"""Simulates a world and writes its cubes, without any account or download.
+
+    python -m experiments.simulate --config configs/simulate.py --cubes DIR         (Europe)
+    python -m experiments.simulate --config configs/simulate.py:iran --cubes DIR
+
+Beside the cubes goes the truth of every pixel, for checking; nothing that trains reads it.
+Interrupted, the same command goes on: cubes that are there are left as they are.
+"""
+
+import os
+import time
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import _cli
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "What to simulate.", lock_config=True)
+_CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
+_TRUTH = flags.DEFINE_string("truth", None, "Folder of the truth; default: truth, beside --cubes.")
+_WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", lower_bound=0)
+flags.mark_flag_as_required("config")
+
+
+def main(_):
+    from cropmap_jax.sources.simulator import run, sites
+
+    settings = sites.Settings(**_CONFIG.value.to_dict())
+    cubes = os.path.abspath(_CUBES.value)
+    truth = _TRUTH.value or os.path.join(os.path.dirname(cubes), "truth")
+    start = time.monotonic()
+    done = run.simulate(settings, cubes, truth, _WORKERS.value, _cli.progress)
+    minutes = (time.monotonic() - start) / 60
+    print(f"{done.written} cubes simulated, {done.kept} were there")
+    if done.written:
+        print(f"{done.km2:.0f} km2 in {minutes:.1f} min, {done.km2 / minutes:.0f} km2 a minute")
+    print(f"cubes: {_CUBES.value}\ntruth: {truth} (for checking)")
+    print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
+
+
+if __name__ == "__main__":
+    _cli.run(main)
