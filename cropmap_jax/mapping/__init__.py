@@ -1,0 +1,1 @@
+"""Mapping: from a checkpoint and a folder of cubes to one map without seams."""

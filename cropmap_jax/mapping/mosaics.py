@@ -1,0 +1,161 @@
+"""One virtual raster per pixel grid over all cubes of a map, and its QGIS style."""
+
+import dataclasses
+import pathlib
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+
+from cropmap_jax.geo import cube_io
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
+from cropmap_jax.mapping import files
+from cropmap_jax.mapping.ground import Ground, Lattice
+from cropmap_jax.mapping.records import values
+from cropmap_jax.mapping.sheets import Box, bounds
+
+
+@dataclasses.dataclass(frozen=True)
+class Mosaic:
+    """All ground of a map that lies on one pixel grid.
+
+    Args:
+      name: what its files are called after, an EPSG code if the CRS has one.
+      lattice: its grid.
+      grounds: its sheets.
+      place: on the lattice, all of it.
+    """
+
+    name: str
+    lattice: Lattice
+    grounds: tuple[Ground, ...]
+    place: Box
+
+    def tiles(self) -> Iterable[tuple[str, Box]]:
+        """(cube id, pixels from the mosaic's upper left corner) of each cube."""
+        for found in self.grounds:
+            for cube in found.cubes:
+                yield cube.cube_id, cube.place.shift(-self.place.top, -self.place.left)
+
+
+def join(grounds: list[Ground]) -> list[Mosaic]:
+    """Sheets by pixel grid: one mosaic per UTM zone where all cubes lie on the tile grid.
+
+    A second grid of the same CRS gets a name of its own, e.g. "32639_2".
+    """
+    together: dict[Lattice, list[Ground]] = {}
+    for found in grounds:
+        together.setdefault(found.lattice, []).append(found)
+    mosaics, seen = [], {}
+    for lattice, own in together.items():
+        code = str(lattice.crs.to_epsg() or "local")
+        seen[code] = seen.get(code, 0) + 1
+        name = code if seen[code] == 1 else f"{code}_{seen[code]}"
+        place = bounds([cube.place for found in own for cube in found.cubes])
+        mosaics.append(Mosaic(name, lattice, tuple(own), place))
+    return mosaics
+
+
+def write_vrt(
+    path: pathlib.Path,
+    mosaic: Mosaic,
+    raster: str,
+    description: str,
+    classes: Legend | None = None,
+    scale: float | None = None,
+) -> None:
+    """Writes a GDAL virtual raster over one raster of every cube.
+
+    Paths are relative: the folder may be moved. Cubes are written one after another, so that a
+    region of any size takes no more memory.
+
+    Args:
+      path: the .vrt, in the folder that holds the cubes' folders.
+      mosaic: the ground.
+      raster: file in each cube's folder, uint8 with nodata 255.
+      description: of the band.
+      classes: names and colours of a crop map.
+      scale: physical value of one step.
+
+    Raises:
+      OSError: names the file.
+    """
+    height, width = mosaic.place.shape
+    lattice, step = mosaic.lattice, mosaic.lattice.pixel
+    x, y = lattice.x + mosaic.place.left * step, lattice.y - mosaic.place.top * step
+    code = lattice.crs.to_epsg()
+    crs = f"EPSG:{code}" if code else lattice.crs.to_wkt()
+    head = [
+        _element("SRS", crs, dataAxisToSRSAxisMapping="1,2"),
+        _element("GeoTransform", ", ".join(repr(float(v)) for v in (x, step, 0, y, 0, -step))),
+    ]
+    with files.replacing(path) as part, open(part, "w", encoding="utf-8") as file:
+        file.write(f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">\n')
+        file.writelines(_lines(head))
+        file.write('<VRTRasterBand dataType="Byte" band="1">\n')
+        file.writelines(_lines(_band(description, classes, scale)))
+        for cube_id, box in mosaic.tiles():
+            file.writelines(_lines([_source(f"{cube_id}/{raster}", box)]))
+        file.write("</VRTRasterBand>\n</VRTDataset>\n")
+
+
+def _lines(elements: Iterable[ET.Element]) -> Iterable[str]:
+    return (ET.tostring(element, encoding="unicode") + "\n" for element in elements)
+
+
+def _element(tag: str, text: str | None = None, **attributes) -> ET.Element:
+    element = ET.Element(tag, {key: str(value) for key, value in attributes.items()})
+    element.text = text
+    return element
+
+
+def _band(description: str, classes: Legend | None, scale: float | None) -> list[ET.Element]:
+    band = [_element("Description", description), _element("NoDataValue", str(IGNORE))]
+    if scale:
+        band.append(_element("Scale", repr(scale)))
+    if classes is None:
+        return [*band, _element("ColorInterp", "Gray")]
+    band.append(_element("ColorInterp", "Palette"))
+    table, names = _element("ColorTable"), _element("CategoryNames")
+    colours, titles = cube_io.colour_table(classes), values(classes)
+    for value in range(256):
+        rgba = zip(("c1", "c2", "c3", "c4"), colours.get(value, (0, 0, 0, 255)), strict=True)
+        table.append(_element("Entry", **dict(rgba)))
+        names.append(_element("Category", titles.get(value, "")))
+    return [*band, names, table]
+
+
+def _source(file: str, box: Box) -> ET.Element:
+    height, width = box.shape
+    size = {"xSize": width, "ySize": height}
+    source = _element("SimpleSource")
+    source.append(_element("SourceFilename", file, relativeToVRT=1, shared=0))
+    source.append(_element("SourceBand", "1"))
+    # With these a reader need not open every cube before it knows the mosaic.
+    properties = {"RasterXSize": width, "RasterYSize": height, "DataType": "Byte"}
+    source.append(_element("SourceProperties", **properties))
+    source.append(_element("SrcRect", xOff=0, yOff=0, **size))
+    source.append(_element("DstRect", xOff=box.left, yOff=box.top, **size))
+    return source
+
+
+def style(classes: Legend) -> bytes:
+    """A QGIS style (.qml): each class in its colour, under its title.
+
+    QGIS loads it by itself where it lies beside a raster of the same name.
+    """
+    rows = [(i, c.colour, c.title) for i, c in enumerate(classes.classes)]
+    grey = bytes(cube_io.colour_table(classes)[NONE_OF_THESE][:3]).hex()
+    rows.append((NONE_OF_THESE, f"#{grey}", "None of these"))
+    root = _element("qgis", version="3.22.0", styleCategories="Symbology")
+    pipe = ET.SubElement(root, "pipe")
+    renderer = _element(
+        "rasterrenderer", type="paletted", band=1, opacity=1, alphaBand=-1, nodataColor=""
+    )
+    pipe.append(renderer)
+    ET.SubElement(renderer, "rasterTransparency")
+    palette = ET.SubElement(renderer, "colorPalette")
+    for value, colour, title in rows:
+        palette.append(_element("paletteEntry", value=value, color=colour, label=title, alpha=255))
+    root.append(_element("blendMode", "0"))
+    ET.indent(root)
+    doctype = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+    return (doctype + ET.tostring(root, encoding="unicode") + "\n").encode()

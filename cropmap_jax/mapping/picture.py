@@ -1,0 +1,119 @@
+"""A quick look at a map: one picture per mosaic, drawn from a thinned-out copy of it."""
+
+import io
+import pathlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import rasterio
+from matplotlib import patheffects
+from matplotlib.patches import Patch
+from rasterio.enums import Resampling
+
+from cropmap_jax.geo import cube_io
+from cropmap_jax.geo.legend import IGNORE, Legend
+from cropmap_jax.mapping import files, summary
+
+MAX_PX = 2000
+"""Longest side of what is read, whatever the size of the map."""
+
+
+def draw(
+    path: pathlib.Path, vrt: pathlib.Path, classes: Legend, found: summary.Tally, as_of: str
+) -> None:
+    """Draws a crop map with the classes that occur in it, coordinates and a scale bar.
+
+    Args:
+      path: PNG to write.
+      vrt: the mosaic, in a CRS whose unit is a metre.
+      classes: its legend.
+      found: what it holds.
+      as_of: ISO date, for the title.
+
+    Raises:
+      OSError: names the file that cannot be read or written.
+    """
+    image, extent, crs = _read(vrt)
+    width, height = extent[1] - extent[0], extent[3] - extent[2]
+    km = max(width, height) >= 2000
+    unit = 1000.0 if km else 1.0
+    # Ground of any shape fits: at most 9 inches across or 8 high, and never a mere thread.
+    across = float(np.clip(8 * width / height, 1.0, 9))
+    down = float(np.clip(9 * height / width, 1.0, 8))
+    handles = _handles(classes, found)
+    size = (across + 3.4, max(down + 1.4, 0.23 * len(handles) + 0.8))
+    fig, ax = plt.subplots(figsize=size, layout="constrained")
+    shown = np.array(extent) / unit
+    ax.imshow(_colours(image, classes), extent=shown, interpolation="nearest")
+    ax.set_xlabel(f"{'km' if km else 'm'} east, {crs}")
+    ax.set_ylabel(f"{'km' if km else 'm'} north")
+    ax.ticklabel_format(useOffset=False, style="plain")
+    ax.locator_params(axis="x", nbins=max(1, int(across / 1.3)))
+    ax.locator_params(axis="y", nbins=max(1, int(down / 0.8)))
+    ax.tick_params(labelsize=8)
+    if across < 2:
+        ax.tick_params(axis="x", labelrotation=90)
+    _scale_bar(ax, shown, width, unit)
+    fig.legend(handles=handles, loc="outside right center", fontsize=8.5, frameon=False)
+    title = f"Crops as of {as_of}\n{summary.describe_dates(found)}"
+    fig.suptitle(title, fontsize=11, x=0.01, ha="left")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, dpi=130, bbox_inches="tight", metadata={"Software": None})
+    plt.close(fig)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def _read(vrt: pathlib.Path) -> tuple[np.ndarray, tuple[float, float, float, float], str]:
+    """Pixels uint8 [at most MAX_PX, ...], (left, right, bottom, top) and the CRS's name."""
+    with rasterio.open(vrt) as raster:
+        factor = max(1.0, max(raster.shape) / MAX_PX)
+        shape = tuple(max(1, round(n / factor)) for n in raster.shape)
+        image = raster.read(1, out_shape=shape, resampling=Resampling.nearest)
+        box, code = raster.bounds, raster.crs.to_epsg()
+    return image, (box.left, box.right, box.bottom, box.top), f"EPSG:{code}" if code else "local"
+
+
+def _colours(image: np.ndarray, classes: Legend) -> np.ndarray:
+    table = np.zeros((256, 4), np.uint8)
+    for value, rgba in cube_io.colour_table(classes).items():
+        table[value] = rgba
+    table[IGNORE] = (255, 255, 255, 0)
+    return table[image]
+
+
+def _handles(classes: Legend, found: summary.Tally) -> list[Patch]:
+    colours = [rgba[:3] for rgba in cube_io.colour_table(classes).values()]
+    handles = []
+    for row, rgb in zip(found.rows(classes), colours, strict=True):
+        if row["pixels"] and row["class"] != summary.NO_DATA:
+            share = f"{row['share']:.1%}" if row["share"] >= 0.001 else "< 0.1%"
+            colour = tuple(c / 255 for c in rgb)
+            handles.append(
+                Patch(facecolor=colour, edgecolor="0.5", label=f"{row['title']}  {share}")
+            )
+    return handles or [Patch(facecolor="white", edgecolor="0.5", label="no data")]
+
+
+def _round_length(metres: float) -> float:
+    """The largest of 1, 2, 5, 10, 20, ... that is no longer."""
+    power = 10 ** np.floor(np.log10(metres))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= metres * (1 + 1e-9)))
+
+
+def _scale_bar(ax, extent: np.ndarray, width_m: float, unit: float) -> None:
+    """A bar of at most a third of the picture's width, in its lower left corner."""
+    length = _round_length(width_m / 3)
+    left, right, bottom, top = extent
+    x, y = left + 0.03 * (right - left), bottom + 0.06 * (top - bottom)
+    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    outline = [patheffects.withStroke(linewidth=6, foreground="white")]
+    ends = ([x, x + length / unit], [y, y])
+    ax.plot(*ends, color="black", lw=4, solid_capstyle="butt", path_effects=outline)
+    back = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
+    ax.annotate(
+        label, (x, y), xytext=(1, 7), textcoords="offset points", fontsize=8, bbox=back, va="bottom"
+    )
+    ax.set(xlim=(left, right), ylim=(bottom, top))

@@ -1,0 +1,113 @@
+"""Cloud-optimised GeoTIFFs of a cube's map, and the folder that they lie in."""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import rasterio
+import rasterio.io
+
+from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.geo.legend import IGNORE, Legend
+from cropmap_jax.mapping import files
+from cropmap_jax.mapping.decision import PERCENT
+from cropmap_jax.mapping.records import CONFIDENCE, CROP, RECORD, values
+
+
+def crop_name(classes: Legend, as_of: str) -> str:
+    """Band description of a crop map."""
+    return f"crop, legend {classes.name}, as of {as_of}"
+
+
+def confidence_name(as_of: str) -> str:
+    """Band description of a confidence map."""
+    return f"probability of the class shown, percent, as of {as_of}"
+
+
+def write_map(
+    out: pathlib.Path,
+    info: cube.CubeInfo,
+    classes: Legend,
+    crop: np.ndarray,
+    confidence: np.ndarray,
+    record: dict,
+) -> pathlib.Path:
+    """Writes `<out>/<cube_id>/`, whole or not at all; replaces a map that is there.
+
+    Args:
+      out: folder of the map.
+      info: the cube, for its grid.
+      classes: the checkpoint's legend.
+      crop, confidence: uint8 [H, W].
+      record: `records.make_record`.
+
+    Raises:
+      OSError: names the folder; nothing of the new map is left.
+    """
+    as_of = record["settings"]["as_of"]
+    rasters = {
+        CROP: _encode(
+            crop,
+            info,
+            crop_name(classes, as_of),
+            "mode",
+            tags={f"CLASS_{value}": name for value, name in values(classes).items()},
+            colours=cube_io.colour_table(classes),
+        ),
+        CONFIDENCE: _encode(
+            confidence, info, confidence_name(as_of), "average", tags={}, scale=1 / PERCENT
+        ),
+    }
+    final = out / info.cube_id
+    with files.replacing(final) as folder:
+        folder.mkdir()
+        for name, data in rasters.items():
+            _write(folder / name, data)
+        _write(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
+    return final
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _encode(
+    pixels: np.ndarray,
+    info: cube.CubeInfo,
+    description: str,
+    resampling: str,
+    tags: dict[str, str],
+    colours: dict | None = None,
+    scale: float | None = None,
+) -> bytes:
+    """A one-band COG; encoded in memory, so that a full disk raises where it happens."""
+    height, width = pixels.shape
+    profile = {
+        "driver": "COG",
+        "dtype": "uint8",
+        "count": 1,
+        "height": height,
+        "width": width,
+        "crs": info.geobox.crs.to_wkt(),
+        "transform": info.geobox.affine,
+        "nodata": IGNORE,
+        # Deflate, not zstd: readers in browsers know no other.
+        "compress": "deflate",
+        "predictor": "no",
+        "blocksize": 128 if max(height, width) <= 128 else 512,
+        "overview_resampling": resampling,
+    }
+    with rasterio.io.MemoryFile() as memory:
+        with memory.open(**profile) as raster:
+            raster.write(pixels, 1)
+            raster.set_band_description(1, description)
+            raster.update_tags(1, **tags)
+            if colours:
+                raster.write_colormap(1, colours)
+            if scale:
+                raster.scales = (scale,)
+        return bytes(memory.getbuffer())

@@ -1,0 +1,174 @@
+"""What is written about the map of a cube, and whether it still holds."""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import pathlib
+
+import jax
+import numpy as np
+
+from cropmap_jax.geo import calendars, cube, periods, windows
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
+from cropmap_jax.mapping import ground, sheets
+from cropmap_jax.training.checkpoints import Restored
+from cropmap_jax.training.recipe import Recipe
+
+RECORD = "map.json"
+CROP, CONFIDENCE = "crop.tif", "confidence.tif"
+FORMAT = 1
+"""Version of the map's layout; maps of another one are not mixed with new ones."""
+
+
+def fingerprint(restored: Restored) -> str:
+    """Hash of all that decides what a checkpoint says: arrays and recipe."""
+    digest = hashlib.sha256(json.dumps(restored.recipe.to_json(), sort_keys=True).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(restored.variables):
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a map is made with, beside its cubes: one folder holds maps of one kind.
+
+    Args:
+      checkpoint: `fingerprint` of the checkpoint.
+      step: training steps behind it.
+      as_of: ISO date.
+      threshold: of a sigmoid head; None for softmax, which has none.
+      part_px, halo_px: how ground is cut.
+      format: FORMAT.
+    """
+
+    checkpoint: str
+    step: int
+    as_of: str
+    threshold: float | None
+    part_px: int = sheets.PART_PX
+    halo_px: int = sheets.HALO_PX
+    format: int = FORMAT
+
+
+def make_record(
+    info: cube.CubeInfo,
+    recipe: Recipe,
+    settings: Settings,
+    workdir: str,
+    inputs: str,
+    crop: np.ndarray,
+) -> dict:
+    """The record of a cube's map, JSON-ready.
+
+    Args:
+      info: the cube.
+      recipe: the checkpoint's.
+      settings: as of when, at which threshold.
+      workdir: where the checkpoint came from.
+      inputs: `Ground.inputs` of the cube.
+      crop: uint8 [H, W], the map.
+    """
+    as_of = dt.date.fromisoformat(settings.as_of)
+    spans = periods.to_days(info.periods)
+    chosen = windows.window_indices(spans, periods.to_day(as_of), recipe.num_periods)
+    seen = [info.periods[i] for i in chosen if i != windows.MISSING]
+    starts = {c: calendars.harvest_start(info.harvest, c) for c in recipe.legend.names}
+    excluded = ground.unplanted(info, recipe, as_of)
+    return {
+        "cube": info.cube_id,
+        "season": info.season,
+        "settings": dataclasses.asdict(settings),
+        "workdir": workdir,
+        "inputs": inputs,
+        "window": [f"{p.start}/{p.end}" for p in seen],
+        "window_end": seen[-1].end.isoformat(),
+        "periods_before_the_cube": int((chosen == windows.MISSING).sum()),
+        "lead_days": {
+            name: start and windows.effective_lead(start, seen[-1].end)
+            for name, start in starts.items()
+        },
+        "excluded": {name: planting.isoformat() for name, planting in excluded.items()},
+        "pixel_m": info.geobox.affine.a,
+        "area": _area(crop, recipe.legend, info.geobox.affine.a),
+    }
+
+
+def _area(crop: np.ndarray, classes: Legend, pixel_m: float) -> dict:
+    counts = np.bincount(crop.ravel(), minlength=256)
+    return {
+        name: {"pixels": int(counts[value]), "hectares": int(counts[value]) * pixel_m**2 / 1e4}
+        for value, name in values(classes).items()
+    }
+
+
+def values(classes: Legend) -> dict[int, str]:
+    """What each pixel value of a map is called, nodata included."""
+    named = dict(enumerate(classes.names))
+    return named | {NONE_OF_THESE: "none_of_these", IGNORE: "no_data"}
+
+
+def read_record(folder: pathlib.Path) -> dict:
+    """Reads the record of a finished map.
+
+    Raises:
+      ValueError: names the file if it is no record.
+    """
+    file = folder / RECORD
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return record | {"settings": dict(record["settings"])}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: expected the record of a map, found {error!r}") from error
+
+
+def find_finished(
+    out: pathlib.Path, wanted: dict[str, str], settings: Settings, overwrite: bool
+) -> tuple[set[str], set[str]]:
+    """Which cubes are mapped already.
+
+    Args:
+      out: folder of the map.
+      wanted: `Ground.inputs` of each cube to map, by id.
+      settings: of this run.
+      overwrite: whether maps made with other settings are to be made again.
+
+    Returns:
+      Ids of the cubes whose maps still hold, and of those that have a map which does not.
+
+    Raises:
+      ValueError: a map of a cube that is not wanted, one made with other settings, or a folder of
+        a cube's name that holds something else.
+    """
+    good, stale = set(), set()
+    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
+        if folder.name.startswith("."):
+            continue
+        name = folder.name
+        if not (folder / RECORD).is_file():
+            if name in wanted:
+                raise ValueError(f"{folder}: expected a cube's map or no folder, found neither")
+            continue
+        if name not in wanted:
+            raise ValueError(
+                f"{folder}: found the map of a cube that is not among those to map; expected "
+                f"another --out, or that folder gone"
+            )
+        record = read_record(folder)
+        differ = _differences(record["settings"], settings)
+        if differ and not overwrite:
+            raise ValueError(
+                f"{folder / RECORD}: made with other settings ({differ}); expected the same, "
+                f"another --out, or --overwrite"
+            )
+        complete = (folder / CROP).is_file() and (folder / CONFIDENCE).is_file()
+        same = not differ and complete and record.get("inputs") == wanted[name]
+        (good if same else stale).add(name)
+    return good, stale
+
+
+def _differences(was: dict, settings: Settings) -> str:
+    now = dataclasses.asdict(settings)
+    keys = [k for k in now if was.get(k) != now[k]]
+    return ", ".join(f"{k}: was {was.get(k)}, now {now[k]}" for k in keys)

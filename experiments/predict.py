@@ -1,0 +1,63 @@
+"""Maps the crops of every cube in a folder, as of a date, without seams between cubes.
+
+    python -m experiments.predict --workdir W --cubes DIR --as_of 2022-06-01 --out DIR
+
+The checkpoint is all that is needed beside the cubes: legend, scaling and window come from it. Each
+cube gets a crop map and a confidence map as cloud-optimised GeoTIFF; the region gets virtual
+rasters with a QGIS style, a picture and a table of hectares. Interrupted, the same command goes on:
+maps that are there are left as they are.
+"""
+
+from absl import flags
+
+from experiments import _cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
+_AS_OF = flags.DEFINE_string(
+    "as_of", None, "Date of the prediction: periods that ended by then are used.", required=True
+)
+_OUT = flags.DEFINE_string("out", None, "Folder of the map.", required=True)
+_THRESHOLD = flags.DEFINE_float(
+    "threshold",
+    0.5,
+    "Probability from which a class is shown; without meaning for a softmax head.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+_BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
+_SEASON = flags.DEFINE_string("season", None, "Which cubes; needed where there are several.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Make maps anew that were made with other settings."
+)
+
+
+def main(_):
+    from cropmap_jax.mapping import crop_map
+
+    options = crop_map.Options(
+        workdir=_WORKDIR.value,
+        cubes=_CUBES.value,
+        as_of=_AS_OF.value,
+        out=_OUT.value,
+        threshold=_THRESHOLD.value,
+        batch_size=_BATCH.value,
+        season=_SEASON.value,
+        overwrite=_OVERWRITE.value,
+    )
+    maker = crop_map.MapMaker(options)
+    if maker.finished:
+        print(f"mapped already: {len(maker.finished)} of {maker.cubes} cubes")
+    if maker.stale:
+        print(f"mapped anew, since cubes or settings have changed: {len(maker.stale)}")
+    if maker.parts:
+        for _ in _cli.progress(maker.run(), total=maker.parts, unit="part", desc="predict"):
+            pass
+    result = maker.finish()
+    print(result.table)
+    print("\n".join(f"map: {path}" for path in result.crops))
+    print(f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at the .png")
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,64 @@
+"""The command, run as a user runs it, killed, and run again."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import making
+import numpy as np
+import pytest
+from mapping import small_maps
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+ENV = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+# Killed when the first cube's rasters are written and its record is not.
+KILL = (
+    "import os, runpy, signal; from cropmap_jax.mapping import rasters; write = rasters._write; "
+    "rasters._write = lambda path, data: os.kill(os.getpid(), signal.SIGKILL) "
+    "if path.name == 'map.json' else write(path, data); "
+    "runpy.run_module('experiments.predict', run_name='__main__')"
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("world")
+    small_maps.save_checkpoint(root / "run")
+    whole = making.make_cube("whole", (64, 128), fields=False)
+    small_maps.write(root / "cubes", *small_maps.quarters(whole, 64))
+    return root
+
+
+def run(*start, root, **flags):
+    settings = {"workdir": root / "run", "cubes": root / "cubes", "out": root / "map"}
+    settings |= {"as_of": small_maps.AS_OF, "threshold": 0.4} | flags
+    words = [f"--{name}={value}" for name, value in settings.items()]
+    return subprocess.run(
+        [sys.executable, *start, *words],
+        cwd=CHECKOUT, env=ENV, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_a_killed_map_is_gone_on_with(world):
+    done = run("-c", KILL, root=world)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (left,) = (world / "map").iterdir()
+    assert left.name.startswith(".c00.") and (left / "crop.tif").is_file()
+    done = run("-m", "experiments.predict", root=world)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {p.name for p in (world / "map").iterdir()} >= {"c00", "c01", "summary.csv"}
+    assert not list((world / "map").glob(".*"))
+    assert "hectares" in done.stdout and "2 cubes" in done.stdout
+    assert f"map: {world / 'map' / 'crop_32639.vrt'}" in done.stdout
+    assert "next: open" in done.stdout and "predict: 100%" in done.stderr
+    crop = small_maps.read(world / "map" / "crop_32639.vrt")
+    assert crop.shape == (64, 128) and set(np.unique(crop)) <= {0, 1, 2, 254}
+
+
+def test_a_mistake_is_one_line(world):
+    done = run("-m", "experiments.predict", root=world, cubes=world / "none")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert lines == [f"error: {world / 'none'}: expected a folder of cubes, found none"]

@@ -1,0 +1,133 @@
+"""Pixels and hectares, by hand."""
+
+import csv
+
+import making
+import matplotlib.image
+import numpy as np
+import pytest
+from mapping import small_maps
+
+from cropmap_jax.geo.legend import EUCROPMAP
+from cropmap_jax.mapping import mosaics, picture, records, summary
+from cropmap_jax.mapping.sheets import Box
+
+SETTINGS = records.Settings("abc", 3, small_maps.AS_OF, 0.5)
+RECIPE = small_maps.make_recipe()
+
+
+def record(crop, cube_id="a", **changes) -> dict:
+    made = small_maps.changed(making.make_cube(cube_id, np.asarray(crop).shape), **changes)
+    pixels = np.array(crop, np.uint8)
+    return records.make_record(made.info, RECIPE, SETTINGS, "run", "inputs", pixels)
+
+
+def test_a_record_by_hand():
+    found = record([[0, 0, 2, 254], [0, 255, 2, 254]])
+    assert found["area"] == {
+        "wheat": {"pixels": 3, "hectares": 0.03},
+        "rapeseed": {"pixels": 0, "hectares": 0.0},
+        "maize": {"pixels": 2, "hectares": 0.02},
+        "none_of_these": {"pixels": 2, "hectares": 0.02},
+        "no_data": {"pixels": 1, "hectares": 0.01},
+    }
+    # Two periods as of 1 June; harvests on 1 July, 1 August and 1 September.
+    assert found["window"] == ["2022-04-01/2022-05-01", "2022-05-01/2022-06-01"]
+    assert found["window_end"] == "2022-06-01" and found["periods_before_the_cube"] == 0
+    assert found["lead_days"] == {"wheat": 30, "rapeseed": 61, "maize": 92}
+    assert found["excluded"] == {}
+    assert found["settings"] == {
+        "checkpoint": "abc", "step": 3, "as_of": "2022-06-01", "threshold": 0.5,
+        "part_px": 128, "halo_px": 16, "format": 1,
+    }  # fmt: skip
+    assert (found["cube"], found["workdir"], found["inputs"]) == ("a", "run", "inputs")
+
+
+def test_without_a_calendar_there_is_no_lead():
+    found = record([[0]], harvest={})
+    assert found["lead_days"] == {"wheat": None, "rapeseed": None, "maize": None}
+
+
+def test_rows_and_table_by_hand(tmp_path):
+    total = summary.Tally.of(making.LEGEND)
+    total.add(record([[0, 0, 0, 254, 255]]))
+    total.add(record([[2, 2, 2, 254, 255]], "b"))
+    rows = total.rows(making.LEGEND)
+    assert [(r["class"], r["pixels"], r["hectares"], r["share"]) for r in rows] == [
+        ("wheat", 3, 0.03, 0.375), ("rapeseed", 0, 0.0, 0.0), ("maize", 3, 0.03, 0.375),
+        ("none_of_these", 2, 0.02, 0.25), ("no_data", 2, 0.02, ""),
+    ]  # fmt: skip
+    summary.write_csv(tmp_path / "summary.csv", rows)
+    with open(tmp_path / "summary.csv", newline="") as file:
+        assert [r["title"] for r in csv.DictReader(file)][:2] == ["Wheat", "Rape seed"]
+    lines = summary.table(total, making.LEGEND).splitlines()
+    assert lines[1].split() == ["Wheat", "3", "0.0", "37.5%"]
+    assert "Rape" not in "".join(lines) and lines[-2].split()[-1] == "-"
+    assert lines[-1] == "2 cubes, images until 2022-06-01, 30 to 92 days before harvest"
+
+
+def test_tallies_add_up():
+    parts = [summary.Tally.of(making.LEGEND) for _ in range(2)]
+    parts[0].add(record([[0, 254]]))
+    parts[1].add(
+        record([[2, 254]], harvest={})
+        | {"window_end": "2022-05-01", "excluded": {"rapeseed": "2022-07-01"}}
+    )
+    total = summary.merge(parts, making.LEGEND)
+    assert total.cubes == 2 and total.pixels["none_of_these"] == 2 and total.leads == (30, 92)
+    assert total.excluded == {"rapeseed": 1}
+    text = summary.table(total, making.LEGEND)
+    assert "images until 2022-05-01 to 2022-06-01, 30 to 92 days" in text
+    assert "rapeseed is not planted yet in 1 of them" in text
+    nowhere = summary.merge([parts[1]], making.LEGEND)
+    assert "no harvest dates" in summary.describe_dates(nowhere)
+
+
+def test_an_excluded_class_has_no_part_in_the_leads():
+    total = summary.Tally.of(making.LEGEND)
+    total.add(record([[0]]) | {"excluded": {"maize": "2022-07-01"}})
+    assert total.leads == (30, 61)
+
+
+@pytest.mark.parametrize(
+    ("metres", "length"), [(1, 1), (1.99, 1), (2, 2), (426, 200), (1000, 1000), (51_200, 50_000)]
+)
+def test_lengths_of_scale_bars_are_round(metres, length):
+    assert picture._round_length(metres) == length
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (4, 60), (60, 4), (1, 1)])
+def test_ground_of_any_shape_can_be_drawn(tmp_path, shape):
+    lattice = mosaics.Lattice(making.make_cube("a", 16).info.geobox.crs, 10.0, 5e5, 4e6)
+    one = mosaics.Mosaic("32639", lattice, (), Box(0, 0, *shape))
+    vrt = tmp_path / "crop.vrt"
+    mosaics.write_vrt(vrt, one, "crop.tif", "empty", EUCROPMAP)
+    total = summary.Tally.of(EUCROPMAP)
+    total.window_ends = ("2022-06-01",) * 2
+    for name in EUCROPMAP.names:
+        total.pixels[name], total.hectares[name] = 10, 0.1
+    picture.draw(tmp_path / "crop.png", vrt, EUCROPMAP, total, "2022-06-01")
+    image = matplotlib.image.imread(tmp_path / "crop.png")
+    assert min(image.shape[:2]) > 250 and max(image.shape[:2]) < 2200
+
+
+def test_a_picture_shows_the_colours_of_the_map_and_reads_no_more_than_it_needs(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(picture, "MAX_PX", 20)
+    crs = making.make_cube("a", 16).info.geobox.crs
+    lattice = mosaics.Lattice(crs, 10.0, *small_maps.CORNER)
+    vrt = tmp_path / "crop.vrt"
+    one = mosaics.Mosaic("32639", lattice, (), Box(0, 0, 40, 80))
+    mosaics.write_vrt(vrt, one, "crop.tif", "empty", making.LEGEND)
+    image, extent, crs = picture._read(vrt)
+    x, y = small_maps.CORNER
+    assert image.shape == (10, 20) and crs == "EPSG:32639"
+    assert extent == (x, x + 800, y - 400, y)
+    colours = picture._colours(np.array([[0, 2, 254, 255]], np.uint8), making.LEGEND)[0]
+    assert colours[:3].tolist() == [[230, 171, 2, 255], [217, 95, 2, 255], [221, 221, 221, 255]]
+    assert colours[3, 3] == 0
+    total = summary.Tally.of(making.LEGEND)
+    total.add(record([[0, 0, 1, 255]]))
+    labels = [h.get_label() for h in picture._handles(making.LEGEND, total)]
+    assert labels == ["Wheat  66.7%", "Rape seed  33.3%"]
