@@ -22,7 +22,7 @@ PINS := $$($(PY) -c 'import sys; print("-c constraints.txt" if sys.version_info[
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv torch test lint format clean
+.PHONY: help venv torch demo test lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,11 @@ torch: venv  ## install PyTorch, which only the parity tests use
 	@$(PY) -c 'import torch' 2>/dev/null \
 	  || $(PY) -m pip install --quiet --disable-pip-version-check $(PINS) 'torch==2.13.0' \
 	  || { echo "torch 2.13.0 could not be installed; without it the parity tests skip: make test TORCH=0"; exit 1; }
+
+# DEMO: the folder of everything that the demo makes.
+DEMO ?= demo
+demo: venv  ## watch the whole idea work on simulated worlds, in minutes, in the folder demo
+	$(PY) -m experiments.demo --out $(DEMO)
 
 test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the suite, the built wheel
 	$(PY) -m ruff check .

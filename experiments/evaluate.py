@@ -22,6 +22,7 @@ _THRESHOLD_SPLIT = flags.DEFINE_string(
     "threshold_split", None, "Split that chooses the threshold; default validation, else train."
 )
 _BASELINE = flags.DEFINE_enum("baseline", "none", ("none", "forest"), "Score a baseline too.")
+_TREES = flags.DEFINE_integer("trees", 300, "Trees of the forest.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the forest.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets; default: as in training.")
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in training.")
@@ -58,7 +59,9 @@ def main(_):
     if _BASELINE.value == "forest":
         from cropmap_jax.evaluation import baselines
 
-        methods["forest"] = baselines.forests(data, "train", recipe.num_periods, dates, _SEED.value)
+        methods["forest"] = baselines.forests(
+            data, "train", recipe.num_periods, dates, _SEED.value, _TREES.value
+        )
     rows, drawn = [], 0
     for method, predict in methods.items():
         common = (data, recipe.num_periods, crops, dates)

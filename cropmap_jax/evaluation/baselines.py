@@ -57,7 +57,12 @@ def training_pixels(
 
 
 def forests(
-    data: Dataset, split: str, num_periods: int, dates: np.ndarray, seed: int = 0
+    data: Dataset,
+    split: str,
+    num_periods: int,
+    dates: np.ndarray,
+    seed: int = 0,
+    trees: int | None = None,
 ) -> Callable[[list[dict], int], list[np.ndarray]]:
     """Trains a random forest per group of as-of dates; none-of-these is a class of its own.
 
@@ -67,32 +72,38 @@ def forests(
       num_periods: periods of the window.
       dates: int [cubes, crops], as-of date of each cube and crop.
       seed: of the forests.
+      trees: of each forest; TREES if None.
 
     Returns:
       Function of examples and group, like `inference.Predictor`: probabilities [H, W, classes]
-      of each example.
+      of each example, 0 where the label is unknown.
     """
     models = []
     for group in inference.date_groups(dates):
         features, labels = training_pixels(data, split, num_periods, dates[:, group[0]], seed)
-        forest = RandomForestClassifier(TREES, random_state=seed, n_jobs=-1)
-        models.append(forest.fit(features, labels))
+        forest = RandomForestClassifier(trees or TREES, random_state=seed, n_jobs=-1)
+        # Threads help while it learns; handing a cube's few known pixels to them costs more.
+        models.append(forest.fit(features, labels).set_params(n_jobs=1))
     classes = len(data.legend)
 
     def predict(examples: list[dict], group: int = 0) -> list[np.ndarray]:
-        out, model = [], models[group]
-        for example in examples:
-            values = pixel_features(example)
-            flat = values.reshape(-1, values.shape[-1])
-            drawn = np.zeros((len(flat), classes), np.float32)
-            # Pixels without any value say nothing; the forest would still guess.
-            there = np.isfinite(flat).any(1)
-            if there.any():
-                probability = model.predict_proba(flat[there])
-                for i, label in enumerate(model.classes_):
-                    if label < classes:
-                        drawn[there, label] = probability[:, i]
-            out.append(drawn.reshape(*values.shape[:2], classes))
+        values = [pixel_features(example) for example in examples]
+        # Pixels without any value say nothing; the forest would still guess. Nor does it speak of
+        # unknown pixels: nothing scores them, and they can be 25 times as many.
+        there = [
+            np.isfinite(v).any(-1) & (e["label"] != IGNORE)
+            for v, e in zip(values, examples, strict=True)
+        ]
+        out = [np.zeros((*v.shape[:2], classes), np.float32) for v in values]
+        pixels = np.concatenate([v[t] for v, t in zip(values, there, strict=True)])
+        if len(pixels):
+            model = models[group]
+            probability = np.zeros((len(pixels), classes), np.float32)
+            known = model.classes_ < classes
+            probability[:, model.classes_[known]] = model.predict_proba(pixels)[:, known]
+            parts = np.split(probability, np.cumsum([t.sum() for t in there])[:-1])
+            for array, place, part in zip(out, there, parts, strict=True):
+                array[place] = part
         return out
 
     return predict

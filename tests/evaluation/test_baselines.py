@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from training import small_data
 from training.small_data import Ground, day
 
@@ -116,7 +117,7 @@ def test_pixels_without_any_value_and_classes_never_seen_are_not_guessed():
     (record,) = data.records["test"][:1]
     s1, s2 = record["s1"][3:5].copy(), record["s2"][3:5].copy()
     s1[:, 0, 0], s2[:, 0, 0] = cube.NODATA, cube.NODATA
-    (found,) = predict([{"s1": s1, "s2": s2}], 0)
+    (found,) = predict([{"s1": s1, "s2": s2, "label": record["label"]}], 0)
     assert found.shape == (8, 8, 3) and found.dtype == np.float32
     assert (found[0, 0] == 0).all()
     assert (found[..., 2] == 0).all()
@@ -129,12 +130,65 @@ def test_pixels_without_any_value_and_classes_never_seen_are_not_guessed():
     assert one.any() and (found[one, 1] == 1).all()
 
 
+def window(record, first):
+    """Two periods of a record as an example."""
+    images = {sensor: record[sensor][first : first + 2] for sensor in ("s1", "s2")}
+    return images | {"label": record["label"]}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How many pixels each call asks a forest about."""
+    asked, real = [], RandomForestClassifier.predict_proba
+
+    def predict_proba(self, pixels):
+        asked.append(len(pixels))
+        return real(self, pixels)
+
+    monkeypatch.setattr(RandomForestClassifier, "predict_proba", predict_proba)
+    return asked
+
+
+def test_known_pixels_are_the_forests_and_unknown_ones_0(asked):
+    data, dates = separable(), np.full((2, 1), day("2022-05-01"))
+    rng = np.random.default_rng(0)
+    for record in data.records["train"] + data.records["test"]:
+        # Nothing tells the classes apart: every pixel has some probability of each.
+        record["s2"][:] = rng.integers(0, 9, record["s2"].shape)
+    examples = [window(record, 2) for record in data.records["test"]]
+    # Examples of other shapes, one of them with nothing known in their midst.
+    examples[0] = {k: v[:, :5] if v.ndim > 2 else v[:5] for k, v in examples[0].items()}
+    examples.insert(1, examples[1] | {"label": np.full_like(examples[1]["label"], IGNORE)})
+    found = baselines.forests(data, "train", 2, dates, seed=3)(examples, 0)
+    known = [example["label"] != IGNORE for example in examples]
+    assert asked == [sum(k.sum() for k in known)]
+
+    pixels = baselines.training_pixels(data, "train", 2, dates[:, 0], 3)
+    forest = RandomForestClassifier(10, random_state=3).fit(*pixels)
+    assert list(forest.classes_) == [0, 1, 2, NONE_OF_THESE]
+    for probability, example, there in zip(found, examples, known, strict=True):
+        assert probability.shape == (*there.shape, 3) and probability.dtype == np.float32
+        assert (probability[~there] == 0).all() and not there.all()
+        if there.any():
+            expected = forest.predict_proba(baselines.pixel_features(example)[there])[:, :3]
+            np.testing.assert_allclose(probability[there], expected, rtol=1e-6)
+            assert len(np.unique(expected, axis=0)) > 3
+
+
+def test_nothing_known_and_the_forest_is_not_asked(asked):
+    data = separable()
+    predict = baselines.forests(data, "train", 2, np.full((2, 1), JUNE), seed=0)
+    example = window(data.records["test"][0], 3)
+    (found,) = predict([example | {"label": np.full_like(example["label"], IGNORE)}], 0)
+    assert found.shape == (8, 8, 3) and (found == 0).all() and asked == []
+
+
 def test_the_same_seed_grows_the_same_forest():
     data, dates = separable(), np.full((2, 1), day("2022-05-01"))
     rng = np.random.default_rng(0)
     for record in data.records["train"] + data.records["test"]:
         record["s2"][:] = rng.integers(0, 9, record["s2"].shape)
-    examples = [{"s1": r["s1"][2:4], "s2": r["s2"][2:4]} for r in data.records["test"]]
+    examples = [window(record, 2) for record in data.records["test"]]
     found = [baselines.forests(data, "train", 2, dates, seed)(examples, 0)[0] for seed in (0, 0, 1)]
     np.testing.assert_array_equal(found[0], found[1])
     assert (found[0] != found[2]).any()

@@ -1,4 +1,4 @@
-"""Every config trains a step, with its width and batch cut down."""
+"""Every config trains a step, with its width and batch cut down, or describes a world."""
 
 import pathlib
 import runpy
@@ -7,15 +7,18 @@ import making
 import pytest
 from ml_collections import ConfigDict
 
+from cropmap_jax.sources.simulator import sites
 from cropmap_jax.training import cube_builder, dataset, loop, steps
 from experiments import _train, build
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
+WORLDS = [p for p in FILES if p.name == "simulate.py"]
+RECIPES = [p for p in FILES if p not in WORLDS]
 
 
-def load(file) -> ConfigDict:
-    return runpy.run_path(str(file))["get_config"]()
+def load(file, *argument) -> ConfigDict:
+    return runpy.run_path(str(file))["get_config"](*argument)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,14 @@ def data(tmp_path_factory):
     return dataset.open_dataset(root / "data", "cubes/small")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(CONFIGS)))
+@pytest.mark.parametrize("world", ("europe", "iran"))
+@pytest.mark.parametrize("file", WORLDS, ids=lambda f: str(f.relative_to(CONFIGS)))
+def test_every_world_can_be_simulated(file, world):
+    settings = sites.Settings(**load(file, world).to_dict())
+    assert settings.world == world and sites.list_sites(settings)
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda f: str(f.relative_to(CONFIGS)))
 def test_every_config_trains_a_step(data, file, tmp_path):
     config = load(file)
     config.model.width = 2

@@ -7,8 +7,11 @@ import numpy as np
 import scipy.fft
 from scipy.stats import norm
 
+from cropmap_jax.geo.grid import PIXEL_M
+
 MISSED_CLOUD = 0.04
-"""Share of cloud that the mask overlooks, mostly thin."""
+"""Share of cloud that the mask overlooks, in patches; of small ones the masked rim takes some
+back."""
 MISSED_SHADOW = 0.20
 """Share of shadow that the mask overlooks: shadows are what masks find worst."""
 LARGE_SCALE = 0.8
@@ -32,16 +35,13 @@ class Sky:
     light: np.ndarray
 
 
-def smooth_noise(
-    shape: tuple[int, int], slope: float, rng: np.random.Generator, smallest_px: float = 1.0
-) -> np.ndarray:
+def smooth_noise(shape: tuple[int, int], slope: float, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise with power falling as wavenumber^-slope, zero mean, unit variance, periodic.
 
     Args:
       shape: (height, width).
       slope: 0 is white; clouds are near 3 (a fractal of the atmosphere's spectrum).
       rng: generator.
-      smallest_px: wavelengths far below this many pixels are damped.
 
     Returns:
       float32 [height, width].
@@ -51,15 +51,14 @@ def smooth_noise(
     fx = np.fft.rfftfreq(width)[None]
     k = np.hypot(fy, fx)
     k[0, 0] = np.inf
-    amplitude = k ** (-slope / 2) * np.exp(-((k * smallest_px) ** 2) / 2)
+    # What is as small as a pixel is damped a little.
+    amplitude = k ** (-slope / 2) * np.exp(-(k**2) / 2)
     spectrum = scipy.fft.rfft2(rng.standard_normal(shape, np.float32)) * amplitude
     field = scipy.fft.irfft2(spectrum.astype(np.complex64), s=shape)
     return (field / max(float(field.std()), 1e-12)).astype(np.float32)
 
 
-def make_sky(
-    shape: tuple[int, int], cover: float, zenith: float, rng: np.random.Generator, pixel_m=10.0
-) -> Sky:
+def make_sky(shape: tuple[int, int], cover: float, zenith: float, rng: np.random.Generator) -> Sky:
     """Draws the sky of one pass.
 
     The site sees a part of a cloud field that covers `cover` of a wider scene, so it is often
@@ -71,7 +70,6 @@ def make_sky(
       cover: share of the wider scene under cloud.
       zenith: of the sun, radians.
       rng: generator.
-      pixel_m: pixel size in metres.
     """
     local = smooth_noise(shape, 3.2, rng)
     wide = rng.standard_normal()
@@ -82,17 +80,18 @@ def make_sky(
     every, none = cloud.all(), not cloud.any()
     if every or none:
         return Sky(np.full(shape, none), np.zeros(shape, np.float32), np.ones(shape, np.float32))
-    reach = rng.uniform(800, 4000) * np.tan(min(zenith, 1.35)) / pixel_m
+    reach = rng.uniform(800, 4000) * np.tan(min(zenith, 1.35)) / PIXEL_M
     # At 10:30 the sun stands in the south-east: shadows fall to the north-west.
     azimuth = np.deg2rad(rng.uniform(145, 165))
     shift = (int(round(np.cos(azimuth) * reach)), int(round(-np.sin(azimuth) * reach)))
     # The noise is periodic, so clouds beyond the edge throw their shadow in.
     shadow = np.roll(cloud, shift, (0, 1)) & ~cloud
-    blind = smooth_noise(shape, 2.5, rng)
-    thin = cloud & (depth < 0.6) & (blind < norm.ppf(min(MISSED_CLOUD * 4, 0.99)))
+    # The mask overlooks whole patches, not the rim of a cloud that it has found.
+    blind = smooth_noise(shape, 3.2, rng)
+    thin = cloud & (blind < norm.ppf(MISSED_CLOUD))
     dark = shadow & (blind > norm.ppf(1 - MISSED_SHADOW))
     clear = ~(_grow(cloud & ~thin, EDGE_PX) | (shadow & ~dark))
-    veil = np.where(thin, 0.15 + 0.5 * np.clip(depth, 0, 0.6), 0.0)
+    veil = np.where(thin, 0.1 + 0.4 * np.clip(depth, 0, 1), 0.0)
     light = np.where(dark, 0.45, 1.0)
     return Sky(clear, veil.astype(np.float32), light.astype(np.float32))
 

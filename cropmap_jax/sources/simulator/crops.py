@@ -13,7 +13,7 @@ from cropmap_jax.sources.simulator.radar import Structure
 # Leaves and stems as (VV, VH), linear sigma-0 of a deep canopy and one-way optical depth.
 _CEREAL = Structure((0.034, 0.0110), (0.19, 0.13), (0.060, 0.026), (0.35, 0.30))
 _BARLEY = Structure((0.032, 0.0090), (0.20, 0.14), (0.160, 0.070), (0.45, 0.50))
-_RAPE = Structure((0.150, 0.038), (0.24, 0.24), (0.300, 0.120), (0.60, 0.90))
+_RAPE = Structure((0.170, 0.040), (0.24, 0.24), (0.330, 0.125), (0.60, 0.90))
 _BROAD = Structure((0.280, 0.052), (0.18, 0.20), (0.280, 0.054), (0.20, 0.25))
 _MAIZE = Structure((0.160, 0.042), (0.10, 0.13), (0.165, 0.046), (0.30, 0.35))
 _TALL = Structure((0.300, 0.042), (0.17, 0.15), (0.340, 0.048), (0.40, 0.30))
@@ -30,7 +30,7 @@ COMMON_WHEAT = Crop("common wheat", _WHEAT, _CEREAL)
 DURUM_WHEAT = Crop(
     "durum wheat",
     replace(_WHEAT, sow=-55, rise=84, peak=3.8, fall=163, harvest=190, winter=0.55, pale=0.35),
-    replace(_CEREAL, stem=(0.060, 0.026)),
+    _CEREAL,
 )
 BARLEY = Crop(
     "winter barley",
@@ -99,11 +99,10 @@ RICE = Crop(
 )  # fmt: skip
 POTATO = Crop(
     "potato",
-    Annual(sow=105, rise=166, rise_days=7, peak=4.0, fall=224, fall_days=9, harvest=258, brown=0.25,
+    Annual(sow=105, rise=170, rise_days=7, peak=4.0, fall=230, fall_days=9, harvest=266, brown=0.25,
            heading=175, dries=0.9, stubble=0.15, cover=0.25, till=20, pale=0.05),
     replace(_BROAD, rows=2.0),
     vigour=0.25,
-    irrigated=False,
 )  # fmt: skip
 SUGAR_BEET = Crop(
     "sugar beet",
@@ -128,8 +127,8 @@ SUNFLOWER = Crop(
 RAPESEED = Crop(
     "rapeseed",
     Annual(sow=-125, rise=60, rise_days=14, peak=4.4, fall=168, fall_days=6, harvest=179,
-           winter=1.3, brown=0.6, heading=130, dries=0.25, stubble=0.7, bloom=112, bloom_days=26,
-           before=0.7, cover=0.4, till=25, pale=0.15),
+           winter=1.5, brown=0.6, heading=130, dries=0.25, stubble=0.7, bloom=112, bloom_days=26,
+           before=0.7, cover=0.4, till=27, pale=0.15),
     _RAPE,
 )  # fmt: skip
 SOYA = Crop(

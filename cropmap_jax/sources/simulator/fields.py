@@ -13,8 +13,10 @@ DECIDUOUS, CONIFEROUS, ROAD, BUILT, WATER = range(5)
 """Units that are not fields, in their order after the last parcel."""
 CLUSTERING = 0.7
 """How far the same crop grows in the same part of a site, against pure chance."""
-IRRIGATE_BELOW, IRRIGATION_MM = 14.0, 25.0
-"""Volume % at which a growing field is watered, and mm of water that it then gets."""
+IRRIGATE_BELOW, IRRIGATION_MM = 20.0, 25.0
+"""Volume % below which a growing field takes its turn of water, and mm that it then gets."""
+ROTATION_DAYS = (7, 14)
+"""Days between two turns of a field, least and most."""
 # Linear sigma-0, VV and VH, of ground that no crop grows on: round figures of ours.
 _STILL = {
     ROAD: (0.060, 0.008),
@@ -134,26 +136,36 @@ def grow(
         course = phenology.develop(crop, len(units), t, shift, rng)
         moisture = air.moisture
         if crop.irrigated:
-            moisture = irrigate(air.rain, evaporation, course.growing)
+            moisture = irrigate(air.rain, evaporation, course.growing, rng)
         rows = ground.rows[units] if units[0] < parcels else np.zeros(len(units))
         soil = signals.draw_soil(moisture, air.frozen, rows, rng)
         groups.append((crop, units, course, soil, rng.normal(0.0, 0.08, len(units))))
     return Growth(groups, parcels + 5, air.days)
 
 
-def irrigate(rain: np.ndarray, evaporation: np.ndarray, growing: np.ndarray) -> np.ndarray:
-    """Moisture of fields that are watered whenever they grow and fall dry, float32 [N, D] in %.
+def irrigate(
+    rain: np.ndarray, evaporation: np.ndarray, growing: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Moisture of fields that are watered in turn while they grow, float32 [N, D] in volume %.
+
+    Water comes to a field every ROTATION_DAYS, each field on days of its own; a turn is passed by
+    while the soil is still moist.
 
     Args:
       rain: float [D], mm.
       evaporation: float [D], mm.
       growing: float [N, D], 0..1.
+      rng: generator.
     """
     out = np.empty(growing.shape, np.float32)
     level = np.full(len(growing), weather.START)
+    rotation = rng.integers(*ROTATION_DAYS, len(growing), endpoint=True)
+    phase = rng.integers(0, ROTATION_DAYS[1], len(growing))
     for i in range(len(rain)):
-        water = np.where((level < IRRIGATE_BELOW) & (growing[:, i] > 0.5), IRRIGATION_MM, 0.0)
-        level = weather.next_moisture(level, rain[i] + water, evaporation[i])
+        turn = ((i + phase) % rotation == 0) & (growing[:, i] > 0.5) & (level < IRRIGATE_BELOW)
+        level = weather.next_moisture(
+            level, rain[i] + np.where(turn, IRRIGATION_MM, 0.0), evaporation[i]
+        )
         out[:, i] = level
     return out
 

@@ -1,4 +1,4 @@
-"""Labels as they come: a map with its errors, or the few fields that a team annotates."""
+"""What a map shows of a site: its classes with a map's errors."""
 
 import dataclasses
 import math
@@ -8,9 +8,6 @@ from scipy import ndimage, stats
 
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.sources.simulator.confusion import Confusion
-from cropmap_jax.sources.simulator.fieldwork import Annotation, Team, annotate
-
-__all__ = ["Annotation", "MapErrors", "Team", "annotate", "map_errors"]
 
 
 @dataclasses.dataclass(frozen=True)

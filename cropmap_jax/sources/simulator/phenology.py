@@ -13,6 +13,8 @@ from cropmap_jax.sources.simulator.radar import Structure
 
 STEP_DAYS = 6.0
 """Days that a harvest or tillage takes to show: fields are worked over several days."""
+AUTUMN_SHIFT = -0.5
+"""Days that sowing before winter moves for each day by which a region's spring is late."""
 FIRST_CUT, CUTTING_DAYS = 132.0, 155.0
 """Day of the year on which cutting begins, and days that it goes on."""
 
@@ -26,20 +28,19 @@ class Annual:
       rise, rise_days: fastest growth, and the scale of the logistic.
       peak: green leaf area at its highest, m2/m2.
       fall, fall_days: fastest loss of green, and its scale.
-      harvest: harvest.
+      harvest: harvest; a crop that is not ripe by then (`fall` and `fall_days` later) is cut green.
       winter: leaf area before spring growth; 0 for crops sown in spring.
       brown: share of the lost green that stands as brown leaf until harvest.
       heading: stems, ears or pods half grown.
       dries: share of the stems' water lost by harvest.
       stubble: brown leaf area left by the harvest.
-      bloom, bloom_days: height of the bloom and how long it lasts; 0 days for none that shows.
+      bloom, bloom_days: day of full bloom and how long it lasts; 0 days for none that shows.
       pale: share of pale leaves.
       flooded: days from sowing under water, as rice.
       before: leaf area of weeds and regrowth before sowing.
       cover: share of fields with a cover crop before sowing (spring crops) or after harvest.
       till: days from harvest to tillage.
       spread: standard deviation of a field's dates, days.
-      early: how far dates move per day of the region's shift.
     """
 
     sow: float
@@ -62,7 +63,6 @@ class Annual:
     cover: float = 0.3
     till: float = 40.0
     spread: float = 5.0
-    early: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Course:
       green: green leaf area of all that grows, m2/m2.
       weeds: the part of it that is weeds, regrowth or a cover crop.
       brown: brown leaf area, standing or as residue.
-      stems: 0..1, moist stems, ears, pods or wood.
+      stems: moist stems, ears, pods or wood; 1 when full grown in a field of mean vigour.
       bloom: 0..1.
       rough: root mean square height of the soil, cm.
       bare_rows: 0..1, how plainly rows of soil show to the radar.
@@ -173,7 +173,6 @@ def develop(
 def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Course:
     g, n = crop.growth, (count, 1)
     t = days[None]
-    shift = shift * g.early
 
     def date(mean: float, own: float) -> np.ndarray:
         # A field's whole season moves together; each stage adds a little of its own.
@@ -182,9 +181,12 @@ def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Cour
     late = shift + 0.8 * g.spread * rng.standard_normal(n)
     # Autumn sowing is earlier where winters are colder: the opposite of spring.
     autumn = g.sow < 0
-    sow = g.sow + g.spread * rng.standard_normal(n) - (0.5 * shift if autumn else -shift)
+    sow = g.sow + g.spread * rng.standard_normal(n) - (-AUTUMN_SHIFT * shift if autumn else -shift)
     rise, fall = date(g.rise, 0.4), date(g.fall, 0.4)
-    harvest = np.maximum(date(g.harvest, 0.3), fall + g.fall_days)
+    harvest = date(g.harvest, 0.3)
+    if g.fall + g.fall_days <= g.harvest:
+        # What is harvested ripe waits until it is; beet is lifted green.
+        harvest = np.maximum(harvest, fall + g.fall_days)
     heading = (g.rise + 20.0 if g.heading is None else g.heading) + (rise - g.rise)
     vigour = rng.lognormal(0.0, crop.vigour, n)
     peak = g.peak * vigour

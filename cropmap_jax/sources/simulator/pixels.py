@@ -7,16 +7,26 @@ import numpy as np
 
 from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period, to_days
-from cropmap_jax.sources.simulator import clouds, fields, landscape, optics, orbits, radar, signals
-from cropmap_jax.sources.simulator import weather as weather
+from cropmap_jax.sources.simulator import (
+    clouds,
+    fields,
+    landscape,
+    optics,
+    orbits,
+    radar,
+    signals,
+    weather,
+)
 from cropmap_jax.sources.simulator.fields import Ground, Growth
 
 MARGIN_PX = 2
 """Pixels around a tile that the sensors' blur needs."""
+RADAR_PX = MARGIN_PX - 1
+"""Of these, what the radar's own blur leaves."""
 LEAF_SPREAD, SOIL_SPREAD = 0.16, 0.10
 """Standard deviations, within a field, of ln(leaf area) and ln(soil brightness)."""
 S2_NOISE, S2_HAZE = 0.02, 0.006
-"""Noise of a reflectance, relative; and what aerosol adds to or takes from a whole scene in
+"""Noise of a reflectance, relative; and what aerosol adds to or takes from a scene in
 blue."""
 S1_TEXTURE_DB = 0.5
 """Standard deviation of backscatter from place to place within a field, the same on every date."""
@@ -188,9 +198,9 @@ def tile_composites(
     for t, (start, end) in enumerate(spans):
         passes = np.flatnonzero((scenes.s1_days >= start) & (scenes.s1_days < end))
         if len(passes):
-            power = scenes.power[passes][:, unit] * texture
-            noise = radar.speckle((len(passes), 2, *unit.shape), rng)
-            power = crop.inner(power * np.moveaxis(noise, 1, -1))
+            power = np.moveaxis(scenes.power[passes][:, unit] * texture, -1, 1)
+            seen = np.moveaxis(radar.sense(power, rng), 1, -1)
+            power = seen[:, RADAR_PX:-RADAR_PX, RADAR_PX:-RADAR_PX]
             s1[t] = _composite(composites.linear_to_db(power), periods[t], "s1")
         images = []
         for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)):
@@ -216,7 +226,8 @@ def _s2_image(scenes: Scenes, i: int, unit, leaf, soil, crop: "_Crop", rng) -> n
     veil = crop(scenes.skies[i].veil)[..., None]
     image += veil * (optics.CLOUD - image)
     image = _blur(image)
-    haze = np.float32(S2_HAZE * rng.standard_normal())
+    # One haze for all tiles of a scene; a longer seed, since tiles draw from [seed, row, col].
+    haze = np.float32(S2_HAZE * np.random.default_rng([scenes.seed, i, 0, 1]).standard_normal())
     noise = rng.standard_normal(image.shape, np.float32)
     return np.maximum(image * (1 + S2_NOISE * noise) + haze * _HAZE, 1e-4)
 

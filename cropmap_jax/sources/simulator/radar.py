@@ -104,7 +104,7 @@ Source: ESA, Sentinel-1 product specification (S1-RS-MDA-52-7441), IW GRD HD.
 
 
 def speckle(shape: tuple[int, ...], rng: np.random.Generator, looks: float = LOOKS) -> np.ndarray:
-    """Multiplicative speckle of mean 1: gamma noise, correlated as 10 m pixels are.
+    """Multiplicative speckle of mean 1 over uniform ground.
 
     Args:
       shape: (..., height, width).
@@ -114,9 +114,24 @@ def speckle(shape: tuple[int, ...], rng: np.random.Generator, looks: float = LOO
     Returns:
       float32 of that shape.
     """
+    ground = np.ones((*shape[:-2], shape[-2] + 2, shape[-1] + 2), np.float32)
+    return sense(ground, rng, looks)
+
+
+def sense(power: np.ndarray, rng: np.random.Generator, looks: float = LOOKS) -> np.ndarray:
+    """One image of the ground: gamma noise on its backscatter, blurred to the radar's resolution.
+
+    Args:
+      power: linear sigma-0, float32 [..., height, width].
+      rng: generator.
+      looks: equivalent number of looks over uniform ground.
+
+    Returns:
+      float32 [..., height - 2, width - 2]: the outermost pixels only feed their neighbours.
+    """
     kept = sum(w * w for w in _TAPS) ** 2  # variance that the average leaves
-    shape = (*shape[:-2], shape[-2] + 2, shape[-1] + 2)
-    noise = rng.standard_gamma(looks * kept, shape, np.float32) / np.float32(looks * kept)
+    noise = rng.standard_gamma(looks * kept, power.shape, np.float32) / np.float32(looks * kept)
+    noise *= power
     a, b, c = np.float32(_TAPS)
     noise = a * noise[..., :-2, :] + b * noise[..., 1:-1, :] + c * noise[..., 2:, :]
     return a * noise[..., :-2] + b * noise[..., 1:-1] + c * noise[..., 2:]

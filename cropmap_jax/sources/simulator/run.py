@@ -43,14 +43,17 @@ def simulate(
     Raises:
       ValueError: a cube of that id is there, but made in another way.
     """
-    todo = sites.list_sites(settings)
-    check_existing(settings, todo, pathlib.Path(cubes_dir))
-    workers = min(workers or os.cpu_count() or 1, len(todo))
-    ids = [set(sites.cube_ids(settings, site)) for site in todo]
+    everything = sites.list_sites(settings)
+    check_existing(settings, everything, pathlib.Path(cubes_dir))
+    ids = [sites.cube_ids(settings, site) for site in everything]
     total = sum(map(len, ids))
+    # No process is started for a site that is there.
+    there = [all((pathlib.Path(cubes_dir) / i).exists() for i in own) for own in ids]
+    todo = [site for site, whole in zip(everything, there, strict=True) if not whole]
+    workers = min(workers or os.cpu_count() or 1, len(todo))
     arguments = [(settings, site, str(cubes_dir), str(truth_dir)) for site in todo]
     written = 0
-    if workers == 1:
+    if workers <= 1:
         for made in progress((sites.simulate_site(*a) for a in arguments), total=len(todo),
                              unit="site"):  # fmt: skip
             written += len(made)

@@ -103,7 +103,7 @@ def backscatter(
     rows_db = crop.structure.rows * across * course.bare_rows
     bare = bare * 10 ** (rows_db[..., None] * np.array([0.1, 0.05], np.float32))
     bare = bare * 10 ** (course.flooded[..., None] * np.array(FLOODED_DB, np.float32) / 10)
-    # Residue and dead leaves hold little water: a thin cloud that mostly the cross term sees.
+    # Dead leaves and residue hold little water: the radar sees through them.
     wetness = np.clip(water[..., None], 12.0, 36.0) - 25.0
     wet = 10 ** (WET_CANOPY * wetness / 10)
     plant = crop.structure

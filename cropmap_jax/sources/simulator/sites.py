@@ -25,6 +25,8 @@ from cropmap_jax.sources.simulator import (
 
 VERSION = 1
 """Part of every cube's source: cubes of another version are not mixed with this one's."""
+BLOCKS_PER_ROW = 8
+"""Sites of one split and region in a row, 80 km, before the next row begins."""
 SPIN_UP_DAYS = 60
 """Weather before the first period, after which the soil has forgotten how it began."""
 
@@ -82,6 +84,8 @@ class Settings:
                 f"config.annotated, config.negatives: expected shares above 0 and below 1, found "
                 f"{self.annotated}, {self.negatives}"
             )
+        if self.seed < 0:
+            raise ValueError(f"config.seed: expected 0 or more, found {self.seed}")
         if self.map_errors < 0:
             raise ValueError(f"config.map_errors: expected 0 or more, found {self.map_errors}")
         first, last = (parse_date(d, f"config.{n}") for d, n in
@@ -118,21 +122,18 @@ class Site:
 def list_sites(settings: Settings) -> list[Site]:
     """Sites, every split spread evenly over the regions, each in a block of its own.
 
-    Neighbouring blocks of a region hold its sites; between two sites lies at least the rest of a
-    block, unless `tiles` fills it.
+    Each split has its own row of blocks in a region, so that sites can be added to one without
+    moving another's. Between two sites lies at least the rest of a block, unless `tiles` fills it.
     """
     regions = worlds.find(settings.world).regions
     sites: list[Site] = []
-    used = dict.fromkeys(range(len(regions)), 0)
-    for split in splits.SPLITS:
+    for lane, split in enumerate(splits.SPLITS):
         for i in range(settings.sites.get(split, 0)):
-            which = i % len(regions)
+            turn, which = divmod(i, len(regions))
             region = regions[which]
-            # A square spiral would be shorter, rows of eight blocks are plain.
-            block_row, block_col = divmod(used[which], 8)
-            used[which] += 1
-            col = math.floor(region.east * 1000 / grid.BLOCK_M) + block_col
-            row = math.floor(region.north * 1000 / grid.BLOCK_M) + block_row
+            up, along = divmod(turn, BLOCKS_PER_ROW)
+            col = math.floor(region.east * 1000 / grid.BLOCK_M) + along
+            row = math.floor(region.north * 1000 / grid.BLOCK_M) + up * len(splits.SPLITS) + lane
             corner = col * grid.TILES_PER_BLOCK, row * grid.TILES_PER_BLOCK
             sites.append(Site(len(sites), region, split, *corner))
     return sites
@@ -148,7 +149,7 @@ def cube_ids(settings: Settings, site: Site) -> dict[str, tuple[int, int]]:
 
 
 def source(settings: Settings) -> dict:
-    """What a cube says of how its pixels were made; `sites` may grow without changing any."""
+    """What a cube says of how its pixels were made: all settings but how many sites there are."""
     value = dataclasses.asdict(settings) | {"made_by": "cropmap_jax simulator", "version": VERSION}
     del value["sites"]
     return value

@@ -24,7 +24,8 @@ class Climate:
       rain: mm on a wet day.
       evaporation: mm a day that a moist topsoil loses.
       cloud: mean share of the sky under cloud at 10:30.
-      frost: share of dry days on which the ground is frozen at the pass of Sentinel-1.
+      frost: share of the days without rain on them or the day before on which the ground is frozen
+        at the pass of Sentinel-1.
       whim: standard deviation of ln(rain) from one year's month to another's.
     """
 
@@ -124,7 +125,7 @@ def make_weather(climate: Climate, first: int, last: int, rng: np.random.Generat
     rainy = np.minimum(mean + 0.2, 0.95)
     mean = np.where(wet, rainy, np.clip((mean - often * rainy) / (1 - often), 0.03, 0.95))
     cover = beta.ppf(norm.cdf(_spells(len(days), rng)), 0.6 * mean, 0.6 * (1 - mean))
-    dry = ~wet & ~np.roll(wet, 1)
+    dry = ~wet & ~np.append(False, wet[:-1])
     frozen = dry & (rng.random(len(days)) < np.take(climate.frost, month))
     return Weather(days, rain.astype(np.float32), moisture, cover.astype(np.float32), frozen)
 

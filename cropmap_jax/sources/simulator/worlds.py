@@ -1,7 +1,7 @@
-"""The two worlds: where they lie, what grows there and how much of it, and when it is harvested.
+"""The worlds: where they lie, what grows there and how much of it, and when it is harvested.
 
 "europe" stands for the pretraining regions with a wall-to-wall map, "iran" for the fields of eight
-crops of which few are known. Places are real, so that projections, sun and overlaps of UTM zones
+crops of which few are known; "france" is for checking. Places are real, so that projections and sun
 are; what grows on them is not.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from cropmap_jax.geo import calendars, legend
 from cropmap_jax.sources.simulator import crops, iran, weather
 from cropmap_jax.sources.simulator.landscape import IRRIGATED, Style
-from cropmap_jax.sources.simulator.phenology import Crop
+from cropmap_jax.sources.simulator.phenology import AUTUMN_SHIFT, Crop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +94,11 @@ class World:
             kind = self.kinds[key]
             if region.weights.get(key, 1.0) <= 0 or kind.label is None:
                 continue
+            # Where spring comes late, autumn comes early.
+            moves = (AUTUMN_SHIFT if days[0] < 0 else 1.0, 1.0, 1.0)
             planting, start, end = (
-                new_year + dt.timedelta(days=round(d + region.shift)) for d in days
+                new_year + dt.timedelta(days=round(d + move * region.shift))
+                for d, move in zip(days, moves, strict=True)
             )
             season = calendars.Season(start, end, planting, self.season)
             found.setdefault(kind.label, []).append(season)

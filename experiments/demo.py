@@ -1,0 +1,85 @@
+"""The whole idea in minutes, without any account or download.
+
+    python -m experiments.demo --out DIR
+
+Simulates Europe under a crop map and Iran with a few known fields, pretrains on the one, fine-tunes
+on the other, with and without the pretraining, scores each crop a month before its harvest on other
+places, and draws a crop map. Every step is one of the commands of this package, printed before it
+runs; interrupted, the same command goes on.
+"""
+
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from experiments import _cli, _demo_report
+
+_OUT = flags.DEFINE_string("out", None, "Folder of everything the demo makes.", required=True)
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each kind, to see the spread.", 1)
+_CONFIGS = flags.DEFINE_string(
+    "configs", "configs/demo", "Folder of simulate.py, pretrain.py and finetune.py."
+)
+_AS_OF = flags.DEFINE_string("as_of", "2022-08-01", "Date of the crop map.")
+
+
+def _steps(out: pathlib.Path):
+    """Yields (title, command and its flags)."""
+    data, configs = f"--data_dir={out / 'data'}", f"--config={_CONFIGS.value}"
+    for world, kind in (("europe", "eucropmap"), ("iran", "isrc")):
+        cubes = f"--cubes={out / world / 'cubes'}"
+        yield f"simulate {world}", ["simulate", f"{configs}/simulate.py:{world}", cubes]
+        build = ["build", f"--dataset={kind}", cubes, data, "--overlap=0"]
+        yield f"chips of {world}", build
+    for seed in range(_SEEDS.value):
+        same = [f"--config.data_dir={out / 'data'}", f"--config.seed={seed}"]
+        start = out / f"pretrained-{seed}"
+        yield (
+            "pretrain on Europe's map",
+            ["pretrain", f"{configs}/pretrain.py", f"--workdir={start}", *same],
+        )
+        for name, how in (
+            ("finetuned", f"--config.init_from={start}"),
+            ("scratch", "--config.from_scratch=True"),
+        ):
+            work = f"--workdir={out / f'{name}-{seed}'}"
+            title = "fine-tune on Iran's fields" + ("" if "init" in how else ", from scratch")
+            yield title, ["finetune", f"{configs}/finetune.py", work, *same, how]
+            # The forest is the same for both.
+            baseline = ["--baseline=forest", "--trees=100"] if name == "finetuned" else []
+            score = ["evaluate", work, "--crop=all", "--max_pictures=2", f"--seed={seed}"]
+            yield "score on other places", score + baseline
+    yield (
+        "map",
+        ["predict", f"--workdir={out / 'finetuned-0'}", f"--cubes={out / 'iran' / 'cubes'}",
+         f"--as_of={_AS_OF.value}", f"--out={out / 'map'}", "--threshold=0.35"],
+    )  # fmt: skip
+
+
+def _scored(arguments: list[str]) -> bool:
+    """Whether `evaluate` has run: the other commands know by themselves what is left to do."""
+    workdir = arguments[0].removeprefix("--workdir=")
+    return (pathlib.Path(workdir) / "evaluation" / "test" / "all.json").is_file()
+
+
+def main(_):
+    out, begun = pathlib.Path(_OUT.value), time.monotonic()
+    for title, (command, *arguments) in _steps(out):
+        if command == "evaluate" and _scored(arguments):
+            continue
+        shown = f"python -m experiments.{command} {shlex.join(arguments)}"
+        print(f"\n== {title}\n$ {shown}", flush=True)
+        start = time.monotonic()
+        done = subprocess.run([sys.executable, "-m", f"experiments.{command}", *arguments])
+        if done.returncode:
+            raise ValueError(f"{title} failed (exit {done.returncode}): {shown}")
+        print(f"({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"\n== result\n{_demo_report.write(out, _SEEDS.value)}")
+    print(f"\nthe demo took {(time.monotonic() - begun) / 60:.1f} min; all of it is in {out}")
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,95 @@
+"""The demo, from simulating to the map, on worlds of a few tiles; and what it ends with."""
+
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+
+from cropmap_jax.geo import legend
+from experiments import _demo_report
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+ENV = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+SMALLER = {
+    "simulate": """
+    config.tiles = 1
+    config.sites = ConfigDict({"train": 1, "validation": 1, "test": 1 if world == "iran" else 0})
+    config.annotated = 0.2""",
+    "pretrain": """
+    config.epochs, config.crops_per_chip, config.crop, config.batch_size = 1, 2, 16, 4
+    config.model.width = 4""",
+    "finetune": """
+    config.epochs, config.crops_per_chip, config.batch_size = 1, 2, 4
+    config.model.width = 4""",
+}
+
+
+def run(out, configs):
+    command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}"]
+    return subprocess.run(command, cwd=CHECKOUT, env=ENV, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    root = tmp_path_factory.mktemp("demo")
+    for name, changes in SMALLER.items():
+        world = 'world="europe"' if name == "simulate" else ""
+        (root / f"{name}.py").write_text(
+            "import runpy\nfrom ml_collections import ConfigDict\n\n"
+            f"def get_config({world}):\n"
+            f"    base = runpy.run_path({str(CHECKOUT / 'configs' / 'demo' / name)!r} + '.py')\n"
+            f"    config = base['get_config']({'world' if world else ''})"
+            f"{changes}\n    return config\n"
+        )
+    done = run(root / "out", root)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    return root, done.stdout
+
+
+def test_it_ends_with_a_table_of_every_crop_and_method(demo):
+    root, printed = demo
+    table = (root / "out" / "scores.txt").read_text()
+    assert table.strip() in printed
+    for name in legend.ISRC.names:
+        row = next(line for line in table.splitlines() if line.startswith(f"{name} "))
+        assert re.search(r"\d d$|-$", row), row
+    assert "pretrained minus scratch, mean F1 of pixels" in table
+    assert (root / "out" / "scores.png").stat().st_size > 10_000
+
+
+def test_it_leaves_a_map_of_the_fields_world(demo):
+    root, _ = demo
+    with rasterio.open(next((root / "out" / "map").glob("crop_*.vrt"))) as raster:
+        shown = np.unique(raster.read(1))
+    assert set(shown) <= {*range(8), legend.NONE_OF_THESE, legend.IGNORE}
+
+
+def test_run_again_it_changes_nothing(demo):
+    root, _ = demo
+    before = {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
+    done = run(root / "out", root)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "python -m experiments.evaluate --workdir" not in done.stdout.split("== result")[0]
+    assert before == {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
+
+
+def test_the_gain_and_its_standard_error():
+    scores = {"lead": {"pea": [30, 60], "onion": None}}
+    # Means per seed: pretrained 0.5 and 0.7, scratch 0.4 and 0.4: gains 0.1 and 0.3, mean 0.2,
+    # standard deviation 0.1414, standard error 0.1.
+    for unit in ("pixels", "fields"):
+        scores["pretrained", unit] = {"pea": [0.4, 0.6], "onion": [0.6, 0.8]}
+        scores["scratch", unit] = {"pea": [0.5, 0.3], "onion": [0.3, 0.5]}
+        scores["forest", unit] = {"pea": [0.2, 0.2]}
+    told = _demo_report.difference(scores)
+    assert "of pixels: +0.200 +- 0.100 (standard error), 2 seeds" in told
+    table = _demo_report.table(scores).splitlines()
+    assert table[2].split()[:4] == ["pea", "0.500", "0.400", "0.200"]
+    assert table[2].endswith("30-60 d") and table[3].endswith("-")
+    assert math.isclose(float(table[-1].split()[1]), 0.6)
