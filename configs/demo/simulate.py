@@ -16,7 +16,7 @@ def get_config(world: str = "europe") -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"](world)
     if world == "iran":
         config.tiles = 3
-        config.sites = ConfigDict({"train": 10, "validation": 5, "test": 5})
+        config.sites = ConfigDict({"train": 10, "validation": 3, "test": 5})
         config.first = "2021-11-01"
     else:
         config.tiles = 2

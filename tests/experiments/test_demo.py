@@ -1,5 +1,6 @@
 """The demo, from simulating to the map, on worlds of a few tiles; and what it ends with."""
 
+import json
 import math
 import os
 import pathlib
@@ -56,9 +57,16 @@ def test_it_ends_with_a_table_of_every_crop_and_method(demo):
     root, printed = demo
     table = (root / "out" / "scores.txt").read_text()
     assert table.strip() in printed
-    for name in legend.ISRC.names:
-        row = next(line for line in table.splitlines() if line.startswith(f"{name} "))
-        assert re.search(r"\d d$|-$", row), row
+    scored = json.loads(
+        (root / "out" / "finetuned-0" / "evaluation" / "test" / "all.json").read_text()
+    )["scores"]
+    crops = {row["crop"] for row in scored if row["rule"] == "chosen"}
+    assert crops and {row["method"] for row in scored} == {"network", "forest"}
+    lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
+    for name in crops:
+        assert re.fullmatch(rf"{name} +([01]\.\d{{3}} +){{6}}-?\d+--?\d+ d", lines[name]), lines[
+            name
+        ]
     assert "pretrained minus scratch, mean F1 of pixels" in table
     assert (root / "out" / "scores.png").stat().st_size > 10_000
 
