@@ -35,6 +35,11 @@ class Mosaic:
             for cube in found.cubes:
                 yield cube.cube_id, cube.place.shift(-self.place.top, -self.place.left)
 
+    def pieces(self) -> list[Box]:
+        """Pixels from the mosaic's upper left corner that each sheet spans."""
+        spans = (bounds([cube.place for cube in found.cubes]) for found in self.grounds)
+        return [span.shift(-self.place.top, -self.place.left) for span in spans]
+
 
 def join(grounds: list[Ground]) -> list[Mosaic]:
     """Sheets by pixel grid: one mosaic per UTM zone where all cubes lie on the tile grid.

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from collections.abc import Sequence
 
 import matplotlib
 
@@ -12,19 +13,33 @@ import rasterio
 from matplotlib import patheffects
 from matplotlib.patches import Patch
 from rasterio.enums import Resampling
+from rasterio.windows import Window
 
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import IGNORE, Legend
 from cropmap_jax.mapping import files, summary
+from cropmap_jax.mapping.sheets import Box
 
 MAX_PX = 2000
 """Longest side of what is read, whatever the size of the map."""
 
 
+SPARSE = 0.1
+"""Share of a mosaic's rectangle below which its pieces are drawn one by one."""
+MOST_PIECES = 12
+
+
 def draw(
-    path: pathlib.Path, vrt: pathlib.Path, classes: Legend, found: summary.Tally, as_of: str
+    path: pathlib.Path,
+    vrt: pathlib.Path,
+    classes: Legend,
+    found: summary.Tally,
+    as_of: str,
+    pieces: Sequence[Box] = (),
 ) -> None:
     """Draws a crop map with the classes that occur in it, coordinates and a scale bar.
+
+    Pieces that lie far apart, which would be dots on one map, get a panel each, the largest first.
 
     Args:
       path: PNG to write.
@@ -32,10 +47,58 @@ def draw(
       classes: its legend.
       found: what it holds.
       as_of: ISO date, for the title.
+      pieces: its connected pieces, in pixels from its upper left corner.
 
     Raises:
       OSError: names the file that cannot be read or written.
     """
+    handles = _handles(classes, found)
+    if _sparse(vrt, pieces):
+        fig = _panels(vrt, classes, pieces, len(handles))
+    else:
+        fig = _one(vrt, classes, len(handles))
+    fig.legend(handles=handles, loc="outside right center", fontsize=8.5, frameon=False)
+    title = f"Crops as of {as_of}\n{summary.describe_dates(found)}"
+    fig.suptitle(title, fontsize=11, x=0.01, ha="left")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, dpi=130, bbox_inches="tight", metadata={"Software": None})
+    plt.close(fig)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def _sparse(vrt: pathlib.Path, pieces: Sequence[Box]) -> bool:
+    with rasterio.open(vrt) as raster:
+        whole = raster.height * raster.width
+    covered = sum((p.bottom - p.top) * (p.right - p.left) for p in pieces)
+    return len(pieces) > 1 and covered < SPARSE * whole
+
+
+def _panels(vrt: pathlib.Path, classes: Legend, pieces: Sequence[Box], lines: int):
+    """A figure with a panel per piece, all at one scale."""
+    largest = sorted(pieces, key=lambda p: (p.top - p.bottom) * (p.right - p.left))[:MOST_PIECES]
+    largest = sorted(largest, key=lambda p: (p.top, p.left))
+    across = min(4, len(largest))
+    down = -(-len(largest) // across)
+    size = (2.6 * across + 2.6, max(2.9 * down + 0.9, 0.23 * lines + 0.8))
+    fig, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    for ax in axes.ravel()[len(largest) :]:
+        ax.axis("off")
+    read = [_read(vrt, piece) for piece in largest]
+    span = max(max(e[1] - e[0], e[3] - e[2]) for _, e, _ in read)
+    for ax, (image, extent, _) in zip(axes.ravel(), read, strict=False):
+        ax.imshow(_colours(image, classes), extent=extent, interpolation="nearest")
+        x, y = (extent[0] + extent[1]) / 2, (extent[2] + extent[3]) / 2
+        view = np.array([x - span / 2, x + span / 2, y - span / 2, y + span / 2])
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{x / 1000:.1f} km east, {y / 1000:.1f} km north", fontsize=8)
+        _scale_bar(ax, view, span, 1.0)
+    left = f", {len(largest)} of {len(pieces)} pieces" if len(largest) < len(pieces) else ""
+    fig.supxlabel(f"{read[0][2]}{left}", fontsize=9)
+    return fig
+
+
+def _one(vrt: pathlib.Path, classes: Legend, lines: int):
+    """A figure of the whole mosaic."""
     image, extent, crs = _read(vrt)
     width, height = extent[1] - extent[0], extent[3] - extent[2]
     km = max(width, height) >= 2000
@@ -43,8 +106,7 @@ def draw(
     # Ground of any shape fits: at most 9 inches across or 8 high, and never a mere thread.
     across = float(np.clip(8 * width / height, 1.0, 9))
     down = float(np.clip(9 * height / width, 1.0, 8))
-    handles = _handles(classes, found)
-    size = (across + 3.4, max(down + 1.4, 0.23 * len(handles) + 0.8))
+    size = (across + 3.4, max(down + 1.4, 0.23 * lines + 0.8))
     fig, ax = plt.subplots(figsize=size, layout="constrained")
     shown = np.array(extent) / unit
     ax.imshow(_colours(image, classes), extent=shown, interpolation="nearest")
@@ -57,23 +119,20 @@ def draw(
     if across < 2:
         ax.tick_params(axis="x", labelrotation=90)
     _scale_bar(ax, shown, width, unit)
-    fig.legend(handles=handles, loc="outside right center", fontsize=8.5, frameon=False)
-    title = f"Crops as of {as_of}\n{summary.describe_dates(found)}"
-    fig.suptitle(title, fontsize=11, x=0.01, ha="left")
-    buffer = io.BytesIO()
-    fig.savefig(buffer, dpi=130, bbox_inches="tight", metadata={"Software": None})
-    plt.close(fig)
-    files.write_bytes(path, buffer.getvalue())
+    return fig
 
 
-def _read(vrt: pathlib.Path) -> tuple[np.ndarray, tuple[float, float, float, float], str]:
+def _read(vrt: pathlib.Path, box: Box | None = None):
     """Pixels uint8 [at most MAX_PX, ...], (left, right, bottom, top) and the CRS's name."""
     with rasterio.open(vrt) as raster:
-        factor = max(1.0, max(raster.shape) / MAX_PX)
-        shape = tuple(max(1, round(n / factor)) for n in raster.shape)
-        image = raster.read(1, out_shape=shape, resampling=Resampling.nearest)
-        box, code = raster.bounds, raster.crs.to_epsg()
-    return image, (box.left, box.right, box.bottom, box.top), f"EPSG:{code}" if code else "local"
+        box = box or Box(0, 0, raster.height, raster.width)
+        window = Window.from_slices((box.top, box.bottom), (box.left, box.right))
+        factor = max(1.0, max(window.height, window.width) / MAX_PX)
+        shape = tuple(max(1, round(n / factor)) for n in (window.height, window.width))
+        image = raster.read(1, window=window, out_shape=shape, resampling=Resampling.nearest)
+        ground, code = raster.window_bounds(window), raster.crs.to_epsg()
+    left, bottom, right, top = ground
+    return image, (left, right, bottom, top), f"EPSG:{code}" if code else "local"
 
 
 def _colours(image: np.ndarray, classes: Legend) -> np.ndarray:

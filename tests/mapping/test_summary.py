@@ -131,3 +131,23 @@ def test_a_picture_shows_the_colours_of_the_map_and_reads_no_more_than_it_needs(
     total.add(record([[0, 0, 1, 255]]))
     labels = [h.get_label() for h in picture._handles(making.LEGEND, total)]
     assert labels == ["Wheat  66.7%", "Rape seed  33.3%"]
+
+
+def test_pieces_far_apart_are_drawn_one_by_one(tmp_path):
+    lattice = mosaics.Lattice(making.make_cube("a", 16).info.geobox.crs, 10.0, 5e5, 4e6)
+    one = mosaics.Mosaic("32639", lattice, (), Box(0, 0, 400, 400))
+    vrt = tmp_path / "crop.vrt"
+    mosaics.write_vrt(vrt, one, "crop.tif", "empty", making.LEGEND)
+    near, far = Box(0, 0, 40, 40), Box(380, 360, 400, 400)
+    # 1,600 and 800 of 160,000 pixels; a piece of half the ground is no dot.
+    assert picture._sparse(vrt, [near, far])
+    assert not picture._sparse(vrt, [near]) and not picture._sparse(vrt, [])
+    assert not picture._sparse(vrt, [Box(0, 0, 200, 400), far])
+    image, extent, _ = picture._read(vrt, far)
+    assert image.shape == (20, 40) and extent == (503600, 504000, 3996000, 3996200)
+    total = summary.Tally.of(making.LEGEND)
+    total.add(record([[0, 0, 1, 255]]))
+    picture.draw(tmp_path / "a.png", vrt, making.LEGEND, total, "2022-06-01", [near, far])
+    picture.draw(tmp_path / "b.png", vrt, making.LEGEND, total, "2022-06-01")
+    a, b = (matplotlib.image.imread(tmp_path / f"{n}.png").shape for n in "ab")
+    assert a != b and min(a[:2]) > 300
