@@ -14,9 +14,9 @@ _BASE = pathlib.Path(__file__).resolve().parents[1] / "finetune.py"
 
 def get_config() -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"]()
-    config.model.update({"width": 8, "levels": 2, "head_width": 16, "norm": "batch"})
+    config.model.update({"width": 16, "levels": 1, "head_width": 16, "norm": "batch"})
     config.crop = 16  # little more than a field: most of it is annotated
-    config.crops_per_chip = 8
+    config.crops_per_chip = 16
     config.batch_size = 32
     # A small network learns at higher rates than the seed's; their ratio is the seed's.
     config.learning_rate.update({"trunk": 1e-3, "head": 1e-2})

@@ -15,10 +15,11 @@ _BASE = pathlib.Path(__file__).resolve().parents[1] / "pretrain.py"
 def get_config() -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"]()
     config.dataset = "eucropmap"
-    config.model.update({"width": 8, "levels": 2, "head_width": 16, "norm": "batch"})
-    config.crop = 24
-    config.crops_per_chip = 6
-    config.batch_size = 16
+    config.model.update({"width": 16, "levels": 1, "head_width": 16, "norm": "batch"})
+    # Wide and shallow: at 10 m a field shows its crop by its course more than by its shape.
+    config.crop = 16
+    config.crops_per_chip = 12
+    config.batch_size = 32
     config.loss = "softmax"  # the classes of a map exclude each other
     # Windows that end from May to October: the trunk meets spring crops and summer crops.
     config.as_of = ("2018-05-01", "2018-10-01")
