@@ -42,7 +42,7 @@ torch: venv  ## install PyTorch, which only the parity tests use
 
 # DEMO: the folder of everything that the demo makes.
 DEMO ?= demo
-demo: venv  ## watch the whole idea work on simulated worlds, in minutes, in the folder demo
+demo: venv  ## watch the whole idea work on simulated worlds, in the folder demo
 	$(PY) -m experiments.demo --out $(DEMO)
 
 test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the suite, the built wheel
