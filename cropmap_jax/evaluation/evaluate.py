@@ -34,7 +34,10 @@ def tally_split(
     """
     tallies = [CropTally() for _ in crops]
     seen: list[list[int]] = [[] for _ in crops]
-    for prediction in inference.predict_dataset(predict, split, data, num_periods, crops, dates):
+    predictions = inference.predict_dataset(
+        predict, split, data, num_periods, crops, dates, images=on_cube is not None
+    )
+    for prediction in predictions:
         for i, crop in enumerate(crops):
             tallies[i].add(
                 prediction.probability[..., i], prediction.label, prediction.fields, crop

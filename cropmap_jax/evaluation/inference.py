@@ -25,7 +25,7 @@ class CubePrediction:
       label: uint8 [H, W].
       fields: uint32 [H, W].
       rgb: per crop float32 [H, W, 3], reflectance B4 B3 B2, the latest clear value in its window;
-        NaN where there is none.
+        NaN where there is none. Empty if images were not asked for.
     """
 
     index: int
@@ -106,7 +106,13 @@ def date_groups(dates: np.ndarray) -> list[np.ndarray]:
 
 
 def predict_dataset(
-    predict, split: str, data: Dataset, num_periods: int, crops: list[int], dates: np.ndarray
+    predict,
+    split: str,
+    data: Dataset,
+    num_periods: int,
+    crops: list[int],
+    dates: np.ndarray,
+    images: bool = True,
 ) -> Iterator[CubePrediction]:
     """Predicts every cube of a split.
 
@@ -119,6 +125,7 @@ def predict_dataset(
       num_periods: periods of the window.
       crops: class indices to keep.
       dates: int32 [cubes, crops], as-of date of each.
+      images: whether someone looks at `rgb`, which costs another pass over the chips.
 
     Yields:
       One `CubePrediction` per cube.
@@ -144,9 +151,9 @@ def predict_dataset(
             for record, chip in zip(records, predict(examples, group), strict=True):
                 stitcher.add(chip, int(record["row"]), int(record["col"]))
             probability[..., own] = stitcher.result()[..., np.asarray(crops)[own]]
-        images = {
+        seen = {
             int(date): _latest_rgb(data, records, int(date), num_periods, (height, width))
-            for date in np.unique(as_of)
+            for date in (np.unique(as_of) if images else ())
         }
         spans = data.periods(index)
         ends = [windows.window_indices(spans, int(d), num_periods)[-1] for d in as_of]
@@ -158,7 +165,7 @@ def predict_dataset(
             window_end=spans[ends, 1],
             label=_assemble(records, "label", (height, width), legend.IGNORE),
             fields=_assemble(records, "fields", (height, width), 0),
-            rgb=[images[int(date)] for date in as_of],
+            rgb=[seen[int(date)] for date in as_of] if images else [],
         )
 
 

@@ -74,8 +74,7 @@ def composite(
 
 
 def _median(values: np.ndarray) -> np.ndarray:
-    """`np.nanmedian(values, axis=0)`, several times as fast over few observations of many
-    pixels."""
+    """`np.nanmedian(values, axis=0)`, faster over few observations of many pixels."""
     # NaN sorts last, so the valid values of a pixel come first.
     ordered = np.sort(values, axis=0)
     count = np.isfinite(values).sum(0)

@@ -181,7 +181,7 @@ def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Cour
     late = shift + 0.8 * g.spread * rng.standard_normal(n)
     # Autumn sowing is earlier where winters are colder: the opposite of spring.
     autumn = g.sow < 0
-    sow = g.sow + g.spread * rng.standard_normal(n) - (-AUTUMN_SHIFT * shift if autumn else -shift)
+    sow = g.sow + g.spread * rng.standard_normal(n) + (AUTUMN_SHIFT if autumn else 1.0) * shift
     rise, fall = date(g.rise, 0.4), date(g.fall, 0.4)
     harvest = date(g.harvest, 0.3)
     if g.fall + g.fall_days <= g.harvest:
@@ -208,20 +208,8 @@ def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Cour
         middle = g.bloom + (rise - g.rise)
         bloom = np.exp(-0.5 * ((t - middle) / (g.bloom_days / 2.5)) ** 2) * stands
 
-    # Before sowing and after harvest: weeds, regrowth, cover crops, residue.
-    season = 0.55 + 0.45 * np.cos(2 * np.pi * (t - 130) / 365)
-    low = g.before * rng.lognormal(0.0, 0.6, n) * season
-    cover = (rng.random(n) < g.cover) * rng.uniform(1.2, 3.2, n)
-    seedbed = sow - rng.uniform(5, 35, n)
-    untilled = _sigmoid((seedbed - t) / (STEP_DAYS / 4))
-    weeds = (low if autumn else low + cover * _sigmoid((t + 85) / 12.0)) * untilled
-    till = harvest + g.till * rng.lognormal(0.0, 0.5, n)
-    lies = (1 - stands) * _sigmoid((till - t) / (STEP_DAYS / 4))
-    brown = brown + g.stubble * lies
-    regrown = _sigmoid((t - np.maximum(till, harvest + 25) - 20) / 8.0)
-    weeds = weeds + (low + 0.7 * cover) * regrown
-    green = green + weeds
-    brown = brown + 0.25 * g.stubble * untilled
+    weeds, residue, seedbed, till = _between_crops(g, t, sow, harvest, 1 - stands, rng)
+    green, brown = green + weeds, brown + residue
 
     own = rng.uniform(0.3, 0.7, n)
     # Cereals stand in cloddy autumn soil, spring crops in a fine seedbed.
@@ -233,6 +221,26 @@ def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Cour
         flooded = _sigmoid((t - sow) / 3.0) * _sigmoid((sow + g.flooded - t) / 4.0)
     growing = emerged * alive * stands
     return Course(green, weeds, brown, stems, bloom, rough, bare, growing, flooded)
+
+
+def _between_crops(g: Annual, t, sow, harvest, gone, rng) -> tuple[np.ndarray, ...]:
+    """Before sowing and after harvest: leaf area of weeds and cover crops, residue, two dates.
+
+    Returns:
+      Green and brown leaf area [N, D], and the days of the seedbed and of tillage [N, 1].
+    """
+    n, autumn = sow.shape, g.sow < 0
+    season = 0.55 + 0.45 * np.cos(2 * np.pi * (t - 130) / 365)
+    low = g.before * rng.lognormal(0.0, 0.6, n) * season
+    cover = (rng.random(n) < g.cover) * rng.uniform(1.2, 3.2, n)
+    seedbed = sow - rng.uniform(5, 35, n)
+    untilled = _sigmoid((seedbed - t) / (STEP_DAYS / 4))
+    weeds = (low if autumn else low + cover * _sigmoid((t + 85) / 12.0)) * untilled
+    till = harvest + g.till * rng.lognormal(0.0, 0.5, n)
+    lies = gone * _sigmoid((till - t) / (STEP_DAYS / 4))
+    regrown = _sigmoid((t - np.maximum(till, harvest + 25) - 20) / 8.0)
+    weeds = weeds + (low + 0.7 * cover) * regrown
+    return weeds, g.stubble * (lies + 0.25 * untilled), seedbed, till
 
 
 def _after(t: np.ndarray, when: np.ndarray, decay: float) -> np.ndarray:

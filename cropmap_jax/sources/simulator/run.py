@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import pathlib
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube_io, grid
 from cropmap_jax.sources.simulator import sites
 
 
@@ -70,8 +70,7 @@ def simulate(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    area = 1.28**2
-    return Summary(written, total - written, written * area)
+    return Summary(written, total - written, written * (grid.TILE_M / 1000) ** 2)
 
 
 def check_existing(settings: sites.Settings, todo: list, cubes_dir: pathlib.Path) -> None:
