@@ -68,8 +68,8 @@ def main(_):
         tallies, _ = evaluate.tally_split(predict, chooser, *common)
         chosen = evaluate.choose_thresholds(tallies)
         album = report.Album(data, crops, chosen, _PICTURES.value, out)
-        on_cube = album.add if method == "network" else None
-        tallies, leads = evaluate.tally_split(predict, _SPLIT.value, *common, on_cube)
+        draw = (album.add, album.wants) if method == "network" else ()
+        tallies, leads = evaluate.tally_split(predict, _SPLIT.value, *common, *draw)
         rows += evaluate.score_rows(method, names, tallies, leads, chosen)
         drawn += album.drawn
     settings = {

@@ -17,6 +17,7 @@ def tally_split(
     crops: list[int],
     dates: np.ndarray,
     on_cube: Callable | None = None,
+    shown: Callable[[np.ndarray], bool] = lambda label: False,
 ) -> tuple[list[CropTally], list[tuple[int, int] | None]]:
     """Tallies every crop over every cube of a split.
 
@@ -27,6 +28,7 @@ def tally_split(
       crops: class indices.
       dates: int [cubes, crops] as-of dates.
       on_cube: called with each `CubePrediction`.
+      shown: whether a cube of this label is looked at, see `inference.predict_dataset`.
 
     Returns:
       Per crop its `CropTally`, and (smallest, largest) effective lead in days, None without a
@@ -34,9 +36,7 @@ def tally_split(
     """
     tallies = [CropTally() for _ in crops]
     seen: list[list[int]] = [[] for _ in crops]
-    predictions = inference.predict_dataset(
-        predict, split, data, num_periods, crops, dates, images=on_cube is not None
-    )
+    predictions = inference.predict_dataset(predict, split, data, num_periods, crops, dates, shown)
     for prediction in predictions:
         for i, crop in enumerate(crops):
             tallies[i].add(

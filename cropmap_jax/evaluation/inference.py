@@ -1,7 +1,7 @@
 """Predictions over whole cubes of a dataset: windows as of a date, chips stitched back together."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -19,13 +19,14 @@ class CubePrediction:
     Args:
       index: index into `Dataset.cubes`.
       cube_id: its id.
-      probability: float32 [H, W, crops], each crop as of its own date.
+      probability: float32 [H, W, crops], each crop as of its own date; NaN where nothing was
+        predicted.
       as_of: int [crops], the dates asked for, days since 1970-01-01.
       window_end: int [crops], end of the last period used.
       label: uint8 [H, W].
       fields: uint32 [H, W].
       rgb: per crop float32 [H, W, 3], reflectance B4 B3 B2, the latest clear value in its window;
-        NaN where there is none. Empty if images were not asked for.
+        NaN where there is none. Empty if nobody looks at the cube.
     """
 
     index: int
@@ -112,7 +113,7 @@ def predict_dataset(
     num_periods: int,
     crops: list[int],
     dates: np.ndarray,
-    images: bool = True,
+    shown: Callable[[np.ndarray], bool] = lambda label: True,
 ) -> Iterator[CubePrediction]:
     """Predicts every cube of a split.
 
@@ -125,7 +126,9 @@ def predict_dataset(
       num_periods: periods of the window.
       crops: class indices to keep.
       dates: int32 [cubes, crops], as-of date of each.
-      images: whether someone looks at `rgb`, which costs another pass over the chips.
+      shown: label uint8 [H, W] of a cube -> whether someone looks at the cube. If not, only chips
+        with annotation are predicted, and no images made: with few known fields that is most of
+        the time.
 
     Yields:
       One `CubePrediction` per cube.
@@ -135,9 +138,14 @@ def predict_dataset(
     """
     for index, records in input_pipeline.cube_records(data, split):
         height, width = data.cubes[index]["shape"]
+        label = _assemble(records, "label", (height, width), legend.IGNORE)
+        fields = _assemble(records, "fields", (height, width), 0)
+        look = shown(label)
+        if not look:
+            records = [r for r in records if (r["label"] != legend.IGNORE).any()]
         probability = np.full((height, width, len(crops)), np.nan, np.float32)
         as_of = dates[index]
-        for group, own in enumerate(date_groups(dates)):
+        for group, own in enumerate(date_groups(dates) if records else ()):
             date = int(as_of[own[0]])
             examples = [
                 crop_example(
@@ -153,7 +161,7 @@ def predict_dataset(
             probability[..., own] = stitcher.result()[..., np.asarray(crops)[own]]
         seen = {
             int(date): _latest_rgb(data, records, int(date), num_periods, (height, width))
-            for date in (np.unique(as_of) if images else ())
+            for date in (np.unique(as_of) if look else ())
         }
         spans = data.periods(index)
         ends = [windows.window_indices(spans, int(d), num_periods)[-1] for d in as_of]
@@ -163,9 +171,9 @@ def predict_dataset(
             probability=probability,
             as_of=np.asarray(as_of),
             window_end=spans[ends, 1],
-            label=_assemble(records, "label", (height, width), legend.IGNORE),
-            fields=_assemble(records, "fields", (height, width), 0),
-            rgb=[seen[int(date)] for date in as_of] if images else [],
+            label=label,
+            fields=fields,
+            rgb=[seen[int(date)] for date in as_of] if look else [],
         )
 
 

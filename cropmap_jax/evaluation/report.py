@@ -170,13 +170,20 @@ class Album:
         self._folder = pathlib.Path(folder)
         self.drawn = 0
 
+    def wants(self, label: np.ndarray) -> bool:
+        """Whether a cube with this label, uint8 [H, W], would be drawn."""
+        return any(self._missing(i, label) for i in range(len(self._crops)))
+
+    def _missing(self, i: int, label: np.ndarray) -> bool:
+        wanted = self._left[i] > 0 and self._thresholds[i] is not None
+        return wanted and bool((label == self._crops[i]).any())
+
     def add(self, prediction: CubePrediction) -> None:
         """Draws a cube for each crop that has pictures left and an annotated pixel in it."""
         cube = self._data.cubes[prediction.index]
         leads = inference.leads(self._data, prediction, self._crops)
         for i, crop in enumerate(self._crops):
-            present = (prediction.label == crop).any()
-            if not self._left[i] or self._thresholds[i] is None or not present:
+            if not self._missing(i, prediction.label):
                 continue
             self._left[i] -= 1
             self.drawn += 1

@@ -9,7 +9,7 @@ from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.evaluation import inference
 from cropmap_jax.geo import cube
-from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.training import input_pipeline, steps
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.scaling import scale
@@ -94,6 +94,39 @@ def test_examples_hold_no_padding_and_groups_are_numbered():
     predict(small_data.make_dataset(grounds(1)), [0, 1, 2], dates, spy)
     shapes = [(h, w) for h in (8, 8, 4) for w in (8, 8, 8, 4)]
     assert seen == [(0, shapes), (1, shapes)]
+
+
+@pytest.mark.parametrize("overlap", [0, 3])
+def test_of_a_cube_that_nobody_looks_at_only_chips_with_annotation_are_predicted(overlap):
+    label = np.full(SHAPE, IGNORE, np.uint8)
+    label[6, 10], label[19, 27] = 1, NONE_OF_THESE
+    made = [Ground("test", label), Ground("test", np.full(SHAPE, IGNORE, np.uint8)), *grounds(1)]
+    data = small_data.make_dataset(made, overlap=overlap)
+    asked = []
+
+    def spy(examples, group=0):
+        asked.append(len(examples))
+        return say_where_and_when(examples)
+
+    dates = np.full((3, 1), day("2022-06-01"))
+    whole = predict(data, [0], dates)
+    some = list(
+        inference.predict_dataset(
+            spy, "test", data, 3, [0], dates, shown=lambda label: (label != IGNORE).sum() > 2
+        )
+    )
+    # Chips of 8 without overlap: one each; every 5 pixels: four around the first, one at the end.
+    chips = {0: 12, 3: 20}[overlap]
+    assert asked == [{0: 2, 3: 5}[overlap], chips]
+    known = label != IGNORE
+    for found, expected in zip(some[:2], whole[:2], strict=True):
+        np.testing.assert_array_equal(found.label, expected.label)
+        np.testing.assert_array_equal(found.fields, expected.fields)
+        assert found.rgb == [] and len(expected.rgb) == 1
+    np.testing.assert_array_equal(some[0].probability[known], whole[0].probability[known])
+    assert np.isnan(some[0].probability[0, 0]).all() and np.isnan(some[1].probability).all()
+    np.testing.assert_array_equal(some[2].probability, whole[2].probability)
+    assert len(some[2].rgb) == 1
 
 
 def test_a_date_before_the_first_period_is_refused():

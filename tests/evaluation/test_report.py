@@ -101,8 +101,11 @@ def test_an_album_draws_the_first_cubes_that_hold_a_crop(tmp_path):
     data = small_data.make_dataset([Ground("test", LABEL)] * 4, chip=4)
     album = report.Album(data, [0, 1], [0.35, None], limit=2, folder=tmp_path)
     without = np.where(LABEL == 0, IGNORE, LABEL).astype(np.uint8)
+    wanted = []
     for index, label in enumerate((LABEL, without, LABEL, LABEL)):
+        wanted.append(album.wants(label))
         album.add(prediction(index, label))
+    assert wanted == [True, False, True, False]
     # Not the second, which holds no rye; not the fourth, which is one too many; no pea at all.
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png"))
     assert found == ["rye/cube0.png", "rye/cube2.png"]

@@ -14,6 +14,7 @@ SEASONS = {
     "canola": (-40, 136, 195),
     "cotton": (150, 275, 350),
     "lentils": (90, 172, 200),
+    "lentils_autumn": (-10, 150, 180),
     "maize": (185, 262, 315),
     "onion_early": (79, 173, 220),
     "onion_late": (155, 235, 290),
@@ -46,15 +47,21 @@ COTTON = Crop(
 )  # fmt: skip
 LENTILS = Crop(
     "lentils",
-    Annual(sow=68, rise=112, rise_days=9, peak=2.0, fall=160, fall_days=7, harvest=178, brown=0.5,
-           heading=128, dries=0.8, stubble=0.2, pale=0.3, spread=6, **_DRY),
+    Annual(sow=64, rise=103, rise_days=8, peak=2.6, fall=160, fall_days=7, harvest=178, brown=0.5,
+           heading=116, dries=0.8, stubble=0.2, pale=0.6, spread=5, **_DRY),
     _LOW,
-    vigour=0.22,
+    vigour=0.2,
+    irrigated=True,
 )  # fmt: skip
+LENTILS_AUTUMN = replace(
+    LENTILS,
+    name="autumn lentils",
+    growth=replace(LENTILS.growth, sow=-40, rise=78, fall=138, harvest=158, heading=95, winter=0.4),
+)
 PEA = Crop(
     "pea",
-    Annual(sow=75, rise=122, rise_days=9, peak=2.4, fall=168, fall_days=8, harvest=190, brown=0.5,
-           heading=138, dries=0.7, stubble=0.25, pale=0.35, spread=6, **_DRY),
+    Annual(sow=72, rise=110, rise_days=8, peak=2.8, fall=168, fall_days=8, harvest=190, brown=0.5,
+           heading=126, dries=0.7, stubble=0.25, pale=0.35, spread=5, **_DRY),
     replace(_LOW, leaf=(0.085, 0.022), stem=(0.110, 0.032)),
     vigour=0.22,
     irrigated=True,
@@ -98,9 +105,8 @@ SUGAR_BEET_AUTUMN = replace(
 )  # fmt: skip
 TOMATO = Crop(
     "tomato",
-    Annual(sow=110, rise=156, rise_days=10, peak=3.0, fall=235, fall_days=16, harvest=255,
-    brown=0.3,
-           heading=172, dries=0.3, stubble=0.3, pale=0.1, spread=8, **_DRY),
+    Annual(sow=92, rise=131, rise_days=9, peak=3.2, fall=235, fall_days=16, harvest=255,
+           brown=0.3, heading=148, dries=0.3, stubble=0.3, pale=0.0, spread=6, **_DRY),
     replace(_BUSH, leaf=(0.165, 0.034), rows=2.0),
     vigour=0.2,
     irrigated=True,

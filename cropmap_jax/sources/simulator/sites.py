@@ -23,7 +23,7 @@ from cropmap_jax.sources.simulator import (
     worlds,
 )
 
-VERSION = 1
+VERSION = 2
 """Part of every cube's source: cubes of another version are not mixed with this one's."""
 BLOCKS_PER_ROW = 8
 """Sites of one split and region in a row, 80 km, before the next row begins."""
