@@ -66,11 +66,22 @@ class Predictor:
             for start in range(0, len(same), self._batch_size):
                 numbers = same[start : start + self._batch_size]
                 padded = [self._pad(examples[i]) for i in numbers]
-                batch = parallel.shard(stack(padded, self._batch_size))
+                batch = parallel.shard(stack(padded, self._size_for(len(padded))))
                 probabilities = parallel.unshard(self._step(self._variables, batch))
                 for i, probability in zip(numbers, probabilities, strict=False):
                     out[i] = probability[: shape[0], : shape[1]]
         return out
+
+    def _size_for(self, count: int) -> int:
+        """Smallest batch that is compiled for and holds `count` examples.
+
+        Cubes of few chips are common: filling their batches up would be most of the work, a
+        compilation for every number of chips too. So sizes double.
+        """
+        size = parallel.local_devices()
+        while size < count:
+            size *= 2
+        return min(size, self._batch_size)
 
     def _pad(self, example: dict) -> dict:
         multiple = self.recipe.size_multiple

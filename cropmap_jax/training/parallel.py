@@ -13,6 +13,11 @@ import numpy as np
 AXIS = "devices"
 
 
+def local_devices() -> int:
+    """Number of devices of this process: a batch is a multiple of it."""
+    return jax.local_device_count()
+
+
 def data_parallel(function: Callable, donate: bool = False) -> Callable:
     """Maps `function(state, batch)` over local devices, under the axis name AXIS.
 
@@ -25,7 +30,7 @@ def data_parallel(function: Callable, donate: bool = False) -> Callable:
 
 def replicate(tree):
     """Puts a copy of every leaf on each local device: leaves gain a leading device axis."""
-    index = jnp.arange(jax.local_device_count())
+    index = jnp.arange(local_devices())
     # The same axis name as the steps: a state sharded under another one compiles them twice.
     return jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None))(index, tree)
 
@@ -41,7 +46,7 @@ def shard(batch: dict) -> dict:
     Raises:
       ValueError: a batch that the devices do not divide.
     """
-    count = jax.local_device_count()
+    count = local_devices()
     size = len(next(iter(batch.values())))
     if size % count:
         raise ValueError(

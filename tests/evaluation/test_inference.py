@@ -214,3 +214,14 @@ def test_a_checkpoint_predicts_what_its_network_says_whatever_the_batch():
         assert probability.shape == (height, width, 3)
         np.testing.assert_allclose(probability, expected, rtol=1e-5)
     assert np.ptp(found[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "most", "sizes"),
+    [(1, 8, {1: 1, 2: 2, 3: 4, 5: 8, 8: 8}), (1, 6, {5: 6}), (3, 12, {1: 3, 4: 6, 7: 12})],
+)
+def test_a_batch_is_no_larger_than_it_need_be(monkeypatch, devices, most, sizes):
+    monkeypatch.setattr(inference.parallel, "local_devices", lambda: devices)
+    predictor = object.__new__(inference.Predictor)
+    predictor._batch_size = most
+    assert {n: predictor._size_for(n) for n in sizes} == sizes
