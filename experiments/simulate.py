@@ -4,7 +4,8 @@
     python -m experiments.simulate --config configs/simulate.py:iran --cubes DIR
 
 Beside the cubes goes the truth of every pixel, for checking; nothing that trains reads it.
-Interrupted, the same command goes on: cubes that are there are left as they are.
+Interrupted, the same command goes on: cubes that are there are left as they are. With --delivery
+the Iranian world is also written as a field team would deliver it: shapefiles and crop calendars.
 """
 
 import os
@@ -18,6 +19,9 @@ from experiments import _cli
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to simulate.", lock_config=True)
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
 _TRUTH = flags.DEFINE_string("truth", None, "Folder of the truth; default: truth, beside --cubes.")
+_DELIVERY = flags.DEFINE_string(
+    "delivery", None, "Folder to make of the annotated fields as a field team's delivery."
+)
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", lower_bound=0)
 flags.mark_flag_as_required("config")
 
@@ -26,6 +30,10 @@ def main(_):
     from cropmap_jax.sources.simulator import run, sites
 
     settings = sites.Settings(**_CONFIG.value.to_dict())
+    if _DELIVERY.value:
+        from cropmap_jax.sources.simulator import delivery
+
+        delivery.check(settings, _DELIVERY.value)  # before the hours that the cubes may take
     cubes = os.path.abspath(_CUBES.value)
     truth = _TRUTH.value or os.path.join(os.path.dirname(cubes), "truth")
     start = time.monotonic()
@@ -36,6 +44,13 @@ def main(_):
         print(f"{done.km2:.0f} km2 in {minutes:.1f} min, {done.km2 / minutes:.0f} km2 a minute")
     print(f"cubes: {_CUBES.value}\ntruth: {truth} (for checking)")
     print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
+    if _DELIVERY.value:
+        print(f"delivery: {_DELIVERY.value}")
+        print(delivery.write_delivery(settings, cubes, _DELIVERY.value))
+        print(
+            "next: python -m experiments.prepare --config configs/prepare_isrc.py "
+            f"--config.source={_DELIVERY.value} --out DIR"
+        )
 
 
 if __name__ == "__main__":

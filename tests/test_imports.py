@@ -19,6 +19,7 @@ TREES = ("cropmap_jax", "experiments", "configs", "datasets", "benchmarks")
 ROOMS = {
     ".": set(),
     "geo": set(),
+    "ground_truth": {"geo"},
     "sources": {"geo"},
     "models": set(),
     "training": {"models", "geo"},
@@ -29,12 +30,24 @@ ROOMS = {
 # The only third-party packages a room may import. A room without a row may import any.
 ONLY = {
     ".": set(),
-    "geo": {"affine", "numpy", "odc", "pandas", "pyproj", "pystac", "rasterio", "scipy", "shapely"},
+    "geo": {
+        "affine",
+        "jdatetime",
+        "numpy",
+        "odc",
+        "pandas",
+        "pyproj",
+        "pystac",
+        "rasterio",
+        "scipy",
+        "shapely",
+    },
     "models": {"flax", "jax", "numpy"},
 }
 
 # Packages a room may not import.
-NEVER = {"sources": {"chex", "flax", "jax", "jaxlib", "optax", "orbax"}}
+_JAX = {"chex", "flax", "jax", "jaxlib", "optax", "orbax"}
+NEVER = {"sources": _JAX, "ground_truth": _JAX}
 
 # Nothing imports these, under either of their names. Commands may share a module of experiments,
 # and a dataset builder may use its own folder.

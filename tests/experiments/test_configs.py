@@ -1,4 +1,4 @@
-"""Every config trains a step, with its width and batch cut down, or describes a world."""
+"""Every config trains a step, its width and batch cut down, or describes a world or delivery."""
 
 import pathlib
 import runpy
@@ -7,6 +7,7 @@ import making
 import pytest
 from ml_collections import ConfigDict
 
+from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites
 from cropmap_jax.training import cube_builder, dataset, loop, steps
 from experiments import _train, build
@@ -14,7 +15,8 @@ from experiments import _train, build
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
 WORLDS = [p for p in FILES if p.name == "simulate.py"]
-RECIPES = [p for p in FILES if p not in WORLDS]
+DELIVERIES = [p for p in FILES if p.name.startswith("prepare_")]
+RECIPES = [p for p in FILES if p not in WORLDS + DELIVERIES]
 
 
 def load(file, *argument) -> ConfigDict:
@@ -33,8 +35,17 @@ def data(tmp_path_factory):
 @pytest.mark.parametrize("world", ("europe", "iran"))
 @pytest.mark.parametrize("file", WORLDS, ids=lambda f: str(f.relative_to(CONFIGS)))
 def test_every_world_can_be_simulated(file, world):
-    settings = sites.Settings(**load(file, world).to_dict())
-    assert settings.world == world and sites.list_sites(settings)
+    found = sites.Settings(**load(file, world).to_dict())
+    assert found.world == world and sites.list_sites(found)
+
+
+@pytest.mark.parametrize("file", DELIVERIES, ids=lambda f: str(f.relative_to(CONFIGS)))
+def test_every_delivery_can_be_read(file):
+    config = load(file)
+    config.source = "somewhere"
+    value = config.to_dict()
+    value.pop("seed_rois", None)
+    assert settings.read(value).layers
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda f: str(f.relative_to(CONFIGS)))

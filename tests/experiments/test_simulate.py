@@ -46,3 +46,24 @@ def test_a_mistake_is_a_line(tmp_path):
         "error: config.world: expected one of europe, iran, france, found 'atlantis'"
     ]
     assert not (tmp_path / "cubes").exists()
+
+
+def test_the_iranian_world_can_be_delivered(tmp_path):
+    out = tmp_path / "delivery"
+    small = (*SMALL, "--config.sites.test=0", "--config.last=2022-05-31")
+    done = run(tmp_path / "cubes", "--delivery", str(out), small=small)
+    assert done.returncode == 0, done.stderr[-2000:]
+    *_, where, what, following = done.stdout.splitlines()
+    assert where == f"delivery: {out}"
+    assert " fields of " in what and " points of other crops; in other forms: " in what
+    assert following == (
+        "next: python -m experiments.prepare --config configs/prepare_isrc.py "
+        f"--config.source={out} --out DIR"
+    )
+    assert (out / "CropsCalendar.xlsx").is_file() and list(out.glob("crops/*/GCP/1400-1401/*.shp"))
+    # What cannot be delivered is said before anything is simulated.
+    wrong = run(tmp_path / "europe", "--delivery", str(tmp_path / "no"),
+                small=("--config", "configs/simulate.py"))  # fmt: skip
+    assert wrong.returncode == 1 and wrong.stdout == ""
+    assert wrong.stderr.startswith("error: --delivery: expected a world of the legend 'isrc'")
+    assert not (tmp_path / "europe").exists() and not (tmp_path / "no").exists()

@@ -1,0 +1,105 @@
+"""The competition's delivery: polygons of 1400-1401, points of 1401-1402, Jalali calendars.
+
+python -m experiments.prepare --config configs/prepare_isrc.py --config.source=DIR --out DIR
+
+For another country, edit the tables below: docs/own_fields.md.
+"""
+
+from ml_collections import ConfigDict
+
+YEAR, NEXT = "1400-1401", "1401-1402"
+# Folder of a crop (one is spelt both ways), and its sheets of the calendar workbook: all of them
+# are candidate seasons.
+CROPS = {
+    "canola": ("Canola", ("Canola",)),
+    "cotton": ("Cotton", ("Cotton",)),
+    "lentils": ("Lentils", ("Lentils_Irrigated", "Lentils_Autumn")),
+    "maize": ("Maize", ("Maize",)),
+    "onion": ("Onion", ("Onion_Spring", "Onion_Summer", "Onion_Autumn", "Onion_Winter")),
+    "pea": ("Pea", ("Pea_Irrigated", "Pea_Autumn")),
+    "sugarbeet": ("Sug[ae]rBeet", ("SugarBeet_Spring", "SugarBeet_Autumn")),
+    "tomato": ("Tomato", ("Tomato_Summer", "Tomato_Winter")),
+}
+NO_POINTS = ("onion", "tomato")
+# Free-text names of other crops. Mixed and generic names (vegetables, "others", ploughed) may be
+# one of the eight crops: unknown. Names that are not listed are unknown too, and reported.
+OTHERS = {
+    "یونجه": "none_of_these",  # lucerne
+    "گندم دیم": "none_of_these",  # rainfed wheat
+    "،گندم دیم": "none_of_these",
+    "گندم آبی": "none_of_these",  # irrigated wheat
+    "جو آبی": "none_of_these",  # irrigated barley
+    "جو دیم": "none_of_these",  # rainfed barley
+    "آیش": "none_of_these",  # fallow
+    "بایر": "none_of_these",  # barren
+    "باغ": "none_of_these",  # orchard
+    "باغ_گل محمدی": "none_of_these",  # damask roses
+    "جنگل": "none_of_these",  # forest
+    "سیر": "none_of_these",  # garlic
+    "سبزیجات_جعفری": "none_of_these",  # parsley
+    "سبزیجات_گشنیز": "none_of_these",  # coriander
+    "صیفی جات_سیب زمینی": "none_of_these",  # potato
+    "صیفی جات_لوبیا سبز": "none_of_these",  # green beans
+    "کلزا": "canola",
+    "چغندرقند": "sugarbeet",
+    "سایر_عدس": "lentils",
+    "صیفی جات_گوجه فرنگی": "tomato",
+    "شخم": "unknown",  # ploughed
+    "صیفی جات": "unknown",  # summer vegetables, tomato among them
+    "سبزیجات": "unknown",  # vegetables, onion among them
+    "سایر": "unknown",  # others
+    "صیفی جاتگندم آبی": "unknown",
+    "صیفی جاتگندم دیم": "unknown",
+    "صیفی جاتنخود": "unknown",
+    "صیفی جاتجو آبی": "unknown",
+    "صیفی جاتمرتع": "unknown",
+    "صیفی جاتیونجه": "unknown",
+}
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.source = ""  # folder of the delivery
+    config.legend = "isrc"
+    config.layers = ConfigDict()
+    for crop, (folder, sheets) in CROPS.items():
+        keys = {crop: YEAR} | ({f"{crop}_points": NEXT} if crop not in NO_POINTS else {})
+        for key, year in keys.items():
+            files = f"crops/{folder}/GCP/{year}/*.shp"
+            config.layers[key] = {"files": files, "season": year, "crop": crop, "sheets": sheets}
+    # An attribute tells the seasons of sugar beet apart.
+    config.layers.sugarbeet.sheet_column = "Product"
+    config.layers.sugarbeet.sheet_values = {
+        "چغندر قند بهاره": "SugarBeet_Spring",
+        "چغندر قند پاییزه": "SugarBeet_Autumn",
+    }
+    config.layers.other_points = {
+        "files": "crops/Other/1401-1402/*.shp",
+        "season": NEXT,
+        "name_column": "نام_م",
+        "names": OTHERS,
+    }
+    config.calendar = ConfigDict({
+        "file": "CropsCalendar.xlsx",
+        "system": "jalali",
+        "year_start": "07-01",  # 1 Mehr
+        "columns": {
+            "province": "Province",
+            "planting_start": "Planting Start Date",
+            "planting_end": "Planting End Date",
+            "harvest_start": "Harvest Start Date",
+            "harvest_end": "Harvest End Date",
+        },
+    })  # fmt: skip
+    config.provinces = ConfigDict({
+        "files": "provinces/*.shp", "column": "province", "reach_km": 5.0,
+    })  # fmt: skip
+    config.shrink_px = 0.5  # of a field's border, before pixel centres are tested
+    config.point_radius_m = 15.0  # of the disc that a point stands for
+    config.repair_limit = 0.10  # share of a field's area that mending its ring may change
+    config.fractions = ConfigDict({"train": 0.7, "validation": 0.15, "test": 0.15})
+    config.seed = 0
+    config.lead_days = (30, 60)  # before harvest, least and most: gives the months to export
+    config.num_periods = 6
+    config.strict = False  # True: any problem ends the run before anything is written
+    return config

@@ -1,0 +1,40 @@
+"""Fields of one's own: one file of polygons with a column of crop names, dates in the table below.
+
+python -m experiments.prepare --config configs/prepare_own.py --config.source=DIR --out DIR
+
+Copy it and edit the tables; docs/own_fields.md says what else there is.
+"""
+
+from ml_collections import ConfigDict
+
+# Name of a crop -> class, "none_of_these" (certainly another crop) or "unknown".
+NAMES = {
+    "winter wheat": "wheat",
+    "spring wheat": "wheat",
+    "maize": "maize",
+    "grassland": "none_of_these",
+    "mixed": "unknown",
+}
+# Planting start, planting end, harvest start, harvest end: month and day.
+DATES = {
+    "wheat": ("10-01", "11-20", "07-10", "08-20"),
+    "maize": ("04-15", "05-20", "09-20", "10-31"),
+}
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.source = ""  # folder of the files below
+    config.legend = "own"
+    config.classes = ("wheat", "maize")  # in the order of their labels
+    config.layers = ConfigDict()
+    config.layers.fields = {
+        "files": "fields.*",  # a glob: Shapefile, GeoPackage, GeoJSON, ...
+        "season": "2023-2024",  # agricultural year
+        "name_column": "crop",
+        "names": NAMES,
+    }
+    config.calendar = ConfigDict()
+    config.calendar.dates = DATES
+    config.calendar.year_start = "10-01"  # first day of the agricultural year
+    return config

@@ -1,0 +1,1 @@
+"""From what field teams deliver (shapefiles, points, crop calendars) to labelled tiles."""

@@ -1,0 +1,55 @@
+"""Free-text names of crops, as people type them, and what they stand for."""
+
+import collections
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from cropmap_jax.ground_truth.settings import UNKNOWN
+
+# Letters that look the same in print, but that an Arabic and a Persian keyboard write differently.
+_LETTERS = {"ي": "ی", "ى": "ی", "ك": "ک"}
+
+
+def normalise(text) -> str:
+    """One spelling of texts that look alike.
+
+    Spaces are stripped and collapsed, Arabic ye and kaf become Persian, invisible characters
+    (joiners, direction marks, control characters) go, and accents are composed (NFC).
+
+    Args:
+      text: a value of an attribute; None and NaN are no text, and 12.0 is "12".
+    """
+    if text is None or text != text:
+        return ""
+    if isinstance(text, float) and text.is_integer():
+        text = int(text)
+    spaced = " ".join(str(text).split())
+    # Cc holds control characters, Cf joiners, direction marks and the byte order mark.
+    seen = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf"))
+    composed = unicodedata.normalize("NFC", " ".join(seen.split()))
+    return composed.translate(str.maketrans(_LETTERS))
+
+
+def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collections.Counter]:
+    """What each text stands for; case and the differences that `normalise` removes do not count.
+
+    Args:
+      texts: attribute values.
+      names: {text: class, NONE or UNKNOWN}.
+
+    Returns:
+      One class, NONE or UNKNOWN per text, and how often each text occurs that `names` does not
+      list (normalised; "" is no text): those are UNKNOWN.
+
+    Raises:
+      ValueError: two names that are the same text stand for different things.
+    """
+    table: dict[str, str] = {}
+    for name, crop in names.items():
+        key = normalise(name).casefold()
+        if table.setdefault(key, crop) != crop:
+            raise ValueError(f"names: expected one meaning of {name!r}, found {table[key]!r} and "
+                             f"{crop!r}")  # fmt: skip
+    cleaned = [normalise(text) for text in texts]
+    unlisted = collections.Counter(text for text in cleaned if text.casefold() not in table)
+    return [table.get(text.casefold(), UNKNOWN) for text in cleaned], unlisted

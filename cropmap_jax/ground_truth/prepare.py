@@ -1,0 +1,177 @@
+"""The whole way from a delivery to labelled tiles."""
+
+import collections
+import dataclasses
+import datetime as dt
+import pathlib
+from collections.abc import Callable, Iterable
+
+import geopandas
+import numpy as np
+import shapely
+
+from cropmap_jax.geo import grid
+from cropmap_jax.geo.tiles import Tile, write_tiles
+from cropmap_jax.ground_truth import labels, layers, maps, provinces, report, tiling, workbook
+from cropmap_jax.ground_truth.ledger import Ledger
+from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Delivery:
+    """What was read of a delivery.
+
+    Args:
+      fields: the table of fields and points, each in its province.
+      provinces: polygons of provinces, or None.
+      calendars: of the workbook, or None.
+    """
+
+    fields: geopandas.GeoDataFrame
+    provinces: geopandas.GeoDataFrame | None
+    calendars: workbook.Calendars | None
+
+
+def read(settings: Settings, ledger: Ledger) -> Delivery:
+    """Reads and checks a delivery; nothing is written.
+
+    Raises:
+      ValueError: nothing could be read, or there was a problem and the settings are strict.
+    """
+    fields = layers.read_layers(settings, ledger)
+    calendars = workbook.read_book(settings, ledger)
+    outlines = provinces.read_provinces(settings, ledger)
+    reach = settings.provinces.reach_km if settings.provinces else 0.0
+    fields = provinces.assign(fields, outlines, reach, ledger)
+    workbook.note_undated(fields, calendars, ledger)
+    if settings.strict and ledger.problems:
+        raise ValueError(f"config.strict: {len(ledger.problems)} problems: {ledger.problems[0]}")
+    if fields.empty:
+        raise ValueError(f"{settings.source}: expected fields or points, found none that is usable")
+    return Delivery(fields, outlines, calendars)
+
+
+def prepare(
+    settings: Settings,
+    out: pathlib.Path,
+    ledger: Ledger,
+    progress: Callable = lambda iterable, **_: iterable,
+) -> dict:
+    """Reads a delivery, writes its tiles, labels, fields, report and maps, and returns a summary.
+
+    Args:
+      settings: how to prepare it.
+      out: folder to write; what an earlier run left there is replaced.
+      ledger: empty.
+      progress: wraps an iterable, called with `total` and `unit`.
+
+    Raises:
+      ValueError: nothing usable; see `read`.
+    """
+    delivery = read(settings, ledger)
+    fields, places = tiling.tile_fields(delivery.fields, settings, ledger)
+    out.mkdir(parents=True, exist_ok=True)
+    fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress)
+    tiles = add_calendars(tiles, fields, delivery.calendars)
+    spans = month_spans(tiles, settings)
+    legend = settings.classes_of
+    write_fields(fields, out / "fields.gpkg")
+    summary = report.summarise(fields, tiles, settings, ledger, spans)
+    maps.by_crop(fields, tiles, delivery.provinces, legend, out / "map_crops.png")
+    maps.by_split(fields, tiles, delivery.provinces, legend, out / "map_splits.png")
+    maps.detail(fields, tiles, out, legend, out / "map_detail.png")
+    report.write(summary, ledger, out)
+    # Last: a folder with tiles.geojson is whole.
+    about = {"months": spans, "seed": settings.seed, "lead_days": list(settings.lead_days)}
+    write_tiles(tiles, out / "tiles.geojson", legend, about)
+    return summary
+
+
+def add_calendars(
+    tiles: list[Tile],
+    fields: geopandas.GeoDataFrame,
+    calendars: workbook.Calendars | None,
+) -> list[Tile]:
+    """Tiles with their province, that of most of the annotated ground, and its candidate seasons.
+
+    Where an attribute decided the season of all fields of a crop in a tile, only their seasons are
+    candidates there.
+    """
+    known = fields[fields.crop != UNKNOWN]
+    tree = shapely.STRtree(known.geometry.representative_point().values)
+    groups = known.groupby(["season", "tile"]).indices
+    # Plain arrays: thousands of tiles each look at a few rows.
+    columns = {name: known[name].to_numpy() for name in ("crop", "sheets", "province", "area_ha")}
+    out = []
+    for tile in tiles:
+        rows = groups.get((tile.season, tile.tile_id.removeprefix(f"{tile.season}_")))
+        if rows is None:
+            # Only a part of a field whose larger part lies in another tile.
+            centre = shapely.Point(grid.to_lonlat(tile.geobox))
+            rows = [int(tree.nearest(centre))]
+        own = {name: values[rows] for name, values in columns.items()}
+        province = largest_share(own["province"], own["area_ha"])
+        harvest = {}
+        if calendars is not None:
+            chosen = chosen_sheets(own["crop"], own["sheets"])
+            harvest = calendars.calendar(province, tile.season, chosen)
+        out.append(dataclasses.replace(tile, province=province, harvest=harvest))
+    return out
+
+
+def largest_share(names: np.ndarray, weights: np.ndarray) -> str:
+    """The name with the largest sum of weights; where weights are 0 (points), the most frequent."""
+    total = collections.Counter()
+    for name, weight in zip(names, weights, strict=True):
+        total[name] += float(weight) + 1e-3
+    return min(total, key=lambda name: (-total[name], name))
+
+
+def chosen_sheets(crops: Iterable[str], sheets: Iterable[str]) -> dict[str, set[str]]:
+    """{crop: sheets} of the crops all of whose fields have sheets chosen by an attribute.
+
+    Args:
+      crops: of fields.
+      sheets: of the same fields, ";" between several, "" for none chosen.
+    """
+    chosen, open_ = collections.defaultdict(set), set()
+    for crop, own in zip(crops, sheets, strict=True):
+        if own:
+            chosen[crop] |= set(own.split(";"))
+        else:
+            open_.add(crop)
+    return {crop: own for crop, own in chosen.items() if crop not in open_}
+
+
+def month_spans(tiles: list[Tile], settings: Settings) -> dict[str, tuple[str, str]]:
+    """{season: (first, last) month to export, as ISO dates of first and last day}.
+
+    From the first month of the window that ends the largest lead before the earliest candidate
+    harvest, to the last that has ended the smallest lead before the latest.
+    """
+    dates = collections.defaultdict(list)
+    for tile in tiles:
+        for seasons in tile.harvest.values():
+            dates[tile.season] += [s.harvest_start for s in seasons]
+    least, most = settings.lead_days
+    spans = {}
+    for season, found in sorted(dates.items()):
+        first, last = (
+            np.datetime64(day - dt.timedelta(days=lead), "M")
+            for day, lead in ((min(found), most), (max(found), least))
+        )
+        # The month in which the as-of date lies has not ended by then.
+        first, end = first - settings.num_periods, last
+        spans[season] = str(first.astype("M8[D]")), str(end.astype("M8[D]") - 1)
+    return spans
+
+
+def write_fields(fields: geopandas.GeoDataFrame, path: pathlib.Path) -> None:
+    """Writes every field and point, as two layers of a GeoPackage."""
+    part = path.with_name(f".{path.stem}.part.gpkg")
+    part.unlink(missing_ok=True)
+    for layer, kind in (("fields", "polygon"), ("points", "point")):
+        own = fields[fields.kind == kind]
+        if len(own):
+            own.to_file(part, layer=layer, driver="GPKG", engine="pyogrio")
+    part.rename(path)

@@ -1,0 +1,239 @@
+"""What a delivery holds and how it is to be read: the config of `experiments.prepare`, checked."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from cropmap_jax.geo import splits
+from cropmap_jax.geo.legend import EUCROPMAP, ISRC, Legend, make_class
+
+NONE = "none_of_these"
+UNKNOWN = "unknown"
+"""What a name may stand for besides a class of the legend."""
+SYSTEMS = ("gregorian", "jalali")
+COLUMNS = ("province", "planting_start", "planting_end", "harvest_start", "harvest_end")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """Files of one kind: polygons or points of a crop in one agricultural year.
+
+    Args:
+      files: glob below the source folder; any format that GDAL reads as vectors.
+      season: agricultural year, e.g. "1400-1401".
+      crop: class of everything in it, NONE or UNKNOWN; or "" if `names` decides.
+      name_column: column of free-text names of crops.
+      names: {text: class, NONE or UNKNOWN}; names not listed are unknown, and reported.
+      sheets: calendar sheets of the crop, all of them candidates. For a layer with `names`, those
+        of the crop's other layers count.
+      sheet_column: column that decides which sheet holds for a field.
+      sheet_values: {text: sheet}; other values leave all sheets as candidates.
+      crs: coordinate system, where the files do not say.
+      encoding: of the attributes, where the files do not say.
+    """
+
+    files: str
+    season: str
+    crop: str = ""
+    name_column: str = ""
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sheets: tuple[str, ...] = ()
+    sheet_column: str = ""
+    sheet_values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    crs: str = ""
+    encoding: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Book:
+    """Crop calendars: a workbook, with a sheet per crop and kind of season and a row per province.
+
+    Args:
+      file: path below the source folder, .xlsx; or "", with `dates` instead.
+      system: "gregorian" or "jalali".
+      year_start: first day of the agricultural year, "MM-DD" in that system (1 Mehr is 07-01).
+      columns: {one of COLUMNS: title in the sheets}.
+      dates: {class: (planting start, planting end, harvest start, harvest end)}, "MM-DD" each, the
+        same in every province.
+    """
+
+    file: str = ""
+    system: str = "gregorian"
+    year_start: str = "10-01"
+    columns: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {c: c.replace("_", " ") for c in COLUMNS}
+    )
+    dates: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Provinces:
+    """Polygons of the provinces that calendars speak of.
+
+    Args:
+      files: glob below the source folder.
+      column: name of the province.
+      reach_km: a field outside all of them belongs to the nearest up to this far, and is dropped
+        beyond: its coordinates are wrong.
+      crs, encoding: where the files do not say.
+    """
+
+    files: str
+    column: str
+    reach_km: float = 5.0
+    crs: str = ""
+    encoding: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to prepare a delivery.
+
+    Args:
+      source: folder of the delivery.
+      legend: a legend's name ("isrc", "eucropmap"), or a new one.
+      classes: class names in label order, for a new legend.
+      layers: {key: Layer}.
+      calendar: Book, or None: no crop has a harvest date.
+      provinces: Provinces, or None: all fields lie in one place.
+      shrink_px: a pixel is labelled if its centre lies inside the field shrunk by this much.
+      point_radius_m: radius of the disc that a point stands for.
+      repair_limit: share of a field's area that repairing its ring may change.
+      fractions: {split: share of the blocks' annotated area}.
+      seed: another seed draws another assignment of blocks.
+      lead_days: (least, most) days before harvest that predictions will be asked for.
+      num_periods: months of a window.
+      strict: whether a problem ends the run before anything is written.
+    """
+
+    source: str
+    layers: Mapping[str, Layer]
+    legend: str = "own"
+    classes: tuple[str, ...] = ()
+    calendar: Book | None = None
+    provinces: Provinces | None = None
+    shrink_px: float = 0.5
+    point_radius_m: float = 15.0
+    repair_limit: float = 0.10
+    fractions: Mapping[str, float] = dataclasses.field(default_factory=lambda: splits.FRACTIONS)
+    seed: int = 0
+    lead_days: tuple[int, int] = (30, 60)
+    num_periods: int = 6
+    strict: bool = False
+
+    @property
+    def classes_of(self) -> Legend:
+        """The legend of the labels."""
+        return find_legend(self.legend, self.classes)
+
+
+def find_legend(name: str, classes: tuple[str, ...]) -> Legend:
+    """A known legend by its name, or a new one of the given classes, codes from 1."""
+    known = {found.name: found for found in (ISRC, EUCROPMAP)}
+    if name in known:
+        return known[name]
+    if not classes:
+        raise ValueError(
+            f"config.legend: expected one of {', '.join(known)}, or config.classes for a legend of "
+            f"one's own, found {name!r} and no classes"
+        )
+    rows = (make_class(i, i + 1, n) for i, n in enumerate(classes))
+    return Legend(name, tuple(rows))
+
+
+def read(config: Mapping) -> Settings:
+    """Settings from a config (`ConfigDict.to_dict()`).
+
+    Raises:
+      ValueError: names the key, what was found and what was expected.
+    """
+    value = dict(config)
+    layers = {k: _make(Layer, v, f"config.layers.{k}") for k, v in value.pop("layers", {}).items()}
+    for key, cls in (("calendar", Book), ("provinces", Provinces)):
+        value[key] = _make(cls, value[key], f"config.{key}") if value.get(key) else None
+    settings = _make(Settings, value | {"layers": layers}, "config")
+    check(settings)
+    return settings
+
+
+def _make(cls, value: Mapping, where: str):
+    """An instance of a dataclass from a mapping.
+
+    Raises:
+      ValueError: a key that it does not have, or one missing.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    wrong = sorted(set(value) - set(fields))
+    if wrong:
+        raise ValueError(f"{where}: expected keys among {', '.join(fields)}, found {wrong[0]!r}")
+    for name, field in fields.items():
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        if needed and not value.get(name):
+            raise ValueError(f"{where}.{name}: expected a value, found none")
+    # ConfigDict turns lists of a command line into tuples, but a config may hold lists.
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+
+
+def check(settings: Settings) -> None:
+    """Demands settings that agree with each other.
+
+    Raises:
+      ValueError: names the key.
+    """
+    names = settings.classes_of.names
+    allowed = (*names, NONE, UNKNOWN)
+    if not settings.layers:
+        raise ValueError("config.layers: expected a table of files, found none")
+    for key, layer in settings.layers.items():
+        where = f"config.layers.{key}"
+        if bool(layer.crop) == bool(layer.names):
+            raise ValueError(f"{where}: expected either 'crop' or 'names', found "
+                             f"{'both' if layer.crop else 'neither'}")  # fmt: skip
+        if layer.names and not layer.name_column:
+            raise ValueError(f"{where}.name_column: expected the column of names, found none")
+        for text, crop in ({"crop": layer.crop} if layer.crop else layer.names).items():
+            if crop not in allowed:
+                raise ValueError(f"{where}: expected one of {', '.join(allowed)} for {text!r}, "
+                                 f"found {crop!r}")  # fmt: skip
+        if bool(layer.sheet_values) != bool(layer.sheet_column):
+            found = "sheet_values" if layer.sheet_values else "sheet_column"
+            raise ValueError(
+                f"{where}: expected 'sheet_column' and 'sheet_values' together, found only {found}"
+            )
+        for text, sheet in layer.sheet_values.items():
+            if sheet not in layer.sheets:
+                raise ValueError(f"{where}.sheet_values: expected one of the layer's sheets "
+                                 f"{layer.sheets} for {text!r}, found {sheet!r}")  # fmt: skip
+    if settings.calendar:
+        check_calendar(settings.calendar, names)
+    for key in ("shrink_px", "point_radius_m", "repair_limit"):
+        if getattr(settings, key) < 0:
+            raise ValueError(f"config.{key}: expected 0 or more, found {getattr(settings, key)}")
+    low, high = settings.lead_days
+    if not 0 <= low <= high or settings.num_periods < 1:
+        raise ValueError(f"config.lead_days: expected (least, most) days, found {low}, {high}")
+    splits.assign_split("", settings.fractions)
+
+
+def check_calendar(book: Book, names: tuple[str, ...]) -> None:
+    """Demands calendars of known classes, from one place.
+
+    Raises:
+      ValueError: names the key.
+    """
+    where = "config.calendar"
+    if book.system not in SYSTEMS:
+        raise ValueError(f"{where}.system: expected one of {', '.join(SYSTEMS)}, found "
+                         f"{book.system!r}")  # fmt: skip
+    if set(book.columns) != set(COLUMNS):
+        raise ValueError(f"{where}.columns: expected {', '.join(COLUMNS)}, found "
+                         f"{', '.join(book.columns)}")  # fmt: skip
+    if bool(book.file) == bool(book.dates):
+        raise ValueError(f"{where}: expected either 'file' or 'dates', found "
+                         f"{'both' if book.file else 'neither'}")  # fmt: skip
+    for crop, days in book.dates.items():
+        if crop not in names:
+            raise ValueError(f"{where}.dates: expected a class of {', '.join(names)}, found "
+                             f"{crop!r}")  # fmt: skip
+        if isinstance(days, str) or len(days) != len(COLUMNS) - 1:
+            raise ValueError(f"{where}.dates.{crop}: expected {', '.join(COLUMNS[1:])}, found "
+                             f"{days!r}")  # fmt: skip

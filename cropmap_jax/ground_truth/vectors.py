@@ -1,0 +1,254 @@
+"""One file of features: whether it is whole, its attributes, and where on Earth they lie."""
+
+import codecs
+import dataclasses
+import difflib
+import pathlib
+import struct
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from pyproj.exceptions import ProjError
+
+from cropmap_jax.geo import polygons
+from cropmap_jax.ground_truth.names import normalise
+
+WORLD = "EPSG:4326"
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file and what the config says of it.
+
+    Args:
+      path: where it lies.
+      name: how messages call it.
+      flag: key of the config that it belongs to, e.g. "config.layers.maize".
+      columns: {key of the config: column that it asks for}.
+      crs: coordinate system where the file does not say.
+      encoding: of the attributes; "" is what the file declares.
+    """
+
+    path: pathlib.Path
+    name: str
+    flag: str
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    crs: str = ""
+    encoding: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What a file holds, one entry per feature.
+
+    Args:
+      geometry: object array, EPSG:4326, x before y, 2-D; None where there is none.
+      strays: {feature: its coordinates that are no place on Earth}.
+      values: {key of the config: values of its column}; None where there is none.
+      solid: features that had heights.
+    """
+
+    geometry: np.ndarray
+    strays: dict[int, str]
+    values: dict[str, list]
+    solid: int
+
+
+def inspect(file: File) -> dict:
+    """What a file says of itself (`pyogrio.read_info`), once it is known to be whole.
+
+    Raises:
+      ValueError: a part of it is missing, it cannot be read, or it holds no features.
+    """
+    if _is_shapefile(file):
+        _check_parts(file)
+    try:
+        codecs.lookup(file.encoding or "utf-8")
+    except LookupError:
+        raise ValueError(f'{file.flag}.encoding: expected one such as "utf-8" or "cp1256", found '
+                         f"{file.encoding!r}") from None  # fmt: skip
+    found = [name for name, kind in _call(file, pyogrio.list_layers) if kind is not None]
+    if len(found) != 1:
+        raise ValueError(f"{file.name}: expected one layer with geometries, found "
+                         f"{', '.join(found) or 'none'}")  # fmt: skip
+    info = _call(
+        file, pyogrio.read_info, layer=found[0], encoding=_encoding(file), force_feature_count=True
+    )
+    if not info["features"]:
+        raise ValueError(f"{file.name}: expected features, found an empty layer")
+    return info
+
+
+def read(file: File, info: Mapping) -> Features:
+    """The features of a file.
+
+    Args:
+      file: the file.
+      info: what `inspect` found.
+
+    Raises:
+      ValueError: an unknown CRS, a column that is missing, another encoding than declared, or
+        coordinates that are no places of the CRS.
+    """
+    crs = _find_crs(file, info)
+    columns = {key: _find_column(file, key, c, info) for key, c in file.columns.items()}
+    frame = _call(
+        file, pyogrio.read_dataframe, layer=info["layer_name"], encoding=_encoding(file),
+        columns=sorted(set(columns.values())), on_invalid="fix",
+    )  # fmt: skip
+    if len(frame) != info["features"]:
+        raise ValueError(f"{file.name}: expected {info['features']} features as it says, found "
+                         f"{len(frame)}: its parts do not belong together")  # fmt: skip
+    values = {}
+    for key, column in columns.items():
+        values[key] = frame[column].astype(object).where(frame[column].notna(), None).tolist()
+        _check_encoding(file, values[key])
+    geometry = np.asarray(frame.geometry.values, object)
+    lonlat, strays = _place(file, geometry, crs)
+    return Features(lonlat, strays, values, int(shapely.has_z(geometry).sum()))
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """End of a message that suggests the nearest of the words, or "" if none is near."""
+    folded = {normalise(w).casefold(): w for w in words}
+    near = difflib.get_close_matches(normalise(word).casefold(), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def _call(file: File, function, **settings):
+    """A function of pyogrio, quietly, whose errors name the file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(file.path, **settings)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file.name}: expected texts in {file.encoding or 'the encoding it declares'}, found "
+            f"bytes that are not ({error}): set {file.flag}.encoding to what they were written "
+            f'in, such as "utf-8" or "cp1256"'
+        ) from error
+    except pyogrio.errors.CRSError as error:
+        raise ValueError(
+            f"{file.name}: expected a coordinate system, found one that cannot be read ({error}): "
+            f"delete its .prj and set {file.flag}.crs"
+        ) from error
+    except (RuntimeError, OSError, ValueError, shapely.errors.ShapelyError) as error:
+        raise ValueError(
+            f"{file.name}: expected a file of vectors that GDAL reads, found: {error}"
+        ) from error
+
+
+def _is_shapefile(file: File) -> bool:
+    return file.path.suffix.lower() == ".shp"
+
+
+def _encoding(file: File) -> str | None:
+    """The encoding to read in; None is what the file declares."""
+    # Names of columns that nobody asks for may be written in anything.
+    anything = "ISO-8859-1" if _is_shapefile(file) and not file.columns else None
+    return file.encoding or anything
+
+
+def _check_parts(file: File) -> None:
+    """Demands the files beside a .shp that are needed, and all of the .shp."""
+    beside = {p.suffix.lower() for p in file.path.parent.iterdir() if p.stem == file.path.stem}
+    needed = [".shx"] + [".dbf"] * bool(file.columns) + [".prj"] * (not file.crs)
+    for suffix in needed:
+        if suffix not in beside:
+            instead = f", or {file.flag}.crs" if suffix == ".prj" else ""
+            raise ValueError(f"{file.name}: expected {file.path.stem}{suffix} beside it{instead}, "
+                             f"found none")  # fmt: skip
+    size = file.path.stat().st_size
+    with file.path.open("rb") as opened:
+        head = opened.read(28)
+    # Bytes 24 to 27 of the header: the length of the file in 16-bit words, big-endian.
+    if len(head) < 28 or size < (length := 2 * struct.unpack(">i", head[24:])[0]):
+        expected = length if len(head) == 28 else 100
+        raise ValueError(f"{file.name}: expected {expected} bytes as its header says, found {size}")
+
+
+def _find_crs(file: File, info: Mapping) -> pyproj.CRS:
+    found = ""
+    for text in (info["crs"], file.crs):
+        try:
+            crs = pyproj.CRS(text) if text else None
+        except ProjError:
+            crs = None
+        if crs is not None and (crs.is_geographic or crs.is_projected):
+            return crs
+        found = text or found
+    raise ValueError(
+        f"{file.name}: expected a geographic or projected coordinate system, found "
+        f"{found[:60] or 'none'!r}: set {file.flag}.crs, e.g. to EPSG:4326"
+    )
+
+
+def _find_column(file: File, key: str, column: str, info: Mapping) -> str:
+    """The column of the file that looks like the one asked for."""
+    fields = [str(f) for f in info["fields"]]
+    for field in fields:
+        if normalise(field) == normalise(column):
+            return field
+    _check_encoding(file, fields)
+    raise ValueError(f"{file.name}: expected a column {column!r} ({key}), found "
+                     f"{', '.join(fields) or 'none'}{nearest(column, fields)}")  # fmt: skip
+
+
+def _check_encoding(file: File, values: Sequence) -> None:
+    """Demands texts that were read in the encoding that they were written in."""
+    texts = sorted({v for v in values if isinstance(v, str) and not v.isascii()})
+    declared = f"{file.flag}.encoding" if file.encoding else "the encoding it declares"
+    if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
+        raise ValueError(f"{file.name}: expected texts in {declared}, found bytes that are not: "
+                         f'set {file.flag}.encoding, e.g. to "utf-8"')  # fmt: skip
+    mended = [_mend(text) for text in texts]
+    if texts and all(mended):
+        raise ValueError(
+            f"{file.name}: expected texts in {declared}, found UTF-8 ({mended[0]!r} is read as "
+            f'{texts[0]!r}): set {file.flag}.encoding = "utf-8"'
+        )
+
+
+def _mend(text: str) -> str:
+    """What a text says if its bytes are UTF-8, or "" if they are not."""
+    for codec in ("latin-1", "cp1252"):
+        try:
+            # Incremental, because a fixed width may have cut the last letter in two.
+            mended = codecs.getincrementaldecoder("utf-8")().decode(text.encode(codec))
+        except UnicodeError:
+            continue
+        # The last letter of "Blé" in Latin-1 begins a letter of UTF-8, but nothing else does.
+        return "" if mended.isascii() else mended
+    return ""
+
+
+def _place(file: File, geometry: np.ndarray, crs: pyproj.CRS) -> tuple[np.ndarray, dict[int, str]]:
+    """Geometries in EPSG:4326, and {feature: its first vertex that is no place on Earth}."""
+    try:
+        lonlat = polygons.project(geometry, crs, WORLD)
+        # PROJ wraps what lies beyond the edge of its world: then the way back leads elsewhere.
+        back = shapely.get_coordinates(polygons.project(lonlat, WORLD, crs))
+    except ProjError as error:
+        raise ValueError(f"{file.name}: expected a coordinate system with a way to {WORLD}, found "
+                         f"{crs.name!r} ({error})") from error  # fmt: skip
+    here, owner = shapely.get_coordinates(geometry, return_index=True)
+    there = shapely.get_coordinates(lonlat)
+    finite = np.isfinite(here).all(1)
+    with np.errstate(invalid="ignore"):
+        good = finite & (np.abs(there) <= (180, 90)).all(1)
+        good &= (np.abs(back - here) <= 1e-3 * np.maximum(1, np.abs(here))).all(1)
+    degrees = bool(crs.is_projected and (np.abs(here[finite]) <= (180, 90)).all())
+    if finite.any() and (degrees or not good.any()):
+        (left, bottom), (right, top) = here[finite].min(0), here[finite].max(0)
+        raise ValueError(
+            f"{file.name}: expected coordinates of {crs.name}, found x {left:.7g} to {right:.7g}, "
+            f"y {bottom:.7g} to {top:.7g}, {'degrees' if degrees else 'no place on Earth'}: is its "
+            f"coordinate system the right one?"
+        )
+    lost, first = np.unique(owner[~good], return_index=True)
+    texts = [f"x {x:.7g}, y {y:.7g}" for x, y in here[~good][first]]
+    return lonlat, dict(zip(lost.tolist(), texts, strict=True))
