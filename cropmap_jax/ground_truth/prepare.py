@@ -71,6 +71,8 @@ def prepare(
     delivery = read(settings, ledger)
     fields, places = tiling.tile_fields(delivery.fields, settings, ledger)
     out.mkdir(parents=True, exist_ok=True)
+    # An old list beside new rasters would pass for whole, should this run be interrupted.
+    (out / "tiles.geojson").unlink(missing_ok=True)
     fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress)
     tiles = add_calendars(tiles, fields, delivery.calendars)
     spans = month_spans(tiles, settings)

@@ -4,7 +4,6 @@ import itertools
 
 import geopandas
 import numpy as np
-import pyproj
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -12,9 +11,9 @@ from hypothesis import strategies as st
 
 from cropmap_jax.geo import grid, splits
 from cropmap_jax.geo.polygons import ground_area_ha, project
-from cropmap_jax.ground_truth import tiling
+from cropmap_jax.ground_truth import layers, tiling
 from cropmap_jax.ground_truth.ledger import NOT_FINITE, Ledger
-from cropmap_jax.ground_truth.settings import Layer, Settings
+from cropmap_jax.ground_truth.settings import Layer, Settings, read
 
 EPSG, EAST = 32639, 32640
 COL, ROW = 400, 3000  # south-west tile of a block; 400 = 50 * 8, 3000 = 375 * 8
@@ -194,12 +193,10 @@ def shared_ground(places) -> list[tuple]:
     """Pairs of tiles with more than a square metre in common: a millimetre along a side."""
     unique = sorted({p for own in places.values() for p in own})
     plane = "+proj=laea +lat_0=36 +lon_0=48 +ellps=WGS84 +units=m"
-    grounds = []
-    for one in unique:
+    grounds = np.empty(len(unique), object)
+    for i, one in enumerate(unique):
         box = shapely.segmentize(grid.tile_geobox(*one[:3]).extent.geom, 80)
-        convert = pyproj.Transformer.from_crs(one.epsg, plane, always_xy=True).transform
-        grounds.append(shapely.transform(box, convert, interleaved=False))
-    grounds = np.array(grounds, object)
+        grounds[i] = project([box], one.epsg, plane)[0]
     i, j = shapely.STRtree(grounds).query(grounds, predicate="intersects")
     common = shapely.area(shapely.intersection(grounds[i], grounds[j]))
     return [(unique[a], unique[b]) for a, b in zip(i[common > 1], j[common > 1], strict=True)
@@ -246,6 +243,27 @@ def test_tiles_that_share_ground_would_be_found():
     pair = [tiling.Place(e, int(a // grid.TILE_M), int(b // grid.TILE_M), "", "")
             for e, a, b in ((32638, x, y), (EPSG, u, v))]  # fmt: skip
     assert len(shared_ground({YEAR: pair})) == 2
+
+
+def test_a_real_delivery_shares_no_ground(real_dir):
+    from configs import prepare_isrc
+
+    if not (real_dir / "isrc").is_dir():
+        pytest.skip(f"no delivery at {real_dir / 'isrc'}")
+    config = prepare_isrc.get_config()
+    config.source = str(real_dir / "isrc")
+    wanted, ledger = read(config.to_dict()), Ledger()
+    fields, places = tiling.tile_fields(layers.read_layers(wanted, ledger), wanted, ledger)
+    assert shared_ground(places) == []
+    assert ledger.counts["fields moved to the neighbouring UTM zone"] > 0
+    splits.check_blocks([(grid.tile_id(*p[:3]), p.block, p.split)
+                         for own in places.values() for p in own])  # fmt: skip
+    for crop in wanted.classes_of.names:
+        own = fields[fields.crop == crop]
+        for split, fraction in wanted.fractions.items() if len(own) > 100 else ():
+            there = own.split == split
+            assert abs(there.mean() - fraction) < 0.01
+            assert abs(own.area_ha[there].sum() / own.area_ha.sum() - fraction) < 0.02
 
 
 def test_unknown_fields_keep_no_tile():
