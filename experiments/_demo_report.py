@@ -91,9 +91,9 @@ def picture(scores: dict, file: pathlib.Path) -> None:
         ax.set_ylim(0, 1)
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
-    axes[0].legend(ncols=3, loc="upper right")
+    axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes[1].set_xticks(range(len(crops)), crops)
-    fig.suptitle("Simulated Iran, places not trained on, 30 days before harvest or more")
+    fig.suptitle("Simulated Iran, places not trained on, 30 days before harvest or more", x=0.35)
     fig.savefig(file, dpi=110)
     plt.close(fig)
 
