@@ -45,11 +45,15 @@ class Predictor:
     Args:
       restored: the checkpoint.
       batch_size: chips per step, a multiple of the number of local devices.
+      full_batches: fill every batch up to that size. Batches of another size are another program,
+        whose last digit may differ (2e-6 was seen): a map that goes on after an interruption wants
+        the same one throughout, an evaluation of few chips wants no filling.
     """
 
-    def __init__(self, restored: Restored, batch_size: int):
+    def __init__(self, restored: Restored, batch_size: int, full_batches: bool = False):
         self.recipe = restored.recipe
         self._batch_size = batch_size
+        self._full_batches = full_batches
         self._step = parallel.data_parallel(steps.make_predict_step(restored.recipe))
         self._variables = parallel.replicate(restored.variables)
 
@@ -78,7 +82,7 @@ class Predictor:
         Cubes of few chips are common: filling their batches up would be most of the work, a
         compilation for every number of chips too. So sizes double.
         """
-        size = parallel.local_devices()
+        size = self._batch_size if self._full_batches else parallel.local_devices()
         while size < count:
             size *= 2
         return min(size, self._batch_size)

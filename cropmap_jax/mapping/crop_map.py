@@ -133,7 +133,7 @@ class MapMaker:
         as_of = periods.to_day(self._as_of)
         reader = PixelReader(self.grounds, as_of, recipe.num_periods, PIXEL_BYTES)
         pieces = ((n, box) for n, c in self._todo for box in self.grounds[n].pieces(c))
-        predict = self._predict or Predictor(restored, batch_size)
+        predict = self._predict or Predictor(restored, batch_size, full_batches=True)
         return Blender(self.grounds, pieces, reader, predict, batch_size, CHIP_BYTES)
 
     def _map_cube(

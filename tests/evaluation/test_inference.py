@@ -223,5 +223,7 @@ def test_a_checkpoint_predicts_what_its_network_says_whatever_the_batch():
 def test_a_batch_is_no_larger_than_it_need_be(monkeypatch, devices, most, sizes):
     monkeypatch.setattr(inference.parallel, "local_devices", lambda: devices)
     predictor = object.__new__(inference.Predictor)
-    predictor._batch_size = most
+    predictor._batch_size, predictor._full_batches = most, False
     assert {n: predictor._size_for(n) for n in sizes} == sizes
+    predictor._full_batches = True
+    assert {predictor._size_for(n) for n in sizes} == {most}

@@ -39,7 +39,7 @@ def restored(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network(restored):
-    return Predictor(restored, 2)
+    return Predictor(restored, 2, full_batches=True)
 
 
 @pytest.fixture(scope="module")

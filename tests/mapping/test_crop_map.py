@@ -112,7 +112,7 @@ class Fragile:
     """A network that is interrupted after some batches."""
 
     def __init__(self, workdir, batches):
-        self._network, self._left = Predictor(checkpoints.load(workdir), 2), batches
+        self._network, self._left = Predictor(checkpoints.load(workdir), 2, True), batches
 
     def __call__(self, examples):
         self._left -= 1
