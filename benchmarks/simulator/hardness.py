@@ -24,8 +24,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("--cubes", required=True, help="folder of simulated cubes")
     parser.add_argument("--truth", help="folder of their truth; default: truth, beside --cubes")
     parser.add_argument("--lead_days", type=int, default=30, help="days before harvest")
-    parser.add_argument("--pixels", type=int, default=100_000, help="drawn per split")
-    parser.add_argument("--trees", type=int, default=200)
+    parser.add_argument("--pixels", type=int, default=60_000, help="drawn per split")
+    parser.add_argument("--trees", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
 
 
