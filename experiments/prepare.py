@@ -32,9 +32,8 @@ def main(_):
     summary = prepare.prepare(asked, out, told, _cli.progress)
     print(report.text(summary))
     print(f"report: {out / 'report.md'}, maps beside it\ntiles: {out / 'tiles.geojson'}")
-    print(
-        "next: images of these tiles and months, by export (planned) or of your own: docs/cubes.md"
-    )
+    export = "python -m experiments.export --config configs/export_isrc.py"
+    print(f"next: {export} --config.tiles={out / 'tiles.geojson'} --cubes DIR --plan")
 
 
 if __name__ == "__main__":

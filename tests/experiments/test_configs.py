@@ -16,7 +16,8 @@ CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
 WORLDS = [p for p in FILES if p.name == "simulate.py"]
 DELIVERIES = [p for p in FILES if p.name.startswith("prepare_")]
-RECIPES = [p for p in FILES if p not in WORLDS + DELIVERIES]
+EXPORTS = [p for p in FILES if p.name.startswith("export_")]
+RECIPES = [p for p in FILES if p not in WORLDS + DELIVERIES + EXPORTS]
 
 
 def load(file, *argument) -> ConfigDict:

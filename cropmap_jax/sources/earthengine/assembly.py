@@ -1,0 +1,204 @@
+"""From pieces to a cube: its pixels, its label, its key and its source."""
+
+import datetime as dt
+import hashlib
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import rasterio
+
+import cropmap_jax
+from cropmap_jax.geo import calendars, cube
+from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.earthengine import pieces, service, verify
+from cropmap_jax.sources.earthengine.manifest import Manifest
+
+MADE_BY = "cropmap_jax.sources.earthengine"
+NO_CODE = 0
+"""What the label's image holds where the map is masked: `graphs.NO_CODE`, which needs `ee`."""
+
+
+def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
+    """What is asked of the service: "s1", "s2", and "label" where that is a map."""
+    return ("s1", "s2") + ((pieces.LABEL,) if options.label.kind == "eucropmap" else ())
+
+
+def cube_key(target, options: options_lib.Options) -> str:
+    """Hex sha256 of all that decides what is in a cube, but for the code that makes the graphs.
+
+    Raises:
+      ValueError: files of labels that are missing.
+    """
+    geobox = target.geobox
+    harvest = calendars.to_json(target.harvest)
+    return options_lib.digest(
+        {
+            "cube": target.cube_id,
+            "grid": [list(geobox.shape), list(geobox.affine)[:6], str(geobox.crs)],
+            "periods": [[p.start.isoformat(), p.end.isoformat()] for p in target.periods],
+            "legend": target.legend.to_json(),
+            "place": [target.season, target.block, target.split, target.province, harvest],
+            "options": options.to_json(),
+            "files": _file_digests(target, options),
+        }
+    )
+
+
+def _file_digests(target, options) -> list[str]:
+    if options.label.kind != "tiles":
+        return []
+    if target.label_file is None:
+        raise ValueError(f"{target.cube_id}: expected a file of labels, found none")
+    out = []
+    for file in (target.label_file, target.fields_file):
+        if file is not None:
+            try:
+                out.append(hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest())
+            except FileNotFoundError:
+                raise ValueError(f"{target.cube_id}: expected {file}, found no file") from None
+    return out
+
+
+def what_differs(info: cube.CubeInfo, target, options: options_lib.Options) -> str:
+    """What of a cube that is there is not as it is asked for now, in words."""
+    if info.source.get("made_by") != MADE_BY:
+        return "a cube that was not exported from Earth Engine"
+    found = verify.differences(info, target)
+    there = info.source.get("options", {})
+    for part, asked in options.to_json().items():
+        if there.get(part) != asked:
+            found.append(f"{part}: {there.get(part)} there, {asked} asked for")
+    return "; ".join(found) or "other labels or field ids"
+
+
+def assemble(
+    target,
+    parts: Sequence[pieces.Piece],
+    manifest: Manifest,
+    options: options_lib.Options,
+    made_of: Mapping,
+    key: str,
+) -> cube.Cube:
+    """A cube of the pixels of its pieces.
+
+    Args:
+      target: what it is to be.
+      parts: pieces, whose files are there, that cover all of it once.
+      manifest: keeps their files.
+      options: where labels come from, and for the source.
+      made_of: for the source: digests of the graphs, and facts.
+      key: of the cube.
+
+    Raises:
+      ValueError: pixels that no piece, or more than one, has; a piece's file that is gone; labels
+        that do not fit.
+    """
+    stacks = {s: _stack(target, s, parts, manifest) for s in sensors_of(options)}
+    s1, s2 = (cube.decode(stacks[sensor], sensor) for sensor in ("s1", "s2"))
+    fields = None
+    if options.label.kind == "eucropmap":
+        codes = stacks[pieces.LABEL][0, :, :, 0]
+        label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(NO_CODE,))
+    elif options.label.kind == "tiles":
+        label, fields = read_labels(target)
+    else:
+        label = np.full(tuple(target.geobox.shape), IGNORE, np.uint8)
+    info = cube.CubeInfo(
+        cube_id=target.cube_id,
+        geobox=target.geobox,
+        periods=tuple(target.periods),
+        legend=target.legend,
+        block=target.block,
+        split=target.split,
+        season=target.season,
+        harvest=target.harvest,
+        province=target.province,
+        source=_source(options, made_of, key),
+        has_fields=fields is not None,
+    )
+    return cube.Cube(info, s1, s2, label, fields)
+
+
+def _stack(target, sensor: str, parts, manifest: Manifest) -> np.ndarray:
+    """int16 [periods, H, W, bands] of one sensor; a label has one period and one band."""
+    own = [piece for piece in parts if piece.sensor == sensor]
+    count = 1 if sensor == pieces.LABEL else len(target.periods)
+    height, width = target.geobox.shape
+    bands = len(pieces.bands_of(sensor, range(1)))
+    out = np.full((count, height, width, bands), cube.NODATA, pieces.DTYPE)
+    seen = np.zeros((count, height, width), np.uint8)
+    for piece in own:
+        pixels = manifest.load(piece.key)
+        if pixels is None:
+            file = manifest.piece_file(piece.key)
+            raise ValueError(f"{file}: expected the pixels of {target.cube_id}, found no file")
+        at = (slice(piece.first, piece.last + 1), *piece.window)
+        shape = (piece.height, piece.width, len(piece.periods), bands)
+        out[at] = np.moveaxis(pixels.reshape(shape), 2, 0)
+        seen[at] += 1
+    if not (seen == 1).all():
+        raise ValueError(
+            f"{target.cube_id}: {sensor}: expected pieces that cover every pixel once, found "
+            f"{int((seen == 0).sum())} pixels without and {int((seen > 1).sum())} with several"
+        )
+    return out
+
+
+def read_labels(target) -> tuple[np.ndarray, np.ndarray | None]:
+    """Labels uint8 [H, W] and field ids uint32 [H, W] or None, from the target's files.
+
+    Raises:
+      ValueError: names the file that is missing, is on another grid or of another type, or holds
+        a label that the legend does not.
+    """
+    label = _read_band(target.label_file, target.geobox, "uint8")
+    cube.check_label(label, target.legend, str(target.label_file))
+    if target.fields_file is None:
+        return label, None
+    return label, _read_band(target.fields_file, target.geobox, "uint32")
+
+
+def _read_band(file, geobox, dtype: str) -> np.ndarray:
+    try:
+        with rasterio.open(file) as raster:
+            found = {
+                "rows x columns": tuple(raster.shape),
+                "transform": tuple(raster.transform)[:6],
+                "CRS": raster.crs,
+                "bands": raster.count,
+                "type": raster.dtypes[0],
+            }
+            expected = {
+                "rows x columns": tuple(geobox.shape),
+                "transform": tuple(geobox.affine)[:6],
+                "CRS": rasterio.CRS.from_wkt(geobox.crs.to_wkt()),
+                "bands": 1,
+                "type": dtype,
+            }
+            for what, value in expected.items():
+                if found[what] != value:
+                    raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
+            return raster.read(1)
+    except rasterio.errors.RasterioError as error:
+        raise ValueError(f"{file}: expected a GeoTIFF on the tile's grid ({error})") from error
+
+
+def _source(options: options_lib.Options, made_of: Mapping, key: str) -> dict:
+    """How the pixels were made, JSON-ready."""
+    catalogue = {"s1": options.s1.collection, "s2": service.S2}
+    if options.s2.mask == "cloud_score":
+        catalogue["s2_mask"] = service.CLOUD_SCORE
+    if options.label.kind == "eucropmap":
+        catalogue["label"] = service.EUCROPMAP
+    return {
+        "made_by": MADE_BY,
+        "version": cropmap_jax.__version__,
+        "catalogue": catalogue,
+        "options": options.to_json(),
+        **made_of,
+        # The catalogue changes: scenes are added, and processed anew.
+        "exported": dt.datetime.now(dt.UTC).date().isoformat(),
+        "key": key,
+    }

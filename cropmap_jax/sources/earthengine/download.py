@@ -1,0 +1,353 @@
+"""Exports cubes: many requests at once, each answer kept, cubes made of those that are complete.
+
+One thread, the caller's, decides and writes down; others only wait for the service or make cubes.
+What is kept, and when, so that the process may be killed at any moment:
+
+  1. an answer's pixels are a file before the manifest has a row of it;
+  2. a cube is a folder, whole, before the manifest calls it so, and the key in its item tells of
+     what it was made;
+  3. the files of its pieces go last.
+
+Whatever was done but not yet written down is found by its key in the next run. What is in memory
+does not grow with the number of cubes: at most `window` of them are begun and not done.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import os
+import pathlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from cropmap_jax.sources.earthengine import jobs, pieces, service, verify
+from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.earthengine.client import Busy, Fatal, TooLarge
+from cropmap_jax.sources.earthengine.jobs import Crew, Event, Graphs, Work
+from cropmap_jax.sources.earthengine.manifest import FAILED, FLAGGED, SPLIT, CubeRow, Manifest
+
+DRAIN_S = 10.0
+"""How long a run that stops waits for the answers to requests that are out: they are paid for."""
+_MAKERS = 4
+_FEWEST_IN_A_ROW = 25
+_OF_A_CUBE = (Busy, TooLarge, ValueError)
+"""Errors that fail one cube; all others end the run."""
+
+
+@dataclasses.dataclass
+class Summary:
+    """What a run did.
+
+    Args:
+      whole, flagged: cubes made; the flagged have much missing.
+      failed: {cube's id: why} of those given up.
+      kept: cubes that were there already.
+      left: cubes not made, because `max_gb` was reached.
+      answered: requests that were answered.
+      bytes: of their pixels, uncompressed.
+      split: requests that were too much, and were asked for in parts.
+      reused: answers of an earlier run.
+      seconds: that the run took.
+    """
+
+    whole: int = 0
+    flagged: int = 0
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    kept: int = 0
+    left: int = 0
+    answered: int = 0
+    bytes: int = 0
+    split: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+
+    def text(self) -> str:
+        """A few lines for the terminal."""
+        rate = self.answered / self.seconds if self.seconds else 0.0
+        lines = [
+            f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged), "
+            f"{self.kept:,d} were there, {len(self.failed):,d} failed",
+            f"{self.answered:,d} requests answered, {self.bytes / 1e9:.2f} GB, {rate:.1f}/s; "
+            f"{self.split:,d} split, {self.reused:,d} answers of an earlier run used",
+        ]
+        if self.left:
+            lines.append(
+                f"stopped by max_gb with {self.left:,d} cubes left: run the same command again to "
+                f"go on, with a larger max_gb or none to go further"
+            )
+        if self.failed:
+            lines.append("failed cubes are tried again when the command is run again")
+        return "\n".join(lines)
+
+
+class Pause:
+    """Waits as `time.sleep` does, but not on when an export stops: give it to the client."""
+
+    def __init__(self):
+        self._ended = threading.Event()
+
+    def __call__(self, seconds: float) -> None:
+        """Waits.
+
+        Raises:
+          Busy: the export has stopped.
+        """
+        if self._ended.wait(seconds):
+            raise Busy("the export was stopped")
+
+    def end(self) -> None:
+        """Ends this wait and all to come."""
+        self._ended.set()
+
+
+def run(
+    targets: Sequence,
+    options: options_lib.Options,
+    graphs: Graphs,
+    client,
+    manifest: Manifest,
+    cubes_dir: str | os.PathLike,
+    progress: Callable = lambda iterable, **_: iterable,
+    max_gb: float | None = None,
+    *,
+    in_flight: int = service.MAX_IN_FLIGHT,
+    window: int | None = None,
+    limits: pieces.Limits | None = None,
+    thresholds: verify.Thresholds | None = None,
+    pause: Pause | None = None,
+    drain_s: float = DRAIN_S,
+) -> Summary:
+    """Makes every cube that is not there yet; goes on where an earlier run stopped.
+
+    A cube that fails is noted in the manifest and the others go on; only when very many fail in a
+    row does the run stop. A request that is too much is split, and requests like it are split
+    before they are sent once such ones keep failing.
+
+    Args:
+      targets: the cubes; see `targets.Target`.
+      options: of their pixels.
+      graphs: see `jobs.Graphs`.
+      client: has fetch(expression, bands, grid) -> int16 [H, W, bands], for any number of threads.
+      manifest: of `cubes_dir`.
+      cubes_dir: folder of cubes.
+      progress: wraps an iterable, called with `total`, `unit` and `desc`.
+      max_gb: 1e9 bytes of pixels, uncompressed, that this run may ask for; None for any number.
+      in_flight: requests open at once.
+      window: cubes begun and not done, at most; twice `in_flight` if None.
+      limits: of one request; those of the service if None.
+      thresholds: what flags a cube; the usual if None.
+      pause: the client's `sleep`, so that its waits end when the run stops.
+      drain_s: how long answers to requests that are out are waited for when the run stops.
+
+    Returns:
+      What was done.
+
+    Raises:
+      ValueError: two targets of one id; a folder that is there but was made of something else.
+      Fatal: no request can succeed, or very many cubes failed in a row.
+      OSError: no space or no permission.
+      KeyboardInterrupt: after draining.
+      In all these cases what was finished is kept.
+    """
+    began = time.monotonic()
+    folder = pathlib.Path(cubes_dir)
+    # Only the deque holds what is to be done: a cube that is done leaves nothing in memory.
+    todo, kept = jobs.survey(targets, options, manifest, folder)
+    total = len(todo)
+    manifest.plan((work.target.cube_id, work.key) for work in todo)
+    manifest.clean()
+    limit = None if max_gb is None else max_gb * 1e9
+    thresholds = thresholds or verify.Thresholds()
+    work = jobs.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
+    export = _Export(work, todo, in_flight, window or 2 * in_flight, limit, Summary(kept=kept))
+    try:
+        for _ in progress(export.outcomes(), total=total, unit="cube", desc="export"):
+            pass
+    except BaseException:
+        work.stopping.set()
+        if pause is not None:
+            pause.end()
+        export.drain(drain_s)
+        raise
+    finally:
+        export.close()
+    summary = export.summary
+    summary.left = total - summary.whole - summary.flagged - len(summary.failed)
+    summary.seconds = time.monotonic() - began
+    return summary
+
+
+@dataclasses.dataclass(eq=False)
+class _Export:
+    """What is out and what is next: only the caller's thread knows it, and decides."""
+
+    jobs: jobs.Jobs
+    todo: collections.deque
+    in_flight: int
+    window: int
+    max_bytes: float | None
+    summary: Summary
+
+    def __post_init__(self):
+        self.ready: collections.deque = collections.deque()  # (work, piece) to be asked for
+        self.open = self.asking = self.making = self.asked_bytes = 0
+        self.full, self.failed_in_a_row = False, 0
+        self.manifest = self.jobs.manifest
+        self.askers = Crew(self.in_flight, self.jobs.do)
+        self.makers = Crew(_MAKERS, self.jobs.do)
+
+    def outcomes(self) -> Iterator[CubeRow]:
+        """Cubes as they are made or given up."""
+        while True:
+            self._begin()
+            if not self.asking and not self.making:
+                return
+            yield from self._handle(self._collect())
+
+    def _begin(self) -> None:
+        """Starts what may be started; cubes that are begun come first."""
+        while self.asking < self.in_flight and not self.full:
+            if self.ready:
+                work, piece = self.ready[0]
+                after = self.summary.bytes + self.asked_bytes + piece.nbytes
+                if self.max_bytes is not None and after > self.max_bytes:
+                    self.full = True
+                    return
+                self.ready.popleft()
+                self.asked_bytes += piece.nbytes
+                self._send(Event("ask", work, piece))
+            elif self.todo and self.open < self.window:
+                self.open += 1
+                work = self.todo.popleft()
+                self._send(Event("make" if work.there else "open", work, None))
+            else:
+                return
+
+    def _send(self, job: Event) -> None:
+        if job.kind == "make":
+            self.making += 1
+            self.makers.queue.put(job)
+        else:
+            self.asking += 1
+            self.askers.queue.put(job)
+
+    def _collect(self, timeout: float | None = None) -> list[Event]:
+        """What has come back; waits for the first."""
+        events = [self.jobs.events.get(timeout=timeout)]
+        with contextlib.suppress(queue.Empty):
+            while len(events) < 1000:
+                events.append(self.jobs.events.get_nowait())
+        for event in events:
+            if event.kind == "make":
+                self.making -= 1
+            else:
+                self.asking -= 1
+            if event.kind == "ask":
+                self.asked_bytes -= event.piece.nbytes
+        return events
+
+    def _write_down(self, events: list[Event]) -> None:
+        """One transaction for all that has come back: each costs a write to the disk."""
+        rows = []
+        for event in events:
+            if event.error is None and event.kind != "make":
+                rows += event.value
+            elif event.kind == "ask" and isinstance(event.error, TooLarge):
+                event.value = pieces.split(event.piece)
+                if event.value:
+                    rows.append(jobs.row_of(event.piece, SPLIT))
+        if rows:
+            self.manifest.add_pieces(rows)
+        for row in rows:
+            self.jobs.count(row)
+
+    def _handle(self, events: list[Event]) -> Iterator[CubeRow]:
+        self._write_down(events)
+        for event in events:  # before anything else: no cube is said to have failed because of it
+            if event.error is not None and not isinstance(event.error, _OF_A_CUBE):
+                raise event.error
+        for event in events:
+            if event.kind == "make":
+                row = event.value if event.error is None else self._fail(event.work, event.error)
+            else:
+                row = self._handle_piece(event)
+            if row is not None:
+                yield self._end(row)
+
+    def _handle_piece(self, event: Event) -> CubeRow | None:
+        """Takes up what came back of a cube; its row if it has failed and nothing is out."""
+        work, parts = event.work, []
+        work.waiting -= event.kind == "ask"
+        if event.kind == "ask" and event.error is None:
+            work.done.append(event.piece)
+            self.summary.answered += 1
+            self.summary.bytes += event.piece.nbytes
+        elif event.kind == "ask" and isinstance(event.error, TooLarge) and event.value:
+            self.summary.split += 1
+            parts = event.value
+        elif event.error is not None:
+            work.reason = work.reason or _reason(event)
+            # What was not sent never is.
+            before = len(self.ready)
+            self.ready = collections.deque(x for x in self.ready if x[0] is not work)
+            work.waiting -= before - len(self.ready)
+        else:
+            self.summary.reused += len(work.done)
+            parts = work.todo
+        if work.reason:
+            return self._fail(work) if work.waiting == 0 else None
+        work.waiting += len(parts)
+        self.ready.extendleft((work, part) for part in reversed(parts))
+        if work.waiting == 0:
+            self._send(Event("make", work, None))
+        return None
+
+    def _fail(self, work: Work, error: BaseException | None = None) -> CubeRow:
+        row = CubeRow(work.target.cube_id, work.key, FAILED, {}, work.reason or str(error))
+        self.manifest.mark(row)
+        return row
+
+    def _end(self, row: CubeRow) -> CubeRow:
+        """Counts a cube that is made or given up."""
+        self.open -= 1
+        if row.state == FAILED:
+            self.summary.failed[row.cube] = row.reason
+            self.failed_in_a_row += 1
+            if self.failed_in_a_row >= max(_FEWEST_IN_A_ROW, self.in_flight):
+                raise Fatal(
+                    f"{self.failed_in_a_row} cubes in a row failed, the last, {row.cube}, because: "
+                    f"{row.reason}; mend that, or wait, and run the same command again"
+                )
+            return row
+        self.failed_in_a_row = 0
+        if row.state == FLAGGED:
+            self.summary.flagged += 1
+        else:
+            self.summary.whole += 1
+        return row
+
+    def drain(self, seconds: float) -> None:
+        """Waits for what is out and keeps what comes; `stopping` is set."""
+        until = time.monotonic() + seconds
+        # The error that stopped the run is the one to be told.
+        with contextlib.suppress(queue.Empty, OSError, ValueError):
+            while self.asking or self.making:
+                self._write_down(self._collect(max(0.0, until - time.monotonic())))
+
+    def close(self) -> None:
+        """Lets all threads go; one that still waits for an answer will not keep it."""
+        self.jobs.stopping.set()
+        self.jobs.abandoned.set()
+        self.askers.close()
+        self.makers.close()
+
+
+def _reason(event: Event) -> str:
+    if event.piece is None:
+        return str(event.error)
+    piece = event.piece
+    what = f"{piece.sensor}, {jobs.size_of(piece)} pixels, period {piece.first}"
+    small = "; it cannot be split further" if isinstance(event.error, TooLarge) else ""
+    return f"{what}: {event.error}{small}"

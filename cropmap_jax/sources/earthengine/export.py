@@ -1,0 +1,135 @@
+"""What joins the parts of an export: its config, the graphs of its cubes, the plan and a pilot."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from cropmap_jax.geo.periods import Period
+from cropmap_jax.sources.earthengine import graphs, pieces, planner, regions, targets
+from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.earthengine.client import Client
+from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine.timing import Timing
+
+KINDS = ("regions", "tiles")
+
+
+def read_config(config: Mapping) -> tuple[list[targets.Target], options_lib.Options]:
+    """What to export and of what, from a config (`ConfigDict.to_dict()`).
+
+    Raises:
+      ValueError: names the key, what was found and what was expected.
+    """
+    value = dict(config)
+    kind = value.pop("kind", "")
+    if kind not in KINDS:
+        raise ValueError(f"config.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+    try:
+        timing = Timing(
+            **{k: _plain(value.pop(k)) for k in ("anchor", "num_periods", "lead_days", "months")
+               if k in value}
+        )  # fmt: skip
+        options = options_lib.Options(
+            options_lib.S1Options(**_plain(value.pop("s1", {}))),
+            options_lib.S2Options(**_plain(value.pop("s2", {}))),
+            options_lib.LabelOptions(**_plain(value.pop("label", {}))),
+        )
+    except TypeError as error:
+        raise ValueError(f"config: {error}") from error
+    expected = {"regions": {"regions", "fractions", "seed"}, "tiles": {"tiles", "crop"}}[kind]
+    if set(value) - expected:
+        wrong = sorted(set(value) - expected)[0]
+        raise ValueError(
+            f"config: expected keys among {', '.join(sorted(expected))}, found {wrong!r}"
+        )
+    if kind == "tiles":
+        if not value.get("tiles"):
+            raise ValueError("config.tiles: expected the tiles.geojson of prepare, found none")
+        return targets.targets_of_tiles(value["tiles"], timing, value.get("crop", "")), options
+    year = options.label.year if options.label.kind == "eucropmap" else None
+    found = regions.read_regions(value.get("regions", {}))
+    more = {k: value[k] for k in ("fractions", "seed") if k in value}
+    return targets.targets_of_regions(found, timing, year, **more), options
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+class GraphSource:
+    """The graph of each cube and sensor, see `jobs.Graphs`; asks for a cube's orbits first.
+
+    Args:
+      options: of the pixels.
+      client: asked for the list of a cube's radar scenes.
+      manifest: keeps the orbits chosen for a cube, so that scenes that are added while an export is
+        interrupted do not make another choice, with which finished pixels would not go.
+    """
+
+    def __init__(self, options: options_lib.Options, client: Client, manifest: Manifest):
+        self._options, self._client, self._manifest = options, client, manifest
+        self._templates: dict[tuple, graphs.Template] = {}
+        # `ee` keeps what it builds in variables of its module.
+        self._lock = threading.Lock()
+
+    def __call__(self, target, sensor: str) -> tuple[dict, str, tuple[str, ...], dict]:
+        """Expression, its digest, band names, and what the cube's source shall tell."""
+        spans, options = tuple(target.periods), self._options
+        facts = {}
+        if sensor == "s2":
+            make = self._template(
+                sensor, spans, lambda box: graphs.s2_image(box, spans, options.s2)
+            )
+        elif sensor == "s1":
+            way, orbits = self._orbits(target)
+            facts = {"direction": way, "orbits": list(orbits)}
+            make = self._template(
+                (sensor, way, orbits),
+                spans,
+                lambda box: graphs.s1_image(box, spans, orbits, way, options.s1),
+            )
+        else:
+            year = options.label.year
+            make = self._template(sensor, (), lambda box: graphs.label_image(box, year))
+        expression, digest = make.at(target.geobox)
+        return expression, digest, pieces.bands_of(sensor, range(len(spans))), facts
+
+    def _orbits(self, target) -> tuple[str, tuple[int, ...]]:
+        spans = tuple(target.periods)
+        make = self._template(
+            "orbits", spans, lambda box: graphs.orbit_table(box, spans, self._options.s1)
+        )
+        expression, digest = make.at(target.geobox)
+        name = f"orbits {target.cube_id} {digest}"
+        known = self._manifest.noted(name)
+        if known is None:
+            known = graphs.choose_orbits(self._client.compute(expression), spans)
+            self._manifest.note(name, known)
+        direction, orbits = known
+        return direction, tuple(orbits)
+
+    def _template(self, kind, spans: Sequence[Period], make) -> graphs.Template:
+        key = (kind, spans)
+        with self._lock:
+            if key not in self._templates:
+                self._templates[key] = graphs.Template(make)
+            return self._templates[key]
+
+
+def count_scenes(found: Sequence[targets.Target], client: Client) -> dict[str, dict[Period, int]]:
+    """{place: {period: Sentinel-2 scenes}}, by one small request per province and season."""
+    out = {}
+    for place in planner.places(found):
+        expression = graphs.encode(graphs.scene_counts(place.box, place.periods))
+        counts = client.compute(expression)
+        out[place.name] = dict(zip(place.periods, map(int, counts), strict=True))
+    return out
+
+
+def measured(manifest: Manifest, cubes: int) -> planner.Pilot | None:
+    """What the requests in a manifest took, as a pilot of `cubes`; None where nothing was asked."""
+    seconds = {
+        sensor: time / n for sensor, (n, time, _) in manifest.timings().items() if n and time
+    }
+    return planner.Pilot(seconds, cubes) if seconds and cubes else None

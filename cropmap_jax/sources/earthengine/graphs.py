@@ -1,0 +1,420 @@
+"""Expression graphs: what Earth Engine is asked to compute, pure functions of grid and options.
+
+Nothing is evaluated here and nothing is asked of the service; `ee` must have been initialised, for
+it builds graphs from the service's list of algorithms. `ALGORITHMS` names all that are used.
+
+What holds for every image:
+  * Scenes are filtered first and changed afterwards: arithmetic on an image drops its time.
+  * A fully masked image is merged into every collection that is reduced. The reduction of an empty
+    collection has no bands at all: a month without scenes would be an error, not a gap.
+  * Nothing is reprojected: the request's grid decides, and Earth Engine takes the nearest pixel of
+    every scene (its default) before anything is averaged.
+  * Values are rounded as floor(x + 0.5), as nothing documents which way `Image.round` sends halves.
+    `geo.cube.encode` of the same float composite differs by at most 1, and only at halves (for S2
+    where an even number of observations is clear).
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import ee
+import pyproj
+from odc.geo.geobox import GeoBox
+
+from cropmap_jax.geo import cube, grid
+from cropmap_jax.geo.periods import Period, to_day
+from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.earthengine import service
+
+ALGORITHMS = frozenset(
+    """
+    Collection.filter Collection.map Collection.reduceColumns Collection.size DateRange
+    Dictionary.get Element.set ErrorMargin Feature Filter.and Filter.dateRangeContains Filter.equals
+    Filter.intersects Filter.lessThanOrEquals Filter.listContains Geometry.area
+    Geometry.intersection GeometryConstructors.Polygon Image.add Image.clamp Image.constant
+    Image.exp Image.floor Image.geometry Image.gte Image.linkCollection Image.log10 Image.multiply
+    Image.reduce Image.remap Image.rename Image.select Image.toFloat Image.toInt16 Image.unmask
+    Image.updateMask ImageCollection.fromImages ImageCollection.load ImageCollection.merge
+    ImageCollection.mosaic ImageCollection.reduce ImageCollection.toBands Number.divide
+    Reducer.median Reducer.min Reducer.toList reduce.mean
+    """.split()
+)
+"""Every algorithm of Earth Engine that a graph of this module calls."""
+
+MAX_RAW = 512
+"""Observations of a period up to which the median is exact; beyond, it comes from a histogram.
+
+A month has about 50 at most: four MGRS tiles of each of two orbits, every five days.
+Source: developers.google.com/earth-engine/apidocs/ee-reducer-median.
+"""
+NO_CODE = 0
+"""What the label image holds where EUCROPMAP is masked."""
+COMPLETE = 0.99
+"""Share of a grid's area that a complete orbit covers; footprints are outlines, not pixels."""
+_DAY_MS = 86_400_000
+_LIMIT = -cube.NODATA - 1
+_ERROR_M = 1
+
+
+def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2Options) -> ee.Image:
+    """Median of the clear Sentinel-2 reflectances of each period.
+
+    An observation belongs to the period [start, end) that holds its `system:time_start`, UTC. A
+    value is missing where its own band is masked, or its scene is not clear there; a scene without
+    a cloud score is not clear anywhere. Both copies of a datatake that lies in two MGRS tiles (of
+    one zone or two) are kept: where all observations come twice, the median is that of one copy
+    each, but for differences in resampling; where only some do, those count twice.
+
+    Args:
+      geobox: the cube's grid; only its place is used (scenes that touch it).
+      periods: P periods.
+      options: how clouds are masked.
+
+    Returns:
+      int16, bands `p00_B2` ... in the order of `periods` and `cube.S2_BANDS`: reflectance x 10000,
+      `cube.NODATA` where nothing is clear or no scene lies.
+
+    Raises:
+      ValueError: no periods, or a grid across the antimeridian.
+    """
+    scenes = _touching(service.S2, geobox)
+    if options.max_cloud < 100:
+        scenes = scenes.filter(
+            ee.Filter.lessThanOrEquals("CLOUDY_PIXEL_PERCENTAGE", options.max_cloud)
+        )
+    reducer = ee.Reducer.median(maxRaw=MAX_RAW)
+    blank = _blank(cube.S2_BANDS)
+
+    def clear(image):
+        return image.select(cube.S2_BANDS).updateMask(_clear(image, options)).toFloat()
+
+    composites = [
+        blank.merge(_within(scenes, period).map(clear)).reduce(reducer) for period in periods
+    ]
+    return _encoded(_stacked(composites, cube.S2_BANDS))
+
+
+def s1_image(
+    geobox: GeoBox,
+    periods: Sequence[Period],
+    orbits: Sequence[int],
+    direction: str,
+    options: options_lib.S1Options,
+) -> ee.Image:
+    """Mean Sentinel-1 backscatter of each period, of one pass direction in a fixed order of orbits.
+
+    Per relative orbit the mean in linear power over the period; at a pixel, the first orbit of
+    `orbits` that has data wins. An observation with a band below `options.border_db` is left out in
+    both (border noise; calm water too).
+
+    Args:
+      geobox: the cube's grid; only its place is used.
+      periods: P periods.
+      orbits: relative orbit numbers, the most trusted first; none makes everything missing.
+      direction: "ascending" or "descending".
+      options: collection and border noise; its own direction is not used.
+
+    Returns:
+      int16, bands `p00_VV`, `p00_VH`, `p01_VV` ...: dB x 100, `cube.NODATA` where nothing is.
+
+    Raises:
+      ValueError: no periods, another direction, or a grid across the antimeridian.
+    """
+    if direction not in ("ascending", "descending"):
+        raise ValueError(f"direction: expected 'ascending' or 'descending', found {direction!r}")
+    scenes = _s1_scenes(geobox, options).filter(
+        ee.Filter.eq("orbitProperties_pass", direction.upper())
+    )
+    blank = _blank(cube.S1_BANDS)
+
+    def mean(orbit, period):
+        of_orbit = scenes.filter(ee.Filter.eq("relativeOrbitNumber_start", int(orbit)))
+        powers = _within(of_orbit, period).map(lambda image: _power(image, options))
+        return blank.merge(powers).mean()
+
+    composites = []
+    for period in periods:
+        # A mosaic shows its last image on top.
+        means = [mean(orbit, period) for orbit in reversed(orbits)]
+        composites.append((ee.ImageCollection(means) if means else blank).mosaic())
+    power = _stacked(composites, cube.S1_BANDS)
+    return _encoded(power.log10().multiply(10 * cube.S1_SCALE))
+
+
+def label_image(geobox: GeoBox, year: int) -> ee.Image:
+    """Source codes of EUCROPMAP: the mosaic of the images of a year, nearest pixel.
+
+    Args:
+      geobox: the cube's grid; only its place is used.
+      year: one of `service.EUCROPMAP_YEARS`.
+
+    Returns:
+      int16, one band `label`: codes of the map (100 to 800), `NO_CODE` where it has none.
+
+    Raises:
+      ValueError: another year, or a grid across the antimeridian.
+    """
+    options_lib.LabelOptions("eucropmap", year)  # Checks the year.
+    images = _touching(service.EUCROPMAP, geobox).filterDate(f"{year}-01-01", f"{year + 1}-01-01")
+    band = [service.EUCROPMAP_BAND]
+    codes = images.map(lambda image: image.select(band).toFloat())
+    label = _blank(band).merge(codes).mosaic().rename(["label"])
+    return label.unmask(NO_CODE, False).toInt16()
+
+
+def orbit_table(
+    geobox: GeoBox, periods: Sequence[Period], options: options_lib.S1Options
+) -> ee.List:
+    """Which Sentinel-1 scenes see a cube, for `choose_orbits`.
+
+    Args:
+      geobox: the cube's grid.
+      periods: P periods; scenes from the start of the first to the end of the last are listed.
+      options: collection, and the pass direction ("auto": both).
+
+    Returns:
+      A list, evaluated by `value:compute`, with one entry per scene: [system:time_start in
+      milliseconds since 1970 UTC, relative orbit, "ASCENDING" | "DESCENDING", share of the grid's
+      area that lies in the scene's footprint].
+
+    Raises:
+      ValueError: no periods, or a grid across the antimeridian.
+    """
+    _check(periods)
+    scenes = _s1_scenes(geobox, options)
+    if options.direction != "auto":
+        scenes = scenes.filter(ee.Filter.eq("orbitProperties_pass", options.direction.upper()))
+    span = Period(min(p.start for p in periods), max(p.end for p in periods))
+    place = _polygon(geobox)
+
+    def covered(image):
+        area = image.geometry().intersection(place, _ERROR_M).area(_ERROR_M)
+        return image.set("covered", area.divide(place.area(_ERROR_M)))
+
+    columns = ["system:time_start", "relativeOrbitNumber_start", "orbitProperties_pass", "covered"]
+    rows = _within(scenes, span).map(covered)
+    return ee.List(rows.reduceColumns(ee.Reducer.toList(len(columns)), columns).get("list"))
+
+
+def choose_orbits(
+    table: Sequence[Sequence], periods: Sequence[Period]
+) -> tuple[str, tuple[int, ...]]:
+    """The pass direction and the order of orbits that see a cube most completely.
+
+    An orbit is complete in a period if the scenes of one of its days together cover `COMPLETE` of
+    the grid. The direction is the one with the most periods in which some orbit is complete, then
+    with more of the grid covered, then with more periods that have a scene, then ascending; its
+    orbits are sorted in the same way, then by number. The order of the table does not matter.
+
+    Args:
+      table: what `orbit_table` evaluated to.
+      periods: P periods, the same.
+
+    Returns:
+      "ascending" or "descending", and relative orbit numbers; ("ascending", ()) where no scene is.
+    """
+    seen: dict[tuple[str, int], dict[int, float]] = {}
+    for time, orbit, direction, share in sorted(table):
+        days = seen.setdefault((direction.lower(), int(orbit)), {})
+        day = int(time // _DAY_MS)
+        days[day] = days.get(day, 0.0) + share
+    covered = {key: _covered(days, periods) for key, days in seen.items()}
+    best = {
+        direction: [max(shares) for shares in zip(*rows, strict=True)]
+        for direction in ("ascending", "descending")
+        if (rows := [c for (d, _), c in covered.items() if d == direction])
+    }
+    if not best:
+        return "ascending", ()
+    direction = min(best, key=lambda d: (*_rank(best[d]), d))
+    orbits = [orbit for d, orbit in covered if d == direction]
+    return direction, tuple(sorted(orbits, key=lambda o: (*_rank(covered[direction, o]), o)))
+
+
+def scene_counts(region: GeoBox | Sequence[float], periods: Sequence[Period]) -> ee.List:
+    """Number of Sentinel-2 scenes that touch a region in each period.
+
+    A datatake that lies in two MGRS tiles counts twice.
+
+    Args:
+      region: a grid, or (west, south, east, north) in degrees.
+      periods: P periods.
+
+    Returns:
+      A list of P integers, evaluated by `value:compute`.
+
+    Raises:
+      ValueError: no periods, or a region across the antimeridian.
+    """
+    _check(periods)
+    scenes = _touching(service.S2, region)
+    return ee.List([_within(scenes, period).size() for period in periods])
+
+
+def encode(value: ee.ComputedObject) -> dict:
+    """The expression of a graph as the REST API takes it: JSON-ready, equal for equal graphs."""
+    return ee.serializer.encode(value, for_cloud_api=True)
+
+
+def graph_digest(value: ee.ComputedObject) -> str:
+    """SHA-256 (hex) of a graph: equal, in every run, for graphs that compute the same way."""
+    return hashlib.sha256(_text(value).encode()).hexdigest()
+
+
+class Template:
+    """The graphs of many cubes that differ in their place only: made once, placed often.
+
+    `ee` takes about a tenth of a second to build the graphs of 19 months, which would hold up an
+    export of thousands of cubes; a template puts each place into the text of one graph.
+
+    Args:
+      make: grid -> graph, e.g. `lambda geobox: s2_image(geobox, periods, options)`.
+
+    Raises:
+      ValueError: the graph depends on more of the grid than its place; or what `make` raises.
+    """
+
+    def __init__(self, make: Callable[[GeoBox], ee.ComputedObject]):
+        here, there = (grid.tile_geobox(32631, col, 4000) for col in (412, 389))
+        corners = [_compact(corner) for corner in _ring(here)]
+        # Odd parts are indices of corners, even ones the text between.
+        parts = re.split(f"({'|'.join(map(re.escape, corners))})", _text(make(here)))
+        self._between = parts[::2]
+        self._corners = [corners.index(part) for part in parts[1::2]]
+        if self._placed(there) != _text(make(there)):
+            raise ValueError("template: expected a graph that depends on the grid's place only")
+
+    def at(self, geobox: GeoBox) -> tuple[dict, str]:
+        """The graph of a grid: its expression as `encode` gives it, and its `graph_digest`.
+
+        Raises:
+          ValueError: a grid across the antimeridian.
+        """
+        text = self._placed(geobox)
+        return json.loads(text), hashlib.sha256(text.encode()).hexdigest()
+
+    def _placed(self, geobox: GeoBox) -> str:
+        ring = [_compact(corner) for corner in _ring(geobox)]
+        corners = (ring[i] for i in self._corners)
+        pairs = zip(self._between, (*corners, ""), strict=True)
+        return "".join(text for pair in pairs for text in pair)
+
+
+def _text(value: ee.ComputedObject) -> str:
+    return _compact(encode(value))
+
+
+def _compact(value) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _check(periods: Sequence[Period]) -> None:
+    if not periods:
+        raise ValueError("periods: expected at least one, found none")
+
+
+def _covered(days: Mapping[int, float], periods: Sequence[Period]) -> list[float]:
+    """Share of the grid that the best day of each period covers; -1 where no day has a scene."""
+    return [
+        max(
+            (min(s, 1.0) for d, s in days.items() if to_day(p.start) <= d < to_day(p.end)),
+            default=-1,
+        )
+        for p in periods
+    ]
+
+
+def _rank(covered: Sequence[float]) -> tuple[int, float, int]:
+    """Sorts the most complete first; shares are rounded, so that noise in areas decides nothing."""
+    complete = sum(share >= COMPLETE for share in covered)
+    total = round(sum(max(share, 0.0) for share in covered), 2)
+    return -complete, -total, -sum(share >= 0 for share in covered)
+
+
+def _touching(collection: str, region: GeoBox | Sequence[float]) -> ee.ImageCollection:
+    return ee.ImageCollection(collection).filterBounds(_polygon(region))
+
+
+def _within(images: ee.ImageCollection, period: Period) -> ee.ImageCollection:
+    """The images of the half-open period; a date without an hour is midnight UTC."""
+    return images.filterDate(period.start.isoformat(), period.end.isoformat())
+
+
+def _polygon(region: GeoBox | Sequence[float]) -> ee.Geometry:
+    """Outline in degrees, edges straight in longitude and latitude."""
+    ring = _ring(region)
+    return ee.Geometry.Polygon([[*ring, ring[0]]], None, False)
+
+
+def _ring(region: GeoBox | Sequence[float]) -> list[list[float]]:
+    """(lon, lat) of the four corners in degrees, from the south-west counterclockwise."""
+    if isinstance(region, GeoBox):
+        box = region.boundingbox
+        transformer = pyproj.Transformer.from_crs(region.crs.proj, 4326, always_xy=True)
+    else:
+        box, transformer = region, None
+    left, bottom, right, top = box
+    xs, ys = [left, right, right, left], [bottom, bottom, top, top]
+    lons, lats = transformer.transform(xs, ys) if transformer else (xs, ys)
+    eastwards = lons[0] < lons[1] and lons[3] < lons[2] and -180 <= min(lons) and max(lons) <= 180
+    if not (eastwards and lats[0] < lats[3] and lats[1] < lats[2]):
+        raise ValueError(
+            f"region: expected west < east within -180..180 (none across the antimeridian) and "
+            f"south < north, found corners "
+            f"{', '.join(f'({x:.4f}, {y:.4f})' for x, y in zip(lons, lats, strict=True))}"
+        )
+    # Six decimals are a tenth of a metre: more would make the digest depend on the version of PROJ.
+    return [[round(float(x), 6), round(float(y), 6)] for x, y in zip(lons, lats, strict=True)]
+
+
+def _blank(bands: Sequence[str]) -> ee.ImageCollection:
+    """One image that is masked everywhere; its type is that of the images it is merged with."""
+    image = ee.Image.constant([0] * len(bands)).rename(list(bands)).toFloat().updateMask(0)
+    return ee.ImageCollection([image])
+
+
+def _clear(image: ee.Image, options: options_lib.S2Options) -> ee.Image:
+    """1 where a Sentinel-2 scene is clear, else 0 or masked."""
+    if options.mask == "scl":
+        masked = sorted(options.scl_masked)
+        return image.select([service.SCL]).remap(masked, [0] * len(masked), 1)
+    scores = ee.ImageCollection(service.CLOUD_SCORE)
+    score = image.linkCollection(scores, [service.CLOUD_SCORE_BAND])
+    return score.select([service.CLOUD_SCORE_BAND]).gte(options.threshold)
+
+
+def _s1_scenes(geobox: GeoBox, options: options_lib.S1Options) -> ee.ImageCollection:
+    """Interferometric wide swath, high resolution (10 m), both polarisations."""
+    wanted = [
+        ee.Filter.eq("instrumentMode", "IW"),
+        ee.Filter.eq("resolution", "H"),
+        *(ee.Filter.listContains("transmitterReceiverPolarisation", b) for b in cube.S1_BANDS),
+    ]
+    return _touching(options.collection, geobox).filter(ee.Filter.And(*wanted))
+
+
+def _power(image: ee.Image, options: options_lib.S1Options) -> ee.Image:
+    """Linear power of a Sentinel-1 scene, border noise masked."""
+    bands = image.select(cube.S1_BANDS)
+    lowest = bands.reduce(ee.Reducer.min())
+    if service.S1_COLLECTIONS[options.collection] == "linear":
+        power, border = bands, 10 ** (options.border_db / 10)
+    else:
+        power, border = bands.multiply(math.log(10) / 10).exp(), options.border_db
+    return power.updateMask(lowest.gte(border)).toFloat()
+
+
+def _stacked(composites: Sequence[ee.Image], bands: Sequence[str]) -> ee.Image:
+    """One image of all periods, bands named by period and band."""
+    _check(composites)
+    names = [f"p{i:02d}_{band}" for i in range(len(composites)) for band in bands]
+    return ee.ImageCollection(list(composites)).toBands().rename(names)
+
+
+def _encoded(image: ee.Image) -> ee.Image:
+    """Whole numbers in int16, `NODATA` wherever the image is masked or does not reach."""
+    whole = image.add(0.5).floor().clamp(-_LIMIT, _LIMIT)
+    return whole.unmask(cube.NODATA, False).toInt16()

@@ -1,0 +1,351 @@
+"""What of an export is done, in a file that survives a crash at any moment.
+
+SQLite in WAL mode with `synchronous=FULL`: what was committed is there after `kill -9` and after a
+power cut. The file is locked by the one process that writes it, and the lock ends with the process,
+however it ends.
+
+    <cubes>/.export/manifest.sqlite
+    <cubes>/.export/pieces/<key>.npy   answers that wait for the rest of their cube
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import errno
+import hashlib
+import io
+import json
+import os
+import pathlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+FOLDER = ".export"
+PLANNED, WHOLE, FLAGGED, FAILED = "planned", "whole", "flagged", "failed"
+"""States of a cube: not there yet; there; there but with much missing; given up."""
+DONE, SPLIT = "done", "split"
+"""States of a piece: its file is there, or was when its cube was made; asked for in parts."""
+_VERSION = 1
+_MANY = 500
+_TABLES = """
+CREATE TABLE pieces (
+  key TEXT PRIMARY KEY, cube TEXT NOT NULL, sensor TEXT NOT NULL, shape TEXT NOT NULL,
+  state TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, seconds REAL NOT NULL,
+  at TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX pieces_of_cube ON pieces (cube);
+CREATE TABLE cubes (
+  cube TEXT PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL, missing TEXT NOT NULL,
+  reason TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class PieceRow:
+    """A request that was answered, or split.
+
+    Args:
+      key: of the piece: its file is `<key>.npy`.
+      cube: id of its cube.
+      sensor: "s1", "s2" or "label".
+      shape: "periods x height x width" in pixels, e.g. "12x128x128".
+      state: DONE or SPLIT.
+      bytes: of its pixels, uncompressed; 0 if split.
+      sha256: of its file, hex; "" if split.
+      seconds: from asking to the answer, waits and repetitions included.
+      at: when, ISO 8601, UTC.
+    """
+
+    key: str
+    cube: str
+    sensor: str
+    shape: str
+    state: str
+    bytes: int = 0
+    sha256: str = ""
+    seconds: float = 0.0
+    at: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class CubeRow:
+    """What is known of a cube.
+
+    Args:
+      cube: its id.
+      key: digest of all that decides what is in it.
+      state: PLANNED, WHOLE, FLAGGED or FAILED.
+      missing: {"s1": {period's name: share of values missing, 0..1}, "s2": ..., "label": share};
+        {} where the cube is not there.
+      reason: why it was flagged or failed, one line.
+      at: when, ISO 8601, UTC.
+    """
+
+    cube: str
+    key: str
+    state: str
+    missing: Mapping
+    reason: str = ""
+    at: str = ""
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+class Manifest:
+    """The manifest of a folder of cubes; any thread of the process may use it.
+
+    A context manager: leaving it closes the file and frees the lock.
+    """
+
+    def __init__(self, cubes_dir: str | os.PathLike):
+        """Opens the manifest, or makes a new one.
+
+        Args:
+          cubes_dir: folder of cubes, made if absent.
+
+        Raises:
+          ValueError: another process exports into the folder; the file is damaged, or of another
+            version.
+          OSError: no space or no permission.
+        """
+        self.folder = pathlib.Path(cubes_dir) / FOLDER
+        self.pieces_dir = self.folder / "pieces"
+        self.path = self.folder / "manifest.sqlite"
+        self.pieces_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        with self._errors():
+            self._db = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
+        try:
+            self._open()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        with self._errors():
+            self._db.isolation_level = None  # transactions begin where they are written here
+            # Before WAL: the lock is then kept from the first look on, and no memory is shared,
+            # which network file systems cannot do.
+            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            with self._writing():
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    for statement in _TABLES.split(";"):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version={_VERSION}")
+        if version not in (0, _VERSION):
+            raise ValueError(
+                f"{self.path}: expected a manifest of version {_VERSION}, found {version}, of "
+                f"another version of cropmap_jax"
+            )
+
+    def __enter__(self) -> "Manifest":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the lock; using the manifest after that is an error."""
+        with self._lock:
+            self._db.close()
+
+    def piece_file(self, key: str) -> pathlib.Path:
+        """Where the pixels of a piece are kept until its cube is made."""
+        return self.pieces_dir / f"{key}.npy"
+
+    # Files of pieces
+
+    def store(self, key: str, pixels: np.ndarray) -> str:
+        """Writes the pixels of a piece, whole or not at all; the sha256 of its file, hex.
+
+        Raises:
+          OSError: no space or no permission; nothing is left behind.
+        """
+        stream = io.BytesIO()
+        np.save(stream, pixels, allow_pickle=False)
+        data, file = stream.getbuffer(), self.piece_file(key)
+        part = file.with_suffix(".part")
+        try:
+            with open(part, "wb") as opened:
+                opened.write(data)
+                opened.flush()
+                # On the disk before it has its name: a row must not outlive its file in a power cut
+                os.fsync(opened.fileno())
+            part.replace(file)
+        except OSError as error:
+            raise OSError(error.errno, _disk(file, error.strerror or error)) from error
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        return hashlib.sha256(data).hexdigest()
+
+    def load(self, key: str, sha256: str | None = None) -> np.ndarray | None:
+        """Pixels that `store` wrote; None where there is no file, or not this one, or half of it.
+
+        Args:
+          key: of the piece.
+          sha256: of the file; None if it is not known, as of one that was stored just before the
+            process was killed.
+        """
+        try:
+            data = self.piece_file(key).read_bytes()
+            if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+                return None
+            return np.load(io.BytesIO(data), allow_pickle=False)
+        except (FileNotFoundError, ValueError, EOFError):
+            return None
+
+    def drop(self, cube: str) -> None:
+        """Removes the files of all pieces of a cube; their rows stay, for their timings."""
+        for row in self.pieces(cube):
+            self.piece_file(row.key).unlink(missing_ok=True)
+
+    def clean(self) -> None:
+        """Removes what a killed process left: halves of files, pieces of cubes that are there."""
+        for file in self.pieces_dir.iterdir():
+            row = self.piece(file.stem) if file.suffix == ".npy" else None
+            cube = self.cube(row.cube) if row else None
+            if file.suffix == ".part" or (cube and cube.state in (WHOLE, FLAGGED)):
+                file.unlink(missing_ok=True)
+
+    # Pieces
+
+    def piece(self, key: str) -> PieceRow | None:
+        """What is known of a piece; None if nothing."""
+        rows = self._read("SELECT * FROM pieces WHERE key = ?", key)
+        return PieceRow(*rows[0]) if rows else None
+
+    def pieces(self, cube: str) -> list[PieceRow]:
+        """All that is known of a cube's pieces, of every option ever tried."""
+        return [PieceRow(*r) for r in self._read("SELECT * FROM pieces WHERE cube = ?", cube)]
+
+    def add_pieces(self, rows: Iterable[PieceRow]) -> None:
+        """Adds or replaces rows, all or none; `at` is now where it is ""."""
+        values = [dataclasses.astuple(row)[:-1] + (row.at or _now(),) for row in rows]
+        with self._errors(), self._writing():
+            marks = ",".join("?" * len(dataclasses.fields(PieceRow)))
+            self._db.executemany(f"INSERT OR REPLACE INTO pieces VALUES ({marks})", values)
+
+    def shape_counts(self) -> dict[tuple[str, str], dict[str, int]]:
+        """{(sensor, shape): {DONE: n, SPLIT: n}} of all pieces."""
+        out: dict = {}
+        sql = "SELECT sensor, shape, state, COUNT(*) FROM pieces GROUP BY sensor, shape, state"
+        for sensor, shape, state, count in self._read(sql):
+            out.setdefault((sensor, shape), {DONE: 0, SPLIT: 0})[state] = count
+        return out
+
+    def timings(self) -> dict[str, tuple[int, float, int]]:
+        """{sensor: (requests timed, their seconds, their bytes)}, for a plan of the rest."""
+        # Of those found after a kill it is not known how long they took: 0.
+        sql = """SELECT sensor, COUNT(*), SUM(seconds), SUM(bytes) FROM pieces
+          WHERE state = ? AND seconds > 0"""
+        return {s: (n, t, b) for s, n, t, b in self._read(f"{sql} GROUP BY sensor", DONE)}
+
+    # Cubes
+
+    def cube(self, cube: str) -> CubeRow | None:
+        """What is known of a cube; None if nothing."""
+        rows = self._read("SELECT * FROM cubes WHERE cube = ?", cube)
+        return _cube_row(rows[0]) if rows else None
+
+    def cubes(self) -> Iterator[CubeRow]:
+        """All cubes, sorted by id, a few at a time."""
+        last = ""
+        sql = "SELECT * FROM cubes WHERE cube > ? ORDER BY cube LIMIT ?"
+        while rows := self._read(sql, last, _MANY):
+            yield from map(_cube_row, rows)
+            last = rows[-1][0]
+
+    def plan(self, cubes: Iterable[tuple[str, str]]) -> None:
+        """Notes (id, key) of cubes that are to be made, all or none.
+
+        Cubes of the same key keep their state; those of another one are planned anew.
+        """
+        sql = """INSERT INTO cubes VALUES (?, ?, ?, '{}', '', ?) ON CONFLICT (cube) DO UPDATE
+          SET key = excluded.key, state = excluded.state, missing = '{}', reason = '',
+          at = excluded.at WHERE key != excluded.key"""
+        with self._errors(), self._writing():
+            self._db.executemany(sql, ((cube, key, PLANNED, _now()) for cube, key in cubes))
+
+    def mark(self, row: CubeRow) -> None:
+        """Adds or replaces what is known of a cube; `at` is now where it is ""."""
+        missing = json.dumps(row.missing, sort_keys=True)
+        value = (row.cube, row.key, row.state, missing, row.reason, row.at or _now())
+        with self._errors(), self._writing():
+            self._db.execute("INSERT OR REPLACE INTO cubes VALUES (?, ?, ?, ?, ?, ?)", value)
+
+    # Notes
+
+    def note(self, name: str, value) -> None:
+        """Keeps a JSON-ready value under a name: what was asked once and must not change later,
+        such as the orbits chosen for a cube."""
+        text = json.dumps(value, sort_keys=True, allow_nan=False)
+        with self._errors(), self._writing():
+            self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
+
+    def noted(self, name: str):
+        """The value kept under a name; None if there is none."""
+        rows = self._read("SELECT value FROM notes WHERE name = ?", name)
+        return json.loads(rows[0][0]) if rows else None
+
+    # SQLite
+
+    def _read(self, sql: str, *values) -> list[tuple]:
+        with self._lock, self._errors():
+            return self._db.execute(sql, values).fetchall()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        """One transaction: all of it is there afterwards, or nothing."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                # A full disk rolls back by itself; there is nothing left to roll back then.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _errors(self):
+        """Turns SQLite's errors into ones that say what to do."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            text = str(error)
+            if "locked" in text:
+                raise ValueError(
+                    f"{self.path}: another process is exporting into this folder; wait for it, "
+                    f"or give another folder"
+                ) from error
+            if "malformed" in text or "not a database" in text:
+                raise ValueError(
+                    f"{self.path}: damaged ({text}); move the folder {FOLDER} away: cubes that "
+                    f"are whole are found again, only pieces of unfinished ones are lost"
+                ) from error
+            if isinstance(error, sqlite3.OperationalError):
+                number = errno.ENOSPC if "full" in text else errno.EIO
+                raise OSError(number, _disk(self.path, text)) from error
+            raise
+
+
+def _disk(file: pathlib.Path, reason) -> str:
+    return (
+        f"{file}: could not be written ({reason}); what was finished is kept: free some space or "
+        f"check the disk, and run again"
+    )
+
+
+def _cube_row(row: tuple) -> CubeRow:
+    cube, key, state, missing, reason, at = row
+    return CubeRow(cube, key, state, json.loads(missing), reason, at)

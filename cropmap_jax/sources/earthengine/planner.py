@@ -1,0 +1,340 @@
+"""What an export will cost, before any pixel moves.
+
+Requests and bytes are those of `pieces`, so they are what the service will count unless it makes
+requests be split or repeated. The rest is estimated, and `text` says from what.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import shapely
+
+from cropmap_jax.geo import cube, splits, tiles
+from cropmap_jax.geo.periods import Period, from_day, month_periods, period_kind, to_day
+from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.earthengine import pieces, service
+from cropmap_jax.sources.earthengine.targets import Target
+
+ORBITS = "orbits"
+"""Requests for a cube's list of radar scenes, from which its orbits are chosen; no pixels."""
+
+DISK_BYTES = {"s1": 1.40, "s2": 1.35}
+"""Bytes on disk of a value (2 in memory), as `cube_io` compresses it.
+
+Measured on the 226 simulated cubes of configs/demo/simulate.py: Europe 1.39 and 1.23, Iran 1.41 and
+1.40. Images of the service may take less: months without gaps of two small real stacks (WorldCereal
+in Belgium, scaleag-vito in Tervuren) took 0.50 and 0.59 (S1), 0.91 and 0.97 (S2). Where pixels are
+missing, next to nothing.
+"""
+DISK_BYTES_PER_CUBE = 12_000
+"""Label, field ids and item; 9 kB (Iran) and 12 kB (Europe) in the same cubes."""
+
+FIXED_S = 2.0
+PERIOD_S = {"s1": 1.0, "s2": 2.0}
+"""Assumed seconds of a request, and what each of its periods adds. Guesses: a pilot measures."""
+SCENES = {"s1": 8, "s2": 12}
+"""Assumed scenes of a month that the service reads at one place, duplicates and overlaps counted.
+
+A satellite pair passes every 5 (S2) or 6 days (S1), and most places lie in two orbits or tiles.
+"""
+READ_BANDS = {"s1": len(cube.S1_BANDS), "s2": len(cube.S2_BANDS) + 1}
+"""Bands that are read of a scene: those of the cube, and what masks clouds."""
+EECU_S = (0.1, 2.0)
+"""Guessed EECU-seconds per million values read (pixels x scenes x bands), low and high.
+
+Earth Engine publishes no such figure, and says that equal requests may differ widely.
+Source: developers.google.com/earth-engine/guides/computation_overview.
+"""
+_MONTH_DAYS = 365.25 / 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Pilot:
+    """What a few cubes of a plan took.
+
+    Args:
+      seconds: mean seconds of a request, by kind, e.g. {"s1": 4.0, "s2": 9.5}.
+      cubes: how many cubes.
+      eecu_seconds: of all of them, where the service tells (Cloud Monitoring); else None.
+    """
+
+    seconds: Mapping[str, float]
+    cubes: int
+    eecu_seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What an export will cost.
+
+    Args:
+      cubes: their number.
+      km2: ground they cover, in all seasons together.
+      splits: cubes per split.
+      periods: (fewest, most) of a cube.
+      kind: of a period, e.g. "month".
+      first, last: first and last day of all periods, the last one included, ISO dates.
+      requests: per kind: ORBITS, "s1", "s2" and, if it comes from the service, "label".
+      moved: uncompressed bytes of their pixels, per kind.
+      disk: bytes of the cubes, compressed, estimated.
+      seconds: mean of a request, per kind.
+      measured: kinds whose seconds were measured by a pilot.
+      in_flight: requests at once.
+      eecu_hours: (low, high).
+      eecu_measured: whether they come from a pilot.
+      scenes: S2 scenes per month, {place: {month: count}}; empty where nobody asked.
+    """
+
+    cubes: int
+    km2: float
+    splits: Mapping[str, int]
+    periods: tuple[int, int]
+    kind: str
+    first: str
+    last: str
+    requests: Mapping[str, int]
+    moved: Mapping[str, int]
+    disk: float
+    seconds: Mapping[str, float]
+    in_flight: int
+    eecu_hours: tuple[float, float]
+    measured: frozenset[str] = frozenset()
+    eecu_measured: bool = False
+    scenes: Mapping[str, Mapping[Period, int]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def hours(self) -> float:
+        """Expected hours, at most `service.MAX_PER_SECOND` requests a second."""
+        busy = sum(n * self.seconds[kind] for kind, n in self.requests.items()) / self.in_flight
+        return max(busy, sum(self.requests.values()) / service.MAX_PER_SECOND) / 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """The cubes of a province and season, for counting scenes.
+
+    Args:
+      name: to speak of them.
+      box: (west, south, east, north) in degrees that holds them all.
+      periods: all of theirs, sorted.
+    """
+
+    name: str
+    box: tuple[float, float, float, float]
+    periods: tuple[Period, ...]
+
+
+def make_plan(
+    targets: Sequence[Target],
+    options: options_lib.Options,
+    limits: pieces.Limits | None = None,
+    in_flight: int = service.MAX_IN_FLIGHT,
+    orbits_per_cube: int = 1,
+    scenes: Mapping[str, Mapping[Period, int]] | None = None,
+) -> Plan:
+    """The plan of an export.
+
+    Args:
+      targets: what is to be exported.
+      options: of the pixels; a label that does not come from EUCROPMAP is not asked for.
+      limits: of one request; those of the service if None.
+      in_flight: requests at once.
+      orbits_per_cube: requests by which a cube's orbits are looked up.
+      scenes: {name of a place: {period: number of S2 scenes}}, see `places`.
+
+    Raises:
+      ValueError: no targets, or limits that no request keeps within.
+    """
+    if not targets:
+        raise ValueError("plan: expected at least one cube to export, found none")
+    sensors = ["s1", "s2"] + ([pieces.LABEL] if options.label.kind == "eucropmap" else [])
+    graphs = dict.fromkeys(sensors, "")
+    requests = collections.Counter({ORBITS: len(targets) * orbits_per_cube})
+    moved, busy = collections.Counter(), collections.Counter({ORBITS: FIXED_S * requests[ORBITS]})
+    # How a cube is cut hangs on its shape and the number of its periods alone.
+    alike = collections.defaultdict(list)
+    for target in targets:
+        alike[tuple(target.geobox.shape), len(target.periods)].append(target)
+    for own in alike.values():
+        for piece in pieces.pieces_of(own[0], graphs, limits):
+            requests[piece.sensor] += len(own)
+            moved[piece.sensor] += len(own) * piece.nbytes
+            seconds = FIXED_S + PERIOD_S.get(piece.sensor, 0.0) * len(piece.periods)
+            busy[piece.sensor] += len(own) * seconds
+    values = sum(_values_read(target) for target in targets)
+    counts = collections.Counter(target.split for target in targets)
+    return Plan(
+        cubes=len(targets),
+        km2=sum(_km2(target) for target in targets),
+        splits={name: counts[name] for name in splits.SPLITS if counts[name]},
+        periods=tuple(f(len(t.periods) for t in targets) for f in (min, max)),
+        kind=period_kind(targets[0].periods),
+        first=min(t.periods[0].start for t in targets).isoformat(),
+        last=from_day(max(to_day(t.periods[-1].end) for t in targets) - 1).isoformat(),
+        requests={kind: n for kind, n in requests.items() if n},
+        moved=dict(moved),
+        disk=_disk(targets),
+        seconds={kind: busy[kind] / n for kind, n in requests.items() if n},
+        in_flight=in_flight,
+        eecu_hours=tuple(values / 1e6 * rate / 3600 for rate in EECU_S),
+        scenes=dict(scenes or {}),
+    )
+
+
+def _km2(target: Target) -> float:
+    height, width = target.geobox.shape
+    return height * width * target.geobox.resolution.x**2 / 1e6
+
+
+def _values_read(target: Target) -> float:
+    """Values that the service reads for a cube: pixels x scenes x bands."""
+    months = (target.periods[-1].end - target.periods[0].start).days / _MONTH_DAYS
+    height, width = target.geobox.shape
+    return height * width * months * sum(SCENES[k] * READ_BANDS[k] for k in SCENES)
+
+
+def _disk(targets: Sequence[Target]) -> float:
+    total = 0.0
+    for target in targets:
+        height, width = target.geobox.shape
+        values = height * width * len(target.periods)
+        total += values * sum(DISK_BYTES[k] * len(cube.BANDS[k]) for k in DISK_BYTES)
+    return total + len(targets) * DISK_BYTES_PER_CUBE
+
+
+def refine(plan: Plan, pilot: Pilot) -> Plan:
+    """The plan with what a pilot measured: hours, and EECU-hours only if the service told them.
+
+    Raises:
+      ValueError: a pilot of nothing, or of requests that the plan does not have.
+    """
+    wrong = set(pilot.seconds) - set(plan.requests)
+    if wrong or pilot.cubes < 1 or not all(s > 0 for s in pilot.seconds.values()):
+        raise ValueError(
+            f"pilot: expected seconds above 0 of {', '.join(plan.requests)} and 1 or more cubes, "
+            f"found {dict(pilot.seconds)} of {pilot.cubes}"
+        )
+    plan = dataclasses.replace(
+        plan,
+        seconds={**plan.seconds, **pilot.seconds},
+        measured=plan.measured | set(pilot.seconds),
+    )
+    if pilot.eecu_seconds is None:
+        return plan
+    hours = pilot.eecu_seconds / 3600 * plan.cubes / pilot.cubes
+    return dataclasses.replace(plan, eecu_hours=(hours, hours), eecu_measured=True)
+
+
+def choose_pilot(targets: Sequence[Target], count: int) -> list[Target]:
+    """A few targets from all over the list, for a pilot."""
+    count = min(count, len(targets))
+    return [targets[(2 * i + 1) * len(targets) // (2 * count)] for i in range(count)]
+
+
+def places(targets: Sequence[Target]) -> list[Place]:
+    """Where and when to count scenes: one place per province and season."""
+    groups = collections.defaultdict(list)
+    for target in targets:
+        groups[target.province, target.season].append(target)
+    out = []
+    for (province, season), own in groups.items():
+        bounds = shapely.total_bounds(tiles.outlines(t.geobox for t in own))
+        box = tuple(round(float(v), 6) for v in bounds)
+        spans = sorted({period for target in own for period in target.periods})
+        out.append(Place(f"{province} {season}".strip(), box, tuple(spans)))
+    return out
+
+
+def text(plan: Plan) -> str:
+    """The plan in some twenty lines, and tables of scenes where they were counted."""
+    fewest, most = plan.periods
+    each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    dealt = ", ".join(f"{n:,} {name}" for name, n in plan.splits.items())
+    lines = [
+        f"cubes       {plan.cubes:,}, {plan.km2:,.0f} km2: {dealt}",
+        f"periods     {each} per cube ({plan.kind}), {plan.first} to {plan.last}",
+        "",
+        *_request_lines(plan),
+        "",
+        f"disk        {_size(plan.disk)} of cubes, as simulated ones compress",
+        f"time        {_hours(plan.hours)}, {plan.in_flight} requests at once; {_rate_note(plan)}",
+        *_eecu_lines(plan),
+    ]
+    if plan.scenes:
+        lines += ["", *_scene_lines(plan.scenes)]
+    return "\n".join(lines)
+
+
+def _request_lines(plan: Plan) -> list[str]:
+    lines = ["                requests   seconds each      to move"]
+    for kind, n in plan.requests.items():
+        size = _size(plan.moved[kind]) if kind in plan.moved else "-"
+        mark = "  measured" if kind in plan.measured else ""
+        lines.append(f"  {kind:<10}{n:>12,}{plan.seconds[kind]:>15.1f}{size:>13}{mark}")
+    total, size = sum(plan.requests.values()), _size(sum(plan.moved.values()))
+    return [*lines, f"  {'all':<10}{total:>12,}{'':>15}{size:>13}"]
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _rate_note(plan: Plan) -> str:
+    if plan.measured >= set(plan.requests):
+        return "seconds as a pilot measured"
+    if plan.measured:
+        return f"seconds of {', '.join(sorted(plan.measured))} measured, the rest assumed"
+    return "seconds assumed until a pilot has run"
+
+
+def _eecu_lines(plan: Plan) -> list[str]:
+    low, high = plan.eecu_hours
+    if plan.eecu_measured:
+        head = [f"EECU-hours  {low:,.1f}, from what a pilot used"]
+    else:
+        scenes = f"{SCENES['s2']} S2 and {SCENES['s1']} S1 scenes a month"
+        head = [
+            f"EECU-hours  {low:,.1f} to {high:,.1f}: a guess, until a pilot is looked up in Cloud "
+            "Monitoring. It",
+            f"            assumes {scenes} and {EECU_S[0]} to {EECU_S[1]} EECU-seconds per million "
+            "values read",
+        ]
+    for i, tier in enumerate(service.TIERS):
+        share = _percent(low / tier.eecu_hours)
+        if low < high:
+            share += f" to {_percent(high / tier.eecu_hours)}"
+        name = f"{tier.name} ({tier.eecu_hours:,.0f})"
+        head.append(f"            {'of a month' if i == 0 else '':<10}  {name:<19}  {share}")
+    return head
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:.0f} min" if hours < 1 else f"{hours:,.1f} h"
+
+
+def _scene_lines(scenes: Mapping[str, Mapping[Period, int]]) -> list[str]:
+    """A table per list of periods: a row per place, a column per period."""
+    tables = collections.defaultdict(list)
+    for name, row in scenes.items():
+        tables[tuple(sorted(row))].append(name)
+    width = max(map(len, scenes))
+    lines = ["Sentinel-2 scenes that touch a place (0: the composite will be missing)"]
+    for spans, names in tables.items():
+        months = all(span in month_periods(span.start, span.start) for span in spans)
+        years = [f"{p.start:%Y}" for p in spans]
+        # A year stands over its first column only.
+        top = [y if y not in years[:i] else "" for i, y in enumerate(years)]
+        for name, cells in (
+            ("", top),
+            ("", [f"{p.start:{'%m' if months else '%m-%d'}}" for p in spans]),
+            *((name, [str(scenes[name][p]) for p in spans]) for name in names),
+        ):
+            row = "".join(f"{cell:>6}" for cell in cells)
+            lines.append(f"  {name:<{width}}{row}".rstrip())
+    empty = [f"{name} {p.name}" for name, row in scenes.items() for p, n in row.items() if not n]
+    return lines + ([f"  no scene at all: {', '.join(empty)}"] if empty else [])

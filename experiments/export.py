@@ -1,0 +1,91 @@
+"""Exports cubes from Google Earth Engine: planned, within its limits, resumable.
+
+    python -m experiments.export --config configs/export_eucropmap.py --cubes DIR --plan
+    python -m experiments.export --config configs/export_eucropmap.py --cubes DIR --project MINE
+    python -m experiments.export --config configs/export_isrc.py --config.tiles=FILE --cubes DIR ...
+
+--plan says what an export will cost before any pixel moves; --pilot 20 exports twenty cubes from
+all over and refines the plan by what they took. Interrupted, the same command goes on: what was
+answered is never asked for again.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import _cli
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "What to export.")
+_CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
+_PLAN = flags.DEFINE_bool("plan", False, "Only say what it will cost; no project is needed.")
+_PILOT = flags.DEFINE_integer("pilot", 0, "Export so many cubes only, then plan.", lower_bound=0)
+_MAX_GB = flags.DEFINE_float("max_gb", None, "Stop after so many 1e9 bytes of pixels.", 0.0)
+_PROJECT = flags.DEFINE_string("project", "", "Google Cloud project that the compute counts on.")
+_ENDPOINT = flags.DEFINE_string("endpoint", "high-volume", "high-volume, standard or a URL.")
+_CREDENTIALS = flags.DEFINE_string(
+    "credentials", "user", "user, application_default, or a service account's file."
+)
+_IN_FLIGHT = flags.DEFINE_integer("in_flight", 40, "Requests at once.", 1, 1000)
+flags.mark_flag_as_required("config")
+
+
+def main(_):
+    from cropmap_jax.sources.earthengine import export, planner
+
+    found, options = export.read_config(_CONFIG.value.to_dict())
+    plan = planner.make_plan(found, options, in_flight=_IN_FLIGHT.value)
+    if _PLAN.value and not _PROJECT.value:
+        print(planner.text(plan))
+        print("with --project the plan also counts scenes per month")
+        return
+    from cropmap_jax.sources.earthengine import client
+
+    try:
+        _export(found, options, plan)
+    except client.ServiceError as error:
+        raise ValueError(str(error)) from error
+
+
+def _export(found, options, plan) -> None:
+    """Asks the service: for its scenes, with --plan, else for pixels."""
+    from cropmap_jax.sources.earthengine import (
+        auth,
+        client,
+        download,
+        export,
+        manifest,
+        planner,
+        verify,
+    )
+
+    access = auth.initialise(_PROJECT.value, _ENDPOINT.value, _CREDENTIALS.value)
+    pause = download.Pause()
+    asking = client.Client(
+        access.base_url, access.project, access.session(_IN_FLIGHT.value),
+        max_in_flight=_IN_FLIGHT.value, sleep=pause,
+    )  # fmt: skip
+    if _PLAN.value:
+        scenes = export.count_scenes(found, asking)
+        plan = planner.make_plan(found, options, in_flight=_IN_FLIGHT.value, scenes=scenes)
+        print(planner.text(plan))
+        return
+    todo = planner.choose_pilot(found, _PILOT.value) if _PILOT.value else found
+    with manifest.Manifest(_CUBES.value) as book:
+        source = export.GraphSource(options, asking, book)
+        done = download.run(
+            todo, options, source, asking, book, _CUBES.value, _cli.progress, _MAX_GB.value,
+            in_flight=_IN_FLIGHT.value, pause=pause,
+        )  # fmt: skip
+        print(done.text())
+        print(verify.write_report(book, _CUBES.value))
+        if asking.counts.restricted:
+            print("the month's quota is used up: Earth Engine answers more slowly until it is over")
+        pilot = export.measured(book, len(todo)) if _PILOT.value else None
+    if pilot:
+        print(f"\nall of it, by what {pilot.cubes} cubes took:\n")
+        print(planner.text(planner.refine(plan, pilot)))
+    print(f"cubes: {_CUBES.value}")
+    print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,133 @@
+"""The command, from a config to cubes, against the server that evaluates graphs over scenes."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import graph_server
+import numpy as np
+import pytest
+import test_ee_exact as exact
+
+from cropmap_jax.geo import cube, cube_io, grid
+from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
+from cropmap_jax.geo.tiles import outlines
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
+CONFIG = """
+import runpy
+from ml_collections import ConfigDict
+
+def get_config():
+    config = runpy.run_path({base!r})["get_config"]()
+    config.regions = ConfigDict({{"here": {{
+        "box": {box}, "country": "france", "harvest": "2022-08-01", "split": "train"}}}})
+    config.months = ("2022-04-01", "2022-07-01")
+    config.label.year = 2022
+    return config
+"""
+
+
+def export(config, cubes, *flags):
+    where = (f"--config={config}", f"--cubes={cubes}")
+    command = [sys.executable, "-m", "experiments.export", *where, *flags]
+    return subprocess.run(command, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A config of the two tiles that the catalogue has scenes of."""
+    root = tmp_path_factory.mktemp("here")
+    west, south, east, north = np.array([s.bounds for s in outlines(exact.TILES.values())]).T
+    box = tuple(
+        float(v)
+        for v in (west.min() - 1e-4, south.min() - 1e-4, east.max() + 1e-4, north.max() + 1e-4)
+    )
+    base = str(CHECKOUT / "configs" / "export_eucropmap.py")
+    (root / "here.py").write_text(CONFIG.format(base=base, box=box))
+    return root / "here.py"
+
+
+@pytest.fixture(scope="module")
+def exported(here, tmp_path_factory):
+    cubes = tmp_path_factory.mktemp("exported") / "cubes"
+    with graph_server.GraphServer() as server:
+        flags = ("--project=test", f"--endpoint={server.url}", "--credentials=anonymous")
+        first = export(here, cubes, *flags)
+        asked = list(server.asked)
+        again = export(here, cubes, *flags)
+        assert first.returncode == 0, first.stderr[-3000:]
+        assert again.returncode == 0, again.stderr[-3000:]
+        yield cubes, first, asked, again, server.asked[len(asked) :]
+
+
+def test_cubes_are_what_composites_of_the_same_scenes_are(exported):
+    cubes, *_ = exported
+    infos = {info.cube_id: info for info in cube_io.list_cubes(cubes)}
+    names = {
+        name: f"2021-2022_{grid.tile_id(32631, *_place(box))}" for name, box in exact.TILES.items()
+    }
+    assert set(infos) == set(names.values())
+    for tile, cube_id in names.items():
+        info = infos[cube_id]
+        assert info.geobox == exact.TILES[tile] and info.legend == EUCROPMAP
+        raw = cube_io.read_raw(info.path, verify=True)
+        options = exact.S2Options()
+        np.testing.assert_array_equal(raw.s2, exact.s2_direct(tile, options))
+        made = info.source["facts"]["s1"]
+        expected = exact.s1_direct(
+            tile, exact.S1Options(), tuple(made["orbits"]), made["direction"]
+        )
+        assert exact.largest(raw.s1, expected) <= 1
+        codes = exact.label_direct(tile, 2022)
+        label = EUCROPMAP.encode(np.ma.masked_equal(codes, 0), tile)
+        np.testing.assert_array_equal(raw.label, label)
+        assert (raw.label != IGNORE).any() and (raw.s2 == cube.NODATA).any()
+
+
+def _place(box):
+    return round(box.affine.c / grid.TILE_M), round(box.affine.f / grid.TILE_M) - 1
+
+
+def test_requests_are_those_of_the_plan_and_none_is_sent_twice(here, exported):
+    _, first, asked, again, asked_again = exported
+    plan = export(here, "nowhere", "--plan")
+    assert plan.returncode == 0, plan.stderr
+    rows = {line.split()[0]: line.split() for line in plan.stdout.splitlines() if line.split()}
+    planned = {kind: int(rows[kind][1]) for kind in ("orbits", "s1", "s2", "label")}
+    assert planned == {"orbits": 2, "s1": 2, "s2": 2, "label": 2}
+    assert asked.count("image:computePixels") == 6 and asked.count("value:compute") == 2
+    assert asked_again == []
+    assert "2 cubes made" in first.stdout and "0 cubes made" in again.stdout
+    assert not pathlib.Path("nowhere").exists()
+
+
+def test_the_plan_of_a_project_counts_scenes(here, tmp_path):
+    with graph_server.GraphServer() as server:
+        done = export(
+            here, tmp_path / "cubes", "--plan", "--project=test", f"--endpoint={server.url}",
+            "--credentials=anonymous",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "2022-04" in done.stdout and server.asked == ["value:compute"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((), "project"),
+        (
+            ("--project=test", "--endpoint=http://127.0.0.1:9", "--credentials=anonymous"),
+            "127.0.0.1",
+        ),
+        (("--project=test", "--endpoint=http://example.org"), "endpoint"),
+        (("--project=test", "--credentials=/nowhere/key.json"), "/nowhere/key.json"),
+    ],
+)
+def test_what_stands_in_the_way_is_one_line(here, tmp_path, flags, said):
+    done = export(here, tmp_path / "cubes", *flags)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ") and said in line
+    assert not list(tmp_path.rglob("item.json"))
