@@ -18,6 +18,9 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(RECENT)' >/de
 # asks: make expands a whole recipe before .venv exists.
 PINS := $$($(PY) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
 
+# Folders whose files take longest come first, so that no worker is left with one of them at the end.
+LONG := tests/training tests/experiments tests/mapping
+
 # Each xdist worker is one process: without this limit each also starts a BLAS thread per core.
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -49,7 +52,7 @@ test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the sui
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(THREADS) $(PY) -m pytest -q tests/test_imports.py
-	$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --ignore tests/test_imports.py --ignore tests/test_wheel.py
+	$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py
 	$(THREADS) $(PY) -m pytest -q tests/test_wheel.py
 
 lint: venv  ## ruff: rules and formatting, without changing anything
