@@ -52,7 +52,7 @@ test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the sui
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(THREADS) $(PY) -m pytest -q tests/test_imports.py
-	$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py
+	$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py
 	$(THREADS) $(PY) -m pytest -q tests/test_wheel.py
 
 lint: venv  ## ruff: rules and formatting, without changing anything
