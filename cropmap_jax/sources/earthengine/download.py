@@ -18,6 +18,7 @@ import dataclasses
 import os
 import pathlib
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ from cropmap_jax.sources.earthengine.manifest import FAILED, FLAGGED, SPLIT, Cub
 DRAIN_S = 10.0
 """How long a run that stops waits for the answers to requests that are out: they are paid for."""
 _MAKERS = 4
+INTERRUPT = "interrupt"
 _FEWEST_IN_A_ROW = 25
 _OF_A_CUBE = (Busy, TooLarge, ValueError)
 """Errors that fail one cube; all others end the run."""
@@ -163,8 +165,9 @@ def run(
     work = jobs.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
     export = _Export(work, todo, in_flight, window or 2 * in_flight, limit, Summary(kept=kept))
     try:
-        for _ in progress(export.outcomes(), total=total, unit="cube", desc="export"):
-            pass
+        with _interrupts(work.events):
+            for _ in progress(export.outcomes(), total=total, unit="cube", desc="export"):
+                pass
     except BaseException:
         work.stopping.set()
         if pause is not None:
@@ -177,6 +180,31 @@ def run(
     summary.left = total - summary.whole - summary.flagged - len(summary.failed)
     summary.seconds = time.monotonic() - began
     return summary
+
+
+@contextlib.contextmanager
+def _interrupts(events: queue.SimpleQueue) -> Iterator[None]:
+    """Ctrl-C becomes an event, so that it never falls between an answer and its being written down.
+
+    A second one interrupts at once. Outside the main thread signals are left as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def tell(number, frame):
+        signal.signal(signal.SIGINT, before)
+        events.put(Event(INTERRUPT, None, None, error=KeyboardInterrupt()))
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, tell)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclasses.dataclass(eq=False)
@@ -242,7 +270,7 @@ class _Export:
         for event in events:
             if event.kind == "make":
                 self.making -= 1
-            else:
+            elif event.kind != INTERRUPT:
                 self.asking -= 1
             if event.kind == "ask":
                 self.asked_bytes -= event.piece.nbytes
