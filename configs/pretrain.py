@@ -39,7 +39,8 @@ def get_config() -> ConfigDict:
     config.loss = "sigmoid"  # or "softmax", for exclusive classes
     config.class_weights = "none"  # or "balanced"
     config.epochs = 11
-    config.batch_size = 16
+    config.batch_size = 16  # over all devices of all processes
+    config.accumulate = 1  # parts that a device takes its share in, to need less memory
     config.optimizer = "adam"
     config.learning_rate = ConfigDict({"trunk": 1e-4, "head": 1e-4})
     config.schedule = "cosine"
@@ -47,6 +48,7 @@ def get_config() -> ConfigDict:
     config.freeze_trunk_statistics = False
 
     config.checkpoint_every = 0  # steps; 0: once per epoch
+    config.checkpoint_minutes = 10.0  # and whenever the last one is so old; 0: not for that
     config.log_every = 20
-    config.keep = 2
+    config.keep = 2  # last checkpoints; the best by macro-F1 of validation is kept as well
     return config

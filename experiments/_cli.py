@@ -58,7 +58,7 @@ def run(main) -> None:
     """Runs `main(argv)` under absl; a user's mistake prints one line and exits with 1.
 
     ValueError and OSError are a user's mistakes or the machine's; anything else is ours and keeps
-    its traceback. Ctrl-C exits with 130.
+    its traceback. Ctrl-C exits with 130, SIGTERM in training with 143.
     """
 
     def guarded(argv):
@@ -72,9 +72,10 @@ def run(main) -> None:
         argv = _find_configs(sys.argv)
         _check_config_exists(argv)
         app.run(guarded, argv=argv)
-    except KeyboardInterrupt:
-        print("\ninterrupted: run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        said = str(stop) or "interrupted"
+        print(f"\n{said}: run the same command again to go on", file=sys.stderr)
+        sys.exit(getattr(stop, "exit_code", 130))
     except (ValueError, OSError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

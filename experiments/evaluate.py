@@ -14,6 +14,9 @@ from absl import flags
 from experiments import _cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "last", "last, best (by macro-F1 of validation) or the number of a step."
+)
 _CROP = flags.DEFINE_string("crop", None, "Class of the legend, or all.", required=True)
 _SPLIT = flags.DEFINE_string("split", "test", "Split to score.")
 _LEAD = flags.DEFINE_integer("lead_days", None, "Days before harvest; default: as in training.")
@@ -36,7 +39,7 @@ def main(_):
     from cropmap_jax.geo import periods
     from cropmap_jax.training import checkpoints, dataset, input_pipeline
 
-    restored = checkpoints.load(_WORKDIR.value)
+    restored = checkpoints.load(_WORKDIR.value, _CHECKPOINT.value)
     recipe, config = restored.recipe, restored.config
     data_dir = _DATA_DIR.value or config["data_dir"]
     data = dataset.open_dataset(data_dir, _DATASET.value or config["dataset"])

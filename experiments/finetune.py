@@ -17,21 +17,25 @@ flags.mark_flag_as_required("config")
 
 
 def _from_checkpoint(config, data):
-    from cropmap_jax.training import checkpoints, recipe, steps
+    from cropmap_jax.training import checkpoints, parallel, recipe, steps
 
-    pretrained = checkpoints.load(config.init_from)
+    pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
     model = pretrained.recipe.model | {k: config.model[k] for k in recipe.HEAD_FIELDS}
     wanted = _train.make_recipe(config, data, model, pretrained.recipe.scaling)
     checkpoints.check_trunk(pretrained.recipe, wanted, config.init_from)
     fresh = steps.init_variables(wanted, config.seed)
     variables, dropped = checkpoints.swap_head(pretrained.variables, fresh)
-    print(f"trunk from {config.init_from}, step {pretrained.step}; dropped: {', '.join(dropped)}")
+    if parallel.process_index() == 0:
+        print(
+            f"trunk from {config.init_from}, step {pretrained.step}; dropped: {', '.join(dropped)}"
+        )
     return wanted, variables
 
 
 def main(_):
-    from cropmap_jax.training import dataset, loop, steps
+    from cropmap_jax.training import dataset, steps
 
+    _train.start()
     config, workdir = _CONFIG.value, _WORKDIR.value
     _train.require(config, "data_dir", "dataset")
     if bool(config.init_from) == config.from_scratch:
@@ -49,9 +53,11 @@ def main(_):
     else:
         recipe, variables = _from_checkpoint(config, data)
     plan = _train.make_plan(config, "finetune", recipe)
-    record = loop.train(data, recipe, plan, variables, workdir)
-    _train.finish(
-        record,
+    _train.train(
+        data,
+        recipe,
+        plan,
+        variables,
         workdir,
         f"python -m experiments.evaluate --workdir {workdir} --crop {data.legend.names[0]}",
     )

@@ -13,6 +13,9 @@ from absl import flags
 from experiments import _cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "last", "last, best (by macro-F1 of validation) or the number of a step."
+)
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
 _AS_OF = flags.DEFINE_string(
     "as_of", None, "Date of the prediction: periods that ended by then are used.", required=True
@@ -44,6 +47,7 @@ def main(_):
         batch_size=_BATCH.value,
         season=_SEASON.value,
         overwrite=_OVERWRITE.value,
+        checkpoint=_CHECKPOINT.value,
     )
     maker = crop_map.MapMaker(options)
     if maker.finished:

@@ -3,7 +3,8 @@
     python -m experiments.pretrain --config configs/pretrain.py --workdir W \
         --config.data_dir=DIR --config.dataset=eucropmap
 
-Run again, it goes on from its last checkpoint.
+Run again, it goes on from its last checkpoint; a signal (Ctrl-C, or SIGTERM of a scheduler) makes
+it save one and stop.
 """
 
 from absl import flags
@@ -17,17 +18,20 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.training import dataset, loop, steps
+    from cropmap_jax.training import dataset, steps
 
+    _train.start()
     config, workdir = _CONFIG.value, _WORKDIR.value
     _train.require(config, "data_dir", "dataset")
     data = dataset.open_dataset(config.data_dir, config.dataset)
     recipe = _train.make_recipe(config, data)
     plan = _train.make_plan(config, "pretrain", recipe)
     variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
-    record = loop.train(data, recipe, plan, variables, workdir)
-    _train.finish(
-        record,
+    _train.train(
+        data,
+        recipe,
+        plan,
+        variables,
         workdir,
         "python -m experiments.finetune --config configs/finetune.py --workdir W2 "
         f"--config.init_from={workdir} --config.data_dir=DIR --config.dataset=NAME",

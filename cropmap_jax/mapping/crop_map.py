@@ -26,7 +26,7 @@ class Options:
     """What to map.
 
     Args:
-      workdir: folder of the run whose last checkpoint is used.
+      workdir: folder of the run.
       cubes: folder of cubes.
       as_of: exclusive ISO date of the prediction.
       out: folder of the map.
@@ -34,6 +34,7 @@ class Options:
       batch_size: chips per step; rounded up to a multiple of the local devices.
       season: which cubes to map; None where all are of one season.
       overwrite: make maps anew that were made with other settings.
+      checkpoint: "last", "best" by validation, or the number of a step.
     """
 
     workdir: str
@@ -44,6 +45,7 @@ class Options:
     batch_size: int = 8
     season: str | None = None
     overwrite: bool = False
+    checkpoint: str = checkpoints.LAST
 
 
 class MapMaker:
@@ -61,7 +63,7 @@ class MapMaker:
     def __init__(self, options: Options, predict: Predict | None = None):
         self._options = options
         self._as_of = periods.parse_date(options.as_of, "--as_of")
-        self._restored = checkpoints.load(options.workdir)
+        self._restored = checkpoints.load(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
         self.grounds = ground.survey(options.cubes, recipe, self._as_of, options.season)
         self._settings = records.Settings(

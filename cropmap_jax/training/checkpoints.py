@@ -1,14 +1,18 @@
-"""Checkpoints: state, data iterator and recipe, written together or not at all (orbax)."""
+"""Checkpoints: state and recipe, written together or not at all (orbax).
+
+The input is a function of the seed and the step (see `input_pipeline`), and the state holds the
+step: neither a data iterator nor a generator of random numbers has a state of its own.
+"""
 
 import contextlib
 import dataclasses
 import logging
 import pathlib
 
-import grain.checkpoint
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as managers
 
 from cropmap_jax.models import dual_unet3d
 from cropmap_jax.models.initialise import variable_shapes
@@ -53,18 +57,35 @@ def _reading(where):
         ) from error
 
 
+LAST, BEST = "last", "best"
+SCORE = "validation/macro_f1"
+"""What the best checkpoint has most of."""
+
+
+def _score(metrics: dict) -> float:
+    return metrics[SCORE]
+
+
 class Checkpointer:
-    """Saves and restores a run; keeps the last `keep` checkpoints.
+    """Saves and restores a run; keeps the last `keep` checkpoints, and the best one.
+
+    With several processes, each calls the same methods in the same order; process 0 writes.
 
     Args:
       workdir: the run's folder.
       meta: JSON-ready: recipe, config, stage.
-      keep: number of checkpoints kept.
+      keep: number of last checkpoints kept.
     """
 
     def __init__(self, workdir, meta: dict, keep: int = 2):
         self._meta = meta
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        best = managers.BestN(
+            get_metric_fn=_score, n=1, reverse=False, keep_checkpoints_without_metrics=False
+        )
+        kept = managers.AnyPreservationPolicy([managers.LatestN(keep), best])
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=kept, best_fn=_score, cleanup_tmp_directories=True
+        )
         self._manager = ocp.CheckpointManager(folder(workdir), options=options)
 
     @property
@@ -72,27 +93,26 @@ class Checkpointer:
         """Step of the last whole checkpoint."""
         return self._manager.latest_step()
 
-    def save(self, step: int, state: dict, batches) -> None:
-        """Saves (in the background) a host copy of the state, and the data iterator.
+    def save(self, step: int, state: dict, scores: dict | None = None) -> None:
+        """Saves (in the background) a host copy of the state.
 
         Args:
           step: steps done.
           state: tree of numpy arrays.
-          batches: grain iterator.
+          scores: of the validation of this very state; None where there was none.
         """
         if step == self.latest:
             return
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.PyTreeSave(state),
-                data=grain.checkpoint.CheckpointSave(batches),
-                meta=ocp.args.JsonSave(self._meta),
+                state=ocp.args.PyTreeSave(state), meta=ocp.args.JsonSave(self._meta)
             ),
+            metrics=scores or None,
         )
 
-    def restore(self, state: dict, batches) -> tuple[int, dict]:
-        """Restores the last checkpoint into the shape of `state`, and moves `batches` there.
+    def restore(self, state: dict) -> tuple[int, dict]:
+        """Restores the last checkpoint into the shape of `state`.
 
         Returns:
           (step, state).
@@ -105,7 +125,6 @@ class Checkpointer:
             state=ocp.args.PyTreeRestore(
                 state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
             ),
-            data=grain.checkpoint.CheckpointRestore(batches),
         )
         with _reading(self._manager.directory / str(step)):
             return step, self._manager.restore(step, args=args)["state"]
@@ -126,19 +145,22 @@ class Checkpointer:
         self._manager.close()
 
 
-def load(workdir) -> Restored:
-    """Reads the last checkpoint of a run for evaluation, prediction or a head swap.
+def load(workdir, which: str = LAST) -> Restored:
+    """Reads a checkpoint of a run for evaluation, prediction or a head swap.
+
+    Args:
+      workdir: the run's folder.
+      which: "last", "best" (by SCORE on the validation split) or the number of a step.
 
     Raises:
-      ValueError: no whole checkpoint there, or one that cannot be read.
+      ValueError: no such checkpoint there, or one that cannot be read.
     """
     where = folder(workdir)
     if not where.is_dir():
         raise ValueError(f"{workdir}: expected a run's workdir with checkpoints/, found none")
-    with ocp.CheckpointManager(where, options=ocp.CheckpointManagerOptions(read_only=True)) as m:
-        step = m.latest_step()
-        if step is None:
-            raise ValueError(f"{where}: expected a whole checkpoint, found none")
+    options = ocp.CheckpointManagerOptions(read_only=True, best_fn=_score)
+    with ocp.CheckpointManager(where, options=options) as m:
+        step = _find(m, str(which), where)
         with _reading(where / str(step)):
             meta = m.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
             recipe = Recipe.from_json(meta["recipe"])
@@ -157,6 +179,35 @@ def load(workdir) -> Restored:
     return Restored(
         restored["params"], restored["batch_stats"], recipe, meta["config"], step, meta["stage"]
     )
+
+
+def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
+    """The step of the checkpoint asked for."""
+    steps = manager.all_steps()
+    if not steps:
+        raise ValueError(f"{where}: expected a whole checkpoint, found none")
+    if which == LAST:
+        return manager.latest_step()
+    if which == BEST:
+        scored = {step: manager.metrics(step) for step in steps}
+        scored = {step: _score(scores) for step, scores in scored.items() if scores}
+        if not scored:
+            raise ValueError(
+                f"{where}: expected a checkpoint with a score for 'best', found none: the dataset "
+                f"had no annotated validation split; 'last' or one of {_listed(steps)} is there"
+            )
+        # Of equals the later one, as when old ones are deleted.
+        return max(scored, key=lambda step: (scored[step], step))
+    if not which.isdigit() or int(which) not in steps:
+        raise ValueError(
+            f"{where}: expected checkpoint 'last', 'best' or one of {_listed(steps)}, "
+            f"found {which!r}"
+        )
+    return int(which)
+
+
+def _listed(steps) -> str:
+    return ", ".join(map(str, sorted(steps)))
 
 
 def _shapes(recipe: Recipe) -> dict:

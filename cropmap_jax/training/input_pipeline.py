@@ -190,14 +190,19 @@ class TrainingInput:
     """Batches of training examples, and how many there are.
 
     Args:
-      batches: grain iterator over dicts of arrays [batch, ...]; its state can be checkpointed.
+      dataset: grain dataset of dicts of arrays [batch, ...]: what is left after `start`.
       steps: batches in all epochs together.
       steps_per_epoch: batches per epoch (a fraction where the batch does not divide an epoch).
     """
 
-    batches: grain.DatasetIterator
+    dataset: grain.IterDataset
     steps: int
     steps_per_epoch: float
+
+    @property
+    def batches(self) -> grain.DatasetIterator:
+        """A new iterator over the batches."""
+        return iter(self.dataset)
 
 
 def training_input(
@@ -208,11 +213,26 @@ def training_input(
     seed: int,
     split: str = "train",
     num_threads: int = 2,
+    shard: tuple[int, int] = (0, 1),
+    start: int = 0,
 ) -> TrainingInput:
     """Shuffled, augmented batches of a split; the same for the same seed, epoch and index.
 
     Epochs run on into each other, so that no chip is dropped at their ends; only the last batch of
     all, if it is not full, is left out.
+
+    Args:
+      data: the dataset.
+      loading: how examples are drawn.
+      batch_size: examples of a batch, over all processes.
+      epochs: how often each chip is drawn from.
+      seed: of the order and of all draws.
+      split: which is read.
+      num_threads: that read ahead.
+      shard: (index, count) of the process: it gets elements index, index + count, ... of each
+        batch.
+      start: batches that are passed over, without being read: a run that goes on after so many
+        steps sees what it would have seen, also with another number of processes.
 
     Raises:
       ValueError: no annotated chip, a crop larger than the chip, fewer examples than one batch, or
@@ -241,8 +261,10 @@ def training_input(
         .random_map(_Draw(data, data.source(split), loading))
     )
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4 * batch_size)
-    batches = numbers.to_iter_dataset(options).batch(batch_size, drop_remainder=True)
-    return TrainingInput(iter(batches), steps, per_epoch / batch_size)
+    index, count = shard
+    mine = numbers[start * batch_size + index :: count].to_iter_dataset(options)
+    batches = mine.batch(batch_size // count, drop_remainder=True)
+    return TrainingInput(batches, steps, per_epoch / batch_size)
 
 
 def as_of_dates(

@@ -1,81 +1,58 @@
 """The training loop: runs, logs, validates, checkpoints; resumes where it was interrupted."""
 
 import contextlib
-import dataclasses
 import json
 import pathlib
 import signal
+import sys
 import time
 
+import grain
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from cropmap_jax.models import count_parameters
-from cropmap_jax.training import checkpoints, input_pipeline, losses, optim, parallel, steps
+from cropmap_jax.training import checkpoints, input_pipeline, parallel, steps
 from cropmap_jax.training.dataset import Dataset
-from cropmap_jax.training.metric_log import MetricLog
+from cropmap_jax.training.meter import Meter, Tracer, describe
+from cropmap_jax.training.metric_log import MetricLog, NoLog
+from cropmap_jax.training.plan import Plan, check_same_config
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.validation import Validation
+
+AHEAD = 2
+"""Batches on their way to the devices, and steps that the loop may be ahead of them."""
 
 
 class Diverged(ValueError):
     """The loss, its gradient or the state is no longer finite."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Everything a run needs besides data, recipe and initial variables.
+class Stopped(KeyboardInterrupt):
+    """A signal stopped the run, and all that was done is saved."""
 
-    Args:
-      stage: "pretrain" or "finetune".
-      epochs, batch_size, seed: of the training input; the batch is that of all local devices.
-      loading: how examples are drawn.
-      optimizer: "adam" or "sgd".
-      learning_rates: peak rate of "trunk" and "head".
-      schedule, warmup_steps: shape of both rates over the run.
-      class_weights: "none" or "balanced".
-      freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
-      checkpoint_every: steps between checkpoints; 0: once per epoch.
-      log_every: steps between records.
-      keep: number of checkpoints kept.
-      config: the run's config, stored, and compared when a run goes on.
-    """
-
-    stage: str
-    epochs: int
-    batch_size: int
-    seed: int
-    loading: input_pipeline.Loading
-    optimizer: str
-    learning_rates: dict[str, float]
-    schedule: str
-    warmup_steps: int
-    class_weights: str
-    freeze_trunk_statistics: bool
-    checkpoint_every: int
-    log_every: int
-    keep: int
-    config: dict
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size", "log_every", "keep", "checkpoint_every", "seed"):
-            least = 0 if name in ("checkpoint_every", "seed") else 1
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"config.{name}: expected at least {least}, found {getattr(self, name)}"
-                )
+    def __init__(self, number: int | None, step: int, workdir):
+        # Another process may have got the signal.
+        name = signal.Signals(number).name if number else "a signal"
+        super().__init__(f"stopped by {name} after step {step}, saved in {workdir}")
+        self.exit_code = 128 + (number or signal.SIGTERM)
 
 
-def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -> dict:
+def train(
+    data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir, profile: int = 0
+) -> dict:
     """Trains, or goes on training, in a workdir.
+
+    With several processes each calls this with the same arguments; the workdir is a folder that
+    all of them see, and process 0 writes there.
 
     Args:
       data: dataset with a "train" split; "validation" is evaluated after each epoch if present.
       recipe: network, legend, scaling and loss.
       plan: the rest.
       variables: initial {"params", "batch_stats"}, used when the workdir holds no checkpoint.
-      workdir: folder for checkpoints, metrics.jsonl and tensorboard.
+      workdir: folder for checkpoints, metrics.jsonl, tensorboard and profile.
+      profile: steps of which a trace is written.
 
     Returns:
       The last record of metrics.
@@ -83,23 +60,20 @@ def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -
     Raises:
       ValueError: a workdir of a different config, or a plan that does not fit the data.
       Diverged: loss, gradient or state not finite; the last good checkpoint stays.
-      KeyboardInterrupt: SIGINT or SIGTERM, after a checkpoint was saved.
+      Stopped: SIGINT or SIGTERM, after a checkpoint was saved.
     """
     check_chip(data, recipe)
-    source = input_pipeline.training_input(
-        data, plan.loading, plan.batch_size, plan.epochs, plan.seed
-    )
+    plan.check_devices(parallel.process_count(), parallel.local_devices())
+    source = _source(data, plan, 0)
     validation = Validation(data, recipe, plan.loading, plan.batch_size)
-    optimizer = make_optimizer(plan, source.steps)
+    optimizer = plan.make_optimizer(source.steps)
+    train_step = steps.make_train_step(
+        recipe, optimizer, plan.weights(data), plan.freeze_trunk_statistics, plan.accumulate
+    )
     meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
     meta["dataset"] = data.fingerprint
     # JSON turns tuples into lists: compare like with like.
     meta = json.loads(json.dumps(meta))
-    weights = class_weights(plan, data)
-    step_function = parallel.data_parallel(
-        steps.make_train_step(recipe, optimizer, weights, plan.freeze_trunk_statistics),
-        donate=True,
-    )
     state = {
         "step": np.zeros((), np.int32),
         "params": variables["params"],
@@ -110,17 +84,22 @@ def train(data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir) -
     workdir.mkdir(parents=True, exist_ok=True)
     checkpointer = checkpoints.Checkpointer(workdir, meta, plan.keep)
     with contextlib.closing(checkpointer):
-        step = 0
-        if checkpointer.latest is not None:
+        step = checkpointer.latest or 0
+        if step:
             check_same_config(checkpointer.meta(), meta, workdir)
-            step, state = checkpointer.restore(state, source.batches)
-        _print_start(recipe, plan, source, step, variables["params"])
-        log = MetricLog(workdir, step)
-        with contextlib.closing(log):
+            _, state = checkpointer.restore(state)
+            source = _source(data, plan, step)
+        writes = parallel.process_index() == 0
+        if writes:
+            print(describe(recipe, plan, source, step, variables["params"]), flush=True)
+        with contextlib.closing(MetricLog(workdir, step) if writes else NoLog()) as log:
             if step == source.steps:
                 return log.last
-            run = _Run(plan, source, checkpointer, log, validation)
-            return run.go(parallel.replicate(state), step, step_function)
+            tracer = Tracer(profile if writes else 0, workdir / "profile")
+            with contextlib.closing(tracer):
+                run = _Run(plan, source, checkpointer, log, validation, tracer, workdir)
+                step_function = parallel.data_parallel(train_step, donate=True)
+                return run.go(parallel.replicate(state), step, step_function)
 
 
 def check_chip(data: Dataset, recipe: Recipe) -> None:
@@ -136,110 +115,77 @@ def check_chip(data: Dataset, recipe: Recipe) -> None:
         )
 
 
-def make_optimizer(plan: Plan, total_steps: int):
-    """The plan's optimiser, with both schedules over the whole run."""
-    rates = {
-        group: optim.schedule(plan.schedule, rate, total_steps, plan.warmup_steps)
-        for group, rate in plan.learning_rates.items()
-    }
-    return optim.make_optimizer(plan.optimizer, rates["trunk"], rates["head"])
-
-
-def class_weights(plan: Plan, data: Dataset):
-    """float32 [classes] weights of the plan, or None.
-
-    Raises:
-      ValueError: unknown kind.
-    """
-    if plan.class_weights not in ("none", "balanced"):
-        raise ValueError(
-            f"config.class_weights: expected 'none' or 'balanced', found {plan.class_weights!r}"
-        )
-    if plan.class_weights == "none":
-        return None
-    return losses.balanced_weights(data.split("train").pixels.sum(0)[: len(data.legend)])
-
-
-def check_same_config(found: dict, expected: dict, workdir) -> None:
-    """Refuses to go on with a run under another config.
-
-    Raises:
-      ValueError: shows every setting that differs.
-    """
-    a, b = _flatten(found), _flatten(expected)
-    # The same dataset may have moved; that it is the same, its fingerprint tells.
-    for settings in (a, b):
-        settings.pop(".config.data_dir", None)
-    differ = [
-        f"{k}: was {a.get(k)!r}, now {b.get(k)!r}" for k in sorted({*a, *b}) if a.get(k) != b.get(k)
-    ]
-    if differ:
-        raise ValueError(
-            f"{workdir}: holds a run with other settings; expected the same ones or another "
-            f"--workdir; found {'; '.join(differ[:8])}"
-        )
-
-
-def _flatten(tree, prefix: str = "") -> dict:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {k: v for name, t in tree.items() for k, v in _flatten(t, f"{prefix}.{name}").items()}
-
-
-def _print_start(recipe, plan, source, step, params) -> None:
-    devices = jax.local_devices()
-    print(
-        f"{plan.stage}: {count_parameters(params):,} parameters, {recipe.model['dtype']}, "
-        f"{len(devices)} x {devices[0].device_kind}, batch {plan.batch_size}, "
-        f"{source.steps} steps ({plan.epochs} epochs of {source.steps_per_epoch:.4g})"
-        + (f", going on after step {step}" if step else ""),
-        flush=True,
+def _source(data: Dataset, plan: Plan, step: int) -> input_pipeline.TrainingInput:
+    """This process's part of the batches after `step`."""
+    shard = (parallel.process_index(), parallel.process_count())
+    return input_pipeline.training_input(
+        data, plan.loading, plan.batch_size, plan.epochs, plan.seed, shard=shard, start=step
     )
 
 
 class _Run:
     """The loop's moving parts."""
 
-    def __init__(self, plan, source, checkpointer, log, validation):
-        self._plan, self._source = plan, source
+    def __init__(self, plan, source, checkpointer, log, validation, tracer, workdir):
+        self._plan, self._source, self._workdir = plan, source, workdir
         self._checkpointer, self._log, self._validation = checkpointer, log, validation
-        self._stop = False
+        self._tracer, self._meter = tracer, Meter(plan.batch_size)
+        self._signal: int | None = None
         self._pending: list[dict] = []
         self._record: dict = {}
 
     def go(self, state, step: int, step_function) -> dict:
         """Runs from `step` to the end."""
-        total = self._source.steps
-        every = self._plan.checkpoint_every
-        self._since = (time.monotonic(), step)
-        with self._signals(), tqdm(total=total, initial=step, unit="step", **_bar()) as bar:
-            while step < total and not self._stop:
-                batch = parallel.shard(next(self._source.batches))
+        total, plan = self._source.steps, self._plan
+        agreed = parallel.Agreement(2, lag=AHEAD)
+        ahead = grain.experimental.ThreadPrefetchIterDataset(
+            self._source.dataset.map(parallel.put), prefetch_buffer_size=AHEAD
+        )
+        batches, stop = iter(ahead), False
+        self._saved_at = time.monotonic()
+        with self._signals(), tqdm(total=total, initial=step, **_bar()) as bar:
+            while step < total and not stop:
+                with self._meter.waiting():
+                    batch = next(batches)
+                self._tracer.begin()
                 state, metrics = step_function(state, batch)
+                self._tracer.end(metrics)
                 step += 1
-                self._pending.append(metrics)
+                self._keep_pace(metrics, step)
+                stop, due = agreed(self._signal is not None, self._is_due())
                 epoch_ends = self._epoch(step) > self._epoch(step - 1)
-                saves = step % every == 0 if every else epoch_ends
+                every = plan.checkpoint_every
+                saves = due or (step % every == 0 if every else epoch_ends)
                 # Before saving too: a checkpoint after a loss that is not finite would be useless.
-                if step % self._plan.log_every == 0 or epoch_ends or saves or step == total:
+                if step % plan.log_every == 0 or epoch_ends or saves or stop or step == total:
                     self._flush(step, bar)
-                if epoch_ends or step == total:
-                    self._validate(state, step)
-                if saves or step == total:
-                    self._save(state, step)
+                scores = self._validate(state, step) if epoch_ends or step == total else None
+                if saves or stop or step == total:
+                    self._save(state, step, scores)
                 bar.update()
-            if step < total:
-                self._flush(step, bar)
-                self._save(state, step)
-                raise KeyboardInterrupt(f"stopped after step {step}")
+        if step < total:
+            raise Stopped(self._signal, step, self._workdir)
         return self._record
+
+    def _keep_pace(self, metrics: dict, step: int) -> None:
+        """Notes what a step returned; waits for the one AHEAD before it, but for no later one."""
+        if self._meter.idle:
+            jax.block_until_ready(metrics)  # the first step compiles
+            self._meter.start(step)
+        self._pending.append(metrics)
+        if len(self._pending) > AHEAD:
+            jax.block_until_ready(self._pending[-1 - AHEAD])
+
+    def _is_due(self) -> bool:
+        minutes = self._plan.checkpoint_minutes
+        return minutes > 0 and time.monotonic() - self._saved_at > 60 * minutes
 
     def _epoch(self, step: int) -> int:
         return int(step / self._source.steps_per_epoch + 1e-9)
 
     def _flush(self, step: int, bar) -> None:
-        """Fetches the steps since the last flush; the only place where the loop waits for them."""
-        values = [jax.device_get(jax.tree.map(lambda x: x[0], m)) for m in self._pending]
+        """Fetches the steps since the last flush; here the loop waits for all of them."""
+        values = [parallel.unreplicate(m) for m in self._pending]
         first = step - len(values)
         self._pending = []
         for i, value in enumerate(values):
@@ -248,22 +194,21 @@ class _Run:
                 raise self._diverged(first + i + 1, f"{bad[0]} is {value[bad[0]]}")
         if not values:
             return
-        then, at = self._since
-        self._since = (time.monotonic(), step)
-        rate = (step - at) * self._plan.batch_size / max(self._since[0] - then, 1e-9)
+        speed = self._meter.read(step)
         self._record = {
             "epoch": step / self._source.steps_per_epoch,
             "loss": float(np.mean([v["loss"] for v in values])),
             "grad_norm": float(np.mean([v["grad_norm"] for v in values])),
-            "chips_per_second": rate,
-        }
-        for group, peak in self._plan.learning_rates.items():
-            rates = optim.schedule(
-                self._plan.schedule, peak, self._source.steps, self._plan.warmup_steps
-            )
-            self._record[f"learning_rate/{group}"] = float(rates(step - 1))
+        } | speed
+        for group, rate in self._plan.rates(self._source.steps).items():
+            self._record[f"learning_rate/{group}"] = float(rate(step - 1))
         self._log.write(step, self._record)
-        bar.set_postfix(loss=f"{self._record['loss']:.4f}", chips_s=f"{rate:.1f}", refresh=False)
+        shown = {"loss": f"{self._record['loss']:.4f}"}
+        if speed:
+            shown["chips/s"] = f"{speed['chips_per_second']:.1f}"
+            shown["step"] = f"{speed['step_ms']:.0f} ms"
+            shown["waiting"] = f"{speed['waiting']:.1%}"
+        bar.set_postfix(shown, refresh=False)
 
     def _diverged(self, step: int, what: str) -> Diverged:
         latest = self._checkpointer.latest
@@ -275,26 +220,30 @@ class _Run:
             f"rate in another --workdir"
         )
 
-    def _validate(self, state, step: int) -> None:
+    def _validate(self, state, step: int) -> dict:
         scores = self._validation(state)
         if scores:
             self._record |= scores
             self._log.write(step, scores)
+        self._meter.start(step)
+        return scores
 
-    def _save(self, state, step: int) -> None:
+    def _save(self, state, step: int, scores: dict | None) -> None:
         state = parallel.unreplicate(state)
         # A loss that is finite says nothing about the update that it led to.
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if not np.isfinite(leaf).all():
                 raise self._diverged(step, f"state{jax.tree_util.keystr(path)} is not finite")
-        self._checkpointer.save(step, state, self._source.batches)
+        self._checkpointer.save(step, state, scores)
+        self._saved_at = time.monotonic()
+        self._meter.start(step)
 
     @contextlib.contextmanager
     def _signals(self):
         """The first SIGINT or SIGTERM asks the loop to save and stop; a second one acts at once."""
 
         def ask(number, _):
-            self._stop = True
+            self._signal = number
             signal.signal(number, previous[number])
 
         previous = {}
@@ -311,4 +260,7 @@ class _Run:
 
 
 def _bar() -> dict:
-    return {"desc": "train", "mininterval": 0.5, "smoothing": 0.1}
+    """A bar on a terminal; a line now and then where output goes to a file."""
+    every = 0.5 if sys.stderr.isatty() else 10.0
+    settings = {"desc": "train", "unit": "step", "mininterval": every, "smoothing": 0.1}
+    return settings | {"disable": parallel.process_index() > 0}

@@ -43,6 +43,19 @@ class MetricLog:
         self._board.close()
 
 
+class NoLog:
+    """Stands in for `MetricLog` in processes that do not write."""
+
+    def __init__(self):
+        self.last: dict = {}
+
+    def write(self, step: int, scalars: dict) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def read(workdir) -> list[dict]:
     """Records of `metrics.jsonl`; a last line cut short by a kill is passed over."""
     records = []

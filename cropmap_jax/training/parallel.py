@@ -1,9 +1,12 @@
-"""Data parallelism over local devices: the only place that says pmap.
+"""Data parallelism over the devices of all processes: the only place that says pmap.
 
 The state is replicated, the batch is split along its first axis. `jax.pmap` runs on jit and
-shard_map underneath; one device takes the same path, with an axis of length one.
+shard_map underneath; one device takes the same path, with an axis of length one. With several
+processes (one per host, say), each gives and gets the part of its own devices, and the axis
+spans the devices of all.
 """
 
+import collections
 from collections.abc import Callable
 
 import jax
@@ -13,13 +16,64 @@ import numpy as np
 AXIS = "devices"
 
 
+def start(
+    coordinator: str | None, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Joins the processes of a run; to be called before anything else asks jax for a device.
+
+    Args:
+      coordinator: "HOST:PORT" on which process 0 listens; "auto" where the cluster tells (Slurm,
+        Open MPI, Cloud TPU); None for a run of one process.
+      num_processes: how many there are; not with "auto".
+      process_id: which this one is, from 0; not with "auto".
+
+    Raises:
+      ValueError: settings that do not belong together, or processes that do not find each other.
+    """
+    given = {"--num_processes": num_processes, "--process_id": process_id}
+    if coordinator in (None, "auto"):
+        for flag, value in given.items():
+            if value is not None:
+                raise ValueError(f"{flag}: expected --coordinator HOST:PORT with it, found none")
+        if coordinator is None:
+            return
+    else:
+        for flag, value in given.items():
+            if value is None:
+                raise ValueError(f"{flag}: expected a number with --coordinator, found none")
+        if not 0 <= process_id < num_processes:
+            raise ValueError(
+                f"--process_id: expected 0 to {num_processes - 1} (--num_processes "
+                f"{num_processes}), found {process_id}"
+            )
+        host, colon, port = coordinator.rpartition(":")
+        if not (host and colon and port.isdigit()):
+            raise ValueError(f"--coordinator: expected HOST:PORT or auto, found {coordinator!r}")
+    address = None if coordinator == "auto" else coordinator
+    try:
+        jax.distributed.initialize(address, num_processes, process_id)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise ValueError(f"--coordinator {coordinator}: {reason}") from error
+
+
+def process_count() -> int:
+    """Number of processes of the run."""
+    return jax.process_count()
+
+
+def process_index() -> int:
+    """Which of them this is, from 0; only process 0 writes and prints."""
+    return jax.process_index()
+
+
 def local_devices() -> int:
-    """Number of devices of this process: a batch is a multiple of it."""
+    """Number of devices of this process: its part of a batch is a multiple of it."""
     return jax.local_device_count()
 
 
 def data_parallel(function: Callable, donate: bool = False) -> Callable:
-    """Maps `function(state, batch)` over local devices, under the axis name AXIS.
+    """Maps `function(state, batch)` over the devices, under the axis name AXIS.
 
     Args:
       function: uses `jax.lax.psum(..., AXIS)` to agree with its peers.
@@ -36,8 +90,9 @@ def replicate(tree):
 
 
 def unreplicate(tree):
-    """The first device's copy, on the host."""
-    return jax.device_get(jax.tree.map(lambda x: x[0], tree))
+    """The first local device's copy, on the host."""
+    # Indexing the array itself would be a program over all its devices.
+    return jax.device_get(jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree))
 
 
 def shard(batch: dict) -> dict:
@@ -55,7 +110,41 @@ def shard(batch: dict) -> dict:
     return {k: v.reshape(count, size // count, *v.shape[1:]) for k, v in batch.items()}
 
 
+def put(batch: dict) -> dict:
+    """Shards a batch and begins to copy it to the devices, without waiting for the copy."""
+    mesh = jax.sharding.Mesh(np.asarray(jax.local_devices()), (AXIS,))
+    where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    return jax.device_put(shard(batch), where)
+
+
 def unshard(values: jax.Array) -> np.ndarray:
     """[devices, B / devices, ...] back to [B, ...], on the host."""
     values = jax.device_get(values)
     return values.reshape(-1, *values.shape[2:])
+
+
+class Agreement:
+    """Lets processes agree: what any of them raises at a step, all see at the same later step.
+
+    A signal reaches processes at different moments. If each stopped at a step of its own, the
+    others would wait for it for ever. Nobody waits for the answer: it is looked at `lag` steps
+    after it was asked for, when it has long come. A process that is alone sees it at once.
+
+    Args:
+      count: number of flags.
+      lag: steps.
+    """
+
+    def __init__(self, count: int, lag: int):
+        self._nothing, self._lag = (False,) * count, lag
+        self._asked: collections.deque = collections.deque()
+        self._any = jax.pmap(lambda flags: jax.lax.psum(flags, AXIS), axis_name=AXIS)
+
+    def __call__(self, *flags: bool) -> tuple[bool, ...]:
+        """Raises flags and tells which are up; every process calls it once a step."""
+        if process_count() == 1:
+            return flags
+        self._asked.append(self._any(np.tile(np.int32(flags), (local_devices(), 1))))
+        if len(self._asked) <= self._lag:
+            return self._nothing
+        return tuple(bool(x) for x in unreplicate(self._asked.popleft()))

@@ -43,11 +43,20 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     class_weights: np.ndarray | None = None,
     freeze_trunk_statistics: bool = False,
+    accumulate: int = 1,
 ) -> Callable:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
 
     The loss and its gradient are sums over all devices divided by the weight over all devices,
     exact however unevenly the known pixels are spread.
+
+    Args:
+      recipe: network, scaling and loss.
+      optimizer: of the parameters.
+      class_weights: float32 [classes], see `losses`.
+      freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
+      accumulate: parts that a device takes its share in, one after the other, to need less memory.
+        The gradient is the same, but batch norm sees one part (of all devices) at a time.
 
     Returns:
       Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
@@ -56,27 +65,48 @@ def make_train_step(
     network = recipe.network(freeze_trunk_statistics)
     loss_function = losses.LOSSES[recipe.loss]
 
-    def step(state: dict, batch: dict) -> tuple[dict, dict]:
+    def sums(params: dict, batch_stats: dict, batch: dict) -> tuple:
+        """New statistics; loss, weight and the loss's gradient, summed over this device's part."""
         batch = scale(batch, recipe.scaling)
 
         def loss(params):
-            variables = {"params": params, "batch_stats": state["batch_stats"]}
+            variables = {"params": params, "batch_stats": batch_stats}
             logits, updates = network.apply(
                 variables, *_inputs(batch), train=True, mutable=["batch_stats"]
             )
             total, weight = loss_function(logits, batch["label"], batch["planted"], class_weights)
-            return total / jnp.maximum(jax.lax.psum(weight, AXIS), 1e-6), updates
+            return total, (weight, updates.get("batch_stats", batch_stats))
 
-        (value, updates), grads = jax.value_and_grad(loss, has_aux=True)(state["params"])
-        value, grads = jax.lax.psum((value, grads), AXIS)
+        (total, (weight, batch_stats)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        return batch_stats, (total, weight, grads)
+
+    def all_sums(params: dict, batch_stats: dict, batch: dict) -> tuple:
+        if accumulate == 1:
+            return sums(params, batch_stats, batch)
+        parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+
+        def add(carry: tuple, part: dict) -> tuple:
+            batch_stats, so_far = carry
+            batch_stats, more = sums(params, batch_stats, part)
+            return (batch_stats, jax.tree.map(jnp.add, so_far, more)), None
+
+        zero = jnp.zeros(())
+        nothing = (zero, zero, jax.tree.map(jnp.zeros_like, params))
+        return jax.lax.scan(add, (batch_stats, nothing), parts)[0]
+
+    def step(state: dict, batch: dict) -> tuple[dict, dict]:
+        batch_stats, found = all_sums(state["params"], state["batch_stats"], batch)
+        total, weight, grads = jax.lax.psum(found, AXIS)
+        weight = jnp.maximum(weight, 1e-6)
+        grads = jax.tree.map(lambda g: g / weight, grads)
         changes, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
         new = {
             "step": state["step"] + 1,
             "params": optax.apply_updates(state["params"], changes),
-            "batch_stats": updates.get("batch_stats", state["batch_stats"]),
+            "batch_stats": batch_stats,
             "opt_state": opt_state,
         }
-        return new, {"loss": value, "grad_norm": optax.tree.norm(grads)}
+        return new, {"loss": total / weight, "grad_norm": optax.tree.norm(grads)}
 
     return step
 

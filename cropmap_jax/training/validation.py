@@ -1,5 +1,7 @@
 """Loss and F1 over the validation split, while a network trains."""
 
+from collections.abc import Iterator
+
 import jax
 import numpy as np
 
@@ -16,7 +18,7 @@ class Validation:
       data: the dataset; without a "validation" split there is nothing to do.
       recipe: network, legend, scaling and loss.
       loading: how training draws as-of dates.
-      batch_size: chips per step, a multiple of the number of local devices.
+      batch_size: chips per step of all processes, a multiple of the number of devices.
 
     Raises:
       ValueError: a cube without a harvest date, or without a period before its as-of date.
@@ -41,13 +43,12 @@ class Validation:
         if not len(self._chosen):
             return {}
         variables = {k: state[k] for k in ("params", "batch_stats")}
-        source, totals = self._data.source("validation"), None
-        for group in _groups(self._chosen, self._batch_size):
-            examples = [self._example(source[int(i)]) for i in group]
-            batch = parallel.shard(stack(examples, self._batch_size))
-            # Summed in float64: counts of pixels outgrow int32 and the precision of float32.
-            sums = jax.tree.map(np.float64, parallel.unreplicate(self._step(variables, batch)))
-            totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
+        totals, waiting = None, None
+        for batch in self._batches():
+            # The sums of a batch are fetched when the next one is on its way.
+            ready, waiting = waiting, self._step(variables, batch)
+            totals = _add(totals, ready)
+        totals = _add(totals, waiting)
         hits = totals["hits"]
         wrong = totals["misses"] + totals["false_alarms"]
         present = hits + totals["misses"] > 0
@@ -56,6 +57,18 @@ class Validation:
             "validation/loss": float(totals["loss"] / max(totals["weight"], 1e-6)),
             "validation/macro_f1": float(f1[present].mean()) if present.any() else 0.0,
         }
+
+    def _batches(self) -> Iterator[dict]:
+        """This process's part of every batch, on the devices: as many batches as any other's."""
+        count, index = parallel.process_count(), parallel.process_index()
+        source, size = self._data.source("validation"), self._batch_size // count
+        mine = self._chosen[index::count]
+        for first in range(0, -(-len(self._chosen) // count), size):
+            examples = [self._example(source[int(i)]) for i in mine[first : first + size]]
+            if not examples:
+                example = self._example(source[int(self._chosen[0])])
+                examples = [example | {"label": np.full_like(example["label"], legend.IGNORE)}]
+            yield parallel.put(stack(examples, size))
 
     def _example(self, record: dict) -> dict:
         as_of, harvest = self._as_of(int(record["cube_index"]))
@@ -71,8 +84,12 @@ class Validation:
         return harvest - loading.lead_days, harvest
 
 
-def _groups(numbers, size: int):
-    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+def _add(totals, sums):
+    """Adds sums that may still be in the making; float64, since counts outgrow int32."""
+    if sums is None:
+        return totals
+    sums = jax.tree.map(np.float64, parallel.unreplicate(sums))
+    return sums if totals is None else jax.tree.map(np.add, totals, sums)
 
 
 def stack(examples: list[dict], size: int) -> dict:

@@ -5,7 +5,6 @@ import dataclasses
 import re
 import shutil
 
-import grain
 import numpy as np
 import pytest
 from training import small_runs
@@ -16,10 +15,7 @@ from cropmap_jax.training import checkpoints, steps
 RECIPE = small_runs.make_recipe()
 OTHER = small_runs.make_recipe(head="linear", classes=Legend("one", (make_class(0, 0, "beet"),)))
 CONFIG = {"data_dir": "somewhere", "rates": [1.0, 2.0]}
-
-
-def batches():
-    return iter(grain.MapDataset.range(10).to_iter_dataset())
+META = {"recipe": RECIPE.to_json(), "config": CONFIG, "stage": "pretrain"}
 
 
 def state_of(recipe=RECIPE, seed: int = 0) -> dict:
@@ -27,13 +23,10 @@ def state_of(recipe=RECIPE, seed: int = 0) -> dict:
 
 
 def save(workdir, steps_done=(1,), **settings) -> dict:
-    """Saves a state per step, the iterator one further each time; returns the last state."""
-    meta = {"recipe": RECIPE.to_json(), "config": CONFIG, "stage": "pretrain"}
-    checkpointer = checkpoints.Checkpointer(workdir, meta, **settings)
-    numbers = batches()
+    """Saves a state per step; returns the last state."""
+    checkpointer = checkpoints.Checkpointer(workdir, META, **settings)
     for step in steps_done:
-        next(numbers)
-        checkpointer.save(step, state_of(seed=step), numbers)
+        checkpointer.save(step, state_of(seed=step))
     checkpointer.close()
     return state_of(seed=steps_done[-1])
 
@@ -59,7 +52,7 @@ def test_a_network_without_statistics_comes_back_and_can_swap_its_head(tmp_path)
     assert variables["batch_stats"] == {}
     meta = {"recipe": recipe.to_json(), "config": {}, "stage": "pretrain"}
     checkpointer = checkpoints.Checkpointer(tmp_path, meta)
-    checkpointer.save(1, variables, batches())
+    checkpointer.save(1, variables)
     checkpointer.close()
     restored = checkpoints.load(tmp_path)
     assert restored.batch_stats == {}
@@ -71,15 +64,13 @@ def test_a_network_without_statistics_comes_back_and_can_swap_its_head(tmp_path)
     assert joined["batch_stats"] == {} and len(dropped) == 6
 
 
-def test_restore_gives_back_state_and_place_in_the_data(workdir):
+def test_restore_gives_back_the_state(workdir):
     checkpointer = checkpoints.Checkpointer(workdir, {})
-    numbers = batches()
-    step, state = checkpointer.restore(state_of(seed=9), numbers)
+    step, state = checkpointer.restore(state_of(seed=9))
     assert checkpointer.meta()["config"] == CONFIG
     checkpointer.close()
     assert step == checkpointer.latest == 3
     small_runs.assert_equal(small_runs.leaves(state), small_runs.leaves(state_of(seed=3)))
-    assert list(numbers) == [3, 4, 5, 6, 7, 8, 9]
 
 
 def test_only_the_last_ones_are_kept(workdir, tmp_path):
@@ -88,12 +79,37 @@ def test_only_the_last_ones_are_kept(workdir, tmp_path):
     assert sorted(p.name for p in checkpoints.folder(tmp_path).iterdir()) == ["2", "3", "4"]
 
 
+def test_the_best_is_kept_beside_the_last_and_can_be_asked_for(tmp_path):
+    checkpointer = checkpoints.Checkpointer(tmp_path, META, keep=2)
+    # Step 3 was not validated; steps 2 and 4 are equally good, and the later one counts.
+    for step, f1 in ((1, 0.1), (2, 0.5), (3, None), (4, 0.5), (5, 0.4), (6, 0.3), (7, 0.2)):
+        scores = None if f1 is None else {"validation/macro_f1": f1, "validation/loss": 1.0}
+        checkpointer.save(step, state_of(seed=step), scores)
+    checkpointer.close()
+    kept = sorted(p.name for p in checkpoints.folder(tmp_path).iterdir())
+    assert kept == ["4", "6", "7"]
+    for which, step in (("last", 7), ("best", 4), ("6", 6)):
+        restored = checkpoints.load(tmp_path, which)
+        assert restored.step == step
+        expected = steps.init_variables(RECIPE, step)
+        small_runs.assert_equal(small_runs.leaves(restored.variables), small_runs.leaves(expected))
+    for which in ("5", "worst", "-1"):
+        message = f"expected checkpoint 'last', 'best' or one of 4, 6, 7, found '{which}'"
+        with pytest.raises(ValueError, match=message):
+            checkpoints.load(tmp_path, which)
+
+
+def test_the_best_of_checkpoints_without_scores_is_not_guessed(workdir):
+    with pytest.raises(ValueError, match="a score for 'best', found none.*'last' or one of 2, 3"):
+        checkpoints.load(workdir, "best")
+
+
 def test_a_step_that_is_saved_already_is_not_saved_again(tmp_path):
     save(tmp_path, (1,))
     before = small_runs.saved(tmp_path, 1)
     meta = {"recipe": RECIPE.to_json(), "config": {}, "stage": "pretrain"}
     checkpointer = checkpoints.Checkpointer(tmp_path, meta)
-    checkpointer.save(1, state_of(seed=5), batches())
+    checkpointer.save(1, state_of(seed=5))
     checkpointer.close()
     small_runs.assert_equal(small_runs.saved(tmp_path, 1), before)
 
@@ -136,22 +152,11 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(workdir, tmp_path, damag
     checkpointer = checkpoints.Checkpointer(copied, {})
     with pytest.raises(ValueError, match=message):
         checkpointer.meta()
-        checkpointer.restore(state_of(), batches())
+        checkpointer.restore(state_of())
     checkpointer.close()
     # Without it, the checkpoint before counts.
     shutil.rmtree(checkpoints.folder(copied) / "3")
     assert checkpoints.load(copied).step == 2
-
-
-def test_a_damaged_data_iterator_is_one_line_that_names_the_checkpoint(workdir, tmp_path):
-    copied = tmp_path / "copy"
-    shutil.copytree(workdir, copied)
-    for file in (checkpoints.folder(copied) / "3" / "data").glob("*.json"):
-        file.write_text("{")
-    checkpointer = checkpoints.Checkpointer(copied, {})
-    with pytest.raises(ValueError, match="checkpoints/3: expected a whole checkpoint"):
-        checkpointer.restore(state_of(), batches())
-    checkpointer.close()
 
 
 # Head swap.

@@ -219,20 +219,28 @@ def test_batches_run_on_over_epochs_and_only_the_last_short_one_is_left_out():
     assert sorted(drawn[:15]) == sorted([0, 1, 2, 3, 4] * 3)
 
 
-def test_an_iterator_goes_on_from_its_state():
-    def fresh():
-        return input_pipeline.training_input(several(), Loading(3, crop=4), 2, 4, 0).batches
+def test_what_comes_after_a_start_is_what_would_have_come():
+    # 5 chips x 4 epochs / 2 = 10 batches.
+    whole = draw(several(), batch_size=2, epochs=4)
+    for start in (1, 7):
+        rest = input_pipeline.training_input(several(), Loading(3, crop=4), 2, 4, 0, start=start)
+        assert rest.steps == 10
+        assert_same(list(rest.batches), whole[start:])
 
-    one = fresh()
-    for _ in range(3):
-        next(one)
-    state = one.get_state()
-    rest = list(one)
-    other = fresh()
-    next(other)
-    other.set_state(state)
-    assert_same(list(other), rest)
-    assert len(rest) == 7  # 5 chips x 4 epochs / 2 = 10 batches, 3 of them gone
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_share_every_batch(count):
+    def made(**settings):
+        return input_pipeline.training_input(several(), Loading(3, crop=4), 4, 4, 0, **settings)
+
+    whole = list(made(start=1).batches)
+    parts = [list(made(shard=(i, count), start=1).batches) for i in range(count)]
+    assert len(whole) == 4  # 20 examples: 5 batches, one passed over
+    for k, batch in enumerate(whole):
+        for i in range(count):
+            assert len(parts[i]) == len(whole)
+            for key, values in parts[i][k].items():
+                np.testing.assert_array_equal(values, batch[key][i::count], err_msg=key)
 
 
 def test_as_of_is_drawn_over_all_harvest_dates_of_the_legend():

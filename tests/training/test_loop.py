@@ -12,7 +12,7 @@ from training import small_data, small_runs
 from training.small_data import Ground, day
 
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.training import checkpoints, loop, metric_log, parallel, steps, validation
+from cropmap_jax.training import checkpoints, loop, metric_log, parallel, plan, steps, validation
 from cropmap_jax.training.input_pipeline import Loading
 
 DATA = small_runs.make_data()
@@ -63,7 +63,13 @@ def test_metrics_are_lines_of_json(whole):
     for group, peak in (("trunk", 0.01), ("head", 0.1)):
         found = [line[f"learning_rate/{group}"] for line in trained]
         assert found == pytest.approx([peak * f for f in factors], abs=1e-8)
-    assert all(line["grad_norm"] > 0 and line["chips_per_second"] > 0 for line in trained)
+    assert all(line["grad_norm"] > 0 for line in trained)
+    # The first step compiles: its speed says nothing.
+    speeds = ("chips_per_second", "step_ms", "waiting")
+    assert [name for name in speeds if name in trained[0]] == []
+    for line in trained[1:]:
+        assert line["chips_per_second"] * line["step_ms"] == pytest.approx(2 * 1000)
+        assert 0 <= line["waiting"] < 1
     expected = {k: v for line in lines[-2:] for k, v in line.items() if k != "step"}
     assert last == expected
     events = b"".join(p.read_bytes() for p in (workdir / "tensorboard").iterdir())
@@ -93,10 +99,13 @@ def test_a_signal_saves_and_the_next_run_ends_where_an_uninterrupted_one_does(
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
         patch.setattr(metric_log.MetricLog, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt, match="stopped after step 1"):
+        name = signal.Signals(number).name
+        with pytest.raises(loop.Stopped, match=f"by {name} after step 2, .*{tmp_path}") as stop:
             train(tmp_path)
+    assert stop.value.exit_code == 128 + number
     assert signal.getsignal(number) == before
-    assert checkpoints.load(tmp_path).step == 1
+    # The signal came when step 1 was logged.
+    assert checkpoints.load(tmp_path).step == 2
     last = train(tmp_path)
     assert last["loss"] == whole[1]["loss"]
     small_runs.assert_equal(small_runs.saved(tmp_path, 5), small_runs.saved(whole[0], 5))
@@ -117,17 +126,15 @@ def test_a_second_signal_acts_at_once(tmp_path, monkeypatch):
 
 
 def test_a_run_that_was_killed_repeats_what_was_lost(whole, tmp_path, monkeypatch):
-    shard, calls = parallel.shard, []
+    write = metric_log.MetricLog.write
 
-    def killed(batch):
-        calls.append(batch)
-        # Three training batches, two validation batches after the first epoch, then the fourth.
-        if len(calls) == 6:
+    def killed(self, step, scalars):
+        if step == 4:
             raise RuntimeError("killed")
-        return shard(batch)
+        write(self, step, scalars)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parallel, "shard", killed)
+        patch.setattr(metric_log.MetricLog, "write", killed)
         with pytest.raises(RuntimeError, match="killed"):
             train(tmp_path)
     assert [r["step"] for r in small_runs.records(tmp_path)] == [1, 2, 3, 3]
@@ -185,11 +192,11 @@ def test_a_state_that_is_not_finite_is_not_saved():
         def save(self, *_):
             pytest.fail("saved")
 
-    run = loop._Run(small_runs.make_plan(), None, Checkpointer(), None, None)
-    state = {"params": {"s1": np.array([[1.0, np.inf]])}, "step": np.array([3])}
+    run = loop._Run(small_runs.make_plan(), None, Checkpointer(), *[None] * 4)
+    state = parallel.replicate({"params": {"s1": np.array([1.0, np.inf])}, "step": np.array(3)})
     message = r"step 3: state\['params'\]\['s1'\] is not finite; .* there is no checkpoint;"
     with pytest.raises(loop.Diverged, match=message):
-        run._save(state, 3)
+        run._save(state, 3, None)
 
 
 @pytest.mark.parametrize(
@@ -243,9 +250,9 @@ def test_balanced_class_weights_come_from_the_training_pixels():
     label[0, :4], label[1, :1], label[2] = 0, 1, 254
     data = small_data.make_dataset([Ground("train", label), Ground("test", 0 * label)])
     # 4 and 1 pixels, mean 2.5; no oats; none of these is no class.
-    found = loop.class_weights(small_runs.make_plan(class_weights="balanced"), data)
+    found = small_runs.make_plan(class_weights="balanced").weights(data)
     np.testing.assert_allclose(found, [(2.5 / 4) ** 0.5, 2.5**0.5, 1], rtol=1e-6)
-    assert loop.class_weights(small_runs.make_plan(), data) is None
+    assert small_runs.make_plan().weights(data) is None
 
 
 # Validation.
@@ -326,9 +333,9 @@ def test_stack_fills_a_short_batch_with_unknown_pixels():
 
 def test_a_moved_dataset_is_the_same_and_a_rebuilt_one_is_not():
     found = {"config": {"data_dir": "here", "seed": 0}, "dataset": "a1"}
-    loop.check_same_config(
+    plan.check_same_config(
         found, {"config": {"data_dir": "there", "seed": 0}, "dataset": "a1"}, "w"
     )
     rebuilt = {"config": {"data_dir": "here", "seed": 0}, "dataset": "b2"}
     with pytest.raises(ValueError, match="dataset: was 'a1', now 'b2'"):
-        loop.check_same_config(found, rebuilt, "w")
+        plan.check_same_config(found, rebuilt, "w")

@@ -1,0 +1,115 @@
+"""What a run tells of itself: its devices at the start, its speed, and a trace on request."""
+
+import contextlib
+import pathlib
+import time
+from collections.abc import Iterator
+
+import jax
+
+from cropmap_jax.models import count_parameters
+from cropmap_jax.training import parallel
+
+
+class Meter:
+    """Speed of training between two moments: compiling, validating and saving do not count.
+
+    Args:
+      batch_size: chips of a step, over all devices.
+    """
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._began: tuple[float, int] | None = None
+        self._waited = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether it was never started."""
+        return self._began is None
+
+    def start(self, step: int) -> None:
+        """Begins to measure after `step` steps, which the devices have finished."""
+        self._began, self._waited = (time.monotonic(), step), 0.0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Measures a wait for data."""
+        before = time.monotonic()
+        yield
+        self._waited += time.monotonic() - before
+
+    def read(self, step: int) -> dict[str, float]:
+        """Speed since `start`, or since the last reading; empty if no step was measured.
+
+        Returns:
+          "chips_per_second"; "step_ms", milliseconds of a step; "waiting", share of the time in
+          which the loop waited for data (at most so long did the devices: they may have been busy).
+        """
+        if self._began is None or step <= self._began[1]:
+            return {}
+        seconds = max(time.monotonic() - self._began[0], 1e-9)
+        steps, waited = step - self._began[1], self._waited
+        self.start(step)
+        return {
+            "chips_per_second": steps * self._batch_size / seconds,
+            "step_ms": 1000 * seconds / steps,
+            "waiting": waited / seconds,
+        }
+
+
+class Tracer:
+    """Writes a trace of some steps for Perfetto and TensorBoard; the first ones are left out.
+
+    Args:
+      steps: how many; 0 for none.
+      folder: where it is written.
+    """
+
+    FIRST = 3  # earlier ones compile and fill the queues
+
+    def __init__(self, steps: int, folder):
+        self._steps, self._folder = steps, pathlib.Path(folder)
+        self._done, self._on = 0, False
+
+    def begin(self) -> None:
+        """To be called before each step."""
+        if self._steps and self._done == self.FIRST:
+            jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
+            self._on = True
+
+    def end(self, metrics: dict) -> None:
+        """To be called after each step, with what it returned."""
+        self._done += 1
+        if self._on and self._done == self.FIRST + self._steps:
+            jax.block_until_ready(metrics)
+            self.close()
+
+    def close(self) -> None:
+        """Writes what there is, if there is any."""
+        if self._on:
+            self._on = False
+            jax.profiler.stop_trace()
+            traces = sorted(self._folder.rglob("perfetto_trace.json.gz"))
+            if traces:
+                print(f"trace: {traces[-1]}; open it at ui.perfetto.dev", flush=True)
+
+
+def describe(recipe, plan, source, step: int, params: dict) -> str:
+    """What is trained, on what, and how long: a few lines for the terminal."""
+    devices, processes = jax.local_devices(), parallel.process_count()
+    everywhere = processes * len(devices)
+    share = f"{plan.batch_size // everywhere} a device"
+    if plan.accumulate > 1:
+        share += f" in {plan.accumulate} parts"
+    kept = "" if recipe.model["dtype"] == "float32" else ", parameters float32"
+    lines = [
+        f"{plan.stage}: {count_parameters(params):,} parameters, "
+        f"{recipe.model['dtype']}{kept}, {recipe.loss} loss",
+        f"{everywhere} x {devices[0].device_kind}"
+        + (f" in {processes} processes" if processes > 1 else "")
+        + f", batch {plan.batch_size} ({share})",
+        f"{source.steps:,} steps ({plan.epochs} epochs of {source.steps_per_epoch:.4g})"
+        + (f", going on after step {step:,}" if step else ""),
+    ]
+    return "\n".join(lines)

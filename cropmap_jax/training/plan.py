@@ -1,0 +1,123 @@
+"""What a run needs besides data, recipe and initial variables; and what follows from it."""
+
+import dataclasses
+
+from cropmap_jax.training import input_pipeline, losses, optim
+from cropmap_jax.training.dataset import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything a run needs besides data, recipe and initial variables.
+
+    Args:
+      stage: "pretrain" or "finetune".
+      epochs, batch_size, seed: of the training input; the batch is that of all devices.
+      loading: how examples are drawn.
+      optimizer: "adam" or "sgd".
+      learning_rates: peak rate of "trunk" and "head".
+      schedule, warmup_steps: shape of both rates over the run.
+      class_weights: "none" or "balanced".
+      freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
+      checkpoint_every: steps between checkpoints; 0: once per epoch.
+      log_every: steps between records.
+      keep: number of last checkpoints kept.
+      config: the run's config, stored, and compared when a run goes on.
+      accumulate: parts that a device takes its share of a batch in.
+      checkpoint_minutes: a checkpoint is saved at the latest after so long; 0: never for that.
+    """
+
+    stage: str
+    epochs: int
+    batch_size: int
+    seed: int
+    loading: input_pipeline.Loading
+    optimizer: str
+    learning_rates: dict[str, float]
+    schedule: str
+    warmup_steps: int
+    class_weights: str
+    freeze_trunk_statistics: bool
+    checkpoint_every: int
+    log_every: int
+    keep: int
+    config: dict
+    accumulate: int = 1
+    checkpoint_minutes: float = 0.0
+
+    def __post_init__(self):
+        at_least = dict.fromkeys(("epochs", "batch_size", "log_every", "keep", "accumulate"), 1)
+        at_least |= dict.fromkeys(("checkpoint_every", "checkpoint_minutes", "seed"), 0)
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"config.{name}: expected at least {least}, found {getattr(self, name)}"
+                )
+
+    def check_devices(self, processes: int, local_devices: int) -> None:
+        """Demands a batch that devices, and the parts that each takes it in, divide.
+
+        Raises:
+          ValueError: says by what it must be divisible.
+        """
+        parts = processes * local_devices * self.accumulate
+        if self.batch_size % parts:
+            raise ValueError(
+                f"config.batch_size: expected a multiple of {parts} ({processes} processes x "
+                f"{local_devices} devices x config.accumulate {self.accumulate}), "
+                f"found {self.batch_size}"
+            )
+
+    def rates(self, total_steps: int) -> dict:
+        """Learning rate of each group, as functions of the step, over the whole run."""
+        return {
+            group: optim.schedule(self.schedule, rate, total_steps, self.warmup_steps)
+            for group, rate in self.learning_rates.items()
+        }
+
+    def make_optimizer(self, total_steps: int):
+        """The plan's optimiser, with both schedules over the whole run."""
+        rates = self.rates(total_steps)
+        return optim.make_optimizer(self.optimizer, rates["trunk"], rates["head"])
+
+    def weights(self, data: Dataset):
+        """float32 [classes] weights of the classes in the loss, or None.
+
+        Raises:
+          ValueError: unknown kind.
+        """
+        if self.class_weights not in ("none", "balanced"):
+            raise ValueError(
+                f"config.class_weights: expected 'none' or 'balanced', found {self.class_weights!r}"
+            )
+        if self.class_weights == "none":
+            return None
+        return losses.balanced_weights(data.split("train").pixels.sum(0)[: len(data.legend)])
+
+
+def check_same_config(found: dict, expected: dict, workdir) -> None:
+    """Refuses to go on with a run under another config.
+
+    Raises:
+      ValueError: shows every setting that differs.
+    """
+    a, b = _flatten(found), _flatten(expected)
+    # The same dataset may have moved; that it is the same, its fingerprint tells.
+    for settings in (a, b):
+        settings.pop(".config.data_dir", None)
+    differ = [
+        f"{k[1:]}: was {a.get(k)!r}, now {b.get(k)!r}"
+        for k in sorted({*a, *b})
+        if a.get(k) != b.get(k)
+    ]
+    if differ:
+        raise ValueError(
+            f"{workdir}: holds a run with other settings; expected the same ones or another "
+            f"--workdir; found {'; '.join(differ)}"
+        )
+
+
+def _flatten(tree, prefix: str = "") -> dict:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for name, t in tree.items() for k, v in _flatten(t, f"{prefix}.{name}").items()}
