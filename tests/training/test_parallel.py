@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 
@@ -16,58 +17,85 @@ SCRIPT = pathlib.Path(__file__).with_name("on_devices.py")
 CHECKOUT = SCRIPT.parents[2]
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, cache_dir) -> dict[int, dict[str, np.ndarray]]:
-    """What `on_devices.py` found on one device and on four."""
-    folder = tmp_path_factory.mktemp("devices")
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start(out, optimizer: str, devices: int, cache_dir, *processes) -> subprocess.Popen:
+    flags = os.environ.get("XLA_FLAGS", "")
+    flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", flags)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")]),
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache_dir),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
     }
-    other = re.sub(
-        r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", "")
+    command = [sys.executable, SCRIPT, out, optimizer, devices, *processes]
+    return subprocess.Popen(
+        list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True
     )
-    started = {}
-    for count in (1, 4):
-        flags = f"{other} --xla_force_host_platform_device_count={count}"
-        command = [sys.executable, str(SCRIPT), str(folder / f"{count}.npz"), str(count)]
-        started[count] = subprocess.Popen(
-            command, env=environment | {"XLA_FLAGS": flags}, stderr=subprocess.PIPE, text=True
-        )
+
+
+@pytest.fixture(scope="module", params=["sgd", "adam"])
+def runs(request, tmp_path_factory, cache_dir) -> dict[str, dict[str, np.ndarray]]:
+    """What `on_devices.py` found on one device, on four, and in two processes of two each."""
+    folder, name = tmp_path_factory.mktemp("devices"), request.param
+    address = f"127.0.0.1:{port()}"
+    started = {
+        "one": start(folder / "one.npz", name, 1, cache_dir),
+        "four": start(folder / "four.npz", name, 4, cache_dir),
+        "first": start(folder / "first.npz", name, 2, cache_dir, address, 2, 0),
+        "second": start(folder / "second.npz", name, 2, cache_dir, address, 2, 1),
+    }
     found = {}
-    for count, process in started.items():
+    for run, process in started.items():
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        with np.load(folder / f"{count}.npz") as file:
-            found[count] = dict(file)
+        with np.load(folder / f"{run}.npz") as file:
+            found[run] = dict(file)
     return found
 
 
-def test_four_devices_train_like_one(runs):
-    one, four = runs[1], runs[4]
-    assert one.keys() == four.keys()
-    assert one["losses"].shape == (3, 1) and four["losses"].shape == (3, 4)
-    np.testing.assert_allclose(four["losses"], np.tile(one["losses"], 4), rtol=1e-5)
+def test_however_many_devices_and_processes_train_the_same(runs):
+    one = runs["one"]
     trained = [name for name in one if name.startswith(("['params']", "['batch_stats']"))]
     assert len([n for n in trained if "['head']" in n]) == 8
-    for name in trained:
-        np.testing.assert_allclose(four[name], one[name], rtol=0, atol=1e-6, err_msg=name)
+    assert one["losses"].shape == (20, 1)
+    for run, devices in (("four", 4), ("first", 2), ("second", 2)):
+        assert one.keys() == runs[run].keys()
+        assert runs[run]["losses"].shape == (20, devices)
+        expected = np.tile(one["losses"], devices)
+        np.testing.assert_allclose(runs[run]["losses"], expected, rtol=1e-5)
+        for name in trained:
+            np.testing.assert_allclose(
+                runs[run][name], one[name], rtol=0, atol=1e-6, err_msg=f"{run} {name}"
+            )
+    apart = {
+        run: max(float(np.abs(found[name] - one[name]).max()) for name in trained)
+        for run, found in runs.items()
+    }
+    print("largest difference of a parameter or statistic:", apart)
 
 
 def test_all_devices_hold_the_same_state(runs):
-    spread = [name for name in runs[4] if name.startswith("spread")]
-    assert len(spread) > 50
-    for name in spread:
-        assert (runs[4][name] == 0).all(), name
+    for run in ("four", "first", "second"):
+        spread = [name for name in runs[run] if name.startswith("spread")]
+        assert len(spread) > 50
+        for name in spread:
+            assert (runs[run][name] == 0).all(), name
 
 
-def test_four_devices_count_like_one(runs):
-    for name in ("hits", "misses", "false_alarms", "weight"):
-        np.testing.assert_array_equal(runs[4][f"sum/{name}"], runs[1][f"sum/{name}"])
-        assert runs[1][f"sum/{name}"].sum() > 0
-    np.testing.assert_allclose(runs[4]["sum/loss"], runs[1]["sum/loss"], rtol=1e-5)
+def test_however_many_devices_and_processes_count_the_same(runs):
+    one = runs["one"]
+    for run in ("four", "first", "second"):
+        for name in ("hits", "misses", "false_alarms", "weight"):
+            np.testing.assert_allclose(runs[run][f"sum/{name}"], one[f"sum/{name}"], atol=2)
+        # At 0.5 a crop may not have been said at all, but what there is was counted.
+        assert one["sum/hits"].sum() + one["sum/misses"].sum() > 0 < one["sum/weight"]
+        np.testing.assert_allclose(runs[run]["sum/loss"], one["sum/loss"], rtol=1e-5)
 
 
 # On the devices at hand.
