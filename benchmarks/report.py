@@ -69,8 +69,9 @@ def table(header: list[str], rows: list[list]) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
 
     def line(row: list[str]) -> str:
-        first = row[0].ljust(widths[0])
-        return f"| {' | '.join([first, *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))])} |"
+        padded = [row[0].ljust(widths[0])]
+        padded += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        return f"| {' | '.join(padded)} |"
 
     rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:]), ""])
     return "\n".join([line(cells[0]), rule, *(line(row) for row in cells[1:])])
