@@ -12,16 +12,13 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, grid, legend, periods
-
-S1_BANDS = ("VV", "VH")
-S2_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
-BANDS = {"s1": S1_BANDS, "s2": S2_BANDS}
-NODATA = -32768
-S1_SCALE = 100.0
-"""int16 = dB * 100: a step of 0.01 dB, far below speckle."""
-S2_SCALE = 10000.0
-"""int16 = reflectance * 10000, Copernicus' own encoding of Level-2A."""
-SCALES = {"s1": S1_SCALE, "s2": S2_SCALE}
+from cropmap_jax.geo.bands import BANDS as BANDS
+from cropmap_jax.geo.bands import NODATA as NODATA
+from cropmap_jax.geo.bands import S1_BANDS as S1_BANDS
+from cropmap_jax.geo.bands import S1_SCALE as S1_SCALE
+from cropmap_jax.geo.bands import S2_BANDS as S2_BANDS
+from cropmap_jax.geo.bands import S2_SCALE as S2_SCALE
+from cropmap_jax.geo.bands import SCALES as SCALES
 
 
 @dataclasses.dataclass(frozen=True)

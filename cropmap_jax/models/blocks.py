@@ -5,6 +5,7 @@ arithmetic is rearranged. The tests hold each form equal to the plain `jax.lax` 
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +15,11 @@ from flax import linen as nn
 Array = jax.Array
 
 MAX_GROUPS = 8
+
+# From this size on the gradient to a kernel is a matrix product on the CPU; below, in deep layers
+# and in those that see few bands, a convolution is as fast (`python -m benchmarks.blocks`).
+PRODUCT_PIXELS = 1024
+PRODUCT_CHANNELS = 32
 
 # PyTorch's defaults: eps 1e-5, and momentum 0.1 for the *new* value, which Flax calls 0.9.
 # Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
@@ -75,14 +81,77 @@ def conv2d(x: Array, kernel: Array) -> Array:
     """
     batch, height, width, channels = x.shape
     kh, kw, _, features = kernel.shape
-    if batch * height * width >= features:
-        return jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+    if batch * height * width > features:
+        return _convolution(x, kernel)
     padded = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
-    shifts = [padded[:, i : i + height, j : j + width] for i in range(kh) for j in range(kw)]
-    patches = jnp.concatenate(shifts, axis=-1)
-    return patches @ kernel.reshape(kh * kw * channels, features)
+    return _patches(padded, kh, kw) @ kernel.reshape(kh * kw * channels, features)
+
+
+def _patches(padded: Array, kh: int, kw: int) -> Array:
+    """[..., H + kh - 1, W + kw - 1, C] to [..., H, W, kh kw C]."""
+    height, width = padded.shape[-3] - kh + 1, padded.shape[-2] - kw + 1
+    shifts = [padded[..., i : i + height, j : j + width, :] for i in range(kh) for j in range(kw)]
+    return jnp.concatenate(shifts, axis=-1)
+
+
+def _plain(x: Array, kernel: Array) -> Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+@jax.custom_vjp
+def _convolution(x: Array, kernel: Array) -> Array:
+    """`_plain`, whose gradient to the kernel is computed in the form that the backend runs best."""
+    return _plain(x, kernel)
+
+
+def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _plain(x, kernel), (x, kernel)
+
+
+def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    to_x, to_kernel = jax.vjp(_plain, x, kernel)[1](gradient)
+    _, height, width, channels = x.shape
+    if height * width < PRODUCT_PIXELS or channels < PRODUCT_CHANNELS:
+        return to_x, to_kernel
+
+    def plain(x: Array, gradient: Array) -> Array:
+        return jax.vjp(_plain, x, kernel)[1](gradient)[1]
+
+    product = partial(kernel_gradient, window=kernel.shape[:2])
+    return to_x, jax.lax.platform_dependent(x, gradient, cpu=product, default=plain)
+
+
+_convolution.defvjp(_forward, _backward)
+
+
+def kernel_gradient(x: Array, gradient: Array, window: tuple[int, int]) -> Array:
+    """Computes the gradient of `conv2d` to its kernel as one matrix product over all pixels.
+
+    XLA on the CPU takes it for a convolution whose window is the whole image, which runs at a
+    third of the rate. To shift the images along their rows and the gradient across them needs
+    kw C + kh D values a pixel, where patches of the images would need kh kw C.
+
+    Args:
+        x: [B, H, W, C], float.
+        gradient: [B, H, W, D], to the output.
+        window: (kh, kw), odd.
+
+    Returns:
+        [kh, kw, C, D], the dtype of `x`.
+    """
+    (kh, kw), channels, features = window, x.shape[-1], gradient.shape[-1]
+    height, width = x.shape[1:3]
+    x = jnp.pad(x, ((0, 0), (0, 0), (kw // 2, kw // 2), (0, 0)))
+    x = jnp.concatenate([x[:, :, j : j + width] for j in range(kw)], axis=-1)
+    gradient = jnp.pad(gradient, ((0, 0), (kh // 2, kh // 2), (0, 0), (0, 0)))
+    shifts = [gradient[:, i : i + height] for i in reversed(range(kh))]
+    gradient = jnp.concatenate(shifts, axis=-1)
+    product = jnp.einsum("bhwc,bhwd->cd", x, gradient, preferred_element_type=jnp.float32)
+    product = product.reshape(kw, channels, kh, features).transpose(2, 0, 1, 3)
+    return product.astype(x.dtype)
 
 
 def conv3d(x: Array, kernel: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cropmap_jax.geo.cube import BANDS
+from cropmap_jax.geo.bands import BANDS
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import AXIS

@@ -36,6 +36,7 @@ def plain_max_pool(x, _):
 
 FORMS = {
     "conv2d, more pixels": (blocks.conv2d, plain_conv2d, (2, 4, 6, 3), (3, 3, 3, 5)),
+    "conv2d, large": (blocks.conv2d, plain_conv2d, (2, 32, 40, 32), (3, 3, 32, 5)),
     "conv2d, more features": (blocks.conv2d, plain_conv2d, (1, 2, 3, 4), (3, 3, 4, 9)),
     "conv2d, one pixel": (blocks.conv2d, plain_conv2d, (1, 1, 1, 4), (3, 3, 4, 9)),
     "conv3d": (blocks.conv3d, plain_conv3d, (2, 4, 5, 6, 3), (3, 3, 3, 3, 4)),
@@ -57,7 +58,29 @@ def test_form_equals_plain(form):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     cotangent = rng.standard_normal(expected.shape).astype(np.float32)
     for a, b in zip(fast_vjp(cotangent), plain_vjp(cotangent), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+        # A gradient to a kernel is a sum over pixels: of thousands, in the large form.
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6 * max(5, np.abs(b).max(initial=0)))
+
+
+@pytest.mark.parametrize("window", [(3, 3), (1, 5), (5, 1), (1, 1)])
+def test_kernel_gradient_is_that_of_the_convolution(window):
+    rng = np.random.default_rng(0)
+    x, gradient = (rng.standard_normal((2, 5, 7, c)).astype(np.float32) for c in (3, 4))
+    kernel = jnp.zeros((*window, 3, 4))
+    expected = jax.vjp(lambda k: plain_conv2d(x, k), kernel)[1](gradient)[0]
+    found = blocks.kernel_gradient(x, gradient, window)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_large_convolutions_choose_the_product_on_the_cpu_alone():
+    def gradient(kernel):
+        x = jnp.ones((1, 32, 32, blocks.PRODUCT_CHANNELS))
+        return jax.grad(lambda k: blocks.conv2d(x, k).sum())(kernel)
+
+    kernel = jnp.zeros((3, 3, blocks.PRODUCT_CHANNELS, 2))
+    for platform, product in (("cpu", True), ("cuda", False)):
+        lowered = jax.jit(gradient).trace(kernel).lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.dot_general" in lowered) == product
 
 
 def test_upsample_puts_the_window_where_it_says():

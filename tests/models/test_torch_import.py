@@ -11,7 +11,7 @@ from cropmap_jax.models import HEAD, DualUNet3D
 from cropmap_jax.models.torch_import import convert, describe
 
 torch = pytest.importorskip("torch")
-import torch_twin  # noqa: E402
+from benchmarks import torch_twin  # noqa: E402
 
 # Small networks take longer to compile than to run.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
