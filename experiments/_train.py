@@ -74,7 +74,7 @@ def make_plan(config: ConfigDict, stage: str, recipe):
     rates = {"trunk": config.learning_rate.trunk, "head": config.learning_rate.head}
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")
-    same += ("accumulate", "checkpoint_minutes")
+    same += ("accumulate", "remat", "checkpoint_minutes")
     return Plan(
         stage=stage,
         loading=loading,

@@ -68,6 +68,7 @@ class UNet(nn.Module):
         levels: number of levels above the bottleneck; each halves height and width.
         layer: makes a `ConvNormRelu`, with its normalisation and dtype settled.
         dtype: compute dtype.
+        remat: whether the gradient computes the inside of each level anew instead of keeping it.
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597 (here padded, with batch norm).
     """
@@ -76,21 +77,23 @@ class UNet(nn.Module):
     levels: int
     layer: Callable[..., nn.Module]
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Maps [B, H, W, C] to [B, H, W, 2 width]; H and W are multiples of 2^levels."""
+        double_conv = nn.remat(DoubleConv) if self.remat else DoubleConv
         skips = []
         for level in range(self.levels):
-            x = DoubleConv(2 ** (level + 1) * self.width, self.layer, name=f"down{level}")(x)
+            x = double_conv(2 ** (level + 1) * self.width, self.layer, name=f"down{level}")(x)
             skips.append(x)
             x = max_pool(x)
-        x = DoubleConv(2 ** (self.levels + 1) * self.width, self.layer, name="bottleneck")(x)
+        x = double_conv(2 ** (self.levels + 1) * self.width, self.layer, name="bottleneck")(x)
         for level in reversed(range(self.levels)):
             features = skips[level].shape[-1]
             x = Conv(features, (2, 2), upsample, dtype=self.dtype, name=f"upsample{level}")(x)
             x = jnp.concatenate([skips[level], x], axis=-1)
-            x = DoubleConv(features, self.layer, name=f"up{level}")(x)
+            x = double_conv(features, self.layer, name=f"up{level}")(x)
         return x
 
 
@@ -102,12 +105,14 @@ class Branch(nn.Module):
         levels: levels of the U-Net.
         layer: makes a `ConvNormRelu`, with its normalisation and dtype settled.
         dtype: compute dtype.
+        remat: as in `UNet`.
     """
 
     width: int
     levels: int
     layer: Callable[..., nn.Module]
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -115,7 +120,8 @@ class Branch(nn.Module):
         periods = x.shape[1]
         x = self.layer(self.width, (3, 3, 3), conv3d, use_bias=True, name="conv3d")(x)
         x = self.layer(self.width, (periods, 1, 1), time_conv, use_bias=True, name="time_conv")(x)
-        return UNet(self.width, self.levels, self.layer, self.dtype, name="unet")(x)
+        unet = UNet(self.width, self.levels, self.layer, self.dtype, self.remat, name="unet")
+        return unet(x)
 
 
 class DualUNet3D(nn.Module):
@@ -137,6 +143,8 @@ class DualUNet3D(nn.Module):
             and leaves them as they are, in training too.
         axis_name: mapped axis over which batch norm averages its statistics in training, if any.
         dtype: compute dtype; parameters and statistics are float32.
+        remat: whether the gradient computes the inside of each level anew instead of keeping it:
+            less memory for more time.
 
     Example:
         >>> network = DualUNet3D(num_classes=8, head="conv")
@@ -155,6 +163,7 @@ class DualUNet3D(nn.Module):
     freeze_trunk_statistics: bool = False
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    remat: bool = False
 
     def __post_init__(self) -> None:
         for field, choices in (("head", ("linear", "conv")), ("norm", ("batch", "group"))):
@@ -197,7 +206,7 @@ class DualUNet3D(nn.Module):
         for name, values, valid in (("s1", s1, s1_valid), ("s2", s2, s2_valid)):
             if self.use_validity:
                 values = jnp.concatenate([values, valid.astype(values.dtype)], axis=-1)
-            branch = Branch(self.width, self.levels, trunk_layer, self.dtype, name=name)
+            branch = Branch(self.width, self.levels, trunk_layer, self.dtype, self.remat, name=name)
             features.append(branch(values.astype(self.dtype)))
         x = jnp.concatenate(features, axis=-1)
         if self.head == "linear":

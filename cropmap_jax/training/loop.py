@@ -68,7 +68,12 @@ def train(
     validation = Validation(data, recipe, plan.loading, plan.batch_size)
     optimizer = plan.make_optimizer(source.steps)
     train_step = steps.make_train_step(
-        recipe, optimizer, plan.weights(data), plan.freeze_trunk_statistics, plan.accumulate
+        recipe,
+        optimizer,
+        plan.weights(data),
+        plan.freeze_trunk_statistics,
+        plan.accumulate,
+        plan.remat,
     )
     meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
     meta["dataset"] = data.fingerprint
@@ -91,7 +96,7 @@ def train(
             source = _source(data, plan, step)
         writes = parallel.process_index() == 0
         if writes:
-            print(describe(recipe, plan, source, step, variables["params"]), flush=True)
+            print(describe(data, recipe, plan, source, step), flush=True)
         with contextlib.closing(MetricLog(workdir, step) if writes else NoLog()) as log:
             if step == source.steps:
                 return log.last

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import jax
 
-from cropmap_jax.models import count_parameters
+from cropmap_jax.models import count_parameters, variable_shapes
+from cropmap_jax.models.flops import count_flops
 from cropmap_jax.training import parallel
 
 
@@ -95,20 +96,27 @@ class Tracer:
                 print(f"trace: {traces[-1]}; open it at ui.perfetto.dev", flush=True)
 
 
-def describe(recipe, plan, source, step: int, params: dict) -> str:
+def describe(data, recipe, plan, source, step: int) -> str:
     """What is trained, on what, and how long: a few lines for the terminal."""
+    network = recipe.network()
+    parameters = count_parameters(variable_shapes(network)["params"])
+    side = plan.loading.crop or data.chip
+    flops = plan.batch_size * count_flops(network, side, side, train=True)
     devices, processes = jax.local_devices(), parallel.process_count()
     everywhere = processes * len(devices)
     share = f"{plan.batch_size // everywhere} a device"
     if plan.accumulate > 1:
         share += f" in {plan.accumulate} parts"
+    if plan.remat:
+        share += ", rematerialised"
     kept = "" if recipe.model["dtype"] == "float32" else ", parameters float32"
     lines = [
-        f"{plan.stage}: {count_parameters(params):,} parameters, "
+        f"{plan.stage}: {parameters:,} parameters, "
         f"{recipe.model['dtype']}{kept}, {recipe.loss} loss",
         f"{everywhere} x {devices[0].device_kind}"
         + (f" in {processes} processes" if processes > 1 else "")
-        + f", batch {plan.batch_size} ({share})",
+        + f", batch {plan.batch_size} ({share}), "
+        f"{flops / 1e9:,.3g} GFLOP a step",
         f"{source.steps:,} steps ({plan.epochs} epochs of {source.steps_per_epoch:.4g})"
         + (f", going on after step {step:,}" if step else ""),
     ]

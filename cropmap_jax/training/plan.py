@@ -24,6 +24,7 @@ class Plan:
       keep: number of last checkpoints kept.
       config: the run's config, stored, and compared when a run goes on.
       accumulate: parts that a device takes its share of a batch in.
+      remat: compute the inside of the network's levels anew for the gradient.
       checkpoint_minutes: a checkpoint is saved at the latest after so long; 0: never for that.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     keep: int
     config: dict
     accumulate: int = 1
+    remat: bool = False
     checkpoint_minutes: float = 0.0
 
     def __post_init__(self):

@@ -64,12 +64,18 @@ class Recipe:
         """Height and width of inputs are multiples of this."""
         return 2 ** self.model["levels"]
 
-    def network(self, freeze_trunk_statistics: bool = False) -> DualUNet3D:
-        """The network, with batch norm synchronised over devices in training."""
+    def network(self, freeze_trunk_statistics: bool = False, remat: bool = False) -> DualUNet3D:
+        """The network, with batch norm synchronised over devices in training.
+
+        Args:
+          freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
+          remat: compute the inside of each level anew for the gradient.
+        """
         return DualUNet3D(
             num_classes=len(self.legend),
             axis_name=parallel.AXIS,
             freeze_trunk_statistics=freeze_trunk_statistics,
+            remat=remat,
             **(self.model | {"dtype": _DTYPES[self.model["dtype"]]}),
         )
 

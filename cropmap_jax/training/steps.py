@@ -44,6 +44,7 @@ def make_train_step(
     class_weights: np.ndarray | None = None,
     freeze_trunk_statistics: bool = False,
     accumulate: int = 1,
+    remat: bool = False,
 ) -> Callable:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
 
@@ -57,12 +58,13 @@ def make_train_step(
       freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
       accumulate: parts that a device takes its share in, one after the other, to need less memory.
         The gradient is the same, but batch norm sees one part (of all devices) at a time.
+      remat: compute the inside of each level anew for the gradient, to need less memory.
 
     Returns:
       Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
       pipeline makes it; metrics are "loss" and "grad_norm", float32 scalars, equal on all devices.
     """
-    network = recipe.network(freeze_trunk_statistics)
+    network = recipe.network(freeze_trunk_statistics, remat)
     loss_function = losses.LOSSES[recipe.loss]
 
     def sums(params: dict, batch_stats: dict, batch: dict) -> tuple:

@@ -98,6 +98,33 @@ def test_however_many_devices_and_processes_count_the_same(runs):
         np.testing.assert_allclose(runs[run]["sum/loss"], one["sum/loss"], rtol=1e-5)
 
 
+# Starting, and agreeing.
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((None, 2, None), "--num_processes: expected --coordinator HOST:PORT with it"),
+        (("auto", None, 1), "--process_id: expected --coordinator HOST:PORT with it"),
+        (("a:1", None, 0), "--num_processes: expected a number with --coordinator"),
+        (("a:1", 2, None), "--process_id: expected a number with --coordinator"),
+        (("a:1", 2, 2), r"--process_id: expected 0 to 1 \(--num_processes 2\), found 2"),
+        (("host", 2, 0), "--coordinator: expected HOST:PORT or auto, found 'host'"),
+        (("host:x", 2, 0), "--coordinator: expected HOST:PORT or auto, found 'host:x'"),
+    ],
+)
+def test_settings_that_do_not_belong_together_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        parallel.start(*settings)
+
+
+def test_one_process_starts_alone_and_agrees_with_itself_at_once():
+    parallel.start(None)
+    agreed = parallel.Agreement(2, lag=2)
+    assert agreed(True, False) == (True, False)
+    assert agreed(False, True) == (False, True)
+
+
 # On the devices at hand.
 
 

@@ -67,6 +67,28 @@ def test_a_step_follows_the_gradient_of_the_weighted_mean_at_two_rates(norm, los
     assert bool(state["batch_stats"]) == (norm == "batch")
 
 
+@pytest.mark.parametrize("form", [{"accumulate": 2}, {"remat": True}])
+def test_a_step_that_needs_less_memory_is_the_same(form):
+    # Group norm, because batch norm sees one part at a time.
+    norm = "batch" if "remat" in form else "group"
+    recipe = small_runs.make_recipe(norm=norm, levels=1)
+    optimizer = optim.make_optimizer("sgd", lambda _: 0.125, lambda _: 0.5)
+    variables, batch = steps.init_variables(recipe, 1), make_batch()
+    # The parts have as unevenly many known pixels as can be.
+    batch["label"][::2] = IGNORE
+    opt_state = jax.device_get(optimizer.init(variables["params"]))
+    state = {"step": np.zeros((), np.int32), "opt_state": opt_state} | variables
+    found = []
+    for settings in ({}, form):
+        step = parallel.data_parallel(steps.make_train_step(recipe, optimizer, **settings))
+        new, metrics = step(parallel.replicate(state), parallel.shard(batch))
+        kept = {k: new[k] for k in ("params", "batch_stats")}
+        found.append(small_runs.leaves(parallel.unreplicate([kept, metrics])))
+    assert found[0].keys() == found[1].keys()
+    for name, expected in found[0].items():
+        np.testing.assert_allclose(found[1][name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_probabilities_are_those_of_the_loss():
     logits = np.array([[[[0, np.log(3)]]]], np.float32)
 
