@@ -16,6 +16,10 @@ from cropmap_jax.geo import calendars, grid, legend, periods
 S1_BANDS = ("VV", "VH")
 S2_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
 BANDS = {"s1": S1_BANDS, "s2": S2_BANDS}
+CLEAR = "clear"
+"""Name of the raster, and of its bands, that counts the observations of S2 composites."""
+MOST_CLEAR = 255
+"""The largest count that uint8 holds; it stands for more, too."""
 NODATA = -32768
 S1_SCALE = 100.0
 """int16 = dB * 100: a step of 0.01 dB, far below speckle."""
@@ -40,6 +44,7 @@ class CubeInfo:
       province: place whose calendar this is; "" where unknown.
       source: how the pixels were made (catalogue ids, parameters, code version), JSON-ready.
       has_fields: whether field ids come with the label.
+      has_clear: whether counts of clear observations come with S2.
       path: folder on disk; None in memory.
     """
 
@@ -54,6 +59,7 @@ class CubeInfo:
     province: str = ""
     source: Mapping = dataclasses.field(default_factory=dict)
     has_fields: bool = False
+    has_clear: bool = False
     path: pathlib.Path | None = None
 
     @property
@@ -77,6 +83,8 @@ class Cube:
       s2: float32 [T, H, W, 10], surface reflectance (S2_BANDS), NaN missing.
       label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
       fields: uint32 [H, W], field id, 0 none; None where not given.
+      clear: uint8 [T, H, W], how many observations the S2 composite is made of, 0 none, 255 that
+        many or more; None where not given.
     """
 
     info: CubeInfo
@@ -84,6 +92,7 @@ class Cube:
     s2: np.ndarray
     label: np.ndarray
     fields: np.ndarray | None = None
+    clear: np.ndarray | None = None
 
 
 def validate(cube: Cube) -> None:
@@ -111,10 +120,13 @@ def validate(cube: Cube) -> None:
         "s2": ((t, h, w, len(S2_BANDS)), np.float32),
         "label": ((h, w), np.uint8),
     }
-    if info.has_fields != (cube.fields is not None):
-        raise ValueError(f"{where}: has_fields is {info.has_fields}, fields {type(cube.fields)}")
-    if info.has_fields:
-        expected["fields"] = ((h, w), np.uint32)
+    optional = {"fields": ((h, w), np.uint32), CLEAR: ((t, h, w), np.uint8)}
+    for name, kind in optional.items():
+        told, array = getattr(info, f"has_{name}"), getattr(cube, name)
+        if told != (array is not None):
+            raise ValueError(f"{where}: has_{name} is {told}, {name} {type(array)}")
+        if told:
+            expected[name] = kind
     for name, (shape, dtype) in expected.items():
         array = getattr(cube, name)
         if array.shape != shape or array.dtype != dtype:
