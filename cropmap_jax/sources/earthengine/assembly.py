@@ -95,8 +95,11 @@ def assemble(
       ValueError: pixels that no piece, or more than one, has; a piece's file that is gone; labels
         that do not fit.
     """
-    stacks = {s: _stack(target, s, parts, manifest) for s in sensors_of(options)}
-    s1, s2 = (cube.decode(stacks[sensor], sensor) for sensor in ("s1", "s2"))
+    counted = options.s2.count
+    stacks = {s: _stack(target, s, parts, manifest, counted) for s in sensors_of(options)}
+    s1 = cube.decode(stacks["s1"], "s1")
+    s2 = cube.decode(stacks["s2"][..., : len(cube.S2_BANDS)], "s2")
+    clear = _counts(stacks["s2"][..., -1], target.cube_id) if counted else None
     fields = None
     if options.label.kind == "eucropmap":
         codes = stacks[pieces.LABEL][0, :, :, 0]
@@ -117,16 +120,25 @@ def assemble(
         province=target.province,
         source=_source(options, made_of, key),
         has_fields=fields is not None,
+        has_clear=counted,
     )
-    return cube.Cube(info, s1, s2, label, fields)
+    return cube.Cube(info, s1, s2, label, fields, clear)
 
 
-def _stack(target, sensor: str, parts, manifest: Manifest) -> np.ndarray:
+def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
+    if found.min() < 0:
+        raise ValueError(
+            f"{cube_id}: expected counts of clear observations of 0 or more, found {found.min()}"
+        )
+    return np.minimum(found, cube.MOST_CLEAR).astype(np.uint8)
+
+
+def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.ndarray:
     """int16 [periods, H, W, bands] of one sensor; a label has one period and one band."""
     own = [piece for piece in parts if piece.sensor == sensor]
     count = 1 if sensor == pieces.LABEL else len(target.periods)
     height, width = target.geobox.shape
-    bands = len(pieces.bands_of(sensor, range(1)))
+    bands = len(pieces.bands_of(sensor, range(1), counted))
     out = np.full((count, height, width, bands), cube.NODATA, pieces.DTYPE)
     seen = np.zeros((count, height, width), np.uint8)
     for piece in own:

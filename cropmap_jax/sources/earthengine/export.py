@@ -93,7 +93,8 @@ class GraphSource:
             year = options.label.year
             make = self._template(sensor, (), lambda box: graphs.label_image(box, year))
         expression, digest = make.at(target.geobox)
-        return expression, digest, pieces.bands_of(sensor, range(len(spans))), facts
+        bands = pieces.bands_of(sensor, range(len(spans)), options.s2.count)
+        return expression, digest, bands, facts
 
     def _orbits(self, target) -> tuple[str, tuple[int, ...]]:
         spans = tuple(target.periods)

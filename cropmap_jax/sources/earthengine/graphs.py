@@ -39,7 +39,7 @@ ALGORITHMS = frozenset(
     Image.reduce Image.remap Image.rename Image.select Image.toFloat Image.toInt16 Image.unmask
     Image.updateMask ImageCollection.fromImages ImageCollection.load ImageCollection.merge
     ImageCollection.mosaic ImageCollection.reduce ImageCollection.toBands Number.divide
-    Reducer.median Reducer.min Reducer.toList reduce.mean
+    Reducer.count Reducer.median Reducer.min Reducer.toList reduce.mean
     """.split()
 )
 """Every algorithm of Earth Engine that a graph of this module calls."""
@@ -71,15 +71,18 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
     Args:
       geobox: the cube's grid; only its place is used (scenes that touch it).
       periods: P periods.
-      options: how clouds are masked.
+      options: how clouds are masked, and whether clear observations are counted.
 
     Returns:
       int16, bands `p00_B2` ... in the order of `periods` and `cube.S2_BANDS`: reflectance x 10000,
-      `cube.NODATA` where nothing is clear or no scene lies.
+      `cube.NODATA` where nothing is clear or no scene lies. With `options.count` the last band of
+      each period is `p00_clear` ...: how many observations have a clear value in any band, 0 where
+      none has.
 
     Raises:
       ValueError: no periods, or a grid across the antimeridian.
     """
+    _check(periods)
     scenes = _touching(service.S2, geobox)
     if options.max_cloud < 100:
         scenes = scenes.filter(
@@ -91,10 +94,14 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
     def clear(image):
         return image.select(cube.S2_BANDS).updateMask(_clear(image, options)).toFloat()
 
-    composites = [
-        blank.merge(_within(scenes, period).map(clear)).reduce(reducer) for period in periods
-    ]
-    return _encoded(_stacked(composites, cube.S2_BANDS))
+    composites = []
+    for period in periods:
+        seen = blank.merge(_within(scenes, period).map(clear))
+        composites.append(seen.reduce(reducer))
+        if options.count:
+            composites.append(_count(seen))
+    bands = (*cube.S2_BANDS, cube.CLEAR) if options.count else cube.S2_BANDS
+    return _encoded(_stacked(composites, bands, len(periods)))
 
 
 def s1_image(
@@ -125,6 +132,7 @@ def s1_image(
     """
     if direction not in ("ascending", "descending"):
         raise ValueError(f"direction: expected 'ascending' or 'descending', found {direction!r}")
+    _check(periods)
     scenes = _s1_scenes(geobox, options).filter(
         ee.Filter.eq("orbitProperties_pass", direction.upper())
     )
@@ -140,7 +148,7 @@ def s1_image(
         # A mosaic shows its last image on top.
         means = [mean(orbit, period) for orbit in reversed(orbits)]
         composites.append((ee.ImageCollection(means) if means else blank).mosaic())
-    power = _stacked(composites, cube.S1_BANDS)
+    power = _stacked(composites, cube.S1_BANDS, len(periods))
     return _encoded(power.log10().multiply(10 * cube.S1_SCALE))
 
 
@@ -407,10 +415,19 @@ def _power(image: ee.Image, options: options_lib.S1Options) -> ee.Image:
     return power.updateMask(lowest.gte(border)).toFloat()
 
 
-def _stacked(composites: Sequence[ee.Image], bands: Sequence[str]) -> ee.Image:
+def _count(images: ee.ImageCollection) -> ee.Image:
+    """How many images have a valid value in any of their bands; 0, not masked, where none has."""
+    # The least of a pixel's bands is masked only where all of them are.
+    return (
+        images.map(lambda image: image.reduce(ee.Reducer.min()))
+        .reduce(ee.Reducer.count())
+        .unmask(0, False)
+    )
+
+
+def _stacked(composites: Sequence[ee.Image], bands: Sequence[str], periods: int) -> ee.Image:
     """One image of all periods, bands named by period and band."""
-    _check(composites)
-    names = [f"p{i:02d}_{band}" for i in range(len(composites)) for band in bands]
+    names = [f"p{i:02d}_{band}" for i in range(periods) for band in bands]
     return ee.ImageCollection(list(composites)).toBands().rename(names)
 
 

@@ -141,10 +141,11 @@ class Jobs:
     def _open(self, job: Event) -> list[PieceRow]:
         """Finds what of a cube is to be asked for; rows of what is found or split on the way."""
         work, target, digests, facts = job.work, job.work.target, {}, {}
+        counted = self.options.s2.count
         verify.check_grid(target.geobox, target.cube_id)
         for sensor in assembly.sensors_of(self.options):
             expression, digests[sensor], bands, *more = self.graphs(target, sensor)
-            expected = pieces.bands_of(sensor, range(len(target.periods)))
+            expected = pieces.bands_of(sensor, range(len(target.periods)), counted)
             if tuple(bands) != expected:
                 raise ValueError(
                     f"{target.cube_id}: expected a graph of {sensor} with bands {expected[0]} .. "
@@ -154,7 +155,7 @@ class Jobs:
             facts |= {sensor: dict(more[0])} if more else {}
         work.made_of = {"graphs": digests} | ({"facts": facts} if facts else {})
         work.todo, rows = [], []
-        stack = pieces.pieces_of(target, digests, self.limits)[::-1]
+        stack = pieces.pieces_of(target, digests, self.limits, counted)[::-1]
         while stack:
             piece = stack.pop()
             row = self.manifest.piece(piece.key)

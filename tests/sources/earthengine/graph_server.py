@@ -408,6 +408,7 @@ ALGORITHMS = {
     "ImageCollection.reduce": reduce_collection,
     "ImageCollection.toBands": to_bands,
     "Number.divide": lambda left, right: left / right,
+    "Reducer.count": lambda: Reducer("count", lambda stack: np.isfinite(stack).sum(0)),
     "Reducer.median": lambda maxRaw: Reducer("median", functools.partial(median, maxRaw)),
     "Reducer.min": lambda: Reducer("min", lambda stack: np.nanmin(stack, axis=0)),
     "Reducer.toList": lambda tupleSize: Reducer("list", columns=tupleSize),

@@ -16,6 +16,7 @@ from cropmap_jax.sources.earthengine import graphs, options, service
 TILE = grid.tile_geobox(32631, 412, 4000)
 MONTHS = periods.month_periods(dt.date(2017, 12, 1), dt.date(2018, 2, 1))
 S1, S2 = options.S1Options(), options.S2Options()
+UNCOUNTED = options.S2Options(count=False)
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,7 @@ def all_graphs():
     linear = options.S1Options(service.S1_LINEAR, "ascending")
     return {
         "s2": graphs.s2_image(TILE, MONTHS, S2),
+        "s2 uncounted": graphs.s2_image(TILE, MONTHS, UNCOUNTED),
         "s2 scl": graphs.s2_image(TILE, MONTHS, few),
         "s1": graphs.s1_image(TILE, MONTHS, (37, 110), "descending", S1),
         "s1 linear": graphs.s1_image(TILE, MONTHS, (37, 110), "descending", linear),
@@ -113,7 +115,7 @@ def test_the_list_of_algorithms_is_what_the_graphs_call():
 
 def test_every_image_ends_in_int16_with_nodata_beyond_the_footprints():
     every = all_graphs()
-    for name in ("s2", "s2 scl", "s1", "s1 linear", "label"):
+    for name in ("s2", "s2 uncounted", "s2 scl", "s1", "s1 linear", "label"):
         last = read(every[name])
         assert last.name == "Image.toInt16", name
         unmask = last["value"]
@@ -135,7 +137,10 @@ def test_values_are_rounded_half_up_and_clipped_before_nodata_is_filled_in():
 def test_periods_are_half_open_and_in_order():
     expected = [("2017-12-01", "2018-01-01"), ("2018-01-01", "2018-02-01")]
     expected.append(("2018-02-01", "2018-03-01"))
-    assert spans(read(graphs.s2_image(TILE, MONTHS, S2))) == expected
+    assert spans(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED))) == expected
+    # Median and count are of the same.
+    twice = [span for span in expected for _ in range(2)]
+    assert spans(read(graphs.s2_image(TILE, MONTHS, S2))) == twice
     assert spans(read(graphs.s1_image(TILE, MONTHS, (37,), "ascending", S1))) == expected
     assert spans(read(graphs.scene_counts(TILE, MONTHS))) == expected
     assert spans(read(graphs.orbit_table(TILE, MONTHS, S1))) == [("2017-12-01", "2018-03-01")]
@@ -145,11 +150,29 @@ def test_periods_are_half_open_and_in_order():
 
 
 def test_bands_are_named_by_period_and_band():
-    s2 = names_of(read(graphs.s2_image(TILE, MONTHS, S2)))
+    s2 = names_of(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED)))
     assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in cube.S2_BANDS]
+    s2 = names_of(read(graphs.s2_image(TILE, MONTHS, S2)))
+    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in (*cube.S2_BANDS, "clear")]
     s1 = names_of(read(graphs.s1_image(TILE, MONTHS, (37,), "ascending", S1)))
     assert s1 == ["p00_VV", "p00_VH", "p01_VV", "p01_VH", "p02_VV", "p02_VH"]
     assert names_of(read(graphs.label_image(TILE, 2018))) == ["label"]
+
+
+LEAST = Call("Image.reduce", {"image": "?", "reducer": Call("Reducer.min", {})})
+
+
+def test_clear_observations_are_counted_once_and_none_is_zero():
+    graph = read(graphs.s2_image(TILE, MONTHS, S2))
+    counts = [c for c in calls(graph, "ImageCollection.reduce") if "maxRaw" not in c["reducer"]]
+    medians = [c for c in calls(graph, "ImageCollection.reduce") if "maxRaw" in c["reducer"]]
+    assert [c["collection"]["collection"] for c in counts] == [c["collection"] for c in medians]
+    unmasked = [c for c in calls(graph, "Image.unmask") if c["input"] in counts]
+    assert len(unmasked) == len(MONTHS)
+    for call in unmasked:
+        assert call["sameFootprint"] is False
+        assert call["value"] == Call("Image.constant", {"value": 0})
+    assert not calls(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED)), "Reducer.count")
 
 
 def test_what_is_reduced_is_never_empty_and_of_one_type():
@@ -160,6 +183,10 @@ def test_what_is_reduced_is_never_empty_and_of_one_type():
         assert reduced or name in ("orbits", "orbits ascending", "counts")
         for call in reduced:
             merge = call["collection"]
+            if call.get("reducer") == Call("Reducer.count", {}):
+                # Of what the median is of, image by image.
+                assert merge.name == "Collection.map" and merge["baseAlgorithm"] == LEAST
+                merge = merge["collection"]
             assert merge.name == "ImageCollection.merge"
             (blank,) = merge["collection1"]["images"]
             assert chain(blank, *IMAGE)[:2] == ["Image.updateMask", "Image.toFloat"]
@@ -181,7 +208,8 @@ def test_filters_come_before_arithmetic_which_drops_the_time():
 
 
 def test_s2_masks_by_cloud_score_of_the_same_scene():
-    graph = read(graphs.s2_image(TILE, MONTHS, options.S2Options(threshold=0.65)))
+    chosen = options.S2Options(threshold=0.65, count=False)
+    graph = read(graphs.s2_image(TILE, MONTHS, chosen))
     masks = [c["mask"] for c in calls(graph, "Image.updateMask") if c["mask"].name == "Image.gte"]
     assert len(masks) == 3
     link = masks[0]["image1"]["input"]
@@ -193,7 +221,7 @@ def test_s2_masks_by_cloud_score_of_the_same_scene():
 
 
 def test_s2_masks_by_the_classes_of_the_scene():
-    chosen = options.S2Options("scl", scl_masked=(9, 3))
+    chosen = options.S2Options("scl", scl_masked=(9, 3), count=False)
     graph = read(graphs.s2_image(TILE, MONTHS, chosen))
     remaps = calls(graph, "Image.remap")
     assert len(remaps) == 3
@@ -203,7 +231,7 @@ def test_s2_masks_by_the_classes_of_the_scene():
 
 
 def test_s2_is_an_exact_median_of_scenes_that_touch_the_tile():
-    graph = read(graphs.s2_image(TILE, MONTHS, S2))
+    graph = read(graphs.s2_image(TILE, MONTHS, UNCOUNTED))
     for call in calls(graph, "ImageCollection.reduce"):
         assert call["reducer"] == Call("Reducer.median", {"maxRaw": graphs.MAX_RAW})
         assert _collections(call) == {service.S2, service.CLOUD_SCORE}
