@@ -37,11 +37,11 @@ def main(_):
         print(planner.text(plan))
         print("with --project the plan also counts scenes per month")
         return
-    from cropmap_jax.sources.earthengine import client
+    from cropmap_jax.sources.earthengine import errors
 
     try:
         _export(found, options, plan)
-    except client.ServiceError as error:
+    except errors.ServiceError as error:
         raise ValueError(str(error)) from error
 
 

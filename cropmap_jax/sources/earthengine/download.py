@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cropmap_jax.sources.earthengine import jobs, pieces, service, verify
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine.client import Busy, Fatal, TooLarge
+from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
 from cropmap_jax.sources.earthengine.jobs import Crew, Event, Graphs, Work
 from cropmap_jax.sources.earthengine.manifest import FAILED, FLAGGED, SPLIT, CubeRow, Manifest
 

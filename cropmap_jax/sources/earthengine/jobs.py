@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from cropmap_jax.geo import cube_io
 from cropmap_jax.sources.earthengine import assembly, pieces, verify
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine.client import ServiceError
+from cropmap_jax.sources.earthengine.errors import ServiceError
 from cropmap_jax.sources.earthengine.manifest import (
     DONE,
     FLAGGED,

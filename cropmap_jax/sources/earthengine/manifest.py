@@ -230,7 +230,8 @@ class Manifest:
 
     def add_pieces(self, rows: Iterable[PieceRow]) -> None:
         """Adds or replaces rows, all or none; `at` is now where it is ""."""
-        values = [dataclasses.astuple(row)[:-1] + (row.at or _now(),) for row in rows]
+        names = [field.name for field in dataclasses.fields(PieceRow)][:-1]
+        values = [(*(getattr(row, name) for name in names), row.at or _now()) for row in rows]
         with self._errors(), self._writing():
             marks = ",".join("?" * len(dataclasses.fields(PieceRow)))
             self._db.executemany(f"INSERT OR REPLACE INTO pieces VALUES ({marks})", values)

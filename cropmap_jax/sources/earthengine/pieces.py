@@ -79,14 +79,14 @@ class Piece:
         The id of the cube is in it although it decides no pixel: two cubes never share a file,
         so that one may delete its own.
         """
-        return _digest(dataclasses.asdict(self))
+        return _digest({name: getattr(self, name) for name in _FIELDS})
 
     @property
     def periods(self) -> range:
         """Indices of the periods; of a label just 0."""
         return range(self.first, self.last + 1)
 
-    @property
+    @functools.cached_property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands in the graph's image, period by period."""
         return bands_of(self.sensor, self.periods, self.count)
@@ -101,6 +101,9 @@ class Piece:
     def nbytes(self) -> int:
         """Uncompressed bytes of the pixels."""
         return self.height * self.width * len(self.bands) * DTYPE.itemsize
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Piece))
 
 
 def bands_of(sensor: str, periods: Sequence[int], count: bool = False) -> tuple[str, ...]:

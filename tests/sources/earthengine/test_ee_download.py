@@ -27,7 +27,8 @@ from odc.geo.geobox import GeoBox
 from cropmap_jax.geo import cube, cube_io, grid, periods
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
 from cropmap_jax.sources.earthengine import assembly, download, pieces, verify
-from cropmap_jax.sources.earthengine.client import Busy, Client, Fatal, TooLarge
+from cropmap_jax.sources.earthengine.client import Client
+from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
 from cropmap_jax.sources.earthengine.manifest import (
     DONE,
     FAILED,

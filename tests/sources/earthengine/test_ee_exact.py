@@ -19,7 +19,8 @@ from rasterio import transform, warp
 from cropmap_jax.geo import composites, cube
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources.earthengine import graphs, pieces, service
-from cropmap_jax.sources.earthengine.client import Client, Fatal
+from cropmap_jax.sources.earthengine.client import Client
+from cropmap_jax.sources.earthengine.errors import Fatal
 from cropmap_jax.sources.earthengine.options import S1Options, S2Options
 
 PERIODS = catalogue.PERIODS
