@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import report
 from cropmap_jax.geo import grid, legend, periods
-from cropmap_jax.sources.earthengine import download, export, pieces
+from cropmap_jax.sources.earthengine import auth, download, export, pieces
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.manifest import Manifest
@@ -108,15 +108,12 @@ def _resident_mib() -> float:
 def serve(latency_s: float, in_flight: int) -> Iterator[Setting]:
     """The tests' fault server without faults; `ee` is made ready with its list of algorithms."""
     sys.path.insert(0, str(_SERVER))
-    import ee
     import fault_server
-    from ee import deprecation
 
     with tempfile.TemporaryDirectory() as folder:
         state = pathlib.Path(folder) / "server.json"
         with fault_server.FaultProcess(state, latency_s=latency_s, **SERVED) as server:
-            deprecation.deprecated_assets = {"": None}  # else an address outside is looked up
-            ee.Initialize(credentials=None, url=server.url, project=PROJECT)
+            auth.initialise(PROJECT, server.url, "anonymous")
             yield Setting(server, latency_s, in_flight)
 
 

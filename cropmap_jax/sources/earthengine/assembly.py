@@ -16,8 +16,6 @@ from cropmap_jax.sources.earthengine import pieces, service, verify
 from cropmap_jax.sources.earthengine.manifest import Manifest
 
 MADE_BY = "cropmap_jax.sources.earthengine"
-NO_CODE = 0
-"""What the label's image holds where the map is masked: `graphs.NO_CODE`, which needs `ee`."""
 
 
 def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
@@ -103,7 +101,7 @@ def assemble(
     fields = None
     if options.label.kind == "eucropmap":
         codes = stacks[pieces.LABEL][0, :, :, 0]
-        label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(NO_CODE,))
+        label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(pieces.NO_CODE,))
     elif options.label.kind == "tiles":
         label, fields = read_labels(target)
     else:

@@ -16,15 +16,8 @@ from cropmap_jax.geo import cube_io
 from cropmap_jax.sources.earthengine import assembly, pieces, verify
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.errors import ServiceError
-from cropmap_jax.sources.earthengine.manifest import (
-    DONE,
-    FLAGGED,
-    SPLIT,
-    WHOLE,
-    CubeRow,
-    Manifest,
-    PieceRow,
-)
+from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine.rows import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
 
 _LEARN_AFTER = 5
 """Requests of one shape that were too large, more than were answered, after which others of it are
@@ -33,8 +26,8 @@ split before they are sent."""
 Graphs = Callable[[object, str], Sequence]
 """(target, sensor) -> (expression, digest, band names) or those and facts for the cube's source.
 
-The expression is JSON-ready; facts are a JSON-ready mapping, e.g. the orbits chosen. Called in
-several threads; may ask the service, and raise what the client raises.
+The expression is JSON-ready, or JSON; facts are a JSON-ready mapping, e.g. the orbits chosen.
+Called in several threads; may ask the service, and raise what the client raises.
 """
 
 

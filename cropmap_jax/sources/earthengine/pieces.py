@@ -22,6 +22,8 @@ SENSORS = ("s1", "s2", LABEL)
 DTYPE = np.dtype(np.int16)
 """Of all: dB * 100, reflectance * 10000, counts of clear observations, and the codes of EUCROPMAP,
 which reach 800."""
+NO_CODE = 0
+"""What the label's image holds where EUCROPMAP is masked."""
 SMALLEST_PX = 16
 """No side is split below this: what is too much for the service in 16 x 16 pixels of one period is
 too much for another reason."""

@@ -27,6 +27,7 @@ from matplotlib.ticker import PercentFormatter
 from cropmap_jax.geo import cube, cube_io, grid
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources.earthengine import manifest
+from cropmap_jax.sources.earthengine import rows as rows_lib
 
 PICTURE = "missing.png"
 _SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2"}
@@ -175,7 +176,7 @@ def write_report(book: manifest.Manifest, cubes_dir: str | os.PathLike) -> str:
     return f"{table(rows)}\n{path} shows it."
 
 
-def shares_by_month(rows: Iterable[manifest.CubeRow]) -> dict[str, dict[str, np.ndarray]]:
+def shares_by_month(rows: Iterable[rows_lib.CubeRow]) -> dict[str, dict[str, np.ndarray]]:
     """{month, "2021-10": {sensor: share missing per cube and period}} of cubes that are there.
 
     Beside the sensors stands "clear", the median number of clear S2 observations, where they were
@@ -192,14 +193,14 @@ def shares_by_month(rows: Iterable[manifest.CubeRow]) -> dict[str, dict[str, np.
     }
 
 
-def table(rows: Sequence[manifest.CubeRow]) -> str:
+def table(rows: Sequence[rows_lib.CubeRow]) -> str:
     """What is there and what is missing, as text: states, months, and which cubes were flagged."""
     states = collections.Counter(row.state for row in rows)
-    order = (manifest.WHOLE, manifest.FLAGGED, manifest.FAILED, manifest.PLANNED)
+    order = (rows_lib.WHOLE, rows_lib.FLAGGED, rows_lib.FAILED, rows_lib.PLANNED)
     counts = ", ".join(f"{states[s]:,d} {s}" for s in order if states[s]) or "none"
     lines = [f"cubes: {counts}"]
     lines += _month_lines(shares_by_month(rows))
-    for state in (manifest.FLAGGED, manifest.FAILED):
+    for state in (rows_lib.FLAGGED, rows_lib.FAILED):
         own = [row for row in rows if row.state == state]
         if own:
             lines += ["", f"{state}:"]

@@ -26,19 +26,12 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, cube_io, grid, periods
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
-from cropmap_jax.sources.earthengine import assembly, download, pieces, verify
+from cropmap_jax.sources.earthengine import assembly, download, pieces, stopping, verify
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
-from cropmap_jax.sources.earthengine.manifest import (
-    DONE,
-    FAILED,
-    FLAGGED,
-    PLANNED,
-    WHOLE,
-    CubeRow,
-    Manifest,
-)
+from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
+from cropmap_jax.sources.earthengine.rows import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.earthengine.targets import Target
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
@@ -471,7 +464,7 @@ def test_a_service_that_answers_nothing_is_not_asked_for_ever(tmp_path):
 
 
 def test_a_fatal_error_stops_everything_and_keeps_what_is_done(tmp_path):
-    count, pause = iter(range(1000)), download.Pause()
+    count, pause = iter(range(1000)), stopping.Pause()
 
     def fail(bands, where):
         number = next(count)

@@ -18,7 +18,7 @@ from rasterio import transform, warp
 
 from cropmap_jax.geo import composites, cube
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources.earthengine import graphs, pieces, service
+from cropmap_jax.sources.earthengine import graphs, orbits, pieces, service, templates
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Fatal
 from cropmap_jax.sources.earthengine.options import S1Options, S2Options
@@ -44,8 +44,8 @@ def ask(server, offline_ee, guard):
     guard.only(server.url)
     client = Client(server.url, "test", attempts=1)
     return types.SimpleNamespace(
-        pixels=lambda image, bands, grid: client.fetch(graphs.encode(image), bands, grid),
-        value=lambda value: client.compute(graphs.encode(value)),
+        pixels=lambda image, bands, grid: client.fetch(templates.encode(image), bands, grid),
+        value=lambda value: client.compute(templates.encode(value)),
     )
 
 
@@ -276,7 +276,7 @@ def test_the_orbits_are_chosen_from_what_the_server_lists(ask):
     counted = {key: sum(tuple(row[1:3]) == key for row in table) for key in shares}
     assert counted == {(o, d): len(days) for o, d, _, _, days in catalogue.S1_PASSES}
     # Only orbit 161 sees all of the tile, in two months; 88 sees half of it in three.
-    assert graphs.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
+    assert orbits.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
 
 
 def test_scenes_are_counted_by_half_open_months(ask):

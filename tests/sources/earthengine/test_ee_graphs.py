@@ -11,7 +11,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, grid, periods
-from cropmap_jax.sources.earthengine import graphs, options, service
+from cropmap_jax.sources.earthengine import graphs, options, orbits, pieces, service, templates
 
 TILE = grid.tile_geobox(32631, 412, 4000)
 MONTHS = periods.month_periods(dt.date(2017, 12, 1), dt.date(2018, 2, 1))
@@ -37,7 +37,7 @@ class Call(dict):
 
 def read(value) -> object:
     """A graph with its references resolved: calls, lists, constants; "?" for a mapped image."""
-    expression = graphs.encode(value)
+    expression = templates.encode(value)
     nodes = expression["values"]
 
     def resolve(node):
@@ -120,7 +120,7 @@ def test_every_image_ends_in_int16_with_nodata_beyond_the_footprints():
         assert last.name == "Image.toInt16", name
         unmask = last["value"]
         assert unmask.name == "Image.unmask" and unmask["sameFootprint"] is False, name
-        nodata = graphs.NO_CODE if name == "label" else cube.NODATA
+        nodata = pieces.NO_CODE if name == "label" else cube.NODATA
         assert unmask["value"] == Call("Image.constant", {"value": nodata}), name
 
 
@@ -379,9 +379,9 @@ def test_bad_input_is_refused(make, message):
 
 def test_the_digest_follows_every_part_of_a_graph():
     other = grid.tile_geobox(32631, 413, 4000)
-    digests = [graphs.graph_digest(value) for value in all_graphs().values()]
+    digests = [templates.graph_digest(value) for value in all_graphs().values()]
     digests += [
-        graphs.graph_digest(value)
+        templates.graph_digest(value)
         for value in (
             graphs.s2_image(other, MONTHS, S2),
             graphs.s2_image(TILE, MONTHS[:2], S2),
@@ -394,7 +394,7 @@ def test_the_digest_follows_every_part_of_a_graph():
         )
     ]
     assert len(set(digests)) == len(digests)
-    again = [graphs.graph_digest(value) for value in all_graphs().values()]
+    again = [templates.graph_digest(value) for value in all_graphs().values()]
     assert again == digests[: len(again)]
 
 
@@ -402,33 +402,35 @@ def test_a_template_is_the_graph_of_every_place():
     def make(geobox):
         return graphs.s1_image(geobox, MONTHS, (37, 110), "ascending", S1)
 
-    template = graphs.Template(make)
+    template = templates.Template(make)
     # The tile that templates are made for, its neighbour (they share two corners), another zone
     # and hemisphere, and another grid.
     european = GeoBox((100, 200), Affine(10, 0, 3_900_000, 0, -10, 3_100_000), "EPSG:3035")
     tiles = [grid.tile_geobox(32631, col, 4000) for col in (412, 413)]
     for geobox in [*tiles, grid.tile_geobox(32721, 300, 5000), european]:
         expression, digest = template.at(geobox)
-        assert expression == graphs.encode(make(geobox))
-        assert digest == graphs.graph_digest(make(geobox))
+        assert json.loads(expression) == templates.encode(make(geobox))
+        assert digest == templates.graph_digest(make(geobox))
     with pytest.raises(ValueError, match="antimeridian"):
         template.at(grid.tile_geobox(32660, 651, 0))
 
 
 def test_a_template_refuses_what_depends_on_more_than_the_place():
     with pytest.raises(ValueError, match="template: expected a graph that depends on"):
-        graphs.Template(lambda geobox: graphs.label_image(geobox, 2018 if geobox == TILE else 2022))
+        templates.Template(
+            lambda geobox: graphs.label_image(geobox, 2018 if geobox == TILE else 2022)
+        )
 
 
 _DIGESTS = """
 import ee, ee.apitestcase, test_ee_graphs as tests
 ee.apitestcase.ApiTestCase().InitializeApi()  # Offline, with the list of algorithms of the wheel.
-print([tests.graphs.graph_digest(value) for value in tests.all_graphs().values()])
+print([tests.templates.graph_digest(value) for value in tests.all_graphs().values()])
 """
 
 
 def test_the_digest_is_the_same_in_another_process():
-    here = [graphs.graph_digest(value) for value in all_graphs().values()]
+    here = [templates.graph_digest(value) for value in all_graphs().values()]
     root, folder = pathlib.Path(__file__).parents[3], pathlib.Path(__file__).parent
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": f"{root}{os.pathsep}{folder}"}
     done = subprocess.run(
@@ -443,7 +445,7 @@ def test_nineteen_months_of_a_cube_are_a_small_request():
     assert len(months) == 19
     s2 = graphs.s2_image(TILE, months, S2)
     s1 = graphs.s1_image(TILE, months, (8, 37, 110, 139), "ascending", S1)
-    sizes = [len(json.dumps(graphs.encode(value))) for value in (s2, s1)]
+    sizes = [len(json.dumps(templates.encode(value))) for value in (s2, s1)]
     assert max(sizes) < 200_000, sizes
 
 
@@ -467,35 +469,35 @@ def test_the_direction_with_most_complete_periods_wins_and_its_orbits_are_ordere
         + _rows("DESCENDING", 22, (0.3, 0.3, 0.3))
     )
     expected = ("descending", (139, 8, 22, 66))
-    assert graphs.choose_orbits(table, MONTHS) == expected
-    assert graphs.choose_orbits(table[::-1], MONTHS) == expected
+    assert orbits.choose_orbits(table, MONTHS) == expected
+    assert orbits.choose_orbits(table[::-1], MONTHS) == expected
     # More periods that are complete count for more than more ground in all of them.
     ascending = [row for row in table if row[2] == "ASCENDING"]
-    assert graphs.choose_orbits(ascending, MONTHS) == ("ascending", (37, 110))
+    assert orbits.choose_orbits(ascending, MONTHS) == ("ascending", (37, 110))
 
 
 def test_where_nothing_is_complete_more_ground_wins_and_then_more_scenes():
     table = _rows("ASCENDING", 37, (0.3, 0.3, 0.3)) + _rows("DESCENDING", 8, (0.6, 0.6, None))
-    assert graphs.choose_orbits(table, MONTHS)[0] == "descending"
+    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
     table = _rows("ASCENDING", 37, (0.0, None, None)) + _rows("DESCENDING", 8, (0.0, 0.0, None))
-    assert graphs.choose_orbits(table, MONTHS)[0] == "descending"
+    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
 
 
 def test_a_corner_in_every_period_does_not_beat_the_whole_tile_in_most():
     table = _rows("ASCENDING", 37, (0.2, 0.2, 0.2)) + _rows("DESCENDING", 8, (1.0, 1.0, None))
-    assert graphs.choose_orbits(table, MONTHS)[0] == "descending"
+    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
 
 
 def test_slices_of_one_pass_add_up_but_days_do_not():
     halves = _rows("DESCENDING", 8, (0.5, 0.5, 0.5)) * 2
     apart = _rows("ASCENDING", 37, (0.6, 0.6, 0.6)) + _rows("ASCENDING", 37, (0.6,) * 3, day=15)
-    assert graphs.choose_orbits(halves + apart, MONTHS) == ("descending", (8,))
+    assert orbits.choose_orbits(halves + apart, MONTHS) == ("descending", (8,))
 
 
 def test_scenes_outside_the_periods_count_nothing():
     early = _rows("DESCENDING", 8, (1.0, 1.0, 1.0), day=-40)[:2]  # Before the first period.
     table = early + _rows("ASCENDING", 37, (0.5, None, None))
-    assert graphs.choose_orbits(table, MONTHS) == ("ascending", (37,))
+    assert orbits.choose_orbits(table, MONTHS) == ("ascending", (37,))
 
 
 def test_an_end_is_not_in_its_period():
@@ -504,15 +506,15 @@ def test_an_end_is_not_in_its_period():
     table = [[day * 86_400_000, 8, "ASCENDING", 1.0]]
     table += [[day * 86_400_000 - 1, 37, "DESCENDING", 1.0]]
     # Each is complete in one of the two; of equals the ascending one would be taken.
-    assert graphs.choose_orbits(table, [first])[0] == "descending"
-    assert graphs.choose_orbits(table, [second])[0] == "ascending"
+    assert orbits.choose_orbits(table, [first])[0] == "descending"
+    assert orbits.choose_orbits(table, [second])[0] == "ascending"
 
 
 def test_ties_are_broken_the_same_way_every_time():
     table = _rows("DESCENDING", 8, (1.0, 1.0, 1.0)) + _rows("ASCENDING", 37, (1.0, 1.0, 0.999))
     table += _rows("ASCENDING", 12, (1.0, 0.999, 1.0))
-    assert graphs.choose_orbits(table, MONTHS) == ("ascending", (12, 37))
+    assert orbits.choose_orbits(table, MONTHS) == ("ascending", (12, 37))
 
 
 def test_no_scene_is_no_orbit():
-    assert graphs.choose_orbits([], MONTHS) == ("ascending", ())
+    assert orbits.choose_orbits([], MONTHS) == ("ascending", ())

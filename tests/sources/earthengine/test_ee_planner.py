@@ -8,7 +8,7 @@ import pytest
 
 from cropmap_jax.geo import cube, cube_io, grid, legend
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.sources.earthengine import client, pieces, planner
+from cropmap_jax.sources.earthengine import client, pieces, plan_text, planner
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
 from cropmap_jax.sources.earthengine.planner import Pilot
 from cropmap_jax.sources.earthengine.targets import Target
@@ -68,14 +68,14 @@ def test_a_plan_by_hand():
 def test_periods_that_differ_are_told():
     plan = planner.make_plan([make_target(0, 6), make_target(1, 8)], TILES)
     assert plan.periods == (6, 8) and plan.last == "2018-07-31"
-    assert "6 to 8 per cube (month), 2017-12-01 to 2018-07-31" in planner.text(plan)
+    assert "6 to 8 per cube (month), 2017-12-01 to 2018-07-31" in plan_text.text(plan)
     assert plan.seconds["s2"] == (14 + 18) / 2
 
 
 def test_orbits_that_nobody_looks_up():
     plan = planner.make_plan([make_target()], MAP, orbits_per_cube=0)
     assert plan.requests == {"s1": 1, "s2": 1, "label": 1}
-    assert "orbits" not in planner.text(plan)
+    assert "orbits" not in plan_text.text(plan)
 
 
 def test_no_more_than_the_allowed_requests_a_second():
@@ -96,15 +96,15 @@ def test_a_pilot_refines_hours_but_not_eecu():
     assert better.hours == pytest.approx(100 * 10 / 40 / 3600)
     assert better.eecu_hours == plan.eecu_hours
     assert better.measured == {"s1", "s2"} and not plan.measured
-    assert "seconds of s1, s2 measured, the rest assumed" in planner.text(better)
-    assert "a guess" in planner.text(better)
+    assert "seconds of s1, s2 measured, the rest assumed" in plan_text.text(better)
+    assert "a guess" in plan_text.text(better)
     whole = planner.refine(better, Pilot({"orbits": 1.0}, 4))
-    assert "seconds as a pilot measured" in planner.text(whole)
+    assert "seconds as a pilot measured" in plan_text.text(whole)
     # 72 EECU-seconds for 4 of 100 cubes.
     told = planner.refine(plan, Pilot({}, 4, eecu_seconds=72.0))
     assert told.eecu_hours == pytest.approx((0.5, 0.5))
-    assert "EECU-hours  0.5, from what a pilot used" in planner.text(told)
-    assert "guess" not in planner.text(told)
+    assert "EECU-hours  0.5, from what a pilot used" in plan_text.text(told)
+    assert "guess" not in plan_text.text(told)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_pilot_is_drawn_from_all_over():
 
 def test_the_text_of_a_plan():
     targets = [make_target(i, split="test" if i == 2 else "train") for i in range(1200)]
-    assert planner.text(planner.make_plan(targets, MAP)).splitlines() == [
+    assert plan_text.text(planner.make_plan(targets, MAP)).splitlines() == [
         "cubes       1,200, 1,966 km2: 1,199 train, 1 test",
         "periods     6 per cube (month), 2017-12-01 to 2018-05-31",
         "",
@@ -162,7 +162,7 @@ def test_scenes_per_month():
         p.name: dict(zip(p.periods, own, strict=True)) for p, own in zip(found, counts, strict=True)
     }
     plan = planner.make_plan(targets, TILES, scenes=scenes)
-    assert planner.text(plan).splitlines()[-8:] == [
+    assert plan_text.text(plan).splitlines()[-8:] == [
         "Sentinel-2 scenes that touch a place (0: the composite will be missing)",
         "                    2017  2018",
         "                      12    01    02    03    04    05",

@@ -12,7 +12,7 @@ from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.sources.earthengine import manifest, verify
-from cropmap_jax.sources.earthengine.manifest import CubeRow
+from cropmap_jax.sources.earthengine.rows import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.earthengine.verify import Thresholds
 
 PERIODS = month_periods(dt.date(2021, 11, 1), dt.date(2022, 2, 1))
@@ -112,16 +112,16 @@ def test_flags_are_of_the_thresholds_given_and_of_labels_that_are_to_be():
 
 
 ROWS = [
-    CubeRow("a", "k", manifest.WHOLE, _missing([0, 0, 0, 0.2], [1, 0.5, 0, 0])),
-    CubeRow("b", "k", manifest.FLAGGED, _missing([0, 1, 0, 0], [0.5, 0.5, 0, 0.1]), "no S1"),
-    CubeRow("c", "k", manifest.FAILED, {}, "gone"),
-    CubeRow("d", "k", manifest.PLANNED, {}),
+    CubeRow("a", "k", WHOLE, _missing([0, 0, 0, 0.2], [1, 0.5, 0, 0])),
+    CubeRow("b", "k", FLAGGED, _missing([0, 1, 0, 0], [0.5, 0.5, 0, 0.1]), "no S1"),
+    CubeRow("c", "k", FAILED, {}, "gone"),
+    CubeRow("d", "k", PLANNED, {}),
 ]
 
 
 def test_shares_are_gathered_by_month_over_cubes():
     dekads = {"s1": {"2022-02-11": 0.4, "2022-02-21": 0.6}}
-    found = verify.shares_by_month([*ROWS, CubeRow("e", "k", manifest.WHOLE, dekads)])
+    found = verify.shares_by_month([*ROWS, CubeRow("e", "k", WHOLE, dekads)])
     assert list(found) == ["2021-11", "2021-12", "2022-01", "2022-02"]
     assert found["2022-02"]["s1"].tolist() == [0.2, 0, 0.4, 0.6]
     assert found["2021-11"]["s2"].tolist() == [1, 0.5]
@@ -163,7 +163,7 @@ def test_counts_have_a_panel_of_their_own(tmp_path, monkeypatch):
 
 
 def test_a_long_list_of_failures_is_cut():
-    rows = [CubeRow(f"c{i:02d}", "k", manifest.FAILED, {}, "why") for i in range(25)]
+    rows = [CubeRow(f"c{i:02d}", "k", FAILED, {}, "why") for i in range(25)]
     assert verify.table(rows).splitlines()[-2:] == ["  c09: why", "  and 15 more, in the manifest"]
 
 
