@@ -47,6 +47,11 @@ SCENES = [
 SERVED = {"label_dtype": "int16", "label_values": (0, 100, 211, 500), "value": SCENES}
 SIZES = (("label", 1), ("s1", 7), ("s1", 19), ("s2", 7), ("s2", 12))
 """Sensor and months: 7 of configs/export_eucropmap.py, 12 to 19 of configs/export_isrc.py."""
+SMALL_BYTES = (3 * 16 * 2 * 11, 16 * 2 * 11)
+"""Limits that cut a cube of 16 px and three months into some twenty and sixty requests: what the
+requests cost, then, not what the cube does."""
+SLOW = 10
+"""So many times the latency, for cubes of full size: still far from the service's many seconds."""
 RUN_BYTES = 400e6
 """About so much is moved to time one size of answer."""
 
@@ -171,19 +176,20 @@ def reader(url: str) -> Callable[[bytes], None]:
         have = 0
         while (end := bytes(buffer[: min(have, 4096)]).find(b"\r\n\r\n")) < 0:
             have += connection.recv_into(buffer[have:])
-        headers = http.client.parse_headers(_after_status(bytes(buffer[: end + 4])))
-        total = end + 4 + int(headers["Content-Length"])
+        total = end + 4 + _length(bytes(buffer[: end + 4]))
         while have < total:
             have += connection.recv_into(buffer[have:])
 
     return ask
 
 
-def _after_status(head: bytes):
+def _length(head: bytes) -> int:
+    """Content-Length of an answer, of which `head` comes before the body."""
     stream = io.BytesIO(head)
-    if b" 200 " not in stream.readline():
-        raise ValueError(f"expected an answer 200, found {head.splitlines()[0]!r}")
-    return stream
+    status = stream.readline()
+    if status.split()[1:2] != [b"200"]:
+        raise ValueError(f"expected an answer 200, found {status.strip().decode()!r}")
+    return int(http.client.parse_headers(stream)["Content-Length"])
 
 
 def answer_rates(setting: Setting, sizes, run_bytes: float) -> list[Rate]:
@@ -193,7 +199,9 @@ def answer_rates(setting: Setting, sizes, run_bytes: float) -> list[Rate]:
         own = make_target(0, 128, months)
         (piece,) = pieces.pieces_of(own, {sensor: ""}, count=True)
         where = pieces.grid_of(piece, own.geobox)
-        count = int(min(800, max(2 * setting.in_flight, run_bytes / piece.nbytes)))
+        # Whole rounds: with a part of one left over, some threads would have nothing to do.
+        rounds = round(min(16, max(3, run_bytes / piece.nbytes / setting.in_flight)))
+        count = rounds * setting.in_flight
         client = make_client(setting)
         body = json.dumps(
             {"expression": {}, "fileFormat": "NPY", "bandIds": piece.bands, "grid": where}
@@ -253,7 +261,7 @@ def run_export(setting: Setting, count: int, size: int, months: int, most_bytes:
 
         own = pieces.pieces_of(found[0], dict.fromkeys(pieces.SENSORS, ""), limits, count=True)
         requests = len(own) + 1
-        what = f"cubes of {size} px, {months} months: {requests} requests each"
+        what = f"{size} px, {months} months, {requests} requests a cube, {setting.latency_s:g} s"
         rate = setting.rate(what, sum(p.nbytes for p in own) / requests, go)
     return rate, memory
 
@@ -263,21 +271,23 @@ def run_export(setting: Setting, count: int, size: int, months: int, most_bytes:
 
 def measure(quick: bool, latency_s: float, in_flight: int, cubes: int) -> tuple[str, dict]:
     """Text and figures of everything."""
-    small = [(16, 3, 16 * 16 * 2 * 11, 40), (16, 3, 16 * 2 * 11, 6)]
-    sizes, run_bytes = SIZES, RUN_BYTES
+    sizes, run_bytes, few, slow = SIZES, RUN_BYTES, (60, 30), 80
     if quick:
-        cubes, small, sizes, run_bytes = 3, [(16, 3, 16 * 16 * 2 * 11, 4)], SIZES[:2], 1e6
+        cubes, sizes, run_bytes, few, slow = 3, SIZES[:2], 1e6, (4, 2), 3
     with serve(latency_s, in_flight) as setting:
         # First, so that the memory is that of an export and of nothing before it.
         full, memory = run_export(setting, cubes, 128, 12)
         exports = [full]
-        for size, months, most, number in small:
-            exports.append(run_export(setting, number, size, months, most)[0])
+        for count, most in zip(few, SMALL_BYTES, strict=True):
+            exports.append(run_export(setting, count, 16, 3, most)[0])
         answers = answer_rates(setting, sizes, run_bytes)
+        setting = dataclasses.replace(setting, latency_s=SLOW * latency_s)
+        setting.server.set(latency_s=setting.latency_s)
+        exports.insert(1, run_export(setting, slow, 128, 12)[0])
     early = memory[min(19, len(memory) - 1)]
     text = "\n\n".join(
         [
-            _table("one kind of answer, the client alone", answers),
+            _table("one size of answer, the client alone", answers),
             _table("whole exports", exports),
             f"memory: {early:.0f} MiB resident at cube {min(20, cubes)}, {memory[-1]:.0f} at cube "
             f"{cubes}, {max(memory):.0f} at most; cubes of 128 px, 12 months, S1, S2 and label",

@@ -228,6 +228,8 @@ def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes
         "transform": info.geobox.affine,
         "nodata": _NODATA.get(asset),  # of a count no value is missing
         "compress": "zstd",
+        # GDAL's own 9 takes three times as long and saves 1 % of real Sentinel-2.
+        "zstd_level": 1,
         "predictor": 2,
         "interleave": "band",
         "tiled": True,

@@ -50,7 +50,7 @@ def _rate_note(plan: planner.Plan) -> str:
 
 
 def _eecu_lines(plan: planner.Plan) -> list[str]:
-    low, high = plan.eecu_hours
+    (low, high), (least, most) = plan.eecu_hours, planner.EECU_S
     if plan.eecu_measured:
         head = [f"EECU-hours  {low:,.1f}, from what a pilot used"]
     else:
@@ -58,7 +58,7 @@ def _eecu_lines(plan: planner.Plan) -> list[str]:
         head = [
             f"EECU-hours  {low:,.1f} to {high:,.1f}: a guess, until a pilot is looked up in Cloud "
             "Monitoring. It",
-            f"            assumes {scenes} and {planner.EECU_S[0]} to {planner.EECU_S[1]} EECU-seconds per million "
+            f"            assumes {scenes} and {least} to {most} EECU-seconds per million "
             "values read",
         ]
     for i, tier in enumerate(service.TIERS):
