@@ -95,8 +95,12 @@ class Cube:
     clear: np.ndarray | None = None
 
 
-def validate(cube: Cube) -> None:
+def validate(cube: Cube, pixels=np.float32) -> None:
     """Checks that all parts of a cube agree.
+
+    Args:
+      cube: a `Cube`, or what has the same parts.
+      pixels: dtype of S1 and S2: int16 of what is already as it is stored.
 
     Raises:
       ValueError: names the cube, what was found and what was expected.
@@ -116,8 +120,8 @@ def validate(cube: Cube) -> None:
     periods.check_contiguous(info.periods, where)
     t, (h, w) = len(info.periods), info.shape
     expected = {
-        "s1": ((t, h, w, len(S1_BANDS)), np.float32),
-        "s2": ((t, h, w, len(S2_BANDS)), np.float32),
+        "s1": ((t, h, w, len(S1_BANDS)), pixels),
+        "s2": ((t, h, w, len(S2_BANDS)), pixels),
         "label": ((h, w), np.uint8),
     }
     optional = {"fields": ((h, w), np.uint32), CLEAR: ((t, h, w), np.uint8)}

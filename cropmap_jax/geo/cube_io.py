@@ -52,7 +52,7 @@ class RawCube:
     s1: np.ndarray
     s2: np.ndarray
     label: np.ndarray
-    fields: np.ndarray
+    fields: np.ndarray | None
     clear: np.ndarray | None = None
 
 
@@ -61,11 +61,11 @@ def band_names(info: cube.CubeInfo, asset: str) -> list[str]:
     return [f"{p.name}/{band}" for p in info.periods for band in _BANDS[asset]]
 
 
-def write_cube(value: cube.Cube, cubes_dir: str | os.PathLike, overwrite: bool = False):
+def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwrite: bool = False):
     """Writes a cube into `<cubes_dir>/<cube_id>/`, whole or not at all.
 
     Args:
-      value: the cube; it is validated first.
+      value: the cube, or its pixels as they are stored; it is validated first.
       cubes_dir: folder of cubes, made if absent.
       overwrite: replace a cube of the same id.
 
@@ -76,7 +76,9 @@ def write_cube(value: cube.Cube, cubes_dir: str | os.PathLike, overwrite: bool =
       ValueError: an inconsistent cube, or one that exists already.
       OSError: no space or no permission; nothing is left behind.
     """
-    cube.validate(value)
+    if isinstance(value, RawCube) and not value.info.has_fields:
+        value = dataclasses.replace(value, fields=None)
+    cube.validate(value, np.int16 if isinstance(value, RawCube) else np.float32)
     folder = pathlib.Path(cubes_dir)
     final = folder / value.info.cube_id
     if final.exists() and not overwrite:
@@ -198,12 +200,13 @@ def verify_checksums(info: cube.CubeInfo) -> None:
             raise ValueError(f"{file}: damaged: expected checksum {expected}, found {found}")
 
 
-def _rasters(value: cube.Cube) -> dict[str, np.ndarray]:
+def _rasters(value: cube.Cube | RawCube) -> dict[str, np.ndarray]:
     h, w = value.info.shape
-    rasters = {
-        sensor: np.moveaxis(cube.encode(getattr(value, sensor), sensor), -1, 1).reshape(-1, h, w)
-        for sensor in cube.BANDS
-    }
+    rasters = {}
+    for sensor in cube.BANDS:
+        pixels = getattr(value, sensor)
+        stored = pixels if isinstance(value, RawCube) else cube.encode(pixels, sensor)
+        rasters[sensor] = np.moveaxis(stored, -1, 1).reshape(-1, h, w)
     rasters["label"] = value.label[None]
     if value.fields is not None:
         rasters["fields"] = value.fields[None]

@@ -84,6 +84,17 @@ def test_counts_of_clear_observations(tmp_path):
     assert [info.has_clear for info in cube_io.list_cubes(tmp_path)] == [False, True]
 
 
+@pytest.mark.parametrize("optional", [True, False])
+def test_raw_pixels_are_written_as_they_are(tmp_path, optional):
+    made = making.make_cube(size=16, fields=optional, clear=optional)
+    raw = cube_io.read_raw(cube_io.write_cube(made, tmp_path / "a"))
+    again = cube_io.write_cube(raw, tmp_path / "b")
+    for file in (tmp_path / "a" / "cube").iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes()
+    with pytest.raises(ValueError, match=r"expected s1 int16 .*found float32"):
+        cube_io.write_cube(dataclasses.replace(raw, s1=made.s1), tmp_path / "c")
+
+
 def test_raw_pixels_are_scaled_integers(tmp_path):
     made = making.make_cube(size=16)
     raw = cube_io.read_raw(cube_io.write_cube(made, tmp_path))

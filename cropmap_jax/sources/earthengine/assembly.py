@@ -9,7 +9,7 @@ import numpy as np
 import rasterio
 
 import cropmap_jax
-from cropmap_jax.geo import calendars, cube
+from cropmap_jax.geo import calendars, cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, service, verify
@@ -78,8 +78,8 @@ def assemble(
     options: options_lib.Options,
     made_of: Mapping,
     key: str,
-) -> cube.Cube:
-    """A cube of the pixels of its pieces.
+) -> cube_io.RawCube:
+    """A cube of the pixels of its pieces, as they came.
 
     Args:
       target: what it is to be.
@@ -95,8 +95,7 @@ def assemble(
     """
     counted = options.s2.count
     stacks = {s: _stack(target, s, parts, manifest, counted) for s in sensors_of(options)}
-    s1 = cube.decode(stacks["s1"], "s1")
-    s2 = cube.decode(stacks["s2"][..., : len(cube.S2_BANDS)], "s2")
+    s2 = stacks["s2"][..., : len(cube.S2_BANDS)]
     clear = _counts(stacks["s2"][..., -1], target.cube_id) if counted else None
     fields = None
     if options.label.kind == "eucropmap":
@@ -120,7 +119,7 @@ def assemble(
         has_fields=fields is not None,
         has_clear=counted,
     )
-    return cube.Cube(info, s1, s2, label, fields, clear)
+    return cube_io.RawCube(info, stacks["s1"], s2, label, fields, clear)
 
 
 def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
