@@ -86,7 +86,9 @@ def _export(found, options, plan) -> None:
         print(f"\nall of it, by what {pilot.cubes} cubes took:\n")
         print(plan_text.text(planner.refine(plan, pilot)))
     print(f"cubes: {_CUBES.value}")
-    print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
+    name = found[0].legend.name
+    kind = f"--dataset {name} " if name in ("eucropmap", "isrc") else ""
+    print(f"next: python -m experiments.build {kind}--cubes {_CUBES.value} --data_dir DIR")
 
 
 if __name__ == "__main__":

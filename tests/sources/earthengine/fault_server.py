@@ -175,7 +175,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self._error(404, "NOT_FOUND", f"the fault server does not answer GET {path}")
 
     def _post(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionError("the client was killed while it asked")
         path = self.path.partition("?")[0]
         if path == "/_settings":
             self.server.settings = self.server.settings.changed(**json.loads(body))

@@ -101,6 +101,7 @@ def test_requests_are_those_of_the_plan_and_none_is_sent_twice(here, exported):
     assert planned == {"orbits": 2, "s1": 2, "s2": 2, "label": 2}
     assert asked.count("image:computePixels") == 6 and asked.count("value:compute") == 2
     assert asked_again == []
+    assert "next: python -m experiments.build --dataset eucropmap --cubes" in first.stdout
     assert "2 cubes made" in first.stdout and "0 cubes made" in again.stdout
     assert not pathlib.Path("nowhere").exists()
 
