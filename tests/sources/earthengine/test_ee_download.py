@@ -781,14 +781,15 @@ def wait_for_requests(server, process, number):
 def test_killed_at_any_moment_nothing_finished_is_asked_for_again(tmp_path, fault_process, stop):
     kills = KILLS if stop == signal.SIGKILL else 1
     count = KILL_CUBES if stop == signal.SIGKILL else min(KILL_CUBES, 40)
-    fault_process.set(**SERVED, latency_s=0.02)
+    # What is left must take longer than to send the signal.
+    fault_process.set(**SERVED, latency_s=0.02 if stop == signal.SIGKILL else 0.1)
     targets, folder = kill_targets(count), tmp_path / "cubes"
     digests = dict.fromkeys(pieces.SENSORS, "")
     total = count * len(pieces.pieces_of(targets[0], digests, KILL_LIMITS, count=True))
     draw, snapshots, lost = random.Random(0), [], 0
     for i in range(kills):
         process = start(fault_process.url, folder, count)
-        wait_for_requests(fault_process, process, total * (i + 1) // (kills + 1))
+        wait_for_requests(fault_process, process, total * (i + 1) // (kills + 2))
         time.sleep(draw.uniform(0, 0.1))
         process.send_signal(stop)
         out, err = process.communicate(timeout=30)
