@@ -36,6 +36,7 @@ def main(_):
     if _PLAN.value and not _PROJECT.value:
         print(plan_text.text(plan))
         print("with --project the plan also counts scenes per month")
+        print("next: --project MINE --pilot 20 instead of --plan")
         return
     from cropmap_jax.sources.earthengine import errors
 
@@ -81,11 +82,14 @@ def _export(found, options, plan) -> None:
         print(verify.write_report(book, _CUBES.value))
         if asking.counts.restricted:
             print("the month's quota is used up: Earth Engine answers more slowly until it is over")
-        pilot = export.measured(book, len(todo)) if _PILOT.value else None
+        pilot = export.measured(book, len(todo), source.look_ups) if _PILOT.value else None
     if pilot:
-        print(f"\nall of it, by what {pilot.cubes} cubes took:\n")
+        print(f"\nall of it, by what a pilot of {pilot.cubes} took:\n")
         print(plan_text.text(planner.refine(plan, pilot)))
     print(f"cubes: {_CUBES.value}")
+    if _PILOT.value or done.left:
+        print("next: the same command without --pilot and --max_gb exports the rest")
+        return
     name = found[0].legend.name
     kind = f"--dataset {name} " if name in ("eucropmap", "isrc") else ""
     print(f"next: python -m experiments.build {kind}--cubes {_CUBES.value} --data_dir DIR")

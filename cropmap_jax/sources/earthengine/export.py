@@ -1,6 +1,7 @@
 """What joins the parts of an export: its config, the graphs of its cubes, the plan and a pilot."""
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo.periods import Period
@@ -80,6 +81,8 @@ class GraphSource:
         self._templates: dict[tuple, templates.Template] = {}
         # `ee` keeps what it builds in variables of its module.
         self._lock = threading.Lock()
+        self.look_ups: list[float] = []
+        """Seconds that each look-up of orbits took, waits and repetitions included."""
 
     def __call__(self, target, sensor: str) -> tuple[str, str, tuple[str, ...], dict]:
         """Expression (JSON), its digest, band names, and what the cube's source shall tell."""
@@ -113,7 +116,10 @@ class GraphSource:
         name = f"orbits {target.cube_id} {digest}"
         known = self._manifest.noted(name)
         if known is None:
-            known = orbits.choose_orbits(self._client.compute(expression), spans)
+            began = time.monotonic()
+            table = self._client.compute(expression)
+            self.look_ups.append(time.monotonic() - began)
+            known = orbits.choose_orbits(table, spans)
             self._manifest.note(name, known)
         direction, numbers = known
         return direction, tuple(numbers)
@@ -136,9 +142,19 @@ def count_scenes(found: Sequence[targets.Target], client: Client) -> dict[str, d
     return out
 
 
-def measured(manifest: Manifest, cubes: int) -> planner.Pilot | None:
-    """What the requests in a manifest took, as a pilot of `cubes`; None where nothing was asked."""
+def measured(
+    manifest: Manifest, cubes: int, look_ups: Sequence[float] = ()
+) -> planner.Pilot | None:
+    """What the requests in a manifest took, as a pilot of `cubes`; None where nothing was asked.
+
+    Args:
+      manifest: of the pilot's folder.
+      cubes: of the pilot.
+      look_ups: seconds of each look-up of orbits, of which the manifest does not tell.
+    """
     seconds = {
         sensor: time / n for sensor, (n, time, _) in manifest.timings().items() if n and time
     }
+    if look_ups:
+        seconds[planner.ORBITS] = sum(look_ups) / len(look_ups)
     return planner.Pilot(seconds, cubes) if seconds and cubes else None

@@ -116,6 +116,21 @@ def test_the_plan_of_a_project_counts_scenes(here, tmp_path):
     assert "2022-04" in done.stdout and server.asked == ["value:compute"]
 
 
+def test_a_pilot_measures_every_kind_of_request(here, tmp_path):
+    with graph_server.GraphServer() as server:
+        done = export(
+            here, tmp_path / "cubes", "--pilot=1", "--project=test", f"--endpoint={server.url}",
+            "--credentials=anonymous",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split() for line in done.stdout.splitlines() if line.endswith("measured")]
+    kinds = [row[0] for row in rows if row[0] != "time"]
+    assert kinds == ["orbits", "s1", "s2", "label"]
+    assert "seconds as a pilot measured" in done.stdout
+    assert "next: the same command without --pilot" in done.stdout
+    assert len(list(tmp_path.glob("cubes/*/item.json"))) == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
