@@ -274,6 +274,7 @@ def measure(quick: bool, latency_s: float, in_flight: int, cubes: int) -> tuple[
     sizes, run_bytes, few, slow = SIZES, RUN_BYTES, (60, 30), 80
     if quick:
         cubes, sizes, run_bytes, few, slow = 3, SIZES[:2], 1e6, (4, 2), 3
+    load = os.getloadavg()[0]
     with serve(latency_s, in_flight) as setting:
         # First, so that the memory is that of an export and of nothing before it.
         full, memory = run_export(setting, cubes, 128, 12)
@@ -291,12 +292,14 @@ def measure(quick: bool, latency_s: float, in_flight: int, cubes: int) -> tuple[
             _table("whole exports", exports),
             f"memory: {early:.0f} MiB resident at cube {min(20, cubes)}, {memory[-1]:.0f} at cube "
             f"{cubes}, {max(memory):.0f} at most; cubes of 128 px, 12 months, S1, S2 and label",
+            f"load before it all: {load:.1f}",
         ]
     )
     figures = {
         "answers": [dataclasses.asdict(row) for row in answers],
         "exports": [dataclasses.asdict(row) for row in exports],
         "resident_mib": memory,
+        "load_before": load,
     }
     return text, figures
 
@@ -335,8 +338,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cubes", type=int, default=200, help="full-size cubes, for the memory")
     report.add_arguments(parser)
     args = parser.parse_args(argv)
-    text, figures = measure(args.quick, args.latency, args.in_flight, args.cubes)
-    report.finish("export", args, text, figures)
+    try:
+        text, figures = measure(args.quick, args.latency, args.in_flight, args.cubes)
+        report.finish("export", args, text, figures)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

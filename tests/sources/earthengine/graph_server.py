@@ -19,7 +19,8 @@ What it does as the documentation says (developers.google.com/earth-engine/):
   * `linkCollection` masks what it finds no image for (apidocs/ee-image-linkcollection).
 
 What we believe without having read it: the reduction of an empty collection has no bands; an
-operation on two bands is masked where either is; the median of an even number is the mean of the
+operation on two bands is masked where either is, and the reduction of an image's bands where all
+are; the median of an even number is the mean of the
 two in the middle; arithmetic drops an image's properties; the footprint of a reduction is the union
 of the images' footprints; NPY holds 0 where a band is masked.
 
