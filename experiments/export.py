@@ -29,19 +29,20 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.sources.earthengine import export, planner
+    from cropmap_jax.sources.earthengine import export, plan_text, planner
 
     found, options = export.read_config(_CONFIG.value.to_dict())
     plan = planner.make_plan(found, options, in_flight=_IN_FLIGHT.value)
     if _PLAN.value and not _PROJECT.value:
-        print(planner.text(plan))
+        print(plan_text.text(plan))
         print("with --project the plan also counts scenes per month")
+        print("next: --project MINE --pilot 20 instead of --plan")
         return
-    from cropmap_jax.sources.earthengine import client
+    from cropmap_jax.sources.earthengine import errors
 
     try:
         _export(found, options, plan)
-    except client.ServiceError as error:
+    except errors.ServiceError as error:
         raise ValueError(str(error)) from error
 
 
@@ -53,12 +54,14 @@ def _export(found, options, plan) -> None:
         download,
         export,
         manifest,
+        plan_text,
         planner,
+        stopping,
         verify,
     )
 
     access = auth.initialise(_PROJECT.value, _ENDPOINT.value, _CREDENTIALS.value)
-    pause = download.Pause()
+    pause = stopping.Pause()
     asking = client.Client(
         access.base_url, access.project, access.session(_IN_FLIGHT.value),
         max_in_flight=_IN_FLIGHT.value, sleep=pause,
@@ -66,7 +69,7 @@ def _export(found, options, plan) -> None:
     if _PLAN.value:
         scenes = export.count_scenes(found, asking)
         plan = planner.make_plan(found, options, in_flight=_IN_FLIGHT.value, scenes=scenes)
-        print(planner.text(plan))
+        print(plan_text.text(plan))
         return
     todo = planner.choose_pilot(found, _PILOT.value) if _PILOT.value else found
     with manifest.Manifest(_CUBES.value) as book:
@@ -79,12 +82,17 @@ def _export(found, options, plan) -> None:
         print(verify.write_report(book, _CUBES.value))
         if asking.counts.restricted:
             print("the month's quota is used up: Earth Engine answers more slowly until it is over")
-        pilot = export.measured(book, len(todo)) if _PILOT.value else None
+        pilot = export.measured(book, len(todo), source.look_ups) if _PILOT.value else None
     if pilot:
-        print(f"\nall of it, by what {pilot.cubes} cubes took:\n")
-        print(planner.text(planner.refine(plan, pilot)))
+        print(f"\nall of it, by what a pilot of {pilot.cubes} took:\n")
+        print(plan_text.text(planner.refine(plan, pilot)))
     print(f"cubes: {_CUBES.value}")
-    print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
+    if _PILOT.value or done.left:
+        print("next: the same command without --pilot and --max_gb exports the rest")
+        return
+    name = found[0].legend.name
+    kind = f"--dataset {name} " if name in ("eucropmap", "isrc") else ""
+    print(f"next: python -m experiments.build {kind}--cubes {_CUBES.value} --data_dir DIR")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def make_cube(
     fields: bool = True,
     province: str = "",
     missing: bool = True,
+    clear: bool = False,
 ) -> cube.Cube:
     """A cube in the upper left corner of a tile.
 
@@ -110,6 +111,7 @@ def make_cube(
       fields: whether field ids come with the label.
       province: place of the calendar.
       missing: whether some of S1 and S2 is missing.
+      clear: whether counts of clear observations come with S2, 1 to 8 where it is.
     """
     height, width = (size, size) if isinstance(size, int) else size
     geobox = GeoBox((height, width), grid.tile_geobox(EPSG, *tile).affine, f"EPSG:{EPSG}")
@@ -132,9 +134,14 @@ def make_cube(
         province=province,
         source={"made_by": "tests/making.py", "seed": seed},
         has_fields=fields,
+        has_clear=clear,
     )
     ids = np.where(label < NONE_OF_THESE, number + 10_000 * seed, 0).astype(np.uint32)
-    return cube.Cube(info, s1, s2, label, ids if fields else None)
+    counts = None
+    if clear:
+        there = np.isfinite(s2).any(-1)
+        counts = np.where(there, rng.integers(1, 9, there.shape), 0).astype(np.uint8)
+    return cube.Cube(info, s1, s2, label, ids if fields else None, counts)
 
 
 def _pixels(grows: np.ndarray, spans: Sequence[Period], calendar: calendars.Calendar, rng):

@@ -20,6 +20,11 @@ from cropmap_jax.geo.bands import S2_BANDS as S2_BANDS
 from cropmap_jax.geo.bands import S2_SCALE as S2_SCALE
 from cropmap_jax.geo.bands import SCALES as SCALES
 
+CLEAR = "clear"
+"""Name of the raster, and of its bands, that counts the observations of S2 composites."""
+MOST_CLEAR = 255
+"""The largest count that uint8 holds; it stands for more, too."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CubeInfo:
@@ -37,6 +42,7 @@ class CubeInfo:
       province: place whose calendar this is; "" where unknown.
       source: how the pixels were made (catalogue ids, parameters, code version), JSON-ready.
       has_fields: whether field ids come with the label.
+      has_clear: whether counts of clear observations come with S2.
       path: folder on disk; None in memory.
     """
 
@@ -51,6 +57,7 @@ class CubeInfo:
     province: str = ""
     source: Mapping = dataclasses.field(default_factory=dict)
     has_fields: bool = False
+    has_clear: bool = False
     path: pathlib.Path | None = None
 
     @property
@@ -74,6 +81,8 @@ class Cube:
       s2: float32 [T, H, W, 10], surface reflectance (S2_BANDS), NaN missing.
       label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
       fields: uint32 [H, W], field id, 0 none; None where not given.
+      clear: uint8 [T, H, W], how many observations the S2 composite is made of, 0 none, 255 that
+        many or more; None where not given.
     """
 
     info: CubeInfo
@@ -81,10 +90,15 @@ class Cube:
     s2: np.ndarray
     label: np.ndarray
     fields: np.ndarray | None = None
+    clear: np.ndarray | None = None
 
 
-def validate(cube: Cube) -> None:
+def validate(cube: Cube, pixels=np.float32) -> None:
     """Checks that all parts of a cube agree.
+
+    Args:
+      cube: a `Cube`, or what has the same parts.
+      pixels: dtype of S1 and S2: int16 of what is already as it is stored.
 
     Raises:
       ValueError: names the cube, what was found and what was expected.
@@ -104,14 +118,17 @@ def validate(cube: Cube) -> None:
     periods.check_contiguous(info.periods, where)
     t, (h, w) = len(info.periods), info.shape
     expected = {
-        "s1": ((t, h, w, len(S1_BANDS)), np.float32),
-        "s2": ((t, h, w, len(S2_BANDS)), np.float32),
+        "s1": ((t, h, w, len(S1_BANDS)), pixels),
+        "s2": ((t, h, w, len(S2_BANDS)), pixels),
         "label": ((h, w), np.uint8),
     }
-    if info.has_fields != (cube.fields is not None):
-        raise ValueError(f"{where}: has_fields is {info.has_fields}, fields {type(cube.fields)}")
-    if info.has_fields:
-        expected["fields"] = ((h, w), np.uint32)
+    optional = {"fields": ((h, w), np.uint32), CLEAR: ((t, h, w), np.uint8)}
+    for name, kind in optional.items():
+        told, array = getattr(info, f"has_{name}"), getattr(cube, name)
+        if told != (array is not None):
+            raise ValueError(f"{where}: has_{name} is {told}, {name} {type(array)}")
+        if told:
+            expected[name] = kind
     for name, (shape, dtype) in expected.items():
         array = getattr(cube, name)
         if array.shape != shape or array.dtype != dtype:

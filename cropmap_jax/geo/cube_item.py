@@ -170,5 +170,6 @@ def _from_item(item: dict, file: pathlib.Path) -> cube.CubeInfo:
         province=props.get("cropmap:province", ""),
         source=props["cropmap:source"],
         has_fields="fields" in item["assets"],
+        has_clear=cube.CLEAR in item["assets"],
         path=file.parent,
     )

@@ -69,6 +69,7 @@ def test_check_label_lists_what_it_found():
 
 
 MADE = making.make_cube("made", size=16)
+CLEAR = making.make_cube("made", size=16, clear=True)
 
 
 def with_info(**changes) -> cube.Cube:
@@ -93,6 +94,9 @@ WHEN = calendars.Season(dt.date(2022, 7, 1))
         (with_info(periods=GAP), "contiguous periods, found .*2022-02-01 followed by 2022-03-01"),
         (with_info(periods=MADE.info.periods[1:]), r"s1 float32 \[8, 16, 16, 2\], found .*\[9, 16"),
         (with_info(has_fields=False), "has_fields is False"),
+        (with_info(has_clear=True), "has_clear is True, clear .*NoneType"),
+        (dataclasses.replace(CLEAR, clear=CLEAR.clear[1:]), r"clear uint8 \[9, .*found .*\[8, 16"),
+        (dataclasses.replace(CLEAR, clear=CLEAR.clear + 0.0), "clear uint8 .*found float64"),
         (with_info(harvest={"whaet": (WHEN,)}), "'whaet'.*'making'.*expected one of wheat, rape"),
         (dataclasses.replace(MADE, s2=MADE.s2[..., :9]), r"s2 .*16, 10\], found .*16, 9\]"),
         (dataclasses.replace(MADE, s1=MADE.s1.astype(float)), "s1 float32 .*found float64"),

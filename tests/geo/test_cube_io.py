@@ -29,6 +29,10 @@ def same_cube(found: cube.Cube, written: cube.Cube) -> None:
     if written.fields is not None:
         np.testing.assert_array_equal(found.fields, written.fields)
         assert found.fields.dtype == np.uint32
+    assert (found.clear is None) == (written.clear is None)
+    if written.clear is not None:
+        np.testing.assert_array_equal(found.clear, written.clear)
+        assert found.clear.dtype == np.uint8
     for sensor in ("s1", "s2"):
         a, b = getattr(found, sensor), getattr(written, sensor)
         assert a.dtype == np.float32 and a.flags.c_contiguous
@@ -61,6 +65,34 @@ def test_without_fields(tmp_path):
     assert cube_io.read_cube(path).fields is None
     raw = cube_io.read_raw(path)
     assert raw.fields.dtype == np.uint32 and not raw.fields.any()
+
+
+def test_counts_of_clear_observations(tmp_path):
+    made = making.make_cube(size=(20, 40), clear=True)
+    made.clear[-1, 0, :3] = 0, 254, 255
+    path = cube_io.write_cube(made, tmp_path)
+    same_cube(cube_io.read_cube(path, verify=True), made)
+    np.testing.assert_array_equal(cube_io.read_raw(path).clear, made.clear)
+    with rasterio.open(path / "clear.tif") as raster:
+        assert raster.descriptions == tuple(f"{p.name}/clear" for p in making.PERIODS)
+        assert raster.descriptions[0] == "2021-12-01/clear"
+        # 0 says that there is none: it is not missing.
+        assert raster.nodata is None and raster.dtypes[0] == "uint8"
+        assert raster.profile["compress"] == "zstd" and raster.profile["interleave"] == "band"
+    without = cube_io.write_cube(making.make_cube("b", size=16), tmp_path)
+    assert cube_io.read_raw(without).clear is None and cube_io.read_cube(without).clear is None
+    assert [info.has_clear for info in cube_io.list_cubes(tmp_path)] == [False, True]
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_raw_pixels_are_written_as_they_are(tmp_path, optional):
+    made = making.make_cube(size=16, fields=optional, clear=optional)
+    raw = cube_io.read_raw(cube_io.write_cube(made, tmp_path / "a"))
+    again = cube_io.write_cube(raw, tmp_path / "b")
+    for file in (tmp_path / "a" / "cube").iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes()
+    with pytest.raises(ValueError, match=r"expected s1 int16 .*found float32"):
+        cube_io.write_cube(dataclasses.replace(raw, s1=made.s1), tmp_path / "c")
 
 
 def test_raw_pixels_are_scaled_integers(tmp_path):

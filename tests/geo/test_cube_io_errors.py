@@ -12,12 +12,12 @@ import rasterio
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import Period
 
-ASSETS = ["s1", "s2", "label", "fields"]
+ASSETS = ["s1", "s2", "label", "fields", "clear"]
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    made = making.make_cube("a", size=(20, 30))
+    made = making.make_cube("a", size=(20, 30), clear=True)
     return cube_io.write_cube(made, tmp_path_factory.mktemp("cubes"))
 
 
@@ -130,11 +130,18 @@ def test_wrong_number_of_bands(path):
 
 @pytest.mark.parametrize(
     ("asset", "found"),
-    [("s1", "uint16"), ("s2", "float32"), ("label", "int16"), ("fields", "uint8")],
+    [
+        ("s1", "uint16"),
+        ("s2", "float32"),
+        ("label", "int16"),
+        ("fields", "uint8"),
+        ("clear", "int8"),
+    ],
 )
 def test_wrong_dtype(path, asset, found):
     file = path / f"{asset}.tif"
-    expected = {"s1": "int16", "s2": "int16", "label": "uint8", "fields": "uint32"}[asset]
+    expected = {"s1": "int16", "s2": "int16", "label": "uint8", "fields": "uint32"}
+    expected = expected.get(asset, "uint8")
     rewrite(file, np.zeros_like(pixels_of(file), found), nodata=0)
     with pytest.raises(
         ValueError, match=rf"{asset}\.tif: expected dtype {expected}, found {found}"

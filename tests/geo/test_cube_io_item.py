@@ -20,10 +20,12 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube_io, legend
 
+ASSETS = ("s1", "s2", "label", "fields", "clear")
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    made = making.make_cube("tehran", size=(20, 30), province="Tehran")
+    made = making.make_cube("tehran", size=(20, 30), province="Tehran", clear=True)
     return cube_io.write_cube(made, tmp_path_factory.mktemp("cubes"))
 
 
@@ -43,7 +45,7 @@ def test_core_is_valid_stac(item):
 
 def test_pystac_reads_the_file(path):
     item = pystac.Item.from_file(str(path / "item.json"))
-    assert item.id == "tehran" and set(item.assets) == {"s1", "s2", "label", "fields"}
+    assert item.id == "tehran" and set(item.assets) == {*ASSETS}
     for name, asset in item.assets.items():
         assert asset.get_absolute_href() == str(path / f"{name}.tif")
         assert asset.media_type == "image/tiff; application=geotiff"
@@ -83,7 +85,7 @@ def test_outline_is_in_degrees_and_counterclockwise(item):
     assert outline.exterior.is_ccw  # RFC 7946
 
 
-@pytest.mark.parametrize("asset", ["s1", "s2", "label", "fields"])
+@pytest.mark.parametrize("asset", ASSETS)
 def test_projection_v2_agrees_with_every_raster(item, path, asset):
     assert (
         "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -107,7 +109,7 @@ def test_projection_without_a_code_is_in_wkt2(tmp_path):
     assert pystac.Item.from_dict(item | {"stac_extensions": []}).validate()
 
 
-@pytest.mark.parametrize("asset", ["s1", "s2", "label", "fields"])
+@pytest.mark.parametrize("asset", ASSETS)
 def test_file_v2_1_checksum_is_a_multihash(item, path, asset):
     assert "https://stac-extensions.github.io/file/v2.1.0/schema.json" in item["stac_extensions"]
     found = item["assets"][asset]["file:checksum"]

@@ -9,15 +9,13 @@ import numpy as np
 import rasterio
 
 import cropmap_jax
-from cropmap_jax.geo import calendars, cube
+from cropmap_jax.geo import calendars, cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, service, verify
 from cropmap_jax.sources.earthengine.manifest import Manifest
 
 MADE_BY = "cropmap_jax.sources.earthengine"
-NO_CODE = 0
-"""What the label's image holds where the map is masked: `graphs.NO_CODE`, which needs `ee`."""
 
 
 def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
@@ -80,8 +78,8 @@ def assemble(
     options: options_lib.Options,
     made_of: Mapping,
     key: str,
-) -> cube.Cube:
-    """A cube of the pixels of its pieces.
+) -> cube_io.RawCube:
+    """A cube of the pixels of its pieces, as they came.
 
     Args:
       target: what it is to be.
@@ -95,12 +93,14 @@ def assemble(
       ValueError: pixels that no piece, or more than one, has; a piece's file that is gone; labels
         that do not fit.
     """
-    stacks = {s: _stack(target, s, parts, manifest) for s in sensors_of(options)}
-    s1, s2 = (cube.decode(stacks[sensor], sensor) for sensor in ("s1", "s2"))
+    counted = options.s2.count
+    stacks = {s: _stack(target, s, parts, manifest, counted) for s in sensors_of(options)}
+    s2 = stacks["s2"][..., : len(cube.S2_BANDS)]
+    clear = _counts(stacks["s2"][..., -1], target.cube_id) if counted else None
     fields = None
     if options.label.kind == "eucropmap":
         codes = stacks[pieces.LABEL][0, :, :, 0]
-        label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(NO_CODE,))
+        label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(pieces.NO_CODE,))
     elif options.label.kind == "tiles":
         label, fields = read_labels(target)
     else:
@@ -117,16 +117,25 @@ def assemble(
         province=target.province,
         source=_source(options, made_of, key),
         has_fields=fields is not None,
+        has_clear=counted,
     )
-    return cube.Cube(info, s1, s2, label, fields)
+    return cube_io.RawCube(info, stacks["s1"], s2, label, fields, clear)
 
 
-def _stack(target, sensor: str, parts, manifest: Manifest) -> np.ndarray:
+def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
+    if found.min() < 0:
+        raise ValueError(
+            f"{cube_id}: expected counts of clear observations of 0 or more, found {found.min()}"
+        )
+    return np.minimum(found, cube.MOST_CLEAR).astype(np.uint8)
+
+
+def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.ndarray:
     """int16 [periods, H, W, bands] of one sensor; a label has one period and one band."""
     own = [piece for piece in parts if piece.sensor == sensor]
     count = 1 if sensor == pieces.LABEL else len(target.periods)
     height, width = target.geobox.shape
-    bands = len(pieces.bands_of(sensor, range(1)))
+    bands = len(pieces.bands_of(sensor, range(1), counted))
     out = np.full((count, height, width, bands), cube.NODATA, pieces.DTYPE)
     seen = np.zeros((count, height, width), np.uint8)
     for piece in own:

@@ -19,7 +19,7 @@ import requests
 from ee import oauth
 from google.auth import _cloud_sdk
 
-from cropmap_jax.sources.earthengine import client
+from cropmap_jax.sources.earthengine import errors
 
 USER, APPLICATION_DEFAULT = "user", "application_default"
 CHOICES = f"{USER!r}, {APPLICATION_DEFAULT!r} or the path of a service-account file"
@@ -44,7 +44,7 @@ SERVICE_REMEDY = (
 SERVICE, AUTHORISED = "service_account", "authorized_user"
 
 
-class AuthError(client.Fatal, ValueError):
+class AuthError(errors.Fatal, ValueError):
     """Credentials, project or endpoint do not allow what was asked; the text says what to do.
 
     No text holds any part of the credentials. Repeating the request cannot help.

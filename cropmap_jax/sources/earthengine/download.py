@@ -18,90 +18,24 @@ import dataclasses
 import os
 import pathlib
 import queue
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from cropmap_jax.sources.earthengine import jobs, pieces, service, verify
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine.client import Busy, Fatal, TooLarge
+from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
 from cropmap_jax.sources.earthengine.jobs import Crew, Event, Graphs, Work
-from cropmap_jax.sources.earthengine.manifest import FAILED, FLAGGED, SPLIT, CubeRow, Manifest
+from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine.rows import FAILED, FLAGGED, SPLIT, CubeRow
+from cropmap_jax.sources.earthengine.stopping import INTERRUPT, Pause, interrupts
+from cropmap_jax.sources.earthengine.summary import Summary
 
 DRAIN_S = 10.0
 """How long a run that stops waits for the answers to requests that are out: they are paid for."""
 _MAKERS = 4
-INTERRUPT = "interrupt"
 _FEWEST_IN_A_ROW = 25
 _OF_A_CUBE = (Busy, TooLarge, ValueError)
 """Errors that fail one cube; all others end the run."""
-
-
-@dataclasses.dataclass
-class Summary:
-    """What a run did.
-
-    Args:
-      whole, flagged: cubes made; the flagged have much missing.
-      failed: {cube's id: why} of those given up.
-      kept: cubes that were there already.
-      left: cubes not made, because `max_gb` was reached.
-      answered: requests that were answered.
-      bytes: of their pixels, uncompressed.
-      split: requests that were too much, and were asked for in parts.
-      reused: answers of an earlier run.
-      seconds: that the run took.
-    """
-
-    whole: int = 0
-    flagged: int = 0
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    kept: int = 0
-    left: int = 0
-    answered: int = 0
-    bytes: int = 0
-    split: int = 0
-    reused: int = 0
-    seconds: float = 0.0
-
-    def text(self) -> str:
-        """A few lines for the terminal."""
-        rate = self.answered / self.seconds if self.seconds else 0.0
-        lines = [
-            f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged), "
-            f"{self.kept:,d} were there, {len(self.failed):,d} failed",
-            f"{self.answered:,d} requests answered, {self.bytes / 1e9:.2f} GB, {rate:.1f}/s; "
-            f"{self.split:,d} split, {self.reused:,d} answers of an earlier run used",
-        ]
-        if self.left:
-            lines.append(
-                f"stopped by max_gb with {self.left:,d} cubes left: run the same command again to "
-                f"go on, with a larger max_gb or none to go further"
-            )
-        if self.failed:
-            lines.append("failed cubes are tried again when the command is run again")
-        return "\n".join(lines)
-
-
-class Pause:
-    """Waits as `time.sleep` does, but not on when an export stops: give it to the client."""
-
-    def __init__(self):
-        self._ended = threading.Event()
-
-    def __call__(self, seconds: float) -> None:
-        """Waits.
-
-        Raises:
-          Busy: the export has stopped.
-        """
-        if self._ended.wait(seconds):
-            raise Busy("the export was stopped")
-
-    def end(self) -> None:
-        """Ends this wait and all to come."""
-        self._ended.set()
 
 
 def run(
@@ -165,7 +99,7 @@ def run(
     work = jobs.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
     export = _Export(work, todo, in_flight, window or 2 * in_flight, limit, Summary(kept=kept))
     try:
-        with _interrupts(work.events):
+        with interrupts(work.events):
             for _ in progress(export.outcomes(), total=total, unit="cube", desc="export"):
                 pass
     except BaseException:
@@ -180,31 +114,6 @@ def run(
     summary.left = total - summary.whole - summary.flagged - len(summary.failed)
     summary.seconds = time.monotonic() - began
     return summary
-
-
-@contextlib.contextmanager
-def _interrupts(events: queue.SimpleQueue) -> Iterator[None]:
-    """Ctrl-C becomes an event, so that it never falls between an answer and its being written down.
-
-    A second one interrupts at once. Outside the main thread signals are left as they are.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def tell(number, frame):
-        signal.signal(signal.SIGINT, before)
-        events.put(Event(INTERRUPT, None, None, error=KeyboardInterrupt()))
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, tell)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @dataclasses.dataclass(eq=False)

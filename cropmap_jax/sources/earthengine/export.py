@@ -1,10 +1,19 @@
 """What joins the parts of an export: its config, the graphs of its cubes, the plan and a pilot."""
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources.earthengine import graphs, pieces, planner, regions, targets
+from cropmap_jax.sources.earthengine import (
+    graphs,
+    orbits,
+    pieces,
+    planner,
+    regions,
+    targets,
+    templates,
+)
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.manifest import Manifest
@@ -69,12 +78,14 @@ class GraphSource:
 
     def __init__(self, options: options_lib.Options, client: Client, manifest: Manifest):
         self._options, self._client, self._manifest = options, client, manifest
-        self._templates: dict[tuple, graphs.Template] = {}
+        self._templates: dict[tuple, templates.Template] = {}
         # `ee` keeps what it builds in variables of its module.
         self._lock = threading.Lock()
+        self.look_ups: list[float] = []
+        """Seconds that each look-up of orbits took, waits and repetitions included."""
 
-    def __call__(self, target, sensor: str) -> tuple[dict, str, tuple[str, ...], dict]:
-        """Expression, its digest, band names, and what the cube's source shall tell."""
+    def __call__(self, target, sensor: str) -> tuple[str, str, tuple[str, ...], dict]:
+        """Expression (JSON), its digest, band names, and what the cube's source shall tell."""
         spans, options = tuple(target.periods), self._options
         facts = {}
         if sensor == "s2":
@@ -82,18 +93,19 @@ class GraphSource:
                 sensor, spans, lambda box: graphs.s2_image(box, spans, options.s2)
             )
         elif sensor == "s1":
-            way, orbits = self._orbits(target)
-            facts = {"direction": way, "orbits": list(orbits)}
+            way, numbers = self._orbits(target)
+            facts = {"direction": way, "orbits": list(numbers)}
             make = self._template(
-                (sensor, way, orbits),
+                (sensor, way, numbers),
                 spans,
-                lambda box: graphs.s1_image(box, spans, orbits, way, options.s1),
+                lambda box: graphs.s1_image(box, spans, numbers, way, options.s1),
             )
         else:
             year = options.label.year
             make = self._template(sensor, (), lambda box: graphs.label_image(box, year))
         expression, digest = make.at(target.geobox)
-        return expression, digest, pieces.bands_of(sensor, range(len(spans))), facts
+        bands = pieces.bands_of(sensor, range(len(spans)), options.s2.count)
+        return expression, digest, bands, facts
 
     def _orbits(self, target) -> tuple[str, tuple[int, ...]]:
         spans = tuple(target.periods)
@@ -104,16 +116,19 @@ class GraphSource:
         name = f"orbits {target.cube_id} {digest}"
         known = self._manifest.noted(name)
         if known is None:
-            known = graphs.choose_orbits(self._client.compute(expression), spans)
+            began = time.monotonic()
+            table = self._client.compute(expression)
+            self.look_ups.append(time.monotonic() - began)
+            known = orbits.choose_orbits(table, spans)
             self._manifest.note(name, known)
-        direction, orbits = known
-        return direction, tuple(orbits)
+        direction, numbers = known
+        return direction, tuple(numbers)
 
-    def _template(self, kind, spans: Sequence[Period], make) -> graphs.Template:
+    def _template(self, kind, spans: Sequence[Period], make) -> templates.Template:
         key = (kind, spans)
         with self._lock:
             if key not in self._templates:
-                self._templates[key] = graphs.Template(make)
+                self._templates[key] = templates.Template(make)
             return self._templates[key]
 
 
@@ -121,15 +136,25 @@ def count_scenes(found: Sequence[targets.Target], client: Client) -> dict[str, d
     """{place: {period: Sentinel-2 scenes}}, by one small request per province and season."""
     out = {}
     for place in planner.places(found):
-        expression = graphs.encode(graphs.scene_counts(place.box, place.periods))
+        expression = templates.encode(graphs.scene_counts(place.box, place.periods))
         counts = client.compute(expression)
         out[place.name] = dict(zip(place.periods, map(int, counts), strict=True))
     return out
 
 
-def measured(manifest: Manifest, cubes: int) -> planner.Pilot | None:
-    """What the requests in a manifest took, as a pilot of `cubes`; None where nothing was asked."""
+def measured(
+    manifest: Manifest, cubes: int, look_ups: Sequence[float] = ()
+) -> planner.Pilot | None:
+    """What the requests in a manifest took, as a pilot of `cubes`; None where nothing was asked.
+
+    Args:
+      manifest: of the pilot's folder.
+      cubes: of the pilot.
+      look_ups: seconds of each look-up of orbits, of which the manifest does not tell.
+    """
     seconds = {
         sensor: time / n for sensor, (n, time, _) in manifest.timings().items() if n and time
     }
+    if look_ups:
+        seconds[planner.ORBITS] = sum(look_ups) / len(look_ups)
     return planner.Pilot(seconds, cubes) if seconds and cubes else None

@@ -14,20 +14,16 @@ What holds for every image:
     where an even number of observations is clear).
 """
 
-import hashlib
-import json
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import ee
-import pyproj
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, grid
-from cropmap_jax.geo.periods import Period, to_day
+from cropmap_jax.geo import cube
+from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import service
+from cropmap_jax.sources.earthengine import pieces, places, service
 
 ALGORITHMS = frozenset(
     """
@@ -39,7 +35,7 @@ ALGORITHMS = frozenset(
     Image.reduce Image.remap Image.rename Image.select Image.toFloat Image.toInt16 Image.unmask
     Image.updateMask ImageCollection.fromImages ImageCollection.load ImageCollection.merge
     ImageCollection.mosaic ImageCollection.reduce ImageCollection.toBands Number.divide
-    Reducer.median Reducer.min Reducer.toList reduce.mean
+    Reducer.count Reducer.median Reducer.min Reducer.toList reduce.mean
     """.split()
 )
 """Every algorithm of Earth Engine that a graph of this module calls."""
@@ -50,11 +46,6 @@ MAX_RAW = 512
 A month has about 50 at most: four MGRS tiles of each of two orbits, every five days.
 Source: developers.google.com/earth-engine/apidocs/ee-reducer-median.
 """
-NO_CODE = 0
-"""What the label image holds where EUCROPMAP is masked."""
-COMPLETE = 0.99
-"""Share of a grid's area that a complete orbit covers; footprints are outlines, not pixels."""
-_DAY_MS = 86_400_000
 _LIMIT = -cube.NODATA - 1
 _ERROR_M = 1
 
@@ -71,15 +62,18 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
     Args:
       geobox: the cube's grid; only its place is used (scenes that touch it).
       periods: P periods.
-      options: how clouds are masked.
+      options: how clouds are masked, and whether clear observations are counted.
 
     Returns:
       int16, bands `p00_B2` ... in the order of `periods` and `cube.S2_BANDS`: reflectance x 10000,
-      `cube.NODATA` where nothing is clear or no scene lies.
+      `cube.NODATA` where nothing is clear or no scene lies. With `options.count` the last band of
+      each period is `p00_clear` ...: how many observations have a clear value in any band, 0 where
+      none has.
 
     Raises:
       ValueError: no periods, or a grid across the antimeridian.
     """
+    _check(periods)
     scenes = _touching(service.S2, geobox)
     if options.max_cloud < 100:
         scenes = scenes.filter(
@@ -91,10 +85,14 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
     def clear(image):
         return image.select(cube.S2_BANDS).updateMask(_clear(image, options)).toFloat()
 
-    composites = [
-        blank.merge(_within(scenes, period).map(clear)).reduce(reducer) for period in periods
-    ]
-    return _encoded(_stacked(composites, cube.S2_BANDS))
+    composites = []
+    for period in periods:
+        seen = blank.merge(_within(scenes, period).map(clear))
+        composites.append(seen.reduce(reducer))
+        if options.count:
+            composites.append(_count(seen))
+    bands = (*cube.S2_BANDS, cube.CLEAR) if options.count else cube.S2_BANDS
+    return _encoded(_stacked(composites, bands, len(periods)))
 
 
 def s1_image(
@@ -125,6 +123,7 @@ def s1_image(
     """
     if direction not in ("ascending", "descending"):
         raise ValueError(f"direction: expected 'ascending' or 'descending', found {direction!r}")
+    _check(periods)
     scenes = _s1_scenes(geobox, options).filter(
         ee.Filter.eq("orbitProperties_pass", direction.upper())
     )
@@ -140,7 +139,7 @@ def s1_image(
         # A mosaic shows its last image on top.
         means = [mean(orbit, period) for orbit in reversed(orbits)]
         composites.append((ee.ImageCollection(means) if means else blank).mosaic())
-    power = _stacked(composites, cube.S1_BANDS)
+    power = _stacked(composites, cube.S1_BANDS, len(periods))
     return _encoded(power.log10().multiply(10 * cube.S1_SCALE))
 
 
@@ -152,7 +151,7 @@ def label_image(geobox: GeoBox, year: int) -> ee.Image:
       year: one of `service.EUCROPMAP_YEARS`.
 
     Returns:
-      int16, one band `label`: codes of the map (100 to 800), `NO_CODE` where it has none.
+      int16, one band `label`: codes of the map (100 to 800), `pieces.NO_CODE` where it has none.
 
     Raises:
       ValueError: another year, or a grid across the antimeridian.
@@ -162,13 +161,13 @@ def label_image(geobox: GeoBox, year: int) -> ee.Image:
     band = [service.EUCROPMAP_BAND]
     codes = images.map(lambda image: image.select(band).toFloat())
     label = _blank(band).merge(codes).mosaic().rename(["label"])
-    return label.unmask(NO_CODE, False).toInt16()
+    return label.unmask(pieces.NO_CODE, False).toInt16()
 
 
 def orbit_table(
     geobox: GeoBox, periods: Sequence[Period], options: options_lib.S1Options
 ) -> ee.List:
-    """Which Sentinel-1 scenes see a cube, for `choose_orbits`.
+    """Which Sentinel-1 scenes see a cube, for `orbits.choose_orbits`.
 
     Args:
       geobox: the cube's grid.
@@ -199,41 +198,6 @@ def orbit_table(
     return ee.List(rows.reduceColumns(ee.Reducer.toList(len(columns)), columns).get("list"))
 
 
-def choose_orbits(
-    table: Sequence[Sequence], periods: Sequence[Period]
-) -> tuple[str, tuple[int, ...]]:
-    """The pass direction and the order of orbits that see a cube most completely.
-
-    An orbit is complete in a period if the scenes of one of its days together cover `COMPLETE` of
-    the grid. The direction is the one with the most periods in which some orbit is complete, then
-    with more of the grid covered, then with more periods that have a scene, then ascending; its
-    orbits are sorted in the same way, then by number. The order of the table does not matter.
-
-    Args:
-      table: what `orbit_table` evaluated to.
-      periods: P periods, the same.
-
-    Returns:
-      "ascending" or "descending", and relative orbit numbers; ("ascending", ()) where no scene is.
-    """
-    seen: dict[tuple[str, int], dict[int, float]] = {}
-    for time, orbit, direction, share in sorted(table):
-        days = seen.setdefault((direction.lower(), int(orbit)), {})
-        day = int(time // _DAY_MS)
-        days[day] = days.get(day, 0.0) + share
-    covered = {key: _covered(days, periods) for key, days in seen.items()}
-    best = {
-        direction: [max(shares) for shares in zip(*rows, strict=True)]
-        for direction in ("ascending", "descending")
-        if (rows := [c for (d, _), c in covered.items() if d == direction])
-    }
-    if not best:
-        return "ascending", ()
-    direction = min(best, key=lambda d: (*_rank(best[d]), d))
-    orbits = [orbit for d, orbit in covered if d == direction]
-    return direction, tuple(sorted(orbits, key=lambda o: (*_rank(covered[direction, o]), o)))
-
-
 def scene_counts(region: GeoBox | Sequence[float], periods: Sequence[Period]) -> ee.List:
     """Number of Sentinel-2 scenes that touch a region in each period.
 
@@ -254,84 +218,9 @@ def scene_counts(region: GeoBox | Sequence[float], periods: Sequence[Period]) ->
     return ee.List([_within(scenes, period).size() for period in periods])
 
 
-def encode(value: ee.ComputedObject) -> dict:
-    """The expression of a graph as the REST API takes it: JSON-ready, equal for equal graphs."""
-    return ee.serializer.encode(value, for_cloud_api=True)
-
-
-def graph_digest(value: ee.ComputedObject) -> str:
-    """SHA-256 (hex) of a graph: equal, in every run, for graphs that compute the same way."""
-    return hashlib.sha256(_text(value).encode()).hexdigest()
-
-
-class Template:
-    """The graphs of many cubes that differ in their place only: made once, placed often.
-
-    `ee` takes about a tenth of a second to build the graphs of 19 months, which would hold up an
-    export of thousands of cubes; a template puts each place into the text of one graph.
-
-    Args:
-      make: grid -> graph, e.g. `lambda geobox: s2_image(geobox, periods, options)`.
-
-    Raises:
-      ValueError: the graph depends on more of the grid than its place; or what `make` raises.
-    """
-
-    def __init__(self, make: Callable[[GeoBox], ee.ComputedObject]):
-        here, there = (grid.tile_geobox(32631, col, 4000) for col in (412, 389))
-        corners = [_compact(corner) for corner in _ring(here)]
-        # Odd parts are indices of corners, even ones the text between.
-        parts = re.split(f"({'|'.join(map(re.escape, corners))})", _text(make(here)))
-        self._between = parts[::2]
-        self._corners = [corners.index(part) for part in parts[1::2]]
-        if self._placed(there) != _text(make(there)):
-            raise ValueError("template: expected a graph that depends on the grid's place only")
-
-    def at(self, geobox: GeoBox) -> tuple[dict, str]:
-        """The graph of a grid: its expression as `encode` gives it, and its `graph_digest`.
-
-        Raises:
-          ValueError: a grid across the antimeridian.
-        """
-        text = self._placed(geobox)
-        return json.loads(text), hashlib.sha256(text.encode()).hexdigest()
-
-    def _placed(self, geobox: GeoBox) -> str:
-        ring = [_compact(corner) for corner in _ring(geobox)]
-        corners = (ring[i] for i in self._corners)
-        pairs = zip(self._between, (*corners, ""), strict=True)
-        return "".join(text for pair in pairs for text in pair)
-
-
-def _text(value: ee.ComputedObject) -> str:
-    return _compact(encode(value))
-
-
-def _compact(value) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
 def _check(periods: Sequence[Period]) -> None:
     if not periods:
         raise ValueError("periods: expected at least one, found none")
-
-
-def _covered(days: Mapping[int, float], periods: Sequence[Period]) -> list[float]:
-    """Share of the grid that the best day of each period covers; -1 where no day has a scene."""
-    return [
-        max(
-            (min(s, 1.0) for d, s in days.items() if to_day(p.start) <= d < to_day(p.end)),
-            default=-1,
-        )
-        for p in periods
-    ]
-
-
-def _rank(covered: Sequence[float]) -> tuple[int, float, int]:
-    """Sorts the most complete first; shares are rounded, so that noise in areas decides nothing."""
-    complete = sum(share >= COMPLETE for share in covered)
-    total = round(sum(max(share, 0.0) for share in covered), 2)
-    return -complete, -total, -sum(share >= 0 for share in covered)
 
 
 def _touching(collection: str, region: GeoBox | Sequence[float]) -> ee.ImageCollection:
@@ -345,29 +234,8 @@ def _within(images: ee.ImageCollection, period: Period) -> ee.ImageCollection:
 
 def _polygon(region: GeoBox | Sequence[float]) -> ee.Geometry:
     """Outline in degrees, edges straight in longitude and latitude."""
-    ring = _ring(region)
+    ring = places.ring(region)
     return ee.Geometry.Polygon([[*ring, ring[0]]], None, False)
-
-
-def _ring(region: GeoBox | Sequence[float]) -> list[list[float]]:
-    """(lon, lat) of the four corners in degrees, from the south-west counterclockwise."""
-    if isinstance(region, GeoBox):
-        box = region.boundingbox
-        transformer = pyproj.Transformer.from_crs(region.crs.proj, 4326, always_xy=True)
-    else:
-        box, transformer = region, None
-    left, bottom, right, top = box
-    xs, ys = [left, right, right, left], [bottom, bottom, top, top]
-    lons, lats = transformer.transform(xs, ys) if transformer else (xs, ys)
-    eastwards = lons[0] < lons[1] and lons[3] < lons[2] and -180 <= min(lons) and max(lons) <= 180
-    if not (eastwards and lats[0] < lats[3] and lats[1] < lats[2]):
-        raise ValueError(
-            f"region: expected west < east within -180..180 (none across the antimeridian) and "
-            f"south < north, found corners "
-            f"{', '.join(f'({x:.4f}, {y:.4f})' for x, y in zip(lons, lats, strict=True))}"
-        )
-    # Six decimals are a tenth of a metre: more would make the digest depend on the version of PROJ.
-    return [[round(float(x), 6), round(float(y), 6)] for x, y in zip(lons, lats, strict=True)]
 
 
 def _blank(bands: Sequence[str]) -> ee.ImageCollection:
@@ -407,10 +275,19 @@ def _power(image: ee.Image, options: options_lib.S1Options) -> ee.Image:
     return power.updateMask(lowest.gte(border)).toFloat()
 
 
-def _stacked(composites: Sequence[ee.Image], bands: Sequence[str]) -> ee.Image:
+def _count(images: ee.ImageCollection) -> ee.Image:
+    """How many images have a valid value in any of their bands; 0, not masked, where none has."""
+    # The least of a pixel's bands is masked only where all of them are.
+    return (
+        images.map(lambda image: image.reduce(ee.Reducer.min()))
+        .reduce(ee.Reducer.count())
+        .unmask(0, False)
+    )
+
+
+def _stacked(composites: Sequence[ee.Image], bands: Sequence[str], periods: int) -> ee.Image:
     """One image of all periods, bands named by period and band."""
-    _check(composites)
-    names = [f"p{i:02d}_{band}" for i in range(len(composites)) for band in bands]
+    names = [f"p{i:02d}_{band}" for i in range(periods) for band in bands]
     return ee.ImageCollection(list(composites)).toBands().rename(names)
 
 

@@ -15,16 +15,9 @@ from collections.abc import Callable, Sequence
 from cropmap_jax.geo import cube_io
 from cropmap_jax.sources.earthengine import assembly, pieces, verify
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine.client import ServiceError
-from cropmap_jax.sources.earthengine.manifest import (
-    DONE,
-    FLAGGED,
-    SPLIT,
-    WHOLE,
-    CubeRow,
-    Manifest,
-    PieceRow,
-)
+from cropmap_jax.sources.earthengine.errors import ServiceError
+from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine.rows import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
 
 _LEARN_AFTER = 5
 """Requests of one shape that were too large, more than were answered, after which others of it are
@@ -33,8 +26,8 @@ split before they are sent."""
 Graphs = Callable[[object, str], Sequence]
 """(target, sensor) -> (expression, digest, band names) or those and facts for the cube's source.
 
-The expression is JSON-ready; facts are a JSON-ready mapping, e.g. the orbits chosen. Called in
-several threads; may ask the service, and raise what the client raises.
+The expression is JSON-ready, or JSON; facts are a JSON-ready mapping, e.g. the orbits chosen.
+Called in several threads; may ask the service, and raise what the client raises.
 """
 
 
@@ -141,10 +134,11 @@ class Jobs:
     def _open(self, job: Event) -> list[PieceRow]:
         """Finds what of a cube is to be asked for; rows of what is found or split on the way."""
         work, target, digests, facts = job.work, job.work.target, {}, {}
+        counted = self.options.s2.count
         verify.check_grid(target.geobox, target.cube_id)
         for sensor in assembly.sensors_of(self.options):
             expression, digests[sensor], bands, *more = self.graphs(target, sensor)
-            expected = pieces.bands_of(sensor, range(len(target.periods)))
+            expected = pieces.bands_of(sensor, range(len(target.periods)), counted)
             if tuple(bands) != expected:
                 raise ValueError(
                     f"{target.cube_id}: expected a graph of {sensor} with bands {expected[0]} .. "
@@ -154,7 +148,7 @@ class Jobs:
             facts |= {sensor: dict(more[0])} if more else {}
         work.made_of = {"graphs": digests} | ({"facts": facts} if facts else {})
         work.todo, rows = [], []
-        stack = pieces.pieces_of(target, digests, self.limits)[::-1]
+        stack = pieces.pieces_of(target, digests, self.limits, counted)[::-1]
         while stack:
             piece = stack.pop()
             row = self.manifest.piece(piece.key)

@@ -19,15 +19,22 @@ import os
 import pathlib
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from cropmap_jax.sources.earthengine.rows import (
+    DONE,
+    FLAGGED,
+    PLANNED,
+    SPLIT,
+    WHOLE,
+    CubeRow,
+    PieceRow,
+    cube_row,
+)
+
 FOLDER = ".export"
-PLANNED, WHOLE, FLAGGED, FAILED = "planned", "whole", "flagged", "failed"
-"""States of a cube: not there yet; there; there but with much missing; given up."""
-DONE, SPLIT = "done", "split"
-"""States of a piece: its file is there, or was when its cube was made; asked for in parts."""
 _VERSION = 1
 _MANY = 500
 _TABLES = """
@@ -41,55 +48,6 @@ CREATE TABLE cubes (
   reason TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class PieceRow:
-    """A request that was answered, or split.
-
-    Args:
-      key: of the piece: its file is `<key>.npy`.
-      cube: id of its cube.
-      sensor: "s1", "s2" or "label".
-      shape: "periods x height x width" in pixels, e.g. "12x128x128".
-      state: DONE or SPLIT.
-      bytes: of its pixels, uncompressed; 0 if split.
-      sha256: of its file, hex; "" if split.
-      seconds: from asking to the answer, waits and repetitions included.
-      at: when, ISO 8601, UTC.
-    """
-
-    key: str
-    cube: str
-    sensor: str
-    shape: str
-    state: str
-    bytes: int = 0
-    sha256: str = ""
-    seconds: float = 0.0
-    at: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class CubeRow:
-    """What is known of a cube.
-
-    Args:
-      cube: its id.
-      key: digest of all that decides what is in it.
-      state: PLANNED, WHOLE, FLAGGED or FAILED.
-      missing: {"s1": {period's name: share of values missing, 0..1}, "s2": ..., "label": share};
-        {} where the cube is not there.
-      reason: why it was flagged or failed, one line.
-      at: when, ISO 8601, UTC.
-    """
-
-    cube: str
-    key: str
-    state: str
-    missing: Mapping
-    reason: str = ""
-    at: str = ""
 
 
 def _now() -> str:
@@ -229,7 +187,8 @@ class Manifest:
 
     def add_pieces(self, rows: Iterable[PieceRow]) -> None:
         """Adds or replaces rows, all or none; `at` is now where it is ""."""
-        values = [dataclasses.astuple(row)[:-1] + (row.at or _now(),) for row in rows]
+        names = [field.name for field in dataclasses.fields(PieceRow)][:-1]
+        values = [(*(getattr(row, name) for name in names), row.at or _now()) for row in rows]
         with self._errors(), self._writing():
             marks = ",".join("?" * len(dataclasses.fields(PieceRow)))
             self._db.executemany(f"INSERT OR REPLACE INTO pieces VALUES ({marks})", values)
@@ -254,14 +213,14 @@ class Manifest:
     def cube(self, cube: str) -> CubeRow | None:
         """What is known of a cube; None if nothing."""
         rows = self._read("SELECT * FROM cubes WHERE cube = ?", cube)
-        return _cube_row(rows[0]) if rows else None
+        return cube_row(rows[0]) if rows else None
 
     def cubes(self) -> Iterator[CubeRow]:
         """All cubes, sorted by id, a few at a time."""
         last = ""
         sql = "SELECT * FROM cubes WHERE cube > ? ORDER BY cube LIMIT ?"
         while rows := self._read(sql, last, _MANY):
-            yield from map(_cube_row, rows)
+            yield from map(cube_row, rows)
             last = rows[-1][0]
 
     def plan(self, cubes: Iterable[tuple[str, str]]) -> None:
@@ -344,8 +303,3 @@ def _disk(file: pathlib.Path, reason) -> str:
         f"{file}: could not be written ({reason}); what was finished is kept: free some space or "
         f"check the disk, and run again"
     )
-
-
-def _cube_row(row: tuple) -> CubeRow:
-    cube, key, state, missing, reason, at = row
-    return CubeRow(cube, key, state, json.loads(missing), reason, at)

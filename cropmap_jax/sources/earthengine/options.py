@@ -22,6 +22,7 @@ class S2Options:
       scl_masked: classes of `service.SCL_CLASSES` that are not clear; unused with "cloud_score".
         Kept sorted, so that equal choices are equal options.
       max_cloud: scenes with a higher `CLOUDY_PIXEL_PERCENTAGE` are left out; 100 keeps all.
+      count: whether the clear observations behind each composite are counted: one more band.
 
     Raises:
       ValueError: a value outside these.
@@ -31,11 +32,14 @@ class S2Options:
     threshold: float = service.CLOUD_SCORE_THRESHOLD
     scl_masked: tuple[int, ...] = service.SCL_MASKED
     max_cloud: float = 100
+    count: bool = True
 
     def __post_init__(self):
         _one_of("s2.mask", self.mask, ("cloud_score", "scl"))
         _between("s2.threshold", self.threshold, 0, 1)
         _between("s2.max_cloud", self.max_cloud, 0, 100)
+        if not isinstance(self.count, bool):
+            raise ValueError(f"s2.count: expected True or False, found {self.count!r}")
         if not self.scl_masked or isinstance(self.scl_masked, (str, numbers.Number)):
             raise ValueError(
                 f"s2.scl_masked: expected at least one class of 0..11, found {self.scl_masked!r}"
@@ -103,7 +107,11 @@ class Options:
 
         The threshold of a mask that is not used, say, must not make finished pixels look old.
         """
-        s2 = {"mask": self.s2.mask, "max_cloud": float(self.s2.max_cloud)}
+        s2 = {
+            "count": self.s2.count,
+            "mask": self.s2.mask,
+            "max_cloud": float(self.s2.max_cloud),
+        }
         if self.s2.mask == "scl":
             s2["scl_masked"] = list(self.s2.scl_masked)
         else:

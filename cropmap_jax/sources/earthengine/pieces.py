@@ -20,7 +20,10 @@ from cropmap_jax.sources.earthengine import service
 LABEL = "label"
 SENSORS = ("s1", "s2", LABEL)
 DTYPE = np.dtype(np.int16)
-"""Of all three: dB * 100, reflectance * 10000, and the codes of EUCROPMAP, which reach 800."""
+"""Of all: dB * 100, reflectance * 10000, counts of clear observations, and the codes of EUCROPMAP,
+which reach 800."""
+NO_CODE = 0
+"""What the label's image holds where EUCROPMAP is masked."""
 SMALLEST_PX = 16
 """No side is split below this: what is too much for the service in 16 x 16 pixels of one period is
 too much for another reason."""
@@ -57,6 +60,7 @@ class Piece:
       width: columns.
       source: digest of what the whole cube's pixels are made of: its grid, its periods, the
         sensor, and the graph with the options in it.
+      count: whether counts of clear observations come with it; only with "s2".
     """
 
     cube_id: str
@@ -68,6 +72,7 @@ class Piece:
     height: int
     width: int
     source: str
+    count: bool = False
 
     @functools.cached_property
     def key(self) -> str:
@@ -76,17 +81,17 @@ class Piece:
         The id of the cube is in it although it decides no pixel: two cubes never share a file,
         so that one may delete its own.
         """
-        return _digest(dataclasses.asdict(self))
+        return _digest({name: getattr(self, name) for name in _FIELDS})
 
     @property
     def periods(self) -> range:
         """Indices of the periods; of a label just 0."""
         return range(self.first, self.last + 1)
 
-    @property
+    @functools.cached_property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands in the graph's image, period by period."""
-        return bands_of(self.sensor, self.periods)
+        return bands_of(self.sensor, self.periods, self.count)
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -100,17 +105,24 @@ class Piece:
         return self.height * self.width * len(self.bands) * DTYPE.itemsize
 
 
-def bands_of(sensor: str, periods: Sequence[int]) -> tuple[str, ...]:
+_FIELDS = tuple(field.name for field in dataclasses.fields(Piece))
+
+
+def bands_of(sensor: str, periods: Sequence[int], count: bool = False) -> tuple[str, ...]:
     """Band names of some periods of a sensor: "p00_VV", "p00_VH", "p01_VV", ...
 
-    A label has one band, whatever the periods.
+    A label has one band, whatever the periods. With `count` the last band of each period of S2 is
+    the count of its clear observations.
     """
     if sensor == LABEL:
         return (LABEL,)
-    return tuple(f"p{i:02d}_{band}" for i in periods for band in cube.BANDS[sensor])
+    bands = cube.BANDS[sensor] + ((cube.CLEAR,) if sensor == "s2" and count else ())
+    return tuple(f"p{i:02d}_{band}" for i in periods for band in bands)
 
 
-def pieces_of(target, graphs: Mapping[str, str], limits: Limits | None = None) -> list[Piece]:
+def pieces_of(
+    target, graphs: Mapping[str, str], limits: Limits | None = None, count: bool = False
+) -> list[Piece]:
     """The requests of one cube, as few as the limits allow.
 
     Periods stay whole: the window is divided only where one period of it is too much by itself.
@@ -119,6 +131,7 @@ def pieces_of(target, graphs: Mapping[str, str], limits: Limits | None = None) -
       target: what the cube is to be; has `cube_id`, `geobox` and `periods`.
       graphs: sensor -> digest of its graph; a sensor that is not in it is not asked for.
       limits: of one request; those of the service if None.
+      count: whether clear observations are counted: `options.S2Options.count`.
 
     Returns:
       Pieces that cover every sensor, period and pixel exactly once, in reading order.
@@ -144,9 +157,10 @@ def pieces_of(target, graphs: Mapping[str, str], limits: Limits | None = None) -
                 "graph": graph,
             }
         )
-        count = 1 if sensor == LABEL else len(target.periods)
-        layout = _layout(sensor, count, tuple(target.geobox.shape), limits)
-        pieces += [Piece(target.cube_id, sensor, *where, source) for where in layout]
+        periods = 1 if sensor == LABEL else len(target.periods)
+        counted = count and sensor == "s2"
+        layout = _layout(sensor, periods, tuple(target.geobox.shape), limits, counted)
+        pieces += [Piece(target.cube_id, sensor, *where, source, counted) for where in layout]
     return pieces
 
 
@@ -218,13 +232,13 @@ def grid_of(piece: Piece, geobox: GeoBox) -> dict:
 
 @functools.lru_cache(maxsize=64)
 def _layout(
-    sensor: str, periods: int, shape: tuple[int, int], limits: Limits
+    sensor: str, periods: int, shape: tuple[int, int], limits: Limits, count: bool
 ) -> tuple[tuple[int, int, int, int, int, int], ...]:
     """(first, last, row, col, height, width) of the pieces of a sensor.
 
     Kept, because thousands of cubes of one plan have the same.
     """
-    bands = len(bands_of(sensor, range(1)))
+    bands = len(bands_of(sensor, range(1), count))
     per_pixel = bands * DTYPE.itemsize
     if limits.bytes < per_pixel or limits.bands < bands or limits.side < 1:
         raise ValueError(

@@ -27,11 +27,12 @@ from matplotlib.ticker import PercentFormatter
 from cropmap_jax.geo import cube, cube_io, grid
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources.earthengine import manifest
+from cropmap_jax.sources.earthengine import rows as rows_lib
 
 PICTURE = "missing.png"
 _SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2"}
 # Okabe & Ito's palette (jfly.uni-koeln.de/color), also told apart by lightness.
-_COLOURS = {"s1": "#0072b2", "s2": "#e69f00"}
+_COLOURS = {"s1": "#0072b2", "s2": "#e69f00", cube.CLEAR: "#009e73"}
 _MOST_NAMES = 10
 _MOST_TICKS = 18
 
@@ -71,7 +72,8 @@ def check_cube(folder: str | os.PathLike, target) -> dict:
       target: has cube_id, geobox, periods, legend, season, block, split, province and harvest.
 
     Returns:
-      {"s1": {period's name: share of values missing}, "s2": the same, "label": share unknown}.
+      {"s1": {period's name: share of values missing}, "s2": the same, "label": share unknown}; and
+      "clear": {period's name: median number of clear S2 observations} where they were counted.
 
     Raises:
       ValueError: names the file, what was found and what was expected.
@@ -89,6 +91,9 @@ def check_cube(folder: str | os.PathLike, target) -> dict:
         }
         for sensor in cube.BANDS
     }
+    if raw.clear is not None:
+        medians = np.median(raw.clear, axis=(1, 2)).tolist()
+        shares[cube.CLEAR] = dict(zip((p.name for p in info.periods), medians, strict=True))
     return {**shares, "label": float(np.mean(raw.label == IGNORE))}
 
 
@@ -171,35 +176,31 @@ def write_report(book: manifest.Manifest, cubes_dir: str | os.PathLike) -> str:
     return f"{table(rows)}\n{path} shows it."
 
 
-def shares_by_month(rows: Iterable[manifest.CubeRow]) -> dict[str, dict[str, np.ndarray]]:
+def shares_by_month(rows: Iterable[rows_lib.CubeRow]) -> dict[str, dict[str, np.ndarray]]:
     """{month, "2021-10": {sensor: share missing per cube and period}} of cubes that are there.
 
-    A period counts for the month in which it begins.
+    Beside the sensors stands "clear", the median number of clear S2 observations, where they were
+    counted. A period counts for the month in which it begins.
     """
     found: dict = collections.defaultdict(lambda: collections.defaultdict(list))
     for row in rows:
-        for sensor in _SENSORS:
-            for period, share in row.missing.get(sensor, {}).items():
-                found[period[:7]][sensor].append(share)
+        for key in (*_SENSORS, cube.CLEAR):
+            for period, value in row.missing.get(key, {}).items():
+                found[period[:7]][key].append(value)
     return {
         month: {sensor: np.array(shares) for sensor, shares in sorted(found[month].items())}
         for month in sorted(found)
     }
 
 
-def table(rows: Sequence[manifest.CubeRow]) -> str:
+def table(rows: Sequence[rows_lib.CubeRow]) -> str:
     """What is there and what is missing, as text: states, months, and which cubes were flagged."""
     states = collections.Counter(row.state for row in rows)
-    order = (manifest.WHOLE, manifest.FLAGGED, manifest.FAILED, manifest.PLANNED)
+    order = (rows_lib.WHOLE, rows_lib.FLAGGED, rows_lib.FAILED, rows_lib.PLANNED)
     counts = ", ".join(f"{states[s]:,d} {s}" for s in order if states[s]) or "none"
     lines = [f"cubes: {counts}"]
-    shares = shares_by_month(rows)
-    if shares:
-        lines += ["", "missing      S1 mean  worst    S2 mean  worst"]
-        for month, row in shares.items():
-            cells = (f"{row[s].mean():8.1%} {row[s].max():6.1%}" for s in _SENSORS)
-            lines.append(f"{month}     {'   '.join(cells)}")
-    for state in (manifest.FLAGGED, manifest.FAILED):
+    lines += _month_lines(shares_by_month(rows))
+    for state in (rows_lib.FLAGGED, rows_lib.FAILED):
         own = [row for row in rows if row.state == state]
         if own:
             lines += ["", f"{state}:"]
@@ -209,8 +210,24 @@ def table(rows: Sequence[manifest.CubeRow]) -> str:
     return "\n".join(lines)
 
 
+def _month_lines(shares: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
+    """What is missing per month, and how many observations are clear where that was counted."""
+    if not shares:
+        return []
+    counted = any(cube.CLEAR in row for row in shares.values())
+    title = "missing      S1 mean  worst    S2 mean  worst"
+    lines = ["", title + ("    clear S2: median  least" if counted else "")]
+    for month, row in shares.items():
+        cells = [f"{row[s].mean():8.1%} {row[s].max():6.1%}" for s in _SENSORS]
+        if cube.CLEAR in row:
+            cells.append(f"{np.median(row[cube.CLEAR]):15g} {row[cube.CLEAR].min():6g}")
+        lines.append(f"{month}     {'   '.join(cells)}")
+    return lines
+
+
 def draw(shares: Mapping[str, Mapping[str, np.ndarray]], path: str | os.PathLike) -> None:
-    """Draws the share of missing values per month: a panel per sensor, mean and spread over cubes.
+    """Draws the share of missing values per month, a panel per sensor, and the number of clear
+    observations where it was counted: the middle and the spread over cubes.
 
     Args:
       shares: of `shares_by_month`; at least one month.
@@ -220,34 +237,43 @@ def draw(shares: Mapping[str, Mapping[str, np.ndarray]], path: str | os.PathLike
       OSError: no space or no permission.
     """
     months = list(shares)
-    at = np.arange(len(months))
+    counted = any(cube.CLEAR in row for row in shares.values())
+    panels = 3 if counted else 2
     width = min(14.0, max(5.0, 1.6 + 0.45 * len(months)))
-    fig, axes = plt.subplots(2, 1, figsize=(width, 5.2), sharex=True, layout="constrained")
+    fig, axes = plt.subplots(
+        panels, 1, figsize=(width, 0.8 + 1.9 * panels), sharex=True, layout="constrained"
+    )
     cubes = max(len(v) for row in shares.values() for v in row.values())
-    fig.suptitle(f"Missing values per month, up to {cubes:,d} cubes", fontsize=11)
-    for ax, (sensor, title) in zip(axes, _SENSORS.items(), strict=True):
-        own = [shares[month].get(sensor, np.array([np.nan])) for month in months]
-        mean = np.array([values.mean() for values in own])
-        low, high = np.array([np.quantile(values, (0.1, 0.9)) for values in own]).T
-        ax.bar(at, mean, 0.8, color=_COLOURS[sensor], label="mean of all cubes")
-        ax.vlines(at, low, high, color="0.2", lw=1.5, label="from 10 % to 90 % of the cubes")
-        ax.set(ylim=(0, 1), xlim=(-0.6, len(months) - 0.4))
-        ax.set_ylabel("share missing")
+    fig.suptitle(f"Per month, up to {cubes:,d} cubes; lines: 10 % to 90 % of them", fontsize=10)
+    for ax, (sensor, title) in zip(axes, _SENSORS.items(), strict=False):
+        _bars(ax, shares, sensor, np.mean)
+        ax.set_ylim(0, 1)
+        ax.set_title(f"{title}: values missing (mean)", loc="left", fontsize=10)
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-        ax.set_title(title, loc="left", fontsize=10)
-        ax.grid(axis="y", color="0.9")
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+    if counted:
+        _bars(axes[-1], shares, cube.CLEAR, np.median)
+        axes[-1].set_title("Sentinel-2: clear observations (median)", loc="left", fontsize=10)
+        axes[-1].set_ylim(bottom=0)
     step = -(-len(months) // _MOST_TICKS)
     names = [dt.date.fromisoformat(f"{month}-01").strftime("%b\n%Y") for month in months]
-    axes[1].set_xticks(at[::step], names[::step], fontsize=8)
-    handles, labels = axes[0].get_legend_handles_labels()
-    axes[0].legend(handles[:2], labels[:2], fontsize=8, frameon=False, loc="lower right",
-                   bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)  # fmt: skip
+    axes[-1].set_xticks(np.arange(len(months))[::step], names[::step], fontsize=8)
     try:
         _save(fig, pathlib.Path(path))
     finally:
         plt.close(fig)
+
+
+def _bars(ax, shares, key: str, middle) -> None:
+    """A bar per month, and a line over the middle four fifths of the cubes."""
+    own = [row.get(key, np.array([np.nan])) for row in shares.values()]
+    at = np.arange(len(own))
+    low, high = np.array([np.quantile(values, (0.1, 0.9)) for values in own]).T
+    ax.bar(at, [middle(values) for values in own], 0.8, color=_COLOURS[key])
+    ax.vlines(at, low, high, color="0.2", lw=1.5)
+    ax.set_xlim(-0.6, len(own) - 0.4)
+    ax.grid(axis="y", color="0.9")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _save(fig, path: pathlib.Path) -> None:

@@ -106,7 +106,7 @@ class Fault:
 
     Args:
       kind: one of ERRORS, BROKEN, TOKEN_ERRORS.
-      on: "pixels", "algorithms", "discovery" or "token": which requests.
+      on: "pixels", "value", "algorithms", "discovery" or "token": which requests.
       share: with this probability, drawn from seed, key and attempt: not from the order of arrival.
       numbers: these requests, counted from 1 over all of `on`.
       first: the first so many requests of each key. (None of the three: always.)
@@ -152,6 +152,7 @@ class Settings:
       latency_s: every answer to "pixels" takes at least so long.
       label_dtype: of bands that are not p<period>_<band>; those are int16.
       label_values: what such bands may hold; () for any of their type.
+      value: the result of every "value": a list.
       missing: beginnings of the names of bands that hold NODATA everywhere, e.g. ("p03_B",).
       max_in_flight: more "pixels" requests at once than this get 429; None for any number.
       token: where set, requests without this bearer token get 401; /token gives it.
@@ -162,6 +163,7 @@ class Settings:
     latency_s: float = 0.0
     label_dtype: str = "uint8"
     label_values: tuple[int, ...] = ()
+    value: tuple = ()
     missing: tuple[str, ...] = ()
     max_in_flight: int | None = None
     token: str | None = None

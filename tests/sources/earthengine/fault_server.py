@@ -175,7 +175,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self._error(404, "NOT_FOUND", f"the fault server does not answer GET {path}")
 
     def _post(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionError("the client was killed while it asked")
         path = self.path.partition("?")[0]
         if path == "/_settings":
             self.server.settings = self.server.settings.changed(**json.loads(body))
@@ -189,6 +192,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if path == "/token":
             token = {"access_token": self.server.settings.token or "t", "expires_in": 3600}
             return self._other("token", json.dumps(token | {"token_type": "Bearer"}).encode())
+        if re.fullmatch(r"/v1\w*/projects/[^/]+/value:compute", path):
+            self._wait(time.monotonic(), self.server.settings.latency_s)
+            return self._other("value", self.server.value())
         if re.fullmatch(r"/v1\w*/projects/[^/]+/image:computePixels", path):
             return self._pixels(json.loads(body))
         return self._error(404, "NOT_FOUND", f"the fault server does not answer POST {path}")
@@ -365,6 +371,10 @@ class _Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.settings, self.books, self.pool = settings, Books(), Pool()
         self.last_asked = time.monotonic()
+
+    def value(self) -> bytes:
+        """The answer to value:compute, whatever is asked."""
+        return json.dumps({"result": list(self.settings.value)}).encode()
 
     def handle_error(self, request, client_address):
         # A client that went away, or was sent away, is what this server is for.

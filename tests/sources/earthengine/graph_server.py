@@ -19,7 +19,8 @@ What it does as the documentation says (developers.google.com/earth-engine/):
   * `linkCollection` masks what it finds no image for (apidocs/ee-image-linkcollection).
 
 What we believe without having read it: the reduction of an empty collection has no bands; an
-operation on two bands is masked where either is; the median of an even number is the mean of the
+operation on two bands is masked where either is, and the reduction of an image's bands where all
+are; the median of an even number is the mean of the
 two in the middle; arithmetic drops an image's properties; the footprint of a reduction is the union
 of the images' footprints; NPY holds 0 where a band is masked.
 
@@ -408,6 +409,7 @@ ALGORITHMS = {
     "ImageCollection.reduce": reduce_collection,
     "ImageCollection.toBands": to_bands,
     "Number.divide": lambda left, right: left / right,
+    "Reducer.count": lambda: Reducer("count", lambda stack: np.isfinite(stack).sum(0)),
     "Reducer.median": lambda maxRaw: Reducer("median", functools.partial(median, maxRaw)),
     "Reducer.min": lambda: Reducer("min", lambda stack: np.nanmin(stack, axis=0)),
     "Reducer.toList": lambda tupleSize: Reducer("list", columns=tupleSize),

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from ee import deprecation, oauth
 from fault_server import Fault, expected
 
-from cropmap_jax.sources.earthengine import auth, client
+from cropmap_jax.sources.earthengine import auth, client, errors
 
 REFRESH, SECRET, TOKEN = "1//refresh-of-a-user", "secret-of-a-client", "ya29.token-of-an-hour"
 PROJECT = "ee-somebody"
@@ -97,7 +97,7 @@ def fails(*arguments, **options):
     """The text of the AuthError, which says what to do and is one that a client stops for."""
     with pytest.raises(auth.AuthError) as error:
         auth.initialise(*arguments, **options)
-    assert isinstance(error.value, ValueError) and isinstance(error.value, client.Fatal)
+    assert isinstance(error.value, ValueError) and isinstance(error.value, errors.Fatal)
     return str(error.value)
 
 
@@ -340,7 +340,7 @@ def test_a_token_that_ends_in_the_middle_stops_the_client(fault_server, user_fil
     access = auth.initialise(PROJECT, fault_server.url)
     access._auth._credentials.expiry = dt.datetime(2020, 1, 1)
     fault_server.set(faults=[Fault("invalid_grant", on="token")])
-    with access.session() as session, pytest.raises(client.Fatal, match="--force"):
+    with access.session() as session, pytest.raises(errors.Fatal, match="--force"):
         session.post(access.pixels_url, json={}, timeout=5)
     # No answer from the issuer may pass: that is a lost connection as any other.
     fault_server.set(faults=[Fault("dropped", on="token")])
@@ -444,5 +444,5 @@ def test_the_client_asks_with_it(fault_server, service_file):
     np.testing.assert_array_equal(found, np.stack([wanted["p00_B2"], wanted["p00_B3"]], -1))
     access._auth._credentials.expiry = dt.datetime(2020, 1, 1)
     fault_server.set(faults=[Fault("invalid_grant", on="token")])
-    with pytest.raises(client.Fatal, match="invalid_grant.*\n.*make another key"):
+    with pytest.raises(errors.Fatal, match="invalid_grant.*\n.*make another key"):
         asks.fetch({}, ["p00_B2"], grid)

@@ -17,8 +17,9 @@ import pytest
 import requests
 from fault_server import Fault, expected
 
-from cropmap_jax.sources.earthengine import client
-from cropmap_jax.sources.earthengine.client import Busy, Client, Fatal, TooLarge
+from cropmap_jax.sources.earthengine import client, errors
+from cropmap_jax.sources.earthengine.client import Client
+from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
 
 BANDS = ("p00_VV", "p00_VH", "p01_VV")
 GRAPH = {"result": "0", "values": {"0": {"constantValue": 1}}}
@@ -287,17 +288,17 @@ def test_what_cannot_succeed_stops_at_once_and_says_what_to_do(fault_server, ask
     ],
 )
 def test_messages_of_the_service(status, message, kind):
-    found = client.refused(status, {}, error(status, message)[2])
+    found = errors.refused(status, {}, error(status, message)[2])
     assert type(found) is kind and str(status) in str(found)
     assert message.rstrip(".") in str(found)
 
 
 def test_an_error_page_is_shown_in_one_line():
     page = b"<html><title>502</title>\n<p>Bad   Gateway</p></html>" + b"x" * 5000
-    found = client.refused(502, {}, page)
+    found = errors.refused(502, {}, page)
     assert str(found).startswith("Earth Engine answered 502: 502 Bad Gateway")
     assert len(str(found)) < 300 and "\n" not in str(found)
-    assert str(client.refused(502, {}, b"")) == "Earth Engine answered 502: Bad Gateway"
+    assert str(errors.refused(502, {}, b"")) == "Earth Engine answered 502: Bad Gateway"
 
 
 @pytest.mark.parametrize("kind", ["hang", "slow"])
@@ -468,7 +469,7 @@ def test_credentials_are_neither_logged_nor_kept_in_an_error(ask, caplog, answer
     caplog.set_level(logging.DEBUG)
     with Script(answer) as server:
         server.handle_error = lambda *_: None
-        with pytest.raises(client.ServiceError) as caught:
+        with pytest.raises(errors.ServiceError) as caught:
             ask(server, session=signed(token), attempts=2).fetch(GRAPH, BANDS, grid())
         assert server.asked[0][1]["Authorization"] == f"Bearer {token}"
     assert not [text for text in reachable(caught.value) if "secret" in text]

@@ -26,18 +26,12 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, cube_io, grid, periods
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
-from cropmap_jax.sources.earthengine import assembly, download, pieces, verify
-from cropmap_jax.sources.earthengine.client import Busy, Client, Fatal, TooLarge
-from cropmap_jax.sources.earthengine.manifest import (
-    DONE,
-    FAILED,
-    FLAGGED,
-    PLANNED,
-    WHOLE,
-    CubeRow,
-    Manifest,
-)
+from cropmap_jax.sources.earthengine import assembly, download, pieces, stopping, verify
+from cropmap_jax.sources.earthengine.client import Client
+from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
+from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
+from cropmap_jax.sources.earthengine.rows import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.earthengine.targets import Target
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
@@ -70,7 +64,7 @@ def make_targets(count: int, **more) -> list[Target]:
 
 
 def graphs(target, sensor, version="1"):
-    names = pieces.bands_of(sensor, range(len(target.periods)))
+    names = pieces.bands_of(sensor, range(len(target.periods)), count=True)
     return {"sensor": sensor}, f"{sensor} {version}", names, {"about": sensor}
 
 
@@ -131,21 +125,28 @@ def left_over(folder) -> list[str]:
     return sorted(p.name for p in inside + hidden)
 
 
+PIXEL_BYTES = 2 * (len(PERIODS) * (2 + 10 + 1) + 1)
+"""Of S1, S2, counts of clear observations, and the label."""
+
+
 def check_pixels(folder, target, settings=SETTINGS, label=True):
     """That a cube holds what the server answers for its whole grid."""
     raw = cube_io.read_raw(folder / target.cube_id, verify=True)
     height, width = target.geobox.shape
     for sensor in ("s1", "s2", pieces.LABEL)[: 3 if label else 2]:
         count = 1 if sensor == pieces.LABEL else len(target.periods)
-        whole = pieces.Piece("", sensor, 0, count - 1, 0, 0, height, width, "")
+        whole = pieces.Piece("", sensor, 0, count - 1, 0, 0, height, width, "", sensor == "s2")
         served = answer(whole.bands, pieces.grid_of(whole, target.geobox), settings)
         if sensor == pieces.LABEL:
             codes = served[..., 0]
             expected = EUCROPMAP.encode(codes, missing=(0,))
             np.testing.assert_array_equal(raw.label, expected)
         else:
-            served = served.reshape(height, width, count, -1)
-            np.testing.assert_array_equal(getattr(raw, sensor), np.moveaxis(served, 2, 0))
+            served = np.moveaxis(served.reshape(height, width, count, -1), 2, 0)
+            if sensor == "s2":
+                np.testing.assert_array_equal(raw.clear, np.minimum(served[..., -1], 255))
+                served = served[..., :-1]
+            np.testing.assert_array_equal(getattr(raw, sensor), served)
 
 
 def sensor_of(bands) -> str:
@@ -160,7 +161,7 @@ def test_cubes_hold_what_was_answered_and_say_how_they_were_made(tmp_path):
     summary, rows = export(tmp_path, targets, client)
     assert (summary.whole, summary.flagged, summary.failed, summary.left) == (5, 0, {}, 0)
     assert summary.answered == 5 * REQUESTS and set(client.asked.values()) == {1}
-    assert summary.bytes == 5 * 32 * 32 * 2 * (12 * 3 + 1)
+    assert summary.bytes == 5 * 32 * 32 * PIXEL_BYTES
     for target in targets:
         check_pixels(tmp_path, target)
     assert {row.state for row in rows.values()} == {WHOLE} and left_over(tmp_path) == []
@@ -244,6 +245,33 @@ def test_few_cubes_are_begun_at_a_time(tmp_path):
     assert len(most) == 40 and max(most) <= 10
 
 
+def test_cubes_without_counts(tmp_path):
+    options = Options(s2=S2Options(count=False))
+
+    def uncounted(target, sensor):
+        names = pieces.bands_of(sensor, range(len(target.periods)))
+        return {"sensor": sensor}, sensor, names
+
+    target, client = make_target(), FakeClient()
+    summary, rows = export(tmp_path, [target], client, options, uncounted)
+    assert summary.whole == 1 and summary.bytes == 32 * 32 * (PIXEL_BYTES - 2 * len(PERIODS))
+    assert "clear" not in rows[target.cube_id].missing
+    assert cube_io.read_raw(tmp_path / target.cube_id).clear is None
+    with pytest.raises(ValueError, match=r"s2: .*'count': False.* there, .*'count': True.* asked"):
+        export(tmp_path, [target], NoClient())
+
+
+def test_a_count_below_zero_is_no_count(tmp_path):
+    def change(pixels):
+        if pixels.shape[-1] == 11 * len(PERIODS):
+            pixels[3, 4, 10] = cube.NODATA
+        return pixels
+
+    summary, _ = export(tmp_path, [make_target()], FakeClient(change=change))
+    (reason,) = summary.failed.values()
+    assert "expected counts of clear observations of 0 or more, found -32768" in reason
+
+
 # Options and keys
 
 
@@ -309,7 +337,7 @@ def too_much(limit, sensors=("s2",)):
 
 
 def test_what_is_too_much_is_split_and_not_repeated(tmp_path):
-    target, client = make_target(), FakeClient(too_much(32 * 32 * 10))
+    target, client = make_target(), FakeClient(too_much(32 * 32 * 11))
     summary, _ = export(tmp_path, [target], client)
     # 3 periods -> 1 and 2; 2 -> 1 and 1.
     assert (summary.whole, summary.split) == (1, 2) and set(client.asked.values()) == {1}
@@ -318,7 +346,7 @@ def test_what_is_too_much_is_split_and_not_repeated(tmp_path):
 
 
 def test_what_was_too_much_is_not_asked_for_in_the_next_run(tmp_path):
-    split = too_much(32 * 32 * 10)
+    split = too_much(32 * 32 * 11)
 
     def fail(bands, where):
         split(bands, where)
@@ -330,15 +358,15 @@ def test_what_was_too_much_is_not_asked_for_in_the_next_run(tmp_path):
     summary, _ = export(tmp_path, [make_target()], second := FakeClient(split))
     assert summary.whole == 1
     assert second.asked and not first.answered & set(second.asked)
-    assert not {key for key in second.asked if "30:p00_B2:" in key}
+    assert not {key for key in second.asked if "33:p00_B2:" in key}
     check_pixels(tmp_path, make_target())
 
 
 def test_requests_like_those_that_keep_failing_are_split_before_they_are_sent(tmp_path):
-    targets, client = make_targets(30, size=16), FakeClient(too_much(16 * 16 * 29))
+    targets, client = make_targets(30, size=16), FakeClient(too_much(16 * 16 * 32))
     summary, _ = export(tmp_path, targets, client, in_flight=2, window=2)
     assert summary.whole == 30
-    refused = sum(f"30:p00_B2:" in key for key in client.asked)  # noqa: F541
+    refused = sum(f"33:p00_B2:" in key for key in client.asked)  # noqa: F541
     assert 5 <= refused < 10
     summary, _ = export(tmp_path, make_targets(31, size=16), client := FakeClient())
     assert sum(client.asked.values()) == 4  # it is remembered
@@ -436,7 +464,7 @@ def test_a_service_that_answers_nothing_is_not_asked_for_ever(tmp_path):
 
 
 def test_a_fatal_error_stops_everything_and_keeps_what_is_done(tmp_path):
-    count, pause = iter(range(1000)), download.Pause()
+    count, pause = iter(range(1000)), stopping.Pause()
 
     def fail(bands, where):
         number = next(count)
@@ -529,7 +557,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing_half_written(tmp_path, monk
 
 def test_no_more_is_asked_for_than_max_gb(tmp_path):
     targets = make_targets(10)
-    one = 32 * 32 * 2 * (12 * 3 + 1)
+    one = 32 * 32 * PIXEL_BYTES
     summary, _ = export(tmp_path, targets, FakeClient(), max_gb=4.5 * one / 1e9)
     assert 4 * one <= summary.bytes <= 4.5 * one
     assert summary.whole + summary.left == 10 and 0 < summary.whole <= 4
@@ -694,7 +722,7 @@ def test_a_damaged_file_is_asked_for_again(tmp_path, known):
 KILL_CUBES = int(os.environ.get("EE_KILL_CUBES", "60"))
 KILLS = 5
 IN_FLIGHT = 16
-KILL_LIMITS = pieces.Limits(bytes=16 * 16 * 2 * 10)
+KILL_LIMITS = pieces.Limits(bytes=16 * 16 * 2 * 11)
 
 
 def kill_targets(count: int) -> list[Target]:
@@ -728,7 +756,7 @@ def finished_keys(folder, targets) -> set[str]:
     for target in targets:
         whole = (folder / target.cube_id / cube_io.ITEM).exists()
         digests = {sensor: f"{sensor} 1" for sensor in pieces.SENSORS}
-        for piece in pieces.pieces_of(target, digests, KILL_LIMITS):
+        for piece in pieces.pieces_of(target, digests, KILL_LIMITS, count=True):
             if whole or (folder / ".export" / "pieces" / f"{piece.key}.npy").exists():
                 where = pieces.grid_of(piece, target.geobox)
                 found.add(fault_server.key_of(where, piece.bands))
@@ -753,14 +781,15 @@ def wait_for_requests(server, process, number):
 def test_killed_at_any_moment_nothing_finished_is_asked_for_again(tmp_path, fault_process, stop):
     kills = KILLS if stop == signal.SIGKILL else 1
     count = KILL_CUBES if stop == signal.SIGKILL else min(KILL_CUBES, 40)
-    fault_process.set(**SERVED, latency_s=0.02)
+    # What is left must take longer than to send the signal.
+    fault_process.set(**SERVED, latency_s=0.02 if stop == signal.SIGKILL else 0.1)
     targets, folder = kill_targets(count), tmp_path / "cubes"
-    total = len(pieces.pieces_of(targets[0], dict.fromkeys(pieces.SENSORS, ""), KILL_LIMITS))
-    total *= count
+    digests = dict.fromkeys(pieces.SENSORS, "")
+    total = count * len(pieces.pieces_of(targets[0], digests, KILL_LIMITS, count=True))
     draw, snapshots, lost = random.Random(0), [], 0
     for i in range(kills):
         process = start(fault_process.url, folder, count)
-        wait_for_requests(fault_process, process, total * (i + 1) // (kills + 1))
+        wait_for_requests(fault_process, process, total * (i + 1) // (kills + 2))
         time.sleep(draw.uniform(0, 0.1))
         process.send_signal(stop)
         out, err = process.communicate(timeout=30)

@@ -18,8 +18,9 @@ from rasterio import transform, warp
 
 from cropmap_jax.geo import composites, cube
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources.earthengine import graphs, pieces, service
-from cropmap_jax.sources.earthengine.client import Client, Fatal
+from cropmap_jax.sources.earthengine import graphs, orbits, pieces, service, templates
+from cropmap_jax.sources.earthengine.client import Client
+from cropmap_jax.sources.earthengine.errors import Fatal
 from cropmap_jax.sources.earthengine.options import S1Options, S2Options
 
 PERIODS = catalogue.PERIODS
@@ -43,8 +44,8 @@ def ask(server, offline_ee, guard):
     guard.only(server.url)
     client = Client(server.url, "test", attempts=1)
     return types.SimpleNamespace(
-        pixels=lambda image, bands, grid: client.fetch(graphs.encode(image), bands, grid),
-        value=lambda value: client.compute(graphs.encode(value)),
+        pixels=lambda image, bands, grid: client.fetch(templates.encode(image), bands, grid),
+        value=lambda value: client.compute(templates.encode(value)),
     )
 
 
@@ -61,25 +62,24 @@ def _grid(geobox, moved=0.0) -> dict:
 
 
 def ask_s2(ask, tile, options, **more):
-    """int16 [P, H, W, 10]."""
+    """int16 [P, H, W, 10], and the count of clear observations [P, H, W] or None."""
     image = graphs.s2_image(TILES[tile], PERIODS, options)
-    return _by_period(ask.pixels(image, _names(cube.S2_BANDS), _grid(TILES[tile], **more)))
+    names = pieces.bands_of("s2", range(len(PERIODS)), options.count)
+    found = _by_period(ask.pixels(image, names, _grid(TILES[tile], **more)))
+    return found[..., : len(cube.S2_BANDS)], found[..., -1] if options.count else None
 
 
 def ask_s1(ask, tile, options, orbits=ORBITS, direction="ascending", **more):
     """int16 [P, H, W, 2]."""
     image = graphs.s1_image(TILES[tile], PERIODS, orbits, direction, options)
-    return _by_period(ask.pixels(image, _names(cube.S1_BANDS), _grid(TILES[tile], **more)))
+    names = pieces.bands_of("s1", range(len(PERIODS)))
+    return _by_period(ask.pixels(image, names, _grid(TILES[tile], **more)))
 
 
 def ask_label(ask, tile, year, **more):
     """int16 [H, W]."""
     image = graphs.label_image(TILES[tile], year)
     return ask.pixels(image, ["label"], _grid(TILES[tile], **more))[..., 0]
-
-
-def _names(bands) -> list[str]:
-    return [f"p{i:02d}_{band}" for i in range(len(PERIODS)) for band in bands]
 
 
 def _by_period(pixels):
@@ -136,11 +136,11 @@ def s2_values(tile, options) -> tuple[np.ndarray, list[Period]]:
 
 
 @functools.cache
-def s2_direct(tile, options) -> np.ndarray:
-    """int16 [P, H, W, 10]; halves are rounded up, as the graph says it does."""
-    median, _ = composites.composite(*s2_values(tile, options), PERIODS, "s2")
+def s2_direct(tile, options) -> tuple[np.ndarray, np.ndarray]:
+    """int16 [P, H, W, 10], halves rounded up, as the graph says it does; and counts [P, H, W]."""
+    median, counts = composites.composite(*s2_values(tile, options), PERIODS, "s2")
     whole = np.clip(np.floor(median + 0.5), -LIMIT, LIMIT)
-    return np.where(np.isfinite(median), whole, cube.NODATA).astype(np.int16)
+    return np.where(np.isfinite(median), whole, cube.NODATA).astype(np.int16), counts
 
 
 @functools.cache
@@ -191,13 +191,20 @@ def differing(found, expected) -> float:
 @both_tiles
 @pytest.mark.parametrize(
     "options",
-    [S2Options(), S2Options(mask="scl"), S2Options(max_cloud=40)],
-    ids=["cloud score", "scl", "few clouds"],
+    [S2Options(), S2Options(mask="scl"), S2Options(max_cloud=40), S2Options(count=False)],
+    ids=["cloud score", "scl", "few clouds", "not counted"],
 )
 def test_s2_is_the_local_composite(ask, tile, options):
-    found, expected = ask_s2(ask, tile, options), s2_direct(tile, options)
+    (found, counts), (expected, seen) = ask_s2(ask, tile, options), s2_direct(tile, options)
     print(f"\nS2, {tile}: largest difference {largest(found, expected)} DN")
     np.testing.assert_array_equal(found, expected)
+    assert (counts is None) == (not options.count)
+    if options.count:
+        print(f"S2, {tile}: largest difference {largest(counts, seen)} of {seen.max()} clear ones")
+        np.testing.assert_array_equal(counts, seen)
+        # Pixels masked in some bands only count where any band is left.
+        np.testing.assert_array_equal(counts == 0, (found == cube.NODATA).all(-1))
+        assert seen.max() > 2 and ((found == cube.NODATA).any(-1) & (counts > 0)).any()
     missing = (found == cube.NODATA).mean((1, 2, 3))
     # Clouds leave gaps, June has one orbit only, and July nothing.
     assert 0 < missing[0] < 0.6 and missing[2] > missing[0] and missing[3] == 1
@@ -210,7 +217,7 @@ def test_s2_is_within_one_of_what_a_cube_would_store(ask, tile):
     # float32 has moved it.
     values, days = s2_values(tile, S2Options())
     median, _ = composites.composite(values / np.float32(10_000), days, PERIODS, "s2")
-    found, stored = ask_s2(ask, tile, S2Options()), cube.encode(median, "s2")
+    (found, _), stored = ask_s2(ask, tile, S2Options()), cube.encode(median, "s2")
     print(f"\nS2, {tile}: {differing(found, stored):.2%} differ from encode(composite)")
     assert largest(found, stored) == 1
     exact, _ = composites.composite(values, days, PERIODS, "s2")
@@ -244,17 +251,19 @@ def test_the_label_is_the_map(ask, tile, year):
 
 
 def test_pieces_make_up_the_whole(ask):
-    whole = pieces.Piece("cube", "s2", 0, len(PERIODS) - 1, 0, 0, 128, 128, "source")
+    whole = pieces.Piece("cube", "s2", 0, len(PERIODS) - 1, 0, 0, 128, 128, "source", True)
     parts = [whole]
     while parts[0].width > 64:
         parts = [part for piece in parts for part in pieces.split(piece)]
     assert len(parts) == 4 * len(PERIODS)
     image = graphs.s2_image(catalogue.BORDER, PERIODS, S2Options())
-    found = np.zeros((len(PERIODS), 128, 128, len(cube.S2_BANDS)), np.int16)
+    found = np.zeros((len(PERIODS), 128, 128, len(cube.S2_BANDS) + 1), np.int16)
     for part in parts:
         pixels = ask.pixels(image, part.bands, pieces.grid_of(part, catalogue.BORDER))
         found[(part.first, *part.window)] = pixels
-    np.testing.assert_array_equal(found, s2_direct("border", S2Options()))
+    expected, counts = s2_direct("border", S2Options())
+    np.testing.assert_array_equal(found[..., :-1], expected)
+    np.testing.assert_array_equal(found[..., -1], counts)
 
 
 def test_the_orbits_are_chosen_from_what_the_server_lists(ask):
@@ -267,7 +276,7 @@ def test_the_orbits_are_chosen_from_what_the_server_lists(ask):
     counted = {key: sum(tuple(row[1:3]) == key for row in table) for key in shares}
     assert counted == {(o, d): len(days) for o, d, _, _, days in catalogue.S1_PASSES}
     # Only orbit 161 sees all of the tile, in two months; 88 sees half of it in three.
-    assert graphs.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
+    assert orbits.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
 
 
 def test_scenes_are_counted_by_half_open_months(ask):
@@ -306,6 +315,10 @@ def _any_image(input, imageCollection, linkedBands):
     return dataclasses.replace(input, bands={**input.bands, **bands})
 
 
+def _first_band(image, reducer):
+    return graph_server.rename(graph_server.select(image, list(image.bands)[:1]), [reducer.name])
+
+
 def _always(*_, **__):
     return graph_server.constant(1)
 
@@ -323,6 +336,11 @@ MUTANTS = {
         "footprints ignored": ("Image.updateMask", lambda image, mask: image),
     },
     "s2 by scl": {"clouds stay": ("Image.remap", _always)},
+    "clear": {
+        "clouds stay": ("Image.gte", _always),
+        "one zone only": ("ImageCollection.load", _one_zone),
+        "one band is counted": ("Image.reduce", _first_band),
+    },
     "s1": {
         "border noise stays": ("Image.gte", _always),
         "orbits in one mean": ("Filter.equals", _without("relativeOrbitNumber_start")),
@@ -341,9 +359,11 @@ def _both(ask, sensor, tile, **more):
     """What the server yields and what we compute."""
     scl = S2Options(mask="scl")
     if sensor == "s2":
-        return ask_s2(ask, tile, S2Options(), **more), s2_direct(tile, S2Options())
+        return ask_s2(ask, tile, S2Options(), **more)[0], s2_direct(tile, S2Options())[0]
+    if sensor == "clear":
+        return ask_s2(ask, tile, S2Options(), **more)[1], s2_direct(tile, S2Options())[1]
     if sensor == "s2 by scl":
-        return ask_s2(ask, tile, scl, **more), s2_direct(tile, scl)
+        return ask_s2(ask, tile, scl, **more)[0], s2_direct(tile, scl)[0]
     if sensor == "s1":
         return ask_s1(ask, tile, S1Options(), **more), s1_direct(tile, S1Options())
     return ask_label(ask, tile, 2022, **more), label_direct(tile, 2022)
@@ -356,15 +376,18 @@ def test_a_wrong_reading_shows(ask, monkeypatch, sensor, mutant):
     monkeypatch.setitem(graph_server.ALGORITHMS, *MUTANTS[sensor][mutant])
     found, expected = _both(ask, sensor, "border")
     print(f"\n{sensor}, {mutant}: {differing(found, expected):.1%} differ")
-    assert largest(found, expected) > 1 and differing(found, expected) > 0.01
+    least = 0 if sensor == "clear" else 1  # a count may be wrong by one only
+    assert largest(found, expected) > least and differing(found, expected) > 0.01
 
 
 @both_tiles
-@pytest.mark.parametrize("sensor", ["s2", "s1", "label"])
+@pytest.mark.parametrize("sensor", ["s2", "clear", "s1", "label"])
 def test_half_a_pixel_shows(ask, sensor, tile):
     found, expected = _both(ask, sensor, tile, moved=5.0)
     print(f"\n{sensor}, {tile}, half a pixel: {differing(found, expected):.1%} differ")
-    assert largest(found, expected) > 1 and differing(found, expected) > 0.1
+    # Counts change at the edges of clouds only.
+    least = 0.03 if sensor == "clear" else 0.1
+    assert largest(found, expected) > 1 and differing(found, expected) > least
 
 
 def test_what_is_not_known_is_refused(ask, offline_ee):

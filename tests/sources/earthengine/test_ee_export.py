@@ -74,7 +74,9 @@ def test_cubes_are_what_composites_of_the_same_scenes_are(exported):
         assert info.geobox == exact.TILES[tile] and info.legend == EUCROPMAP
         raw = cube_io.read_raw(info.path, verify=True)
         options = exact.S2Options()
-        np.testing.assert_array_equal(raw.s2, exact.s2_direct(tile, options))
+        s2, clear = exact.s2_direct(tile, options)
+        np.testing.assert_array_equal(raw.s2, s2)
+        np.testing.assert_array_equal(raw.clear, clear)
         made = info.source["facts"]["s1"]
         expected = exact.s1_direct(
             tile, exact.S1Options(), tuple(made["orbits"]), made["direction"]
@@ -99,6 +101,7 @@ def test_requests_are_those_of_the_plan_and_none_is_sent_twice(here, exported):
     assert planned == {"orbits": 2, "s1": 2, "s2": 2, "label": 2}
     assert asked.count("image:computePixels") == 6 and asked.count("value:compute") == 2
     assert asked_again == []
+    assert "next: python -m experiments.build --dataset eucropmap --cubes" in first.stdout
     assert "2 cubes made" in first.stdout and "0 cubes made" in again.stdout
     assert not pathlib.Path("nowhere").exists()
 
@@ -111,6 +114,21 @@ def test_the_plan_of_a_project_counts_scenes(here, tmp_path):
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "2022-04" in done.stdout and server.asked == ["value:compute"]
+
+
+def test_a_pilot_measures_every_kind_of_request(here, tmp_path):
+    with graph_server.GraphServer() as server:
+        done = export(
+            here, tmp_path / "cubes", "--pilot=1", "--project=test", f"--endpoint={server.url}",
+            "--credentials=anonymous",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split() for line in done.stdout.splitlines() if line.endswith("measured")]
+    kinds = [row[0] for row in rows if row[0] != "time"]
+    assert kinds == ["orbits", "s1", "s2", "label"]
+    assert "seconds as a pilot measured" in done.stdout
+    assert "next: the same command without --pilot" in done.stdout
+    assert len(list(tmp_path.glob("cubes/*/item.json"))) == 1
 
 
 @pytest.mark.parametrize(

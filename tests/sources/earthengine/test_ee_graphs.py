@@ -11,11 +11,12 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, grid, periods
-from cropmap_jax.sources.earthengine import graphs, options, service
+from cropmap_jax.sources.earthengine import graphs, options, orbits, pieces, service, templates
 
 TILE = grid.tile_geobox(32631, 412, 4000)
 MONTHS = periods.month_periods(dt.date(2017, 12, 1), dt.date(2018, 2, 1))
 S1, S2 = options.S1Options(), options.S2Options()
+UNCOUNTED = options.S2Options(count=False)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ class Call(dict):
 
 def read(value) -> object:
     """A graph with its references resolved: calls, lists, constants; "?" for a mapped image."""
-    expression = graphs.encode(value)
+    expression = templates.encode(value)
     nodes = expression["values"]
 
     def resolve(node):
@@ -96,6 +97,7 @@ def all_graphs():
     linear = options.S1Options(service.S1_LINEAR, "ascending")
     return {
         "s2": graphs.s2_image(TILE, MONTHS, S2),
+        "s2 uncounted": graphs.s2_image(TILE, MONTHS, UNCOUNTED),
         "s2 scl": graphs.s2_image(TILE, MONTHS, few),
         "s1": graphs.s1_image(TILE, MONTHS, (37, 110), "descending", S1),
         "s1 linear": graphs.s1_image(TILE, MONTHS, (37, 110), "descending", linear),
@@ -113,12 +115,12 @@ def test_the_list_of_algorithms_is_what_the_graphs_call():
 
 def test_every_image_ends_in_int16_with_nodata_beyond_the_footprints():
     every = all_graphs()
-    for name in ("s2", "s2 scl", "s1", "s1 linear", "label"):
+    for name in ("s2", "s2 uncounted", "s2 scl", "s1", "s1 linear", "label"):
         last = read(every[name])
         assert last.name == "Image.toInt16", name
         unmask = last["value"]
         assert unmask.name == "Image.unmask" and unmask["sameFootprint"] is False, name
-        nodata = graphs.NO_CODE if name == "label" else cube.NODATA
+        nodata = pieces.NO_CODE if name == "label" else cube.NODATA
         assert unmask["value"] == Call("Image.constant", {"value": nodata}), name
 
 
@@ -135,7 +137,10 @@ def test_values_are_rounded_half_up_and_clipped_before_nodata_is_filled_in():
 def test_periods_are_half_open_and_in_order():
     expected = [("2017-12-01", "2018-01-01"), ("2018-01-01", "2018-02-01")]
     expected.append(("2018-02-01", "2018-03-01"))
-    assert spans(read(graphs.s2_image(TILE, MONTHS, S2))) == expected
+    assert spans(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED))) == expected
+    # Median and count are of the same.
+    twice = [span for span in expected for _ in range(2)]
+    assert spans(read(graphs.s2_image(TILE, MONTHS, S2))) == twice
     assert spans(read(graphs.s1_image(TILE, MONTHS, (37,), "ascending", S1))) == expected
     assert spans(read(graphs.scene_counts(TILE, MONTHS))) == expected
     assert spans(read(graphs.orbit_table(TILE, MONTHS, S1))) == [("2017-12-01", "2018-03-01")]
@@ -145,11 +150,29 @@ def test_periods_are_half_open_and_in_order():
 
 
 def test_bands_are_named_by_period_and_band():
-    s2 = names_of(read(graphs.s2_image(TILE, MONTHS, S2)))
+    s2 = names_of(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED)))
     assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in cube.S2_BANDS]
+    s2 = names_of(read(graphs.s2_image(TILE, MONTHS, S2)))
+    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in (*cube.S2_BANDS, "clear")]
     s1 = names_of(read(graphs.s1_image(TILE, MONTHS, (37,), "ascending", S1)))
     assert s1 == ["p00_VV", "p00_VH", "p01_VV", "p01_VH", "p02_VV", "p02_VH"]
     assert names_of(read(graphs.label_image(TILE, 2018))) == ["label"]
+
+
+LEAST = Call("Image.reduce", {"image": "?", "reducer": Call("Reducer.min", {})})
+
+
+def test_clear_observations_are_counted_once_and_none_is_zero():
+    graph = read(graphs.s2_image(TILE, MONTHS, S2))
+    counts = [c for c in calls(graph, "ImageCollection.reduce") if "maxRaw" not in c["reducer"]]
+    medians = [c for c in calls(graph, "ImageCollection.reduce") if "maxRaw" in c["reducer"]]
+    assert [c["collection"]["collection"] for c in counts] == [c["collection"] for c in medians]
+    unmasked = [c for c in calls(graph, "Image.unmask") if c["input"] in counts]
+    assert len(unmasked) == len(MONTHS)
+    for call in unmasked:
+        assert call["sameFootprint"] is False
+        assert call["value"] == Call("Image.constant", {"value": 0})
+    assert not calls(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED)), "Reducer.count")
 
 
 def test_what_is_reduced_is_never_empty_and_of_one_type():
@@ -160,6 +183,10 @@ def test_what_is_reduced_is_never_empty_and_of_one_type():
         assert reduced or name in ("orbits", "orbits ascending", "counts")
         for call in reduced:
             merge = call["collection"]
+            if call.get("reducer") == Call("Reducer.count", {}):
+                # Of what the median is of, image by image.
+                assert merge.name == "Collection.map" and merge["baseAlgorithm"] == LEAST
+                merge = merge["collection"]
             assert merge.name == "ImageCollection.merge"
             (blank,) = merge["collection1"]["images"]
             assert chain(blank, *IMAGE)[:2] == ["Image.updateMask", "Image.toFloat"]
@@ -181,7 +208,8 @@ def test_filters_come_before_arithmetic_which_drops_the_time():
 
 
 def test_s2_masks_by_cloud_score_of_the_same_scene():
-    graph = read(graphs.s2_image(TILE, MONTHS, options.S2Options(threshold=0.65)))
+    chosen = options.S2Options(threshold=0.65, count=False)
+    graph = read(graphs.s2_image(TILE, MONTHS, chosen))
     masks = [c["mask"] for c in calls(graph, "Image.updateMask") if c["mask"].name == "Image.gte"]
     assert len(masks) == 3
     link = masks[0]["image1"]["input"]
@@ -193,7 +221,7 @@ def test_s2_masks_by_cloud_score_of_the_same_scene():
 
 
 def test_s2_masks_by_the_classes_of_the_scene():
-    chosen = options.S2Options("scl", scl_masked=(9, 3))
+    chosen = options.S2Options("scl", scl_masked=(9, 3), count=False)
     graph = read(graphs.s2_image(TILE, MONTHS, chosen))
     remaps = calls(graph, "Image.remap")
     assert len(remaps) == 3
@@ -203,7 +231,7 @@ def test_s2_masks_by_the_classes_of_the_scene():
 
 
 def test_s2_is_an_exact_median_of_scenes_that_touch_the_tile():
-    graph = read(graphs.s2_image(TILE, MONTHS, S2))
+    graph = read(graphs.s2_image(TILE, MONTHS, UNCOUNTED))
     for call in calls(graph, "ImageCollection.reduce"):
         assert call["reducer"] == Call("Reducer.median", {"maxRaw": graphs.MAX_RAW})
         assert _collections(call) == {service.S2, service.CLOUD_SCORE}
@@ -351,9 +379,9 @@ def test_bad_input_is_refused(make, message):
 
 def test_the_digest_follows_every_part_of_a_graph():
     other = grid.tile_geobox(32631, 413, 4000)
-    digests = [graphs.graph_digest(value) for value in all_graphs().values()]
+    digests = [templates.graph_digest(value) for value in all_graphs().values()]
     digests += [
-        graphs.graph_digest(value)
+        templates.graph_digest(value)
         for value in (
             graphs.s2_image(other, MONTHS, S2),
             graphs.s2_image(TILE, MONTHS[:2], S2),
@@ -366,7 +394,7 @@ def test_the_digest_follows_every_part_of_a_graph():
         )
     ]
     assert len(set(digests)) == len(digests)
-    again = [graphs.graph_digest(value) for value in all_graphs().values()]
+    again = [templates.graph_digest(value) for value in all_graphs().values()]
     assert again == digests[: len(again)]
 
 
@@ -374,33 +402,35 @@ def test_a_template_is_the_graph_of_every_place():
     def make(geobox):
         return graphs.s1_image(geobox, MONTHS, (37, 110), "ascending", S1)
 
-    template = graphs.Template(make)
+    template = templates.Template(make)
     # The tile that templates are made for, its neighbour (they share two corners), another zone
     # and hemisphere, and another grid.
     european = GeoBox((100, 200), Affine(10, 0, 3_900_000, 0, -10, 3_100_000), "EPSG:3035")
     tiles = [grid.tile_geobox(32631, col, 4000) for col in (412, 413)]
     for geobox in [*tiles, grid.tile_geobox(32721, 300, 5000), european]:
         expression, digest = template.at(geobox)
-        assert expression == graphs.encode(make(geobox))
-        assert digest == graphs.graph_digest(make(geobox))
+        assert json.loads(expression) == templates.encode(make(geobox))
+        assert digest == templates.graph_digest(make(geobox))
     with pytest.raises(ValueError, match="antimeridian"):
         template.at(grid.tile_geobox(32660, 651, 0))
 
 
 def test_a_template_refuses_what_depends_on_more_than_the_place():
     with pytest.raises(ValueError, match="template: expected a graph that depends on"):
-        graphs.Template(lambda geobox: graphs.label_image(geobox, 2018 if geobox == TILE else 2022))
+        templates.Template(
+            lambda geobox: graphs.label_image(geobox, 2018 if geobox == TILE else 2022)
+        )
 
 
 _DIGESTS = """
 import ee, ee.apitestcase, test_ee_graphs as tests
 ee.apitestcase.ApiTestCase().InitializeApi()  # Offline, with the list of algorithms of the wheel.
-print([tests.graphs.graph_digest(value) for value in tests.all_graphs().values()])
+print([tests.templates.graph_digest(value) for value in tests.all_graphs().values()])
 """
 
 
 def test_the_digest_is_the_same_in_another_process():
-    here = [graphs.graph_digest(value) for value in all_graphs().values()]
+    here = [templates.graph_digest(value) for value in all_graphs().values()]
     root, folder = pathlib.Path(__file__).parents[3], pathlib.Path(__file__).parent
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": f"{root}{os.pathsep}{folder}"}
     done = subprocess.run(
@@ -415,7 +445,7 @@ def test_nineteen_months_of_a_cube_are_a_small_request():
     assert len(months) == 19
     s2 = graphs.s2_image(TILE, months, S2)
     s1 = graphs.s1_image(TILE, months, (8, 37, 110, 139), "ascending", S1)
-    sizes = [len(json.dumps(graphs.encode(value))) for value in (s2, s1)]
+    sizes = [len(json.dumps(templates.encode(value))) for value in (s2, s1)]
     assert max(sizes) < 200_000, sizes
 
 
@@ -439,35 +469,35 @@ def test_the_direction_with_most_complete_periods_wins_and_its_orbits_are_ordere
         + _rows("DESCENDING", 22, (0.3, 0.3, 0.3))
     )
     expected = ("descending", (139, 8, 22, 66))
-    assert graphs.choose_orbits(table, MONTHS) == expected
-    assert graphs.choose_orbits(table[::-1], MONTHS) == expected
+    assert orbits.choose_orbits(table, MONTHS) == expected
+    assert orbits.choose_orbits(table[::-1], MONTHS) == expected
     # More periods that are complete count for more than more ground in all of them.
     ascending = [row for row in table if row[2] == "ASCENDING"]
-    assert graphs.choose_orbits(ascending, MONTHS) == ("ascending", (37, 110))
+    assert orbits.choose_orbits(ascending, MONTHS) == ("ascending", (37, 110))
 
 
 def test_where_nothing_is_complete_more_ground_wins_and_then_more_scenes():
     table = _rows("ASCENDING", 37, (0.3, 0.3, 0.3)) + _rows("DESCENDING", 8, (0.6, 0.6, None))
-    assert graphs.choose_orbits(table, MONTHS)[0] == "descending"
+    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
     table = _rows("ASCENDING", 37, (0.0, None, None)) + _rows("DESCENDING", 8, (0.0, 0.0, None))
-    assert graphs.choose_orbits(table, MONTHS)[0] == "descending"
+    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
 
 
 def test_a_corner_in_every_period_does_not_beat_the_whole_tile_in_most():
     table = _rows("ASCENDING", 37, (0.2, 0.2, 0.2)) + _rows("DESCENDING", 8, (1.0, 1.0, None))
-    assert graphs.choose_orbits(table, MONTHS)[0] == "descending"
+    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
 
 
 def test_slices_of_one_pass_add_up_but_days_do_not():
     halves = _rows("DESCENDING", 8, (0.5, 0.5, 0.5)) * 2
     apart = _rows("ASCENDING", 37, (0.6, 0.6, 0.6)) + _rows("ASCENDING", 37, (0.6,) * 3, day=15)
-    assert graphs.choose_orbits(halves + apart, MONTHS) == ("descending", (8,))
+    assert orbits.choose_orbits(halves + apart, MONTHS) == ("descending", (8,))
 
 
 def test_scenes_outside_the_periods_count_nothing():
     early = _rows("DESCENDING", 8, (1.0, 1.0, 1.0), day=-40)[:2]  # Before the first period.
     table = early + _rows("ASCENDING", 37, (0.5, None, None))
-    assert graphs.choose_orbits(table, MONTHS) == ("ascending", (37,))
+    assert orbits.choose_orbits(table, MONTHS) == ("ascending", (37,))
 
 
 def test_an_end_is_not_in_its_period():
@@ -476,15 +506,15 @@ def test_an_end_is_not_in_its_period():
     table = [[day * 86_400_000, 8, "ASCENDING", 1.0]]
     table += [[day * 86_400_000 - 1, 37, "DESCENDING", 1.0]]
     # Each is complete in one of the two; of equals the ascending one would be taken.
-    assert graphs.choose_orbits(table, [first])[0] == "descending"
-    assert graphs.choose_orbits(table, [second])[0] == "ascending"
+    assert orbits.choose_orbits(table, [first])[0] == "descending"
+    assert orbits.choose_orbits(table, [second])[0] == "ascending"
 
 
 def test_ties_are_broken_the_same_way_every_time():
     table = _rows("DESCENDING", 8, (1.0, 1.0, 1.0)) + _rows("ASCENDING", 37, (1.0, 1.0, 0.999))
     table += _rows("ASCENDING", 12, (1.0, 0.999, 1.0))
-    assert graphs.choose_orbits(table, MONTHS) == ("ascending", (12, 37))
+    assert orbits.choose_orbits(table, MONTHS) == ("ascending", (12, 37))
 
 
 def test_no_scene_is_no_orbit():
-    assert graphs.choose_orbits([], MONTHS) == ("ascending", ())
+    assert orbits.choose_orbits([], MONTHS) == ("ascending", ())

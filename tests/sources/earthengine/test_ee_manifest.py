@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from cropmap_jax.sources.earthengine import manifest as manifest_lib
-from cropmap_jax.sources.earthengine.manifest import (
+from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine.rows import (
     DONE,
     FAILED,
     PLANNED,
     SPLIT,
     WHOLE,
     CubeRow,
-    Manifest,
     PieceRow,
 )
 

@@ -16,6 +16,7 @@ from cropmap_jax.sources.earthengine import options, service
         (lambda: options.S2Options(threshold=True), "s2.threshold: .* found True"),
         (lambda: options.S2Options(threshold="0.6"), "s2.threshold: .* found '0.6'"),
         (lambda: options.S2Options(max_cloud=-1), "s2.max_cloud: expected 0 to 100, found -1"),
+        (lambda: options.S2Options(count=1), "s2.count: expected True or False, found 1"),
         (lambda: options.S2Options(scl_masked=(3, 12)), "s2.scl_masked: .* found 12"),
         (lambda: options.S2Options(scl_masked=(3.5,)), "s2.scl_masked: .* found 3.5"),
         (lambda: options.S2Options(scl_masked=(True,)), "s2.scl_masked: .* found True"),
@@ -61,10 +62,11 @@ def test_json_is_ready_and_sorted_and_holds_what_changes_pixels():
     assert value == {
         "label": {"kind": "eucropmap", "year": 2018},
         "s1": {"border_db": -30.0, "collection": "COPERNICUS/S1_GRD", "direction": "auto"},
-        "s2": {"mask": "cloud_score", "max_cloud": 100.0, "threshold": 0.6},
+        "s2": {"count": True, "mask": "cloud_score", "max_cloud": 100.0, "threshold": 0.6},
     }
     scl = options.Options(s2=options.S2Options("scl"), label=options.LabelOptions("none"))
     assert scl.to_json()["s2"] == {
+        "count": True,
         "mask": "scl",
         "max_cloud": 100.0,
         "scl_masked": [0, 1, 3, 8, 9, 10, 11],
@@ -82,6 +84,7 @@ def test_the_digest_tells_apart_what_changes_pixels():
         {"s2": options.S2Options("scl", scl_masked=(3, 9))},
         {"s2": options.S2Options(threshold=0.5)},
         {"s2": options.S2Options(max_cloud=60)},
+        {"s2": options.S2Options(count=False)},
         {"s1": options.S1Options(service.S1_LINEAR)},
         {"s1": options.S1Options(direction="descending")},
         {"s1": options.S1Options(border_db=-25)},

@@ -42,6 +42,25 @@ def test_a_tile_of_twelve_months_is_one_request_per_sensor():
     assert pieces.Limits().bytes < service.MAX_BYTES
 
 
+def test_a_count_of_clear_observations_is_one_more_band_of_each_period_of_s2():
+    plain, counted = (pieces.pieces_of(target(), GRAPHS, count=c) for c in (False, True))
+    assert [p.count for p in counted] == [False, True, False]
+    assert counted[1].bands[:12] == (*plain[1].bands[:10], "p00_clear", "p01_B2")
+    assert len(counted[1].bands) == 12 * 11 and counted[1].nbytes == 128 * 128 * 132 * 2
+    # What is asked for otherwise is not asked for again; what is asked for in S2 is another thing.
+    assert counted[0].key == plain[0].key and counted[2].key == plain[2].key
+    assert counted[1].key != plain[1].key
+    halves = pieces.split(counted[1])
+    assert halves[1].bands[0] == "p06_B2" and halves[1].bands[-1] == "p11_clear"
+    # The limits see it: five periods of ten bands, but four of eleven.
+    limits = pieces.Limits(bytes=10 * 10 * 2 * 50, bands=50)
+    for count, most in ((False, 5), (True, 4)):
+        cut = pieces.pieces_of(target(box(10, 10)), {"s2": "b"}, limits, count)
+        assert max(len(p.periods) for p in cut) <= most
+        assert max(p.nbytes for p in cut) <= limits.bytes
+        assert len(cut) == 3
+
+
 @pytest.mark.parametrize(
     "limits, expected",
     [

@@ -8,8 +8,8 @@ import pytest
 
 from cropmap_jax.geo import cube, cube_io, grid, legend
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.sources.earthengine import client, pieces, planner
-from cropmap_jax.sources.earthengine.options import LabelOptions, Options
+from cropmap_jax.sources.earthengine import client, pieces, plan_text, planner
+from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
 from cropmap_jax.sources.earthengine.planner import Pilot
 from cropmap_jax.sources.earthengine.targets import Target
 
@@ -31,11 +31,14 @@ def make_target(i=0, months=6, split="train", province="france", season="2017-20
 def test_requests_and_bytes_are_those_of_the_pieces():
     targets = [make_target(i, months=6 + i % 3) for i in range(7)]
     limits = pieces.Limits(bytes=500_000, side=100, bands=64)
-    for options, sensors in ((MAP, ("s1", "s2", "label")), (TILES, ("s1", "s2"))):
+    uncounted = Options(s2=S2Options(count=False))
+    maps = ("s1", "s2", "label")
+    for options, sensors in ((MAP, maps), (uncounted, maps), (TILES, ("s1", "s2"))):
         for own in (None, limits):
             plan = planner.make_plan(targets, options, own)
             graphs = {sensor: "abc" for sensor in sensors}
-            cut = [p for t in targets for p in pieces.pieces_of(t, graphs, own)]
+            counted = options.s2.count
+            cut = [p for t in targets for p in pieces.pieces_of(t, graphs, own, counted)]
             count = {s: sum(p.sensor == s for p in cut) for s in sensors}
             assert plan.requests == {"orbits": 7} | count
             moved = {s: sum(p.nbytes for p in cut if p.sensor == s) for s in sensors}
@@ -51,7 +54,7 @@ def test_a_plan_by_hand():
     assert plan.periods == (6, 6) and plan.kind == "month"
     assert (plan.first, plan.last) == ("2017-12-01", "2018-05-31")
     assert plan.requests == {"orbits": 3, "s1": 3, "s2": 3}
-    assert plan.moved == {"s1": 3 * TILE * 6 * 2 * 2, "s2": 3 * TILE * 6 * 10 * 2}
+    assert plan.moved == {"s1": 3 * TILE * 6 * 2 * 2, "s2": 3 * TILE * 6 * 11 * 2}
     # 2 s for a request, 1 s for a period of S1 and 2 s for one of S2.
     assert plan.seconds == {"orbits": 2.0, "s1": 8.0, "s2": 14.0}
     assert plan.hours == pytest.approx(3 * 24 / 40 / 3600)
@@ -65,14 +68,14 @@ def test_a_plan_by_hand():
 def test_periods_that_differ_are_told():
     plan = planner.make_plan([make_target(0, 6), make_target(1, 8)], TILES)
     assert plan.periods == (6, 8) and plan.last == "2018-07-31"
-    assert "6 to 8 per cube (month), 2017-12-01 to 2018-07-31" in planner.text(plan)
+    assert "6 to 8 per cube (month), 2017-12-01 to 2018-07-31" in plan_text.text(plan)
     assert plan.seconds["s2"] == (14 + 18) / 2
 
 
 def test_orbits_that_nobody_looks_up():
     plan = planner.make_plan([make_target()], MAP, orbits_per_cube=0)
     assert plan.requests == {"s1": 1, "s2": 1, "label": 1}
-    assert "orbits" not in planner.text(plan)
+    assert "orbits" not in plan_text.text(plan)
 
 
 def test_no_more_than_the_allowed_requests_a_second():
@@ -93,15 +96,15 @@ def test_a_pilot_refines_hours_but_not_eecu():
     assert better.hours == pytest.approx(100 * 10 / 40 / 3600)
     assert better.eecu_hours == plan.eecu_hours
     assert better.measured == {"s1", "s2"} and not plan.measured
-    assert "seconds of s1, s2 measured, the rest assumed" in planner.text(better)
-    assert "a guess" in planner.text(better)
+    assert "seconds of s1, s2 measured, the rest assumed" in plan_text.text(better)
+    assert "a guess" in plan_text.text(better)
     whole = planner.refine(better, Pilot({"orbits": 1.0}, 4))
-    assert "seconds as a pilot measured" in planner.text(whole)
+    assert "seconds as a pilot measured" in plan_text.text(whole)
     # 72 EECU-seconds for 4 of 100 cubes.
     told = planner.refine(plan, Pilot({}, 4, eecu_seconds=72.0))
     assert told.eecu_hours == pytest.approx((0.5, 0.5))
-    assert "EECU-hours  0.5, from what a pilot used" in planner.text(told)
-    assert "guess" not in planner.text(told)
+    assert "EECU-hours  0.5, from what a pilot used" in plan_text.text(told)
+    assert "guess" not in plan_text.text(told)
 
 
 @pytest.mark.parametrize(
@@ -121,16 +124,16 @@ def test_a_pilot_is_drawn_from_all_over():
 
 def test_the_text_of_a_plan():
     targets = [make_target(i, split="test" if i == 2 else "train") for i in range(1200)]
-    assert planner.text(planner.make_plan(targets, MAP)).splitlines() == [
+    assert plan_text.text(planner.make_plan(targets, MAP)).splitlines() == [
         "cubes       1,200, 1,966 km2: 1,199 train, 1 test",
         "periods     6 per cube (month), 2017-12-01 to 2018-05-31",
         "",
         "                requests   seconds each      to move",
         "  orbits           1,200            2.0            -",
         "  s1               1,200            8.0     471.9 MB",
-        "  s2               1,200           14.0       2.4 GB",
+        "  s2               1,200           14.0       2.6 GB",
         "  label            1,200            2.0      39.3 MB",
-        "  all              4,800                      2.9 GB",
+        "  all              4,800                      3.1 GB",
         "",
         "disk        1.9 GB of cubes, as simulated ones compress",
         "time        13 min, 40 requests at once; seconds assumed until a pilot has run",
@@ -159,7 +162,7 @@ def test_scenes_per_month():
         p.name: dict(zip(p.periods, own, strict=True)) for p, own in zip(found, counts, strict=True)
     }
     plan = planner.make_plan(targets, TILES, scenes=scenes)
-    assert planner.text(plan).splitlines()[-8:] == [
+    assert plan_text.text(plan).splitlines()[-8:] == [
         "Sentinel-2 scenes that touch a place (0: the composite will be missing)",
         "                    2017  2018",
         "                      12    01    02    03    04    05",
@@ -184,7 +187,7 @@ def test_the_server_counts_what_the_plan_says(fault_server):
     asking = client.Client(fault_server.url, "test")
     got = 0
     for target in targets:
-        for piece in pieces.pieces_of(target, {"s1": "", "s2": ""}, limits):
+        for piece in pieces.pieces_of(target, {"s1": "", "s2": ""}, limits, count=True):
             where = pieces.grid_of(piece, target.geobox)
             got += asking.fetch({}, piece.bands, where).nbytes
     assert fault_server.counts()["requests"] == sum(plan.requests.values()) == 6

@@ -12,7 +12,7 @@ from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.sources.earthengine import manifest, verify
-from cropmap_jax.sources.earthengine.manifest import CubeRow
+from cropmap_jax.sources.earthengine.rows import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.earthengine.verify import Thresholds
 
 PERIODS = month_periods(dt.date(2021, 11, 1), dt.date(2022, 2, 1))
@@ -22,7 +22,9 @@ MONTHS = [p.name for p in PERIODS]
 @pytest.fixture
 def made(tmp_path):
     """A cube on disk: no S1 in its second period, no S2 in a quarter of the third."""
-    one = making.make_cube("a", periods=PERIODS, missing=False)
+    one = making.make_cube("a", periods=PERIODS, missing=False, clear=True)
+    one.clear[:2], one.clear[2, :16], one.clear[3] = 3, 0, 255
+    one.clear[1, :17], one.clear[2, 16:] = 7, 5
     one.s1[1] = np.nan
     one.s2[2, :16, :16] = np.nan
     one.label[:8] = IGNORE
@@ -34,6 +36,8 @@ def test_what_is_missing_is_read_from_the_disk(made, tmp_path):
     assert verify.check_cube(tmp_path / "a", made.info) == {
         "s1": dict(zip(MONTHS, [0, 1, 0, 0], strict=True)),
         "s2": dict(zip(MONTHS, [0, 0, 0.25, 0], strict=True)),
+        # Of 32 rows 17 have 7 and 15 have 3; 16 have 0 and 16 have 5.
+        "clear": dict(zip(MONTHS, [3, 7, 2.5, 255], strict=True)),
         "label": float(np.mean(made.label == IGNORE)),
     }
 
@@ -108,16 +112,16 @@ def test_flags_are_of_the_thresholds_given_and_of_labels_that_are_to_be():
 
 
 ROWS = [
-    CubeRow("a", "k", manifest.WHOLE, _missing([0, 0, 0, 0.2], [1, 0.5, 0, 0])),
-    CubeRow("b", "k", manifest.FLAGGED, _missing([0, 1, 0, 0], [0.5, 0.5, 0, 0.1]), "no S1"),
-    CubeRow("c", "k", manifest.FAILED, {}, "gone"),
-    CubeRow("d", "k", manifest.PLANNED, {}),
+    CubeRow("a", "k", WHOLE, _missing([0, 0, 0, 0.2], [1, 0.5, 0, 0])),
+    CubeRow("b", "k", FLAGGED, _missing([0, 1, 0, 0], [0.5, 0.5, 0, 0.1]), "no S1"),
+    CubeRow("c", "k", FAILED, {}, "gone"),
+    CubeRow("d", "k", PLANNED, {}),
 ]
 
 
 def test_shares_are_gathered_by_month_over_cubes():
     dekads = {"s1": {"2022-02-11": 0.4, "2022-02-21": 0.6}}
-    found = verify.shares_by_month([*ROWS, CubeRow("e", "k", manifest.WHOLE, dekads)])
+    found = verify.shares_by_month([*ROWS, CubeRow("e", "k", WHOLE, dekads)])
     assert list(found) == ["2021-11", "2021-12", "2022-01", "2022-02"]
     assert found["2022-02"]["s1"].tolist() == [0.2, 0, 0.4, 0.6]
     assert found["2021-11"]["s2"].tolist() == [1, 0.5]
@@ -132,8 +136,34 @@ def test_the_table_says_what_is_there_and_what_is_not():
     assert verify.table([]) == "cubes: none"
 
 
+def counted(row, counts):
+    clear = dict(zip(MONTHS, counts, strict=True))
+    return dataclasses.replace(row, missing={**row.missing, "clear": clear})
+
+
+COUNTED = [counted(ROWS[0], [0, 1, 4, 6]), counted(ROWS[1], [0, 2, 5, 9]), *ROWS[2:]]
+
+
+def test_the_table_says_how_many_observations_are_clear():
+    lines = verify.table(COUNTED).splitlines()
+    assert lines[2] == "missing      S1 mean  worst    S2 mean  worst    clear S2: median  least"
+    assert lines[4] == "2021-12        50.0% 100.0%      50.0%  50.0%               1.5      1"
+    # A cube that was not counted leaves it to the others.
+    mixed = verify.table([COUNTED[0], *ROWS[1:]]).splitlines()
+    assert mixed[4].endswith("50.0%                 1      1")
+    assert verify.shares_by_month(COUNTED)["2022-02"]["clear"].tolist() == [6, 9]
+
+
+def test_counts_have_a_panel_of_their_own(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(verify, "_save", lambda fig, path: figures.append(fig))
+    verify.draw(verify.shares_by_month(COUNTED), tmp_path / "x.png")
+    heights = [[bar.get_height() for bar in ax.patches] for ax in figures[0].axes]
+    assert heights[2] == [0, 1.5, 4.5, 7.5] and len(heights) == 3
+
+
 def test_a_long_list_of_failures_is_cut():
-    rows = [CubeRow(f"c{i:02d}", "k", manifest.FAILED, {}, "why") for i in range(25)]
+    rows = [CubeRow(f"c{i:02d}", "k", FAILED, {}, "why") for i in range(25)]
     assert verify.table(rows).splitlines()[-2:] == ["  c09: why", "  and 15 more, in the manifest"]
 
 

@@ -1,0 +1,101 @@
+"""A plan as a user reads it."""
+
+import collections
+from collections.abc import Mapping
+
+from cropmap_jax.geo.periods import Period, month_periods
+from cropmap_jax.sources.earthengine import planner, service
+
+
+def text(plan: planner.Plan) -> str:
+    """The plan in some twenty lines, and tables of scenes where they were counted."""
+    fewest, most = plan.periods
+    each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    dealt = ", ".join(f"{n:,} {name}" for name, n in plan.splits.items())
+    lines = [
+        f"cubes       {plan.cubes:,}, {plan.km2:,.0f} km2: {dealt}",
+        f"periods     {each} per cube ({plan.kind}), {plan.first} to {plan.last}",
+        "",
+        *_request_lines(plan),
+        "",
+        f"disk        {_size(plan.disk)} of cubes, as simulated ones compress",
+        f"time        {_hours(plan.hours)}, {plan.in_flight} requests at once; {_rate_note(plan)}",
+        *_eecu_lines(plan),
+    ]
+    if plan.scenes:
+        lines += ["", *_scene_lines(plan.scenes)]
+    return "\n".join(lines)
+
+
+def _request_lines(plan: planner.Plan) -> list[str]:
+    lines = ["                requests   seconds each      to move"]
+    for kind, n in plan.requests.items():
+        size = _size(plan.moved[kind]) if kind in plan.moved else "-"
+        mark = "  measured" if kind in plan.measured else ""
+        lines.append(f"  {kind:<10}{n:>12,}{plan.seconds[kind]:>15.1f}{size:>13}{mark}")
+    total, size = sum(plan.requests.values()), _size(sum(plan.moved.values()))
+    return [*lines, f"  {'all':<10}{total:>12,}{'':>15}{size:>13}"]
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _rate_note(plan: planner.Plan) -> str:
+    if plan.measured >= set(plan.requests):
+        return "seconds as a pilot measured"
+    if plan.measured:
+        return f"seconds of {', '.join(sorted(plan.measured))} measured, the rest assumed"
+    return "seconds assumed until a pilot has run"
+
+
+def _eecu_lines(plan: planner.Plan) -> list[str]:
+    (low, high), (least, most) = plan.eecu_hours, planner.EECU_S
+    if plan.eecu_measured:
+        head = [f"EECU-hours  {low:,.1f}, from what a pilot used"]
+    else:
+        scenes = f"{planner.SCENES['s2']} S2 and {planner.SCENES['s1']} S1 scenes a month"
+        head = [
+            f"EECU-hours  {low:,.1f} to {high:,.1f}: a guess, until a pilot is looked up in Cloud "
+            "Monitoring. It",
+            f"            assumes {scenes} and {least} to {most} EECU-seconds per million "
+            "values read",
+        ]
+    for i, tier in enumerate(service.TIERS):
+        share = _percent(low / tier.eecu_hours)
+        if low < high:
+            share += f" to {_percent(high / tier.eecu_hours)}"
+        name = f"{tier.name} ({tier.eecu_hours:,.0f})"
+        head.append(f"            {'of a month' if i == 0 else '':<10}  {name:<19}  {share}")
+    return head
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:.0f} min" if hours < 1 else f"{hours:,.1f} h"
+
+
+def _scene_lines(scenes: Mapping[str, Mapping[Period, int]]) -> list[str]:
+    """A table per list of periods: a row per place, a column per period."""
+    tables = collections.defaultdict(list)
+    for name, row in scenes.items():
+        tables[tuple(sorted(row))].append(name)
+    width = max(map(len, scenes))
+    lines = ["Sentinel-2 scenes that touch a place (0: the composite will be missing)"]
+    for spans, names in tables.items():
+        months = all(span in month_periods(span.start, span.start) for span in spans)
+        years = [f"{p.start:%Y}" for p in spans]
+        # A year stands over its first column only.
+        top = [y if y not in years[:i] else "" for i, y in enumerate(years)]
+        for name, cells in (
+            ("", top),
+            ("", [f"{p.start:{'%m' if months else '%m-%d'}}" for p in spans]),
+            *((name, [str(scenes[name][p]) for p in spans]) for name in names),
+        ):
+            row = "".join(f"{cell:>6}" for cell in cells)
+            lines.append(f"  {name:<{width}}{row}".rstrip())
+    empty = [f"{name} {p.name}" for name, row in scenes.items() for p, n in row.items() if not n]
+    return lines + ([f"  no scene at all: {', '.join(empty)}"] if empty else [])
