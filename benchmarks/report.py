@@ -85,8 +85,8 @@ def _cell(value) -> str:
     return f"{value:,d}" if isinstance(value, int) else str(value)
 
 
-def finish(name: str, args: argparse.Namespace, text: str, figures: dict) -> None:
-    """Prints the machine and the table; writes the JSON if asked to.
+def finish(name: str, args: argparse.Namespace, text: str, figures: dict) -> dict:
+    """Prints the machine and the table; writes the JSON if asked to; returns the figures.
 
     Args:
       name: of the benchmark.
@@ -106,3 +106,4 @@ def finish(name: str, args: argparse.Namespace, text: str, figures: dict) -> Non
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1, default=str) + "\n")
         print(f"\nwritten: {path}")
+    return figures

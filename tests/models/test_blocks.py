@@ -4,60 +4,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
+from benchmarks import plain
 from cropmap_jax.models import blocks
 
-NHWC = ("NHWC", "HWIO", "NHWC")
-NDHWC = ("NDHWC", "DHWIO", "NDHWC")
-
-
-def plain_conv2d(x, kernel):
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=NHWC)
-
-
-def plain_conv3d(x, kernel):
-    return lax.conv_general_dilated(x, kernel, (1, 1, 1), "SAME", dimension_numbers=NDHWC)
-
-
-def plain_time_conv(x, kernel):
-    y = lax.conv_general_dilated(x, kernel, (1, 1, 1), "VALID", dimension_numbers=NDHWC)
-    return y[:, 0]
-
-
-def plain_upsample(x, kernel):
-    # `conv_transpose` without `transpose_kernel` applies the window mirrored.
-    return lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), "SAME", dimension_numbers=NHWC)
-
-
-def plain_max_pool(x, _):
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-
-
 FORMS = {
-    "conv2d, more pixels": (blocks.conv2d, plain_conv2d, (2, 4, 6, 3), (3, 3, 3, 5)),
-    "conv2d, large": (blocks.conv2d, plain_conv2d, (2, 32, 40, 32), (3, 3, 32, 5)),
-    "conv2d, more features": (blocks.conv2d, plain_conv2d, (1, 2, 3, 4), (3, 3, 4, 9)),
-    "conv2d, one pixel": (blocks.conv2d, plain_conv2d, (1, 1, 1, 4), (3, 3, 4, 9)),
-    "conv3d": (blocks.conv3d, plain_conv3d, (2, 4, 5, 6, 3), (3, 3, 3, 3, 4)),
-    "conv3d, one period": (blocks.conv3d, plain_conv3d, (1, 1, 5, 6, 3), (3, 3, 3, 3, 4)),
-    "time_conv": (blocks.time_conv, plain_time_conv, (2, 4, 3, 5, 3), (4, 1, 1, 3, 6)),
-    "upsample": (blocks.upsample, plain_upsample, (2, 3, 4, 5), (2, 2, 5, 3)),
-    "max_pool": (lambda x, _: blocks.max_pool(x), plain_max_pool, (2, 4, 6, 3), ()),
+    "conv2d, more pixels": (blocks.conv2d, plain.conv2d, (2, 4, 6, 3), (3, 3, 3, 5)),
+    "conv2d, large": (blocks.conv2d, plain.conv2d, (2, 32, 40, 32), (3, 3, 32, 5)),
+    "conv2d, more features": (blocks.conv2d, plain.conv2d, (1, 2, 3, 4), (3, 3, 4, 9)),
+    "conv2d, one pixel": (blocks.conv2d, plain.conv2d, (1, 1, 1, 4), (3, 3, 4, 9)),
+    "conv3d": (blocks.conv3d, plain.conv3d, (2, 4, 5, 6, 3), (3, 3, 3, 3, 4)),
+    "conv3d, one period": (blocks.conv3d, plain.conv3d, (1, 1, 5, 6, 3), (3, 3, 3, 3, 4)),
+    "time_conv": (blocks.time_conv, plain.time_conv, (2, 4, 3, 5, 3), (4, 1, 1, 3, 6)),
+    "upsample": (blocks.upsample, plain.upsample, (2, 3, 4, 5), (2, 2, 5, 3)),
+    "max_pool": (lambda x, _: blocks.max_pool(x), lambda x, _: plain.max_pool(x), (2, 4, 6, 3), ()),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_form_equals_plain(form):
-    fast, plain, x_shape, kernel_shape = FORMS[form]
+    fast, slow, x_shape, kernel_shape = FORMS[form]
     rng = np.random.default_rng(0)
     x, kernel = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, kernel_shape))
-    expected, plain_vjp = jax.vjp(plain, x, kernel)
+    expected, slow_vjp = jax.vjp(slow, x, kernel)
     found, fast_vjp = jax.vjp(fast, x, kernel)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     cotangent = rng.standard_normal(expected.shape).astype(np.float32)
-    for a, b in zip(fast_vjp(cotangent), plain_vjp(cotangent), strict=True):
+    for a, b in zip(fast_vjp(cotangent), slow_vjp(cotangent), strict=True):
         # A gradient to a kernel is a sum over pixels: of thousands, in the large form.
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6 * max(5, np.abs(b).max(initial=0)))
 
@@ -67,7 +41,7 @@ def test_kernel_gradient_is_that_of_the_convolution(window):
     rng = np.random.default_rng(0)
     x, gradient = (rng.standard_normal((2, 5, 7, c)).astype(np.float32) for c in (3, 4))
     kernel = jnp.zeros((*window, 3, 4))
-    expected = jax.vjp(lambda k: plain_conv2d(x, k), kernel)[1](gradient)[0]
+    expected = jax.vjp(lambda k: plain.conv2d(x, k), kernel)[1](gradient)[0]
     found = blocks.kernel_gradient(x, gradient, window)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
