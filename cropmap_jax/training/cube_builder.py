@@ -1,8 +1,9 @@
 """The shared base of the TFDS builders: a folder of cubes becomes a dataset of chips.
 
-Nothing here needs TensorFlow: the builders write array_record and are read through
-`tfds.data_source`. Records keep the order of the chip table in the metadata, so that a sampler can
-choose chips (by split, by annotated pixels) without reading them.
+Nothing here needs TensorFlow: the builders write array_record, uncompressed, so that `records` can
+read parts of a record, as `tfds.data_source` can read it whole. Records keep the order of the chip
+table in the metadata, so that a sampler can choose chips (by split, by annotated pixels) without
+reading them.
 """
 
 import contextlib
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from tensorflow_datasets.core import file_adapters
 from tqdm import tqdm
 
 from cropmap_jax.geo import calendars, chips, cube, cube_io, legend, periods, splits
@@ -308,11 +311,38 @@ def build(
     return builder, True
 
 
+class _Uncompressed(file_adapters.ArrayRecordFileAdapter):
+    """Writes ArrayRecord files that `records.Records` can read in parts."""
+
+    @classmethod
+    def write_examples(cls, path, iterator):
+        writer = array_record_module.ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
+        for _, example in iterator:
+            writer.write(example)
+        writer.close()
+
+
+@contextlib.contextmanager
+def _uncompressed():
+    """TFDS has no setting for it, but a table of how each format is written."""
+    table, key = file_adapters.ADAPTER_FOR_FORMAT, file_adapters.FileFormat.ARRAY_RECORD
+    before = table[key]
+    table[key] = _Uncompressed
+    try:
+        yield
+    finally:
+        table[key] = before
+
+
 def _prepare(builder: CubeDatasetBuilder) -> None:
     # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
     # folder.
     tfds.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        contextlib.redirect_stdout(io.StringIO()),
+        _uncompressed(),
+    ):
         try:
             builder.download_and_prepare(download_dir=scratch, file_format="array_record")
         finally:
