@@ -1,6 +1,7 @@
 """How training examples are drawn, and how batches are made of them."""
 
 import dataclasses
+import functools
 import threading
 
 import grain
@@ -118,23 +119,32 @@ def random_corner(label: np.ndarray, size: int, rng: np.random.Generator) -> tup
     return row, col
 
 
-class Draw(grain.transforms.RandomMap):
-    """Chip number to what is done to it; all randomness comes from the generator given.
+class Draws:
+    """What is done to each example; all of it follows from seed, epoch and place in the epoch.
 
     Args:
       data: the dataset.
       table: chips of the split.
       source: records of the split.
       loading: how examples are drawn.
+      chosen: int [N], chips of an epoch; one that is there twice is drawn from twice.
+      seed: of the order and of all draws.
     """
 
-    def __init__(self, data: dataset.Dataset, table: dataset.Chips, source, loading: Loading):
+    def __init__(self, data: dataset.Dataset, table: dataset.Chips, source, loading, chosen, seed):
         self._data, self._cubes = data, table.cube
         self._source, self._loading = source, loading
+        self._chosen, self._seed = chosen, seed
+        # Batches on their way lie in one epoch or in two. (A shuffle that needs no memory, as
+        # grain's, takes as long for an index as the reading of its window.)
+        self._order = functools.lru_cache(maxsize=2)(self._shuffled)
 
-    def random_map(self, element, rng: np.random.Generator) -> dict:
-        loading, chip = self._loading, int(element)
-        index = int(self._cubes[chip])
+    def __getitem__(self, number: int) -> dict:
+        """Example `number`, counted over all epochs."""
+        epoch, place = divmod(number, len(self._chosen))
+        chip = int(self._order(epoch)[place])
+        rng = np.random.default_rng((self._seed, epoch, place))
+        loading, index = self._loading, int(self._cubes[chip])
         as_of, harvest = self._draw_as_of(index, rng)
         chosen, small = window(self._data, index, as_of, loading.num_periods, harvest)
         drawn = {"chip": chip, "chosen": chosen, "small": small}
@@ -146,6 +156,9 @@ class Draw(grain.transforms.RandomMap):
         if loading.period_dropout or loading.sensor_dropout:
             small["s1_keep"], small["s2_keep"] = self._draw_kept(rng)
         return drawn
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, epoch)).permutation(self._chosen)
 
     def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
         loading = self._loading
@@ -167,7 +180,7 @@ class MakeBatch(grain.transforms.Map):
     """Batch number to batch: windows are read from the file straight into the batch.
 
     Args:
-      draws: examples of all batches in order, as `Draw` makes them.
+      draws: examples of all batches in order, `Draws`.
       source: records of the split.
       loading: how examples are drawn.
       chip: side of a chip in pixels.

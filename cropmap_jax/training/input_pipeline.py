@@ -146,13 +146,8 @@ def training_input(
             f"{data.path}, {epochs} epochs), found {batch_size}"
         )
     source = data.source(split)
-    draws = (
-        grain.MapDataset.source(np.repeat(chosen, loading.crops_per_chip))
-        .seed(seed)
-        .shuffle()
-        .repeat(epochs)
-        .random_map(batching.Draw(data, table, source, loading))
-    )
+    every = np.repeat(chosen, loading.crops_per_chip)
+    draws = batching.Draws(data, table, source, loading, every, seed)
     make = batching.MakeBatch(draws, source, loading, data.chip, batch_size, shard)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4)
     batches = grain.MapDataset.range(start, steps).map(make).to_iter_dataset(options)
