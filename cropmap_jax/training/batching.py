@@ -7,7 +7,7 @@ import threading
 import grain
 import numpy as np
 
-from cropmap_jax.geo import legend, windows
+from cropmap_jax.geo import cube, legend, windows
 from cropmap_jax.training import dataset
 
 LEAD_UNKNOWN = -(10**6)
@@ -119,6 +119,21 @@ def random_corner(label: np.ndarray, size: int, rng: np.random.Generator) -> tup
     return row, col
 
 
+def drop(s1: np.ndarray, s2: np.ndarray, keep_s1: np.ndarray, keep_s2: np.ndarray) -> None:
+    """Makes periods missing, in place; an example of which no value would be left stays as it is.
+
+    Args:
+      s1, s2: int16 [T, H, W, 2] and [T, H, W, 10].
+      keep_s1, keep_s2: bool [T], the periods that stay.
+    """
+    kept = [
+        values[t] for values, keep in ((s1, keep_s1), (s2, keep_s2)) for t in np.flatnonzero(keep)
+    ]
+    if any((period != cube.NODATA).any() for period in kept):
+        s1[~keep_s1] = cube.NODATA
+        s2[~keep_s2] = cube.NODATA
+
+
 class Draws:
     """What is done to each example; all of it follows from seed, epoch and place in the epoch.
 
@@ -154,7 +169,7 @@ class Draws:
         if loading.augment:
             small["turn"] = np.int32(rng.integers(8))
         if loading.period_dropout or loading.sensor_dropout:
-            small["s1_keep"], small["s2_keep"] = self._draw_kept(rng)
+            drawn["keep"] = self._draw_kept(rng)
         return drawn
 
     def _shuffled(self, epoch: int) -> np.ndarray:
@@ -208,6 +223,8 @@ class MakeBatch(grain.transforms.Map):
                 self._read_crop(drawn, out, crop)
             else:
                 self._source.read_window(drawn["chip"], drawn["chosen"], **out)
+            if "keep" in drawn:
+                drop(out["s1"], out["s2"], *drawn["keep"])
         small = [drawn["small"] for drawn in draws]
         return batch | {key: np.stack([s[key] for s in small]) for key in small[0]}
 

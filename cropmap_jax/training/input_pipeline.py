@@ -1,8 +1,8 @@
 """From records to batches: as-of windows, crops, and what augmentation does to each example.
 
 All that is random is drawn on the host with a generator of its own per (seed, epoch, index); pixels
-stay int16 until they are on the device, where `augment.augment` moves them and `scaling.scale`
-turns them into physical units, masks and zeros. Missing is the nodata value all the way.
+stay int16 until they are on the device, where `augment.augment` turns them and `scaling.scale`
+makes physical units, masks and zeros of them. Missing is the nodata value all the way.
 """
 
 import dataclasses

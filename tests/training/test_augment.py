@@ -4,7 +4,6 @@ import jax
 import numpy as np
 from training import small_data, small_runs
 
-from cropmap_jax.geo import cube
 from cropmap_jax.training import augment, input_pipeline, parallel, steps
 
 
@@ -22,15 +21,6 @@ def turned(image: np.ndarray, turn: int, axes: tuple[int, int]) -> np.ndarray:
     """Quarter turns to the left, then mirrored left to right."""
     image = np.rot90(image, turn % 4, axes)
     return np.flip(image, axes[1]) if turn >= 4 else image
-
-
-def dropped(example: dict, keep: dict) -> dict:
-    out = {k: np.where(keep[k][:, None, None, None], example[k], cube.NODATA) for k in keep}
-    return out if any((v != cube.NODATA).any() for v in out.values()) else example
-
-
-def test_nodata_is_that_of_the_cube():
-    assert augment._NODATA == cube.NODATA
 
 
 def test_all_eight_turns_are_those_of_numpy_on_images_and_label_alike():
@@ -52,28 +42,6 @@ def test_turns_by_hand():
     assert found.tolist() == [[[0, 1], [2, 3]], [[1, 3], [0, 2]], [[1, 0], [3, 2]]]
 
 
-def test_what_is_dropped_is_missing_and_the_rest_as_it_was():
-    batch = make_batch()
-    rng = np.random.default_rng(1)
-    keep = {sensor: rng.random((16, 3)) < 0.5 for sensor in ("s1", "s2")}
-    # Example 0 loses everything; of example 1 the only period that would stay is empty already.
-    keep["s1"][:2] = keep["s2"][:2] = False
-    keep["s1"][1, 2] = True
-    batch["s1"][1, 2] = cube.NODATA
-    found = jax.jit(augment.augment)(batch | {f"{k}_keep": v for k, v in keep.items()})
-    assert found.keys() == batch.keys()
-    for b in range(16):
-        example = {k: batch[k][b] for k in keep}
-        expected = dropped(example, {k: v[b] for k, v in keep.items()})
-        for key in keep:
-            assert found[key].dtype == np.int16
-            np.testing.assert_array_equal(found[key][b], expected[key])
-            assert (b > 1) or (found[key][b] == batch[key][b]).all()
-            # Never zero, which is a value.
-            np.testing.assert_array_equal(np.asarray(found[key][b] == 0), expected[key] == 0)
-    np.testing.assert_array_equal(found["label"], batch["label"])
-
-
 def test_without_draws_nothing_happens():
     batch = make_batch()
     assert all(augment.augment(batch)[k] is v for k, v in batch.items())
@@ -86,18 +54,13 @@ def test_a_training_step_sees_what_the_numpy_form_makes():
     data = small_data.make_dataset(
         [small_data.Ground("train", np.arange(64, dtype=np.uint8).reshape(8, 8) % 3)] * 4
     )
-    loading = input_pipeline.Loading(num_periods=2, period_dropout=0.3, sensor_dropout=0.3)
+    loading = input_pipeline.Loading(num_periods=2)
     size = 4 * jax.local_device_count()
     batch = next(input_pipeline.training_input(data, loading, size, size, 0).batches)
-    nothing = {"turn": np.zeros(size, np.int32)}
-    nothing |= {k: np.ones((size, 2), bool) for k in ("s1_keep", "s2_keep")}
-    plain = {k: v.copy() for k, v in batch.items()} | nothing
+    plain = {k: v.copy() for k, v in batch.items()} | {"turn": np.zeros(size, np.int32)}
     for b in range(size):
         for key, axes in (("s1", (1, 2)), ("s2", (1, 2)), ("label", (0, 1))):
             plain[key][b] = turned(batch[key][b].copy(), batch["turn"][b], axes)
-        example = {k: plain[k][b].copy() for k in ("s1", "s2")}
-        for key, values in dropped(example, {k: batch[f"{k}_keep"][b] for k in example}).items():
-            plain[key][b] = values
     assert any((plain[k] != batch[k]).any() for k in ("s1", "s2"))
 
     variables = steps.init_variables(recipe, 0)

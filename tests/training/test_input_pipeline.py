@@ -1,5 +1,7 @@
 """What an example holds: windows, crops, flips; and that batches are the same for the same seed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from training import small_data
 from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.geo import cube, periods
+from cropmap_jax.geo.cube import NODATA
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import batching, dataset, input_pipeline
 from cropmap_jax.training.input_pipeline import Loading
@@ -179,32 +182,70 @@ def test_all_eight_turns_are_drawn_alike():
     assert len(counts) == 8 and counts.min() > 10
 
 
-def test_what_is_drawn_for_augmentation_is_not_drawn_without():
-    for loading, expected in (
-        (Loading(3), {"turn"}),
-        (Loading(3, augment=False), set()),
-        (Loading(3, augment=False, period_dropout=0.1), {"s1_keep", "s2_keep"}),
-        (Loading(3, sensor_dropout=0.1), {"turn", "s1_keep", "s2_keep"}),
-    ):
-        keys = set(draw(several(), loading)[0])
-        assert keys & {"turn", "s1_keep", "s2_keep"} == expected
+def test_a_turn_is_drawn_only_if_asked_for():
+    assert "turn" not in draw(several(), Loading(3, augment=False))[0]
 
 
 def test_periods_and_sensors_go_missing_as_often_as_asked():
-    def kept(**settings) -> np.ndarray:
+    def lost(**settings) -> np.ndarray:
         batches = draw(several(), Loading(4, **settings), epochs=100)
-        return np.stack([[b["s1_keep"][0], b["s2_keep"][0]] for b in batches])
+        return np.stack(
+            [[(b[s][0] == NODATA).all((1, 2, 3)) for s in ("s1", "s2")] for b in batches]
+        )
 
     # 500 examples of 2 x 4 periods, of which 0.25 are lost: a standard error of 0.007.
-    periods_kept = kept(period_dropout=0.25)
-    assert periods_kept.dtype == bool and periods_kept.shape == (500, 2, 4)
-    np.testing.assert_allclose(periods_kept.mean((0, 1)), 0.75, atol=0.05)
+    periods_lost = lost(period_dropout=0.25)
+    assert periods_lost.shape == (500, 2, 4)
+    np.testing.assert_allclose(periods_lost.mean((0, 1)), 0.25, atol=0.05)
     # Of 500 examples 0.4 lose one of the sensors, each of them half: errors of 0.02.
-    lost = ~kept(sensor_dropout=0.4)
-    assert (lost.all(2) == lost.any(2)).all()
-    lost = lost.all(2)
-    assert not lost.all(1).any()
-    np.testing.assert_allclose(lost.mean(0), 0.2, atol=0.06)
+    sensors_lost = lost(sensor_dropout=0.4)
+    assert (sensors_lost.all(2) == sensors_lost.any(2)).all()
+    sensors_lost = sensors_lost.all(2)
+    assert not sensors_lost.all(1).any()
+    np.testing.assert_allclose(sensors_lost.mean(0), 0.2, atol=0.06)
+
+
+@pytest.mark.parametrize("crop", [None, 4])
+def test_what_is_dropped_is_missing_and_all_else_is_as_without(crop):
+    loading = Loading(4, crop=crop)
+    without = draw(several(), loading)
+    found = draw(several(), dataclasses.replace(loading, period_dropout=0.4, sensor_dropout=0.4))
+    dropped = 0
+    for batch, plain in zip(found, without, strict=True):
+        assert batch.keys() == plain.keys()
+        for key in plain:
+            missing = batch[key] == NODATA
+            expected = np.where(missing, NODATA, plain[key]) if key in ("s1", "s2") else plain[key]
+            np.testing.assert_array_equal(batch[key], expected, err_msg=key)
+            if key in ("s1", "s2"):
+                # Periods go as a whole, and never all of them.
+                assert (missing.all((2, 3, 4)) == missing.any((2, 3, 4))).all()
+                dropped += missing.all((2, 3, 4)).sum()
+        assert (
+            (batch["s1"] != NODATA).any((1, 2, 3, 4)) | (batch["s2"] != NODATA).any((1, 2, 3, 4))
+        ).all()
+    assert dropped > 10
+
+
+def test_an_example_of_which_nothing_would_be_left_stays_as_it_is():
+    rng = np.random.default_rng(0)
+    s1 = rng.integers(-5, 5, (3, 2, 2, 2)).astype(np.int16)
+    s2 = rng.integers(-5, 5, (3, 2, 2, 10)).astype(np.int16)
+    s1[1], s2[1] = NODATA, NODATA
+    none, empty, last = np.zeros(3, bool), np.arange(3) == 1, np.arange(3) == 2
+
+    def after(keep_s1, keep_s2):
+        out = s1.copy(), s2.copy()
+        batching.drop(*out, keep_s1, keep_s2)
+        return out
+
+    # Nothing stays, or only a period that was empty before.
+    for keep in ((none, none), (empty, none), (empty, empty)):
+        for found, before in zip(after(*keep), (s1, s2), strict=True):
+            np.testing.assert_array_equal(found, before)
+    found = after(none, last)
+    assert (found[0] == NODATA).all() and (found[1][:2] == NODATA).all()
+    np.testing.assert_array_equal(found[1][2], s2[2])
 
 
 @pytest.mark.parametrize("name", ["period_dropout", "sensor_dropout"])
