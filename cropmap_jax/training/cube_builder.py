@@ -7,24 +7,28 @@ reading them.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
-from tensorflow_datasets.core import file_adapters
+from tensorflow_datasets.core import dataset_builder, writer
 from tqdm import tqdm
 
 from cropmap_jax.geo import calendars, chips, cube, cube_io, legend, periods, splits
 
 FORMAT = 1
 """Version of the metadata's layout; a reader refuses another."""
+
+SHARD_BYTES, MAX_SHARDS = 1 << 28, 500
+"""About how large a file is, in pixels without overlap; a reader keeps a split's files open."""
 
 
 def features(chip: int) -> tfds.features.FeaturesDict:
@@ -101,11 +105,15 @@ def fingerprint(infos: list[cube.CubeInfo], config: CubesConfig) -> str:
     return digest.hexdigest()
 
 
-class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
+class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
     """Chips of cubes with Sentinel-1, Sentinel-2 and tri-state labels.
 
     Subclasses set VERSION, and LEGEND where the dataset has a fixed one. All periods of a cube are
     kept: which of them a prediction may see is decided at loading, by its as-of date.
+
+    Shards are written one after the other as cubes are read: a builder that generates whole splits
+    gathers each of them in memory first (and, past 1 GB, in temporary files, of which records that
+    keep their order all land in the first, which is read at once).
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -123,7 +131,10 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _example_writer(self) -> writer.ExampleWriter:
+        return _UncompressedWriter(self.info.file_format)
+
+    def _shard_iterators_per_split(self, dl_manager) -> dict[str, list[Callable]]:
         del dl_manager
         infos = cube_io.list_cubes(self.builder_config.cubes_dir)
         if self.LEGEND is not None and infos[0].legend != self.LEGEND:
@@ -139,10 +150,16 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
             total=len(infos), unit="cube", desc="build", disable=not self.builder_config.progress
         )
         numbered = list(enumerate(infos))
-        return {
-            split: self._generate_examples([n for n in numbered if n[1].split == split], split)
-            for split in present
-        }
+        shards = {}
+        for split in present:
+            table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
+            self.info.metadata["chips"][split] = table
+            own = [n for n in numbered if n[1].split == split]
+            shards[split] = [
+                functools.partial(self._generate_examples, part, split, table)
+                for part in _shards(own)
+            ]
+        return shards
 
     def close_bar(self) -> None:
         """Ends the progress bar's line, so that an error message starts its own."""
@@ -150,10 +167,7 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
         if bar is not None:
             bar.close()
 
-    def _generate_examples(self, numbered, split: str):
-        table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
-        self.info.metadata["chips"][split] = table
-        key = 0
+    def _generate_examples(self, numbered: list, split: str, table: dict[str, list]):
         for index, info in numbered:
             raw = cube_io.read_raw(info.path, verify=True)
             if split == "train":
@@ -172,9 +186,28 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
                 table["pixels"].append(
                     [int(c) for c in (*counts[: len(info.legend)], counts[legend.NONE_OF_THESE])]
                 )
-                yield key, example
-                key += 1
+                yield len(table["cube"]), example
             self._bar.update()
+
+
+class _UncompressedWriter(writer.ExampleWriter):
+    """Writes ArrayRecord files that `records.Records` can read in parts."""
+
+    def write(self, path, examples) -> None:
+        file = array_record_module.ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
+        for _, example in examples:
+            file.write(example)
+        file.close()
+
+
+def _shards(numbered: list[tuple[int, cube.CubeInfo]]) -> list[list]:
+    """Cubes of a split in order, in parts of about SHARD_BYTES; fewer than MAX_SHARDS of them."""
+    sizes = np.array(
+        [24 * len(info.periods) * info.shape[0] * info.shape[1] for _, info in numbered], np.int64
+    )
+    target = max(SHARD_BYTES, int(sizes.sum()) // MAX_SHARDS + 1)
+    part = (np.cumsum(sizes) - sizes) // target
+    return [[n for n, p in zip(numbered, part, strict=True) if p == q] for q in np.unique(part)]
 
 
 def _metadata(infos: list[cube.CubeInfo], config: CubesConfig) -> dict:
@@ -311,29 +344,6 @@ def build(
     return builder, True
 
 
-class _Uncompressed(file_adapters.ArrayRecordFileAdapter):
-    """Writes ArrayRecord files that `records.Records` can read in parts."""
-
-    @classmethod
-    def write_examples(cls, path, iterator):
-        writer = array_record_module.ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
-        for _, example in iterator:
-            writer.write(example)
-        writer.close()
-
-
-@contextlib.contextmanager
-def _uncompressed():
-    """TFDS has no setting for it, but a table of how each format is written."""
-    table, key = file_adapters.ADAPTER_FOR_FORMAT, file_adapters.FileFormat.ARRAY_RECORD
-    before = table[key]
-    table[key] = _Uncompressed
-    try:
-        yield
-    finally:
-        table[key] = before
-
-
 def _prepare(builder: CubeDatasetBuilder) -> None:
     # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
     # folder.
@@ -341,7 +351,6 @@ def _prepare(builder: CubeDatasetBuilder) -> None:
     with (
         tempfile.TemporaryDirectory() as scratch,
         contextlib.redirect_stdout(io.StringIO()),
-        _uncompressed(),
     ):
         try:
             builder.download_and_prepare(download_dir=scratch, file_format="array_record")

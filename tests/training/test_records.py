@@ -22,11 +22,14 @@ sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Chips of 32 pixels: records of several blocks of 64 KiB, which no two begin alike."""
+    """Chips of 32 pixels: records of several blocks of 64 KiB, which no two begin alike; two
+    files for the two cubes of the training split."""
     root = tmp_path_factory.mktemp("records")
     making.make_cubes(root / "cubes", SPLITS, size=(72, 40))
     builder = importlib.import_module("cubes.cubes_dataset_builder").Builder
-    cube_builder.build(builder, "small", root / "cubes", root / "data", chip=32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cube_builder, "SHARD_BYTES", 1)
+        cube_builder.build(builder, "small", root / "cubes", root / "data", chip=32)
     return root / "data"
 
 
@@ -79,6 +82,7 @@ def test_every_record_is_what_tfds_reads(folder):
         source, expected = data.source(split), reference(data, split)
         assert isinstance(source, records.Records)
         assert len(source) == len(expected) == len(data.split(split))
+        assert len(files(data, split)) == SPLITS.count(split)
         for i in range(len(expected)):
             assert_same(source[i], expected[i])
             np.testing.assert_array_equal(source.label(i), expected[i]["label"])
@@ -160,7 +164,7 @@ def test_training_is_the_same_from_compressed_files(folder, copy):
 )
 def test_a_damaged_file_is_named_before_training_begins(copy, damage, message):
     data = opened(copy)
-    (file,) = files(data, "train")
+    file, _ = files(data, "train")
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match=f"{file}: {message}.*--overwrite"):
         input_pipeline.training_input(data, input_pipeline.Loading(3), 2, 1, 0)
@@ -168,7 +172,7 @@ def test_a_damaged_file_is_named_before_training_begins(copy, damage, message):
 
 def test_a_record_that_is_no_chip_is_named(copy):
     data = opened(copy)
-    (file,) = files(data, "train")
+    file, _ = files(data, "train")
     reader = array_record_module.ArrayRecordReader(str(file))
     found = reader.read_all()
     reader.close()
@@ -202,7 +206,7 @@ def test_a_record_that_is_no_chip_is_named(copy):
 def test_a_truncated_compressed_file_is_named(copy):
     data = opened(copy)
     compress(data, "train")
-    (file,) = files(data, "train")
+    file, _ = files(data, "train")
     content = file.read_bytes()
     file.write_bytes(content[:200] + bytes(1000) + content[1200:])
     with pytest.raises(ValueError, match=f"{data.path}.*record 0 .*--overwrite"):
@@ -212,7 +216,7 @@ def test_a_truncated_compressed_file_is_named(copy):
 def test_a_file_that_shrinks_while_it_is_read_is_named(copy):
     data = opened(copy)
     source = data.source("train")
-    (file,) = files(data, "train")
+    file, _ = files(data, "train")
     with open(file, "r+b") as opened_file:
         opened_file.truncate(1000)
     with pytest.raises(ValueError, match=f"{file}: record 3 is damaged: expected .* bytes at"):
