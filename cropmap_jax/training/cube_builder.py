@@ -27,8 +27,9 @@ from cropmap_jax.geo import calendars, chips, cube, cube_io, legend, periods, sp
 FORMAT = 1
 """Version of the metadata's layout; a reader refuses another."""
 
-SHARD_BYTES, MAX_SHARDS = 1 << 28, 500
-"""About how large a file is, in pixels without overlap; a reader keeps a split's files open."""
+SHARD_BYTES, MAX_SHARDS = 1 << 26, 500
+"""About how large a file is, in pixels without overlap, and how many a split may have: a builder
+keeps the chips of one in memory, a reader keeps all of a split's open."""
 
 
 def features(chip: int) -> tfds.features.FeaturesDict:
