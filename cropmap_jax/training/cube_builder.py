@@ -173,11 +173,7 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
             raw = cube_io.read_raw(info.path, verify=True)
             if split == "train":
                 for sensor, statistics in self._statistics.items():
-                    statistics.add(getattr(raw, sensor), cube.SCALES[sensor])
-                self.info.metadata["statistics"] = {
-                    s: statistics.result(cube.BANDS[s])
-                    for s, statistics in self._statistics.items()
-                }
+                    statistics.add(getattr(raw, sensor))
             for example in _cut_cube(raw, self.builder_config, self.FIELDS_FROM_LABEL):
                 example["cube_index"] = index
                 counts = np.bincount(example["label"].ravel(), minlength=256)
@@ -189,6 +185,11 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
                 )
                 yield len(table["cube"]), example
             self._bar.update()
+        if split == "train":
+            self.info.metadata["statistics"] = {
+                sensor: statistics.result(cube.BANDS[sensor], cube.SCALES[sensor])
+                for sensor, statistics in self._statistics.items()
+            }
 
 
 class _UncompressedWriter(writer.ExampleWriter):
@@ -266,37 +267,31 @@ def _cut_cube(raw: cube_io.RawCube, config: CubesConfig, fields_from_label: bool
 
 
 class _Statistics:
-    """Running mean, standard deviation, range and missing share per band."""
+    """Mean, standard deviation, range and missing share per band, from how often each value is."""
 
     def __init__(self, bands: int):
-        self._n = np.zeros(bands, np.int64)
-        self._all = 0
-        self._sum, self._square = np.zeros(bands), np.zeros(bands)
-        self._low, self._high = np.full(bands, np.inf), np.full(bands, -np.inf)
+        self._counts = np.zeros((bands, 1 << 16), np.int64)
 
-    def add(self, stored: np.ndarray, scale: float) -> None:
-        flat = stored.reshape(-1, stored.shape[-1])
-        valid = flat != cube.NODATA
-        values = np.where(valid, flat / scale, 0.0)
-        self._n += valid.sum(0)
-        self._all += len(flat)
-        self._sum += values.sum(0)
-        self._square += np.square(values).sum(0)
-        self._low = np.minimum(self._low, np.where(valid, values, np.inf).min(0))
-        self._high = np.maximum(self._high, np.where(valid, values, -np.inf).max(0))
+    def add(self, stored: np.ndarray) -> None:
+        """Counts int16 [..., bands]."""
+        for band, counts in enumerate(self._counts):
+            counts += np.bincount(stored[..., band].view(np.uint16).ravel(), minlength=1 << 16)
 
-    def result(self, bands: tuple[str, ...]) -> dict:
+    def result(self, bands: tuple[str, ...], scale: float) -> dict:
         """{band: {mean, std, min, max, missing}}; null where a band is missing throughout."""
+        stored = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
+        values, there = stored / scale, stored != cube.NODATA
         out = {}
-        for i, band in enumerate(bands):
-            n = int(self._n[i])
-            missing = 1 - n / max(self._all, 1)
-            row = {"mean": None, "std": None, "min": None, "max": None, "missing": missing}
+        for band, counts in zip(bands, self._counts, strict=True):
+            n, total = int(counts[there].sum()), int(counts.sum())
+            row = {"mean": None, "std": None, "min": None, "max": None}
+            row["missing"] = 1 - n / max(total, 1)
             if n:
-                mean = self._sum[i] / n
-                variance = max(self._square[i] / n - mean**2, 0.0)
-                row |= {"mean": float(mean), "std": float(np.sqrt(variance))}
-                row |= {"min": float(self._low[i]), "max": float(self._high[i])}
+                seen = there & (counts > 0)
+                mean = float(np.sum(counts[seen] * values[seen]) / n)
+                variance = float(np.sum(counts[seen] * np.square(values[seen] - mean)) / n)
+                row |= {"mean": mean, "std": float(np.sqrt(variance))}
+                row |= {"min": float(values[seen].min()), "max": float(values[seen].max())}
             out[band] = row
         return out
 
