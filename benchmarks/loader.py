@@ -7,7 +7,8 @@ Each variant runs the pipeline of training (two threads unless --threads says ot
 whole split; variants alternate, so that what else the machine does hits all of them. Counted as
 bytes are those of the windows that arrive: int16 S1 and S2 of all periods, and the uint8 label;
 what is read and thrown away (periods outside the window, fields) does not count. "warm" has the
-files in the page cache, for "cold" they are dropped from it before each run.
+files in the page cache, for "cold" they are dropped from it before each run. "CPU ms" is processor
+time of all threads for a window: what a busy machine does not change.
 
 Without --data_dir a dataset is built from cubes drawn at random, in a temporary folder.
 """
@@ -67,10 +68,10 @@ def main(argv: list[str] | None = None) -> None:
     chip = args.periods * data.chip**2 * 24 + data.chip**2
     rows = [
         [what, r["windows/s"]["median"], r["windows/s"]["q1"], r["windows/s"]["q3"]]
-        + [r["windows/s"]["median"] * chip / 1e9, r["ratio"]]
+        + [r["windows/s"]["median"] * chip / 1e9, r["ratio"], r["CPU ms"]["median"]]
         for what, r in found.items()
     ]
-    header = ["variant", "windows/s", "q1", "q3", "GB/s", "x TFDS compressed"]
+    header = ["variant", "windows/s", "q1", "q3", "GB/s", "x TFDS compressed", "CPU ms"]
     text = (
         f"{len(data.split('train'))} chips of {data.chip} px, {len(data.periods(0))} periods, "
         f"windows of {args.periods}; {size[0] / 1e6:,.0f} MB, compressed as TFDS would "
@@ -135,22 +136,30 @@ def measure(data: dataset.Dataset, packed: ThroughTfds, args: argparse.Namespace
         "TFDS compressed, augmented, cold": (packed, turned, True, 1),
     }
     rates: dict[str, list] = {name: [] for name in variants}
+    cpu: dict[str, list] = {name: [] for name in variants}
     for repeat in range(args.runs + 1):
         for name, (source, settings, applied, count) in variants.items():
             if "cold" in name:
                 drop_from_cache(source)
-            rate = run(source, settings, applied, count, args)
+            before = time.process_time()
+            rate, seen = run(source, settings, applied, count, args)
             if repeat:  # the first one compiles and fills the cache
                 rates[name].append(rate)
-    out = {name: {"windows/s": report.spread(values)} for name, values in rates.items()}
+                cpu[name].append(1e3 * (time.process_time() - before) / seen)
+    out = {
+        name: {"windows/s": report.spread(rates[name]), "CPU ms": report.spread(cpu[name])}
+        for name in variants
+    }
     reference = np.array(rates["TFDS compressed"])
     for name, values in rates.items():
         out[name]["ratio"] = float(np.median(np.array(values) / reference))
     return out
 
 
-def run(data: dataset.Dataset, settings: dict, applied: bool, passes: int, args) -> float:
-    """Windows a second, to the end of the last batch's augmentation on the device if `applied`."""
+def run(
+    data: dataset.Dataset, settings: dict, applied: bool, passes: int, args
+) -> tuple[float, int]:
+    """Windows a second, and how many; `applied`: to the end of the last turn on the device."""
     ends = [int(end) for end in data.periods(0)[:, 1]]
     loading = input_pipeline.Loading(args.periods, as_of=(ends[args.periods - 1], ends[-1]))
     loading = dataclasses.replace(loading, **settings)
@@ -165,7 +174,7 @@ def run(data: dataset.Dataset, settings: dict, applied: bool, passes: int, args)
             jax.block_until_ready(before)
             before = now
     jax.block_until_ready(before)
-    return count / (time.perf_counter() - begin)
+    return count / (time.perf_counter() - begin), count
 
 
 _AUGMENT = jax.jit(augment.augment)
