@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from benchmarks import build, drawn, loader
+from benchmarks import build, drawn, loader, waiting
 from cropmap_jax.geo import cube
 from cropmap_jax.training import dataset
 
@@ -48,3 +48,10 @@ def test_build_reports_both_numbers_of_cubes(tmp_path, capsys):
     found = json.loads((tmp_path / "out.json").read_text())["figures"]
     assert found["bytes_per_cube"] == 64 * 64 * (2 * 24 + 1)
     assert found["1"]["cubes/s"]["median"] > 0 and found["2"]["peak MB"]["median"] > 50
+
+
+def test_waiting_reports_the_share_of_time_of_the_real_loop(tmp_path, capsys):
+    waiting.main(["--quick", "--json", str(tmp_path / "out.json")])
+    assert "| 4 " in capsys.readouterr().out
+    (run,) = json.loads((tmp_path / "out.json").read_text())["figures"]["runs"]
+    assert 0 < run["waiting"]["median"] < 1 and run["step_ms"]["median"] > 0
