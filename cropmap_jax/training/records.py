@@ -9,29 +9,20 @@ Files that are compressed are read through TFDS. What TFDS reads is what is righ
 compares. One thing is not done here: TFDS hashes what it reads, so it would notice bits that
 flipped within pixels; this reader notices what is truncated or not laid out as it should be.
 
-Source: the Riegeli/records file format, https://github.com/google/riegeli, and the message
-tf.train.Example. A file consists of blocks of 64 KiB, each begins with a header of 24 bytes, which
-may interrupt anything. A chunk has a header of 40 bytes: hash, size and hash of its data, type and
-number of records, size of the records. Ours hold one record each: compression type, length of the
-list of lengths, list of lengths, record.
+Source: the message tf.train.Example, in which TFDS stores a record.
 """
 
-import os
 import pathlib
-import weakref
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from cropmap_jax.geo import cube, windows
+from cropmap_jax.training.shards import Compressed, Shard, varint
 
-_BLOCK, _BLOCK_HEADER, _CHUNK_HEADER = 1 << 16, 24, 40
-_DATA = _BLOCK - _BLOCK_HEADER
 _HEAD = 96
 """Bytes that surely hold the names and lengths before a feature's values."""
-_VECTORS = 512
-"""Parts of one read: the system allows 1024."""
 
 
 class Whole:
@@ -88,7 +79,7 @@ class Records:
 
     def __init__(self, files: list[pathlib.Path], counts: list[int], chip: int):
         self._chip = chip
-        self._shards = [_Shard(f, n) for f, n in zip(files, counts, strict=True)]
+        self._shards = [Shard(f, n) for f, n in zip(files, counts, strict=True)]
         self._ends = np.cumsum(counts)
         # Where S1, S2 and label lie in each record and how long they are, once it has been seen.
         # Two threads may look at one at the same time: they find the same.
@@ -147,7 +138,7 @@ class Records:
         if label is not None:
             label[...] = self.label(index)
 
-    def _find(self, index: int) -> tuple["_Shard", int]:
+    def _find(self, index: int) -> tuple["Shard", int]:
         if not 0 <= index < len(self):
             raise IndexError(f"expected a record from 0 to {len(self) - 1}, found {index}")
         number = int(np.searchsorted(self._ends, index, side="right"))
@@ -194,128 +185,24 @@ def open_records(path, split: str, chip: int) -> Records | Whole:
         return Whole(builder.as_data_source(split), f"{path}, split {split}")
 
 
-class Compressed(Exception):
-    """The records of a file are compressed."""
-
-
-class _Shard:
-    """One file: where its records lie, and bytes of them."""
-
-    def __init__(self, file: pathlib.Path, count: int):
-        self._file, self._count = file, count
-        try:
-            self._fd = os.open(file, os.O_RDONLY)
-        except OSError as error:
-            raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
-        weakref.finalize(self, os.close, self._fd)
-        self._starts, self._lengths = np.zeros((2, count), np.int64)
-        self._walk(os.fstat(self._fd).st_size)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def length(self, i: int) -> int:
-        """Bytes of record `i`."""
-        return int(self._lengths[i])
-
-    def damaged(self, i: int, what: str) -> ValueError:
-        """An error about record `i`."""
-        return ValueError(
-            f"{self._file}: record {i} is damaged: {what}; build it again with --overwrite"
-        )
-
-    def read(self, i: int, at: int, out: np.ndarray) -> None:
-        """Fills a C-contiguous array with bytes of record `i` from `at` on."""
-        if at + out.nbytes > self._lengths[i]:
-            raise self.damaged(
-                i, f"expected {at + out.nbytes} bytes, found a record of {self._lengths[i]}"
-            )
-        self._read(_forward(int(self._starts[i]), at), memoryview(out.reshape(-1)).cast("B"), i)
-
-    def _read(self, position: int, out: memoryview, i: int) -> None:
-        # Straight to where it belongs; the headers of blocks in between go elsewhere.
-        header, done = bytearray(_BLOCK_HEADER), 0
-        while done < len(out):
-            begin, parts, wanted = position, [], 0
-            while done < len(out) and len(parts) < _VECTORS:
-                size = min(_BLOCK - position % _BLOCK, len(out) - done)
-                parts.append(out[done : done + size])
-                done, position, wanted = done + size, position + size, wanted + size
-                if done < len(out):
-                    parts.append(header)
-                    position, wanted = position + _BLOCK_HEADER, wanted + _BLOCK_HEADER
-            try:
-                got = os.preadv(self._fd, parts, begin)
-            except OSError as error:
-                raise self.damaged(i, error.strerror) from error
-            if got != wanted:
-                raise self.damaged(i, f"expected {wanted} bytes at {begin}, found {got}")
-
-    def _walk(self, file_size: int) -> None:
-        """Finds the beginning of every record: each chunk tells how far it is to the next."""
-        header = np.empty(_CHUNK_HEADER, np.uint8)
-        position, i = 0, 0
-        while i < self._count:
-            begin = _forward(position, 0)
-            self._read(begin, memoryview(header), i)
-            size, kind, records = (int(header[a:b].view(t)[0]) for a, b, t in _CHUNK_FIELDS)
-            data = _forward(begin, _CHUNK_HEADER)
-            position = _forward(data, size)
-            if position > file_size + _BLOCK_HEADER:
-                raise self.damaged(i, f"it should end at {position}, the file ends at {file_size}")
-            if kind == ord("r"):
-                if records >> 8 != 1:
-                    raise self.damaged(i, f"expected 1 record in its chunk, found {records >> 8}")
-                self._starts[i], self._lengths[i] = self._record(data, size, i)
-                i += 1
-            elif kind not in b"smp":  # signature, metadata, padding
-                raise self.damaged(i, f"expected a chunk at {begin}, found kind {kind}")
-
-    def _record(self, data: int, size: int, i: int) -> tuple[int, int]:
-        """Where the record of a chunk's data begins, and its length."""
-        head = bytearray(min(size, 24))
-        self._read(data, memoryview(head), i)
-        if head[:1] != b"\0":
-            raise Compressed
-        try:
-            lengths, at = _varint(head, 1)
-            length, end = _varint(head, at)
-        except IndexError as error:
-            raise self.damaged(i, "its chunk ends early") from error
-        if end - at != lengths or end + length != size:
-            raise self.damaged(i, f"expected {size - end} bytes, found a length of {length}")
-        return _forward(data, end), length
-
-
-_CHUNK_FIELDS = ((8, 16, np.uint64), (24, 25, np.uint8), (24, 32, np.uint64))
-"""Size of the data, kind, and number of records in the upper seven bytes: (from, to, type)."""
-
-
-def _forward(position: int, size: int) -> int:
-    """The place in a file `size` bytes of content after `position`, never within a header."""
-    block, within = divmod(position, _BLOCK)
-    blocks, rest = divmod(max(within - _BLOCK_HEADER, 0) + size, _DATA)
-    return (block + blocks) * _BLOCK + _BLOCK_HEADER + rest
-
-
-def _features(shard: _Shard, i: int) -> Iterator[tuple[str, int, int]]:
+def _features(shard: Shard, i: int) -> Iterator[tuple[str, int, int]]:
     """(name, place, bytes) of the values of every feature of a record, a tf.train.Example."""
     try:
         head = _head(shard, i, 0)
-        size, at = _varint(head, _tag(head, 0, 0x0A))
+        size, at = varint(head, _tag(head, 0, 0x0A))
         if at + size != shard.length(i):
             raise ValueError(f"expected features of {shard.length(i) - at} bytes, found {size}")
         while at < shard.length(i):
             head = _head(shard, i, at)
-            size, p = _varint(head, _tag(head, 0, 0x0A))
+            size, p = varint(head, _tag(head, 0, 0x0A))
             end = p + size
-            length, p = _varint(head, _tag(head, p, 0x0A))
+            length, p = varint(head, _tag(head, p, 0x0A))
             name, p = head[p : p + length].decode(), p + length
-            size, p = _varint(head, _tag(head, p, 0x12))
+            size, p = varint(head, _tag(head, p, 0x12))
             # A list of bytes, floats or integers, of one bytes value or packed.
-            size, p = _varint(head, _tag(head, p, 0x0A, 0x12, 0x1A))
+            size, p = varint(head, _tag(head, p, 0x0A, 0x12, 0x1A))
             if size:
-                size, p = _varint(head, _tag(head, p, 0x0A))
+                size, p = varint(head, _tag(head, p, 0x0A))
             if p + size != end:
                 raise ValueError(f"expected one value in {name!r}")
             yield name, at + p, size
@@ -324,7 +211,7 @@ def _features(shard: _Shard, i: int) -> Iterator[tuple[str, int, int]]:
         raise shard.damaged(i, f"it is no tf.train.Example ({error})") from error
 
 
-def _head(shard: _Shard, i: int, at: int) -> bytes:
+def _head(shard: Shard, i: int, at: int) -> bytes:
     out = np.empty(min(_HEAD, shard.length(i) - at), np.uint8)
     shard.read(i, at, out)
     return out.tobytes()
@@ -336,23 +223,11 @@ def _tag(data: bytes, at: int, *expected: int) -> int:
     return at + 1
 
 
-def _varint(data, at: int) -> tuple[int, int]:
-    """An integer of seven bits a byte, the lowest first, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
 def _integers(data: np.ndarray) -> np.ndarray:
     """int64 values of a packed list of integers."""
     data, values, at = data.tolist(), [], 0
     while at < len(data):
-        value, at = _varint(data, at)
+        value, at = varint(data, at)
         values.append(value)
     return np.array(values, np.uint64).astype(np.int64)
 

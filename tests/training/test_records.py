@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
 from cropmap_jax.geo import cube, windows
-from cropmap_jax.training import cube_builder, dataset, input_pipeline, records
+from cropmap_jax.training import cube_builder, dataset, input_pipeline, records, shards
 
 SPLITS = ("train", "train", "validation")
 LABEL = np.random.default_rng(0).integers(0, 256, (40, 72)).astype(np.uint8)
@@ -87,7 +87,7 @@ def test_every_record_is_what_tfds_reads(folder):
             assert_same(source[i], expected[i])
             np.testing.assert_array_equal(source.label(i), expected[i]["label"])
     # Records of several blocks, so that headers of blocks do lie within them.
-    assert expected[0]["s2"].nbytes > 2 * records._BLOCK
+    assert expected[0]["s2"].nbytes > 2 * shards.BLOCK
     with pytest.raises(IndexError):
         source[len(expected)]
 
@@ -123,7 +123,7 @@ def test_every_label_value_survives():
     feature.int64_list.value.extend(LABEL.ravel().tolist())
     data = np.frombuffer(feature.int64_list.SerializeToString(), np.uint8)
     assert set(LABEL.ravel()) == set(range(256))
-    size, at = records._varint(data.tolist(), 1)
+    size, at = shards.varint(data.tolist(), 1)
     found = records._small_integers(data[at:])
     assert size == len(data) - at
     np.testing.assert_array_equal(found, LABEL.ravel())
