@@ -29,6 +29,7 @@ from array_record.python import array_record_module
 from benchmarks import drawn, report
 from cropmap_jax.training import augment, batching, cube_builder, dataset, input_pipeline
 from cropmap_jax.training.records import Whole
+from cropmap_jax.training.scaling import Scaling, scale
 
 DROPPED = {"period_dropout": 0.1, "sensor_dropout": 0.1}
 
@@ -178,6 +179,8 @@ def run(
 
 
 _AUGMENT = jax.jit(augment.augment)
+_SCALE = jax.jit(lambda batch: scale(batch, Scaling()))
+_BOTH = jax.jit(lambda batch: scale(augment.augment(batch), Scaling()))
 
 
 def drop_from_cache(data: dataset.Dataset) -> None:
@@ -203,6 +206,9 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
     s1, s2 = images["s1"][0], images["s2"][0]
     on_device = jax.device_put(images)
     batches = range(len(numbers) // batch)
+    on_device_by = lambda step: jax.block_until_ready(step(on_device))  # noqa: E731
+    for step in (_AUGMENT, _SCALE, _BOTH):
+        on_device_by(step)  # compiles
     stages = {
         "draw (order, as-of, turn, dropout)": lambda: [draws[i] for i in numbers],
         "read windows": lambda: [source.read_window(d["chip"], d["chosen"], s1, s2) for d in done],
@@ -212,9 +218,9 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
         "copy to the device": lambda: [
             jax.block_until_ready(jax.device_put(images)) for _ in batches
         ],
-        "augment on the device": lambda: [
-            jax.block_until_ready(_AUGMENT(on_device)) for _ in batches
-        ],
+        "turn on the device, alone": lambda: [on_device_by(_AUGMENT) for _ in batches],
+        "scale on the device": lambda: [on_device_by(_SCALE) for _ in batches],
+        "turn and scale, as training does": lambda: [on_device_by(_BOTH) for _ in batches],
     }
     reference = through_tfds(data).source("train")
     stages["TFDS reads and decodes"] = lambda: [reference[d["chip"]] for d in done]

@@ -25,7 +25,7 @@ def test_loader_reports_every_variant_and_stage(tmp_path, capsys):
     found = json.loads((tmp_path / "out.json").read_text())["figures"]
     # Six periods of 64 x 64 pixels of twelve int16 bands, and a byte of label each.
     assert found["bytes_per_window"] == 64 * 64 * (6 * 12 * 2 + 1)
-    assert len(found["variants"]) == 7 and len(found["stages"]) == 7
+    assert len(found["variants"]) == 7 and len(found["stages"]) == 9
     for name in (*found["variants"], *found["stages"]):
         assert f"| {name} " in printed
     assert all(v["windows/s"]["median"] > 0 for v in found["variants"].values())
