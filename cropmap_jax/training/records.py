@@ -2,8 +2,8 @@
 
 TFDS reads a record whole, unpacks and copies it several times, and half of it is thrown away: a
 window is six of twelve periods or more. `build` writes ArrayRecord files that are not compressed
-(pixels without gaps lose a quarter to zstd, which costs more time than all the rest), so each period
-lies at a known place of its file and goes from there into the batch in one system call.
+(pixels without gaps lose a quarter to zstd, which costs more time than all the rest), so each
+period lies at a known place of its file and goes from there into the batch in one system call.
 
 Files that are compressed are read through TFDS. What TFDS reads is what is right: a test
 compares. One thing is not done here: TFDS hashes what it reads, so it would notice bits that
