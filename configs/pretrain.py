@@ -33,7 +33,9 @@ def get_config() -> ConfigDict:
     config.crop = 0  # random crops of this size in pixels; 0: whole chips
     config.crops_per_chip = 1
     config.empty_ratio = 0.0  # chips without annotation, as a multiple of those with
-    config.augment = True
+    config.augment = True  # flips and rotations
+    config.period_dropout = 0.0  # probability that a period of a sensor goes missing
+    config.sensor_dropout = 0.0  # probability that one of the two sensors goes missing whole
 
     # How it is trained.
     config.loss = "sigmoid"  # or "softmax", for exclusive classes

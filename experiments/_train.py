@@ -65,6 +65,8 @@ def make_plan(config: ConfigDict, stage: str, recipe):
         crops_per_chip=config.crops_per_chip,
         empty_ratio=config.empty_ratio,
         augment=config.augment,
+        period_dropout=config.period_dropout,
+        sensor_dropout=config.sensor_dropout,
     )
     if loading.crop and loading.crop % recipe.size_multiple:
         raise ValueError(

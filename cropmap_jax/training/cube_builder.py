@@ -1,27 +1,35 @@
 """The shared base of the TFDS builders: a folder of cubes becomes a dataset of chips.
 
-Nothing here needs TensorFlow: the builders write array_record and are read through
-`tfds.data_source`. Records keep the order of the chip table in the metadata, so that a sampler can
-choose chips (by split, by annotated pixels) without reading them.
+Nothing here needs TensorFlow: the builders write array_record, uncompressed, so that `records` can
+read parts of a record, as `tfds.data_source` can read it whole. Records keep the order of the chip
+table in the metadata, so that a sampler can choose chips (by split, by annotated pixels) without
+reading them.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from tensorflow_datasets.core import dataset_builder, writer
 from tqdm import tqdm
 
 from cropmap_jax.geo import calendars, chips, cube, cube_io, legend, periods, splits
 
 FORMAT = 1
 """Version of the metadata's layout; a reader refuses another."""
+
+SHARD_BYTES, MAX_SHARDS = 1 << 26, 500
+"""About how large a file is, in pixels without overlap, and how many a split may have: a builder
+keeps the chips of one in memory, a reader keeps all of a split's open."""
 
 
 def features(chip: int) -> tfds.features.FeaturesDict:
@@ -98,11 +106,15 @@ def fingerprint(infos: list[cube.CubeInfo], config: CubesConfig) -> str:
     return digest.hexdigest()
 
 
-class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
+class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
     """Chips of cubes with Sentinel-1, Sentinel-2 and tri-state labels.
 
     Subclasses set VERSION, and LEGEND where the dataset has a fixed one. All periods of a cube are
     kept: which of them a prediction may see is decided at loading, by its as-of date.
+
+    Shards are written one after the other as cubes are read: a builder that generates whole splits
+    gathers each of them in memory first (and, past 1 GB, in temporary files, of which records that
+    keep their order all land in the first, which is read at once).
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -120,7 +132,10 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _example_writer(self) -> writer.ExampleWriter:
+        return _UncompressedWriter(self.info.file_format)
+
+    def _shard_iterators_per_split(self, dl_manager) -> dict[str, list[Callable]]:
         del dl_manager
         infos = cube_io.list_cubes(self.builder_config.cubes_dir)
         if self.LEGEND is not None and infos[0].legend != self.LEGEND:
@@ -136,10 +151,16 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
             total=len(infos), unit="cube", desc="build", disable=not self.builder_config.progress
         )
         numbered = list(enumerate(infos))
-        return {
-            split: self._generate_examples([n for n in numbered if n[1].split == split], split)
-            for split in present
-        }
+        shards = {}
+        for split in present:
+            table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
+            self.info.metadata["chips"][split] = table
+            own = [n for n in numbered if n[1].split == split]
+            shards[split] = [
+                functools.partial(self._generate_examples, part, split, table)
+                for part in _shards(own)
+            ]
+        return shards
 
     def close_bar(self) -> None:
         """Ends the progress bar's line, so that an error message starts its own."""
@@ -147,19 +168,12 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
         if bar is not None:
             bar.close()
 
-    def _generate_examples(self, numbered, split: str):
-        table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
-        self.info.metadata["chips"][split] = table
-        key = 0
+    def _generate_examples(self, numbered: list, split: str, table: dict[str, list]):
         for index, info in numbered:
             raw = cube_io.read_raw(info.path, verify=True)
             if split == "train":
                 for sensor, statistics in self._statistics.items():
-                    statistics.add(getattr(raw, sensor), cube.SCALES[sensor])
-                self.info.metadata["statistics"] = {
-                    s: statistics.result(cube.BANDS[s])
-                    for s, statistics in self._statistics.items()
-                }
+                    statistics.add(getattr(raw, sensor))
             for example in _cut_cube(raw, self.builder_config, self.FIELDS_FROM_LABEL):
                 example["cube_index"] = index
                 counts = np.bincount(example["label"].ravel(), minlength=256)
@@ -169,9 +183,33 @@ class CubeDatasetBuilder(tfds.core.GeneratorBasedBuilder):
                 table["pixels"].append(
                     [int(c) for c in (*counts[: len(info.legend)], counts[legend.NONE_OF_THESE])]
                 )
-                yield key, example
-                key += 1
+                yield len(table["cube"]), example
             self._bar.update()
+        if split == "train":
+            self.info.metadata["statistics"] = {
+                sensor: statistics.result(cube.BANDS[sensor], cube.SCALES[sensor])
+                for sensor, statistics in self._statistics.items()
+            }
+
+
+class _UncompressedWriter(writer.ExampleWriter):
+    """Writes ArrayRecord files that `records.Records` can read in parts."""
+
+    def write(self, path, examples) -> None:
+        file = array_record_module.ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
+        for _, example in examples:
+            file.write(example)
+        file.close()
+
+
+def _shards(numbered: list[tuple[int, cube.CubeInfo]]) -> list[list]:
+    """Cubes of a split in order, in parts of about SHARD_BYTES; fewer than MAX_SHARDS of them."""
+    sizes = np.array(
+        [24 * len(info.periods) * info.shape[0] * info.shape[1] for _, info in numbered], np.int64
+    )
+    target = max(SHARD_BYTES, int(sizes.sum()) // MAX_SHARDS + 1)
+    part = (np.cumsum(sizes) - sizes) // target
+    return [[n for n, p in zip(numbered, part, strict=True) if p == q] for q in np.unique(part)]
 
 
 def _metadata(infos: list[cube.CubeInfo], config: CubesConfig) -> dict:
@@ -229,37 +267,31 @@ def _cut_cube(raw: cube_io.RawCube, config: CubesConfig, fields_from_label: bool
 
 
 class _Statistics:
-    """Running mean, standard deviation, range and missing share per band."""
+    """Mean, standard deviation, range and missing share per band, from how often each value is."""
 
     def __init__(self, bands: int):
-        self._n = np.zeros(bands, np.int64)
-        self._all = 0
-        self._sum, self._square = np.zeros(bands), np.zeros(bands)
-        self._low, self._high = np.full(bands, np.inf), np.full(bands, -np.inf)
+        self._counts = np.zeros((bands, 1 << 16), np.int64)
 
-    def add(self, stored: np.ndarray, scale: float) -> None:
-        flat = stored.reshape(-1, stored.shape[-1])
-        valid = flat != cube.NODATA
-        values = np.where(valid, flat / scale, 0.0)
-        self._n += valid.sum(0)
-        self._all += len(flat)
-        self._sum += values.sum(0)
-        self._square += np.square(values).sum(0)
-        self._low = np.minimum(self._low, np.where(valid, values, np.inf).min(0))
-        self._high = np.maximum(self._high, np.where(valid, values, -np.inf).max(0))
+    def add(self, stored: np.ndarray) -> None:
+        """Counts int16 [..., bands]."""
+        for band, counts in enumerate(self._counts):
+            counts += np.bincount(stored[..., band].view(np.uint16).ravel(), minlength=1 << 16)
 
-    def result(self, bands: tuple[str, ...]) -> dict:
+    def result(self, bands: tuple[str, ...], scale: float) -> dict:
         """{band: {mean, std, min, max, missing}}; null where a band is missing throughout."""
+        stored = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
+        values, there = stored / scale, stored != cube.NODATA
         out = {}
-        for i, band in enumerate(bands):
-            n = int(self._n[i])
-            missing = 1 - n / max(self._all, 1)
-            row = {"mean": None, "std": None, "min": None, "max": None, "missing": missing}
+        for band, counts in zip(bands, self._counts, strict=True):
+            n, total = int(counts[there].sum()), int(counts.sum())
+            row = {"mean": None, "std": None, "min": None, "max": None}
+            row["missing"] = 1 - n / max(total, 1)
             if n:
-                mean = self._sum[i] / n
-                variance = max(self._square[i] / n - mean**2, 0.0)
-                row |= {"mean": float(mean), "std": float(np.sqrt(variance))}
-                row |= {"min": float(self._low[i]), "max": float(self._high[i])}
+                seen = there & (counts > 0)
+                mean = float(np.sum(counts[seen] * values[seen]) / n)
+                variance = float(np.sum(counts[seen] * np.square(values[seen] - mean)) / n)
+                row |= {"mean": mean, "std": float(np.sqrt(variance))}
+                row |= {"min": float(values[seen].min()), "max": float(values[seen].max())}
             out[band] = row
         return out
 
@@ -312,7 +344,10 @@ def _prepare(builder: CubeDatasetBuilder) -> None:
     # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
     # folder.
     tfds.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         try:
             builder.download_and_prepare(download_dir=scratch, file_format="array_record")
         finally:

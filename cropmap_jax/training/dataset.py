@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cropmap_jax.geo import legend, periods, splits
-from cropmap_jax.training import cube_builder
+from cropmap_jax.training import cube_builder, records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Dataset:
         """Random-access records of a split: `source[i]` is a dict of arrays.
 
         Raises:
-          ValueError: the dataset has no such split.
+          ValueError: the dataset has no such split, or a file of it is damaged.
         """
         self.split(split)
-        return tfds.builder_from_directory(str(self.path)).as_data_source(split)
+        return records.open_records(self.path, split, self.chip)
 
     def split(self, split: str) -> Chips:
         """Chip table of a split.

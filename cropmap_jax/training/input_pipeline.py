@@ -1,8 +1,8 @@
-"""From records to batches: as-of windows, masks, crops, flips and rotations.
+"""From records to batches: as-of windows, crops, and what augmentation does to each example.
 
-Windows and augmentation are drawn on the host with a generator of their own per (seed, epoch,
-index); pixels stay int16 until they are on the device, where `scaling.scale` turns them into
-physical units, masks and zeros. Missing is the nodata value all the way.
+All that is random is drawn on the host with a generator of its own per (seed, epoch, index); pixels
+stay int16 until they are on the device, where `augment.augment` turns them and `scaling.scale`
+makes physical units, masks and zeros of them. Missing is the nodata value all the way.
 """
 
 import dataclasses
@@ -11,35 +11,11 @@ from collections.abc import Iterator, Sequence
 import grain
 import numpy as np
 
-from cropmap_jax.geo import chips, cube, legend, periods, windows
-from cropmap_jax.training import dataset
+from cropmap_jax.geo import cube, periods, windows
+from cropmap_jax.training import batching, dataset
+from cropmap_jax.training.batching import LEAD_UNKNOWN, Loading, harvest_days
 
-LEAD_UNKNOWN = -(10**6)
-"""Lead in days where there is no harvest date."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Loading:
-    """How training examples are drawn.
-
-    Args:
-      num_periods: periods of the window.
-      lead_days: the as-of date is a harvest start of the legend minus this many days.
-      as_of: (first, last) dates, days since 1970-01-01: the as-of date is drawn from this range
-        instead, for datasets without a calendar.
-      crop: side of the random crop in pixels, None for whole chips.
-      crops_per_chip: draws from each chip in an epoch.
-      empty_ratio: chips without annotation kept, as a multiple of those with.
-      augment: flips and rotations by quarter turns.
-    """
-
-    num_periods: int = 6
-    lead_days: int = 30
-    as_of: tuple[int, int] | None = None
-    crop: int | None = None
-    crops_per_chip: int = 1
-    empty_ratio: float = 0.0
-    augment: bool = True
+__all__ = ["LEAD_UNKNOWN", "Loading", "harvest_days"]
 
 
 def make_example(
@@ -62,63 +38,13 @@ def make_example(
     Raises:
       ValueError: no period of the cube has ended by then.
     """
-    spans = np.asarray(record["periods"], np.int32)
     index = int(record["cube_index"])
-    where = f"cube {data.cubes[index]['id']}"
-    chosen = windows.window_indices(spans, as_of, num_periods, where)
-    middle = spans.astype("int64").sum(1) // 2
-    year_start = middle.astype("datetime64[D]").astype("datetime64[Y]").astype("datetime64[D]")
-    day_of_year = (middle - year_start.astype("int64") + 1).astype(np.int32)
-    window_end = int(spans[chosen[-1], 1])
-    return {
+    chosen, small = batching.window(data, index, as_of, num_periods, harvest)
+    return small | {
         "s1": windows.take_window(record["s1"], chosen, cube.NODATA),
         "s2": windows.take_window(record["s2"], chosen, cube.NODATA),
         "label": record["label"],
-        "day_of_year": windows.take_window(day_of_year, chosen, 0),
-        "lead": np.int32(harvest - window_end if harvest else LEAD_UNKNOWN),
-        "planted": (data.planting[index] <= as_of).astype(np.float32),
     }
-
-
-class _Draw(grain.transforms.RandomMap):
-    """Chip number to training example; all randomness comes from the generator given."""
-
-    def __init__(self, data: dataset.Dataset, source, loading: Loading):
-        self._data, self._source, self._loading = data, source, loading
-
-    def random_map(self, element, rng: np.random.Generator):
-        record = self._source[int(element)]
-        loading = self._loading
-        as_of, harvest = self._draw_as_of(int(record["cube_index"]), rng)
-        if loading.crop:
-            record = random_crop(record, loading.crop, rng)
-        example = make_example(self._data, record, as_of, loading.num_periods, harvest)
-        if loading.augment:
-            example |= flip_and_rotate(example, int(rng.integers(8)))
-        return example
-
-    def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
-        loading = self._loading
-        if loading.as_of:
-            return int(rng.integers(loading.as_of[0], loading.as_of[1] + 1)), 0
-        # Drawn over the whole legend, annotated here or not: the season must not tell the crop.
-        harvest = int(rng.choice(harvest_days(self._data, index)))
-        return harvest - loading.lead_days, harvest
-
-
-def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:
-    """Harvest starts of a cube, one per class that has one, days since 1970-01-01.
-
-    Raises:
-      ValueError: no class has one.
-    """
-    days = data.harvest[index]
-    if not days.any():
-        raise ValueError(
-            f"cube {data.cubes[index]['id']}: found no harvest date for any class; "
-            f"expected a calendar, or config.as_of (first, last)"
-        )
-    return days[days > 0]
 
 
 def check_dates(data: dataset.Dataset, loading: Loading, cubes: np.ndarray) -> None:
@@ -134,40 +60,6 @@ def check_dates(data: dataset.Dataset, loading: Loading, cubes: np.ndarray) -> N
             first = int(harvest_days(data, index).min()) - loading.lead_days
         where = f"cube {data.cubes[index]['id']}"
         windows.window_indices(data.periods(index), first, loading.num_periods, where)
-
-
-def random_crop(record: dict, size: int, rng: np.random.Generator) -> dict:
-    """Cuts a random `size` x `size` square; one that holds an annotated pixel, if there is any.
-
-    Where few fields are known, a uniform draw would mostly return squares without a label.
-    """
-    label = record["label"]
-    height, width = label.shape
-    known = np.flatnonzero(label != legend.IGNORE)
-    if len(known):
-        y, x = divmod(int(rng.choice(known)), width)
-    else:
-        y, x = int(rng.integers(height)), int(rng.integers(width))
-    row = int(rng.integers(max(y - size + 1, 0), min(y, height - size) + 1))
-    col = int(rng.integers(max(x - size + 1, 0), min(x, width - size) + 1))
-    out = dict(record)
-    for key, axis in (("s1", 1), ("s2", 1), ("label", 0), ("fields", 0)):
-        out[key] = chips.cut(record[key], row, col, size, 0, axis=axis)
-    return out
-
-
-def flip_and_rotate(example: dict, turn: int) -> dict:
-    """One of the eight flips and rotations of the square, on images and label alike.
-
-    Args:
-      example: with s1, s2 [T, H, W, C] and label [H, W].
-      turn: 0..7; the low two bits are quarter turns, the third mirrors.
-    """
-    out = {}
-    for key, axes in (("s1", (1, 2)), ("s2", (1, 2)), ("label", (0, 1))):
-        turned = np.rot90(example[key], turn % 4, axes)
-        out[key] = np.ascontiguousarray(np.flip(turned, axes[1]) if turn >= 4 else turned)
-    return out
 
 
 def choose_chips(table: dataset.Chips, empty_ratio: float, seed: int) -> np.ndarray:
@@ -228,7 +120,7 @@ def training_input(
       epochs: how often each chip is drawn from.
       seed: of the order and of all draws.
       split: which is read.
-      num_threads: that read ahead.
+      num_threads: that make batches, ahead of the loop.
       shard: (index, count) of the process: it gets elements index, index + count, ... of each
         batch.
       start: batches that are passed over, without being read: a run that goes on after so many
@@ -253,17 +145,12 @@ def training_input(
             f"config.batch_size: expected at most {per_epoch * epochs} ({len(chosen)} chips of "
             f"{data.path}, {epochs} epochs), found {batch_size}"
         )
-    numbers = (
-        grain.MapDataset.source(np.repeat(chosen, loading.crops_per_chip))
-        .seed(seed)
-        .shuffle()
-        .repeat(epochs)
-        .random_map(_Draw(data, data.source(split), loading))
-    )
-    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4 * batch_size)
-    index, count = shard
-    mine = numbers[start * batch_size + index :: count].to_iter_dataset(options)
-    batches = mine.batch(batch_size // count, drop_remainder=True)
+    source = data.source(split)
+    every = np.repeat(chosen, loading.crops_per_chip)
+    draws = batching.Draws(data, table, source, loading, every, seed)
+    make = batching.MakeBatch(draws, source, loading, data.chip, batch_size, shard)
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4)
+    batches = grain.MapDataset.range(start, steps).map(make).to_iter_dataset(options)
     return TrainingInput(batches, steps, per_epoch / batch_size)
 
 

@@ -10,6 +10,7 @@ import optax
 from cropmap_jax.geo.bands import BANDS
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.training import losses
+from cropmap_jax.training.augment import augment
 from cropmap_jax.training.parallel import AXIS
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
@@ -69,7 +70,7 @@ def make_train_step(
 
     def sums(params: dict, batch_stats: dict, batch: dict) -> tuple:
         """New statistics; loss, weight and the loss's gradient, summed over this device's part."""
-        batch = scale(batch, recipe.scaling)
+        batch = scale(augment(batch), recipe.scaling)
 
         def loss(params):
             variables = {"params": params, "batch_stats": batch_stats}

@@ -15,6 +15,7 @@ from cropmap_jax.geo import chips, cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend, make_class
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
 from cropmap_jax.training import dataset
+from cropmap_jax.training.records import Whole
 
 LEGEND = Legend("small", tuple(make_class(i, i, n) for i, n in enumerate(("rye", "pea", "oats"))))
 MONTHS = month_periods(dt.date(2022, 1, 1), dt.date(2022, 8, 1))
@@ -34,9 +35,9 @@ class InMemory(dataset.Dataset):
 
     records: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
 
-    def source(self, split: str) -> list[dict]:
+    def source(self, split: str) -> Whole:
         self.split(split)
-        return self.records[split]
+        return Whole(self.records[split])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ def make_dataset(
     grounds: list[Ground], chip: int = 8, overlap: int = 0, harvest=HARVEST, planting=(0, 0, 0)
 ) -> InMemory:
     """A dataset of these cubes; harvest and planting per class, or per cube and class."""
-    records: dict[str, list[dict]] = {}
+    found: dict[str, list[dict]] = {}
     tables: dict[str, list] = {}
     for index, ground in enumerate(grounds):
         shape = ground.label.shape
@@ -75,7 +76,7 @@ def make_dataset(
                 label = chips.cut(ground.label, row, col, chip, IGNORE)
                 counts = [(label == c).sum() for c in (*range(len(LEGEND)), NONE_OF_THESE)]
                 tables.setdefault(ground.split, []).append((index, row, col, counts))
-                records.setdefault(ground.split, []).append(
+                found.setdefault(ground.split, []).append(
                     {
                         "s1": chips.cut(s1, row, col, chip, cube.NODATA, axis=1),
                         "s2": chips.cut(s2, row, col, chip, cube.NODATA, axis=1),
@@ -113,5 +114,5 @@ def make_dataset(
             )
             for split, table in columns.items()
         },
-        records=records,
+        records=found,
     )

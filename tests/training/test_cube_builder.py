@@ -109,6 +109,23 @@ def test_every_record_holds_the_pixels_of_its_cube_at_its_place(folders):
     ]
 
 
+def test_shards_hold_the_cubes_in_order_and_no_more_than_there_may_be(folders, monkeypatch):
+    numbered = list(enumerate(cube_io.list_cubes(folders[0])))
+    size = 24 * len(making.PERIODS) * SIZE[0] * SIZE[1]
+
+    def sizes(shard_bytes: int, most: int = 500) -> list[int]:
+        monkeypatch.setattr(cube_builder, "SHARD_BYTES", shard_bytes)
+        monkeypatch.setattr(cube_builder, "MAX_SHARDS", most)
+        found = cube_builder._shards(numbered)
+        assert [n for part in found for n in part] == numbered
+        return [len(part) for part in found]
+
+    assert sizes(1) == [1, 1, 1, 1]
+    assert sizes(2 * size) == [2, 2]
+    assert sizes(100 * size) == [4]
+    assert len(sizes(1, most=2)) <= 2
+
+
 def test_metadata_says_what_the_cubes_say(folders):
     cubes_dir, data_dir = folders
     data, infos = opened(data_dir), cube_io.list_cubes(cubes_dir)

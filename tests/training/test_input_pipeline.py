@@ -1,5 +1,7 @@
 """What an example holds: windows, crops, flips; and that batches are the same for the same seed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +10,9 @@ from training import small_data
 from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.geo import cube, periods
+from cropmap_jax.geo.cube import NODATA
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.training import dataset, input_pipeline
+from cropmap_jax.training import batching, dataset, input_pipeline
 from cropmap_jax.training.input_pipeline import Loading
 
 
@@ -81,71 +84,44 @@ def test_day_of_year_counts_from_the_year_of_the_middle():
     assert example["day_of_year"].tolist() == [6]
 
 
-# Crops, flips and rotations.
+# Crops.
 
 
 @given(row=st.integers(0, 7), col=st.integers(0, 7), size=st.integers(1, 8), seed=st.integers(0, 9))
-def test_random_crop_holds_the_annotated_pixel_and_cuts_everything_alike(row, col, size, seed):
+def test_a_random_crop_holds_the_annotated_pixel(row, col, size, seed):
     label = np.full((8, 8), IGNORE, np.uint8)
     label[row, col] = 2
-    fields = np.arange(64, dtype=np.uint32).reshape(8, 8)
-    data = small_data.make_dataset([Ground("train", label, fields)])
-    record = data.source("train")[0]
-    crop = input_pipeline.random_crop(record, size, np.random.default_rng(seed))
-    assert crop["label"].shape == (size, size)
-    assert (crop["label"] == 2).sum() == 1
-    # Field ids here are pixel numbers: the same ground in S1, S2, label and fields.
-    np.testing.assert_array_equal(
-        crop["s1"][..., NUMBER], np.broadcast_to(crop["fields"], (8, size, size))
-    )
-    np.testing.assert_array_equal(
-        crop["s2"][..., 4], np.broadcast_to(crop["fields"], (8, size, size))
-    )
-    np.testing.assert_array_equal(crop["label"] == 2, crop["fields"] == 8 * row + col)
-    assert record["label"].shape == (8, 8)
+    top, left = batching.random_corner(label, size, np.random.default_rng(seed))
+    assert 0 <= top <= row < top + size <= 8
+    assert 0 <= left <= col < left + size <= 8
 
 
-def test_random_crop_reaches_every_place_around_its_pixel():
+def test_a_random_crop_reaches_every_place_around_its_pixel():
     label = np.full((8, 8), IGNORE, np.uint8)
     label[4, 4] = 0
-    record = one_cube(label).source("train")[0]
     rng = np.random.default_rng(0)
-    corners = {
-        int(input_pipeline.random_crop(record, 3, rng)["s1"][0, 0, 0, NUMBER]) for _ in range(300)
-    }
+    corners = {batching.random_corner(label, 3, rng) for _ in range(300)}
     # Upper left corners in rows and columns 2 to 4 hold pixel (4, 4) in a square of 3.
-    assert corners == {8 * r + c for r in (2, 3, 4) for c in (2, 3, 4)}
+    assert corners == {(r, c) for r in (2, 3, 4) for c in (2, 3, 4)}
 
 
-def test_random_crop_without_annotation_is_drawn_anywhere():
-    record = one_cube(np.full((8, 8), IGNORE, np.uint8)).source("train")[0]
+def test_a_random_crop_without_annotation_is_drawn_anywhere():
     rng = np.random.default_rng(0)
-    crops = [input_pipeline.random_crop(record, 5, rng) for _ in range(300)]
-    assert {c["s1"].shape for c in crops} == {(8, 5, 5, 2)}
-    assert {int(c["s1"][0, 0, 0, NUMBER]) for c in crops} == {
-        8 * r + c for r in range(4) for c in range(4)
-    }
+    label = np.full((8, 8), IGNORE, np.uint8)
+    corners = {batching.random_corner(label, 5, rng) for _ in range(300)}
+    assert corners == {(r, c) for r in range(4) for c in range(4)}
 
 
-def test_flip_and_rotate_makes_the_eight_symmetries_of_the_square_and_keeps_label_on_image():
+def test_crops_cut_images_and_label_alike():
     label = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    record = one_cube(label).source("train")[0]
-    turned = [input_pipeline.flip_and_rotate(record, turn) for turn in range(8)]
-    assert len({t["label"].tobytes() for t in turned}) == 8
-    for t in turned:
-        assert sorted(t["label"].ravel()) == list(range(64))
-        for values in (t["s1"][..., NUMBER], t["s2"][..., 0]):
-            np.testing.assert_array_equal(values, np.broadcast_to(t["label"], (8, 8, 8)))
-        np.testing.assert_array_equal(t["s1"][:, 0, 0, PERIOD], np.arange(8))
-
-
-def test_flip_and_rotate_by_hand():
-    square = np.array([[0, 1], [2, 3]], np.uint8)
-    image = np.broadcast_to(square[None, ..., None], (1, 2, 2, 2))
-    example = {"s1": image, "s2": image, "label": square}
-    turned = [input_pipeline.flip_and_rotate(example, i)["label"].tolist() for i in (0, 1, 4)]
-    # As it is; a quarter turn to the left; mirrored left to right.
-    assert turned == [[[0, 1], [2, 3]], [[1, 3], [0, 2]], [[1, 0], [3, 2]]]
+    data = small_data.make_dataset([Ground("train", label)] * 5)
+    for batch in draw(data, Loading(num_periods=3, crop=4, augment=False), batch_size=2):
+        assert batch["label"].shape == (2, 4, 4)
+        for values in (batch["s1"][..., NUMBER], batch["s2"][..., 4]):
+            np.testing.assert_array_equal(
+                values % 64, np.broadcast_to(batch["label"][:, None], (2, 3, 4, 4))
+            )
+        np.testing.assert_array_equal(np.diff(batch["s1"][:, :, 0, 0, PERIOD]), 1)
 
 
 # Batches.
@@ -198,15 +174,93 @@ def test_without_augmentation_an_example_is_the_chip_as_it_is():
         np.testing.assert_array_equal(batch["s1"][0], expected[:3])
 
 
-def test_with_augmentation_all_eight_turns_are_drawn_alike():
-    loading = Loading(num_periods=1, as_of=(day("2022-04-01"),) * 2)
-    # The two upper corners of a chip of 8 x 8 tell its turn.
-    corners = [
-        tuple(b["s1"][0, 0, 0, [0, -1], NUMBER] % 64) for b in draw(several(), loading, epochs=40)
-    ]
+def test_all_eight_turns_are_drawn_alike():
+    turns = np.concatenate([b["turn"] for b in draw(several(), epochs=40)])
+    assert turns.dtype == np.int32
     # 200 draws of 8: each about 25 times.
-    assert len(set(corners)) == 8
-    assert min(corners.count(c) for c in set(corners)) > 10
+    counts = np.bincount(turns, minlength=8)
+    assert len(counts) == 8 and counts.min() > 10
+
+
+def test_a_turn_is_drawn_only_if_asked_for():
+    assert "turn" not in draw(several(), Loading(3, augment=False))[0]
+
+
+def test_periods_and_sensors_go_missing_as_often_as_asked():
+    def lost(**settings) -> np.ndarray:
+        batches = draw(several(), Loading(4, **settings), epochs=100)
+        return np.stack(
+            [[(b[s][0] == NODATA).all((1, 2, 3)) for s in ("s1", "s2")] for b in batches]
+        )
+
+    # 500 examples of 2 x 4 periods, of which 0.25 are lost: a standard error of 0.007.
+    periods_lost = lost(period_dropout=0.25)
+    assert periods_lost.shape == (500, 2, 4)
+    np.testing.assert_allclose(periods_lost.mean((0, 1)), 0.25, atol=0.05)
+    # Of 500 examples 0.4 lose one of the sensors, each of them half: errors of 0.02.
+    sensors_lost = lost(sensor_dropout=0.4)
+    assert (sensors_lost.all(2) == sensors_lost.any(2)).all()
+    sensors_lost = sensors_lost.all(2)
+    assert not sensors_lost.all(1).any()
+    np.testing.assert_allclose(sensors_lost.mean(0), 0.2, atol=0.06)
+
+
+@pytest.mark.parametrize("crop", [None, 4])
+def test_what_is_dropped_is_missing_and_all_else_is_as_without(crop):
+    loading = Loading(4, crop=crop)
+    without = draw(several(), loading)
+    found = draw(several(), dataclasses.replace(loading, period_dropout=0.4, sensor_dropout=0.4))
+    dropped = 0
+    for batch, plain in zip(found, without, strict=True):
+        assert batch.keys() == plain.keys()
+        for key in plain:
+            missing = batch[key] == NODATA
+            expected = np.where(missing, NODATA, plain[key]) if key in ("s1", "s2") else plain[key]
+            np.testing.assert_array_equal(batch[key], expected, err_msg=key)
+            if key in ("s1", "s2"):
+                # Periods go as a whole, and never all of them.
+                assert (missing.all((2, 3, 4)) == missing.any((2, 3, 4))).all()
+                dropped += missing.all((2, 3, 4)).sum()
+        assert (
+            (batch["s1"] != NODATA).any((1, 2, 3, 4)) | (batch["s2"] != NODATA).any((1, 2, 3, 4))
+        ).all()
+    assert dropped > 10
+
+
+def test_an_example_of_which_nothing_would_be_left_stays_as_it_is():
+    rng = np.random.default_rng(0)
+    s1 = rng.integers(-5, 5, (3, 2, 2, 2)).astype(np.int16)
+    s2 = rng.integers(-5, 5, (3, 2, 2, 10)).astype(np.int16)
+    s1[1], s2[1] = NODATA, NODATA
+    none, empty, last = np.zeros(3, bool), np.arange(3) == 1, np.arange(3) == 2
+
+    def after(keep_s1, keep_s2):
+        out = s1.copy(), s2.copy()
+        batching.drop(*out, keep_s1, keep_s2)
+        return out
+
+    # Nothing stays, or only a period that was empty before.
+    for keep in ((none, none), (empty, none), (empty, empty)):
+        for found, before in zip(after(*keep), (s1, s2), strict=True):
+            np.testing.assert_array_equal(found, before)
+    found = after(none, last)
+    assert (found[0] == NODATA).all() and (found[1][:2] == NODATA).all()
+    np.testing.assert_array_equal(found[1][2], s2[2])
+
+
+@pytest.mark.parametrize("name", ["period_dropout", "sensor_dropout"])
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
+def test_a_dropout_that_is_no_probability_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"config.{name}: expected at least 0 and below 1, found"):
+        Loading(**{name: value})
+
+
+def test_no_two_batches_share_memory():
+    # A device may read from a batch long after the next one has been made.
+    batches = draw(several(), Loading(3, crop=4, period_dropout=0.1), epochs=4)
+    for i, batch in enumerate(batches):
+        for other in batches[:i]:
+            assert not any(np.shares_memory(batch[k], other[k]) for k in batch)
 
 
 def test_batches_run_on_over_epochs_and_only_the_last_short_one_is_left_out():
