@@ -149,7 +149,11 @@ def kernel_gradient(x: Array, gradient: Array, window: tuple[int, int]) -> Array
     gradient = jnp.pad(gradient, ((0, 0), (kh // 2, kh // 2), (0, 0), (0, 0)))
     shifts = [gradient[:, i : i + height] for i in reversed(range(kh))]
     gradient = jnp.concatenate(shifts, axis=-1)
-    product = jnp.einsum("bhwc,bhwd->cd", x, gradient, preferred_element_type=jnp.float32)
+    # XLA transposes the first operand: that should be the smaller one.
+    if kw * channels <= kh * features:
+        product = jnp.einsum("bhwc,bhwd->cd", x, gradient, preferred_element_type=jnp.float32)
+    else:
+        product = jnp.einsum("bhwc,bhwd->dc", x, gradient, preferred_element_type=jnp.float32).T
     product = product.reshape(kw, channels, kh, features).transpose(2, 0, 1, 3)
     return product.astype(x.dtype)
 
