@@ -144,6 +144,9 @@ def kernel_gradient(x: Array, gradient: Array, window: tuple[int, int]) -> Array
     """
     (kh, kw), channels, features = window, x.shape[-1], gradient.shape[-1]
     height, width = x.shape[1:3]
+    dtype = x.dtype
+    # The CPU has no product of bfloat16 that adds up in float32.
+    x, gradient = x.astype(jnp.float32), gradient.astype(jnp.float32)
     x = jnp.pad(x, ((0, 0), (0, 0), (kw // 2, kw // 2), (0, 0)))
     x = jnp.concatenate([x[:, :, j : j + width] for j in range(kw)], axis=-1)
     gradient = jnp.pad(gradient, ((0, 0), (kh // 2, kh // 2), (0, 0), (0, 0)))
@@ -151,11 +154,11 @@ def kernel_gradient(x: Array, gradient: Array, window: tuple[int, int]) -> Array
     gradient = jnp.concatenate(shifts, axis=-1)
     # XLA transposes the first operand: that should be the smaller one.
     if kw * channels <= kh * features:
-        product = jnp.einsum("bhwc,bhwd->cd", x, gradient, preferred_element_type=jnp.float32)
+        product = jnp.einsum("bhwc,bhwd->cd", x, gradient)
     else:
-        product = jnp.einsum("bhwc,bhwd->dc", x, gradient, preferred_element_type=jnp.float32).T
+        product = jnp.einsum("bhwc,bhwd->dc", x, gradient).T
     product = product.reshape(kw, channels, kh, features).transpose(2, 0, 1, 3)
-    return product.astype(x.dtype)
+    return product.astype(dtype)
 
 
 def conv3d(x: Array, kernel: Array) -> Array:

@@ -36,6 +36,25 @@ def test_form_equals_plain(form):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6 * max(5, np.abs(b).max(initial=0)))
 
 
+@pytest.mark.parametrize("features", [8, 64])
+def test_large_convolutions_in_bfloat16(features):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 32, 32, 32)).astype(np.float32)
+    kernel = rng.standard_normal((3, 3, 32, features)).astype(np.float32)
+    cotangent = rng.standard_normal((2, 32, 32, features)).astype(np.float32)
+    expected = jax.vjp(plain.conv2d, x, kernel)[1](cotangent)
+    half = (jnp.asarray(v, jnp.bfloat16) for v in (x, kernel, cotangent))
+
+    @jax.jit
+    def gradients(x, kernel, cotangent):
+        return jax.vjp(blocks.conv2d, x, kernel)[1](cotangent)
+
+    for a, b in zip(gradients(*half), expected, strict=True):
+        assert a.dtype == jnp.bfloat16
+        # Eight bits of mantissa.
+        np.testing.assert_allclose(a.astype(np.float32), b, atol=0.01 * np.abs(b).max())
+
+
 @pytest.mark.parametrize("window", [(3, 3), (1, 5), (5, 1), (1, 1)])
 def test_kernel_gradient_is_that_of_the_convolution(window):
     rng = np.random.default_rng(0)

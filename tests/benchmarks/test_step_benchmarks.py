@@ -1,0 +1,80 @@
+"""The benchmarks that need nothing but jax and PyTorch run, and tell what they measured."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import blocks, checkpoint, curves, report, steps
+
+
+def read(path, name):
+    record = json.loads(path.read_text())
+    assert record["benchmark"] == name
+    assert record["machine"]["cores"] >= 1 and "jax" in record["machine"]["versions"]
+    return record["figures"]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_steps_beside_pytorch(train, tmp_path, capsys):
+    pytest.importorskip("torch")
+    name, path = "train_step" if train else "predict_step", tmp_path / "a" / "f.json"
+    steps.main(steps.parse(["--quick", "--json", str(path)], name, ""), name, train)
+    forms = read(path, name)["forms"]
+    assert [k for k in forms if k.startswith("ours")] == ["ours, float32", "ours, bfloat16"]
+    for form in forms.values():
+        assert form["median"] > 0 < form["share_of_peak"] and form["ratio"] > 0
+    best = {f["dtype"]: f["ratio"] for k, f in forms.items() if "PyTorch" in k and f["ratio"] == 1}
+    assert best == {"float32": 1, "bfloat16": 1}
+    if train:
+        # From the same weights, after the same two steps: they do the same.
+        losses = {f["dtype"]: [] for f in forms.values()}
+        for form in forms.values():
+            losses[form["dtype"]].append(form["loss_after_two_steps"])
+        assert max(losses["float32"]) == pytest.approx(min(losses["float32"]), rel=1e-4)
+        assert max(losses["bfloat16"]) == pytest.approx(min(losses["bfloat16"]), rel=2e-2)
+    printed = capsys.readouterr().out
+    assert "PyTorch, float32, channels last" in printed and "x best PyTorch" in printed
+
+
+def test_ours_alone_needs_nothing_but_jax(tmp_path):
+    hidden = ["grain", "odc", "orbax", "pyproj", "rasterio", "shapely", "tensorflow_datasets"]
+    hidden += ["ml_collections", "torch"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({hidden})); from benchmarks import steps; "
+        "steps.main(steps.parse(['--quick', '--ours'], 'train_step', ''), 'train_step', True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "ours, bfloat16" in done.stdout and "PyTorch, float32" not in done.stdout
+
+
+@pytest.mark.parametrize("module", [blocks, checkpoint])
+def test_others_run(module, tmp_path, capsys):
+    name = module.__name__.split(".")[-1]
+    module.main(["--quick", "--json", str(tmp_path / "f.json")])
+    assert read(tmp_path / "f.json", name)
+    assert f"{name}: " in capsys.readouterr().out
+
+
+def test_curves(tmp_path):
+    curves.main(["--quick", "--json", str(tmp_path / "f.json")])
+    points = read(tmp_path / "f.json", "curves")["points"]
+    assert [p["batch"] for p in points] == [2, 1]
+    assert all(p["ms"] > 0 and p["gigabytes"] > 0.1 for p in points)
+
+
+def test_a_table_is_aligned_markdown():
+    found = report.table(["what", "ms"], [["ours", 1234.5], ["PyTorch", 0.123456], ["none", None]])
+    assert found.splitlines() == [
+        "| what    |    ms |",
+        "|---------|------:|",
+        "| ours    | 1,234 |",
+        "| PyTorch | 0.123 |",
+        "| none    |       |",
+    ]
+
+
+def test_spread_is_of_quartiles():
+    assert report.spread([1, 2, 3, 4, 5]) == {"median": 3, "q1": 2, "q3": 4, "n": 5}
