@@ -61,30 +61,36 @@ def main(args: argparse.Namespace, name: str, train: bool) -> dict:
         dtype: [v["median"] for k, v in figures.items() if v["dtype"] == dtype and "PyTorch" in k]
         for dtype in dtypes
     }
-    columns = ["ms", "quartiles", "chips/s", "x best PyTorch", "of peak"]
-    columns += ["loss"] if train else []
-    columns += ["GB"] if any(v["memory"] for v in figures.values()) else []
-    rows = []
-    for key, v in figures.items():
+    for v in figures.values():
         best = min(rivals[v["dtype"]], default=None)
         v["ratio"] = best / v["median"] if best else None
-        cells = {
-            "ms": 1000 * v["median"],
-            "quartiles": f"{1000 * v['q1']:,.0f}-{1000 * v['q3']:,.0f}",
-            "chips/s": args.batch / v["median"],
-            "x best PyTorch": v["ratio"],
-            "of peak": f"{v['share_of_peak']:.0%}",
-            "loss": v["loss_after_two_steps"],
-            "GB": v["memory"] / 1e9 if v["memory"] else None,
-        }
-        rows.append([key, *(cells[column] for column in columns)])
     peak = ", ".join(f"{k} {v / 1e9:,.0f}" for k, v in sorted(peaks.items()))
     text = (
         f"{networks.device()}; batch {args.batch} x {args.periods} x {args.side} x {args.side} px, "
         f"width {args.width}, {flops / 1e9:,.1f} GFLOP a step; {args.rounds} rounds in turn, "
-        f"medians; peak of a matrix product in GFLOP/s: {peak}\n\n{report.table(['form', *columns], rows)}"
+        f"medians; peak of a matrix product in GFLOP/s: {peak}\n\n{_table(figures, args.batch)}"
     )
     return report.finish(name, args, text, {"forms": figures, "flops": flops, "peaks": peaks})
+
+
+def _table(figures: dict, batch: int) -> str:
+    columns = ["ms", "quartiles", "chips/s", "x best PyTorch", "of peak", "loss", "GB"]
+    rows = {
+        key: {
+            "ms": 1000 * v["median"],
+            "quartiles": f"{1000 * v['q1']:,.0f}-{1000 * v['q3']:,.0f}",
+            "chips/s": batch / v["median"],
+            "x best PyTorch": v["ratio"],
+            "of peak": f"{v['share_of_peak']:.0%}",
+            "loss": v["loss_after_two_steps"],
+            "GB": v["memory"] and v["memory"] / 1e9,
+        }
+        for key, v in figures.items()
+    }
+    columns = [c for c in columns if any(row[c] is not None for row in rows.values())]
+    return report.table(
+        ["form", *columns], [[k, *(r[c] for c in columns)] for k, r in rows.items()]
+    )
 
 
 def make_forms(args: argparse.Namespace, sizes, train: bool) -> dict:
