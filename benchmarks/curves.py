@@ -104,6 +104,7 @@ def draw(found: list[dict], varied: dict, base: dict, path: str) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     figure, axes = plt.subplots(2, len(varied), figsize=(10, 5.5), sharex="col", sharey="row")
     for column, (key, values) in enumerate(varied.items()):
@@ -117,7 +118,13 @@ def draw(found: list[dict], varied: dict, base: dict, path: str) -> None:
             y = [p[name] / (1000 if name == "ms" else 1) for p in points]
             axes[row, column].plot(x, y, "o-", color="#1b6ca8")
             axes[row, column].set_xscale("log", base=2)
-            axes[row, column].set_yscale("log")
+            if name == "ms":
+                axes[row, column].set_yscale("log")
+                axes[row, column].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+                axes[row, column].yaxis.set_major_formatter("{x:g}")
+                axes[row, column].yaxis.set_minor_formatter(ticker.NullFormatter())
+            else:
+                axes[row, column].set_ylim(0, 1.06 * max(f["gigabytes"] for f in found))
             axes[row, column].set_xticks(x, [str(v) for v in x])
             axes[row, column].grid(alpha=0.3, which="both")
             if not column:
@@ -125,7 +132,11 @@ def draw(found: list[dict], varied: dict, base: dict, path: str) -> None:
         axes[1, column].set_xlabel(UNITS[key])
         fixed = ", ".join(f"{k} {v}" for k, v in others.items())
         axes[0, column].set_title(f"at {fixed}", fontsize=9)
-    figure.suptitle(f"A training step of the seed's network: {found[0]['device']}")
+    where = report.machine()
+    where = f"{where['cores']} cores, {where['processor']}"
+    if "(cpu)" not in found[0]["device"]:
+        where = found[0]["device"]
+    figure.suptitle(f"A training step of the seed's network on {where}")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 

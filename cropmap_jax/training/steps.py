@@ -89,13 +89,16 @@ def make_train_step(
         parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
 
         def add(carry: tuple, part: dict) -> tuple:
-            batch_stats, so_far = carry
+            # One part after the other, or they would need as much memory as all at once.
+            (batch_stats, so_far), part = jax.lax.optimization_barrier((carry, part))
             batch_stats, more = sums(params, batch_stats, part)
             return (batch_stats, jax.tree.map(jnp.add, so_far, more)), None
 
         zero = jnp.zeros(())
         nothing = (zero, zero, jax.tree.map(jnp.zeros_like, params))
-        return jax.lax.scan(add, (batch_stats, nothing), parts)[0]
+        # XLA runs convolutions in loops many times slower on the CPU.
+        unroll = accumulate if jax.default_backend() == "cpu" else 1
+        return jax.lax.scan(add, (batch_stats, nothing), parts, unroll=unroll)[0]
 
     def step(state: dict, batch: dict) -> tuple[dict, dict]:
         batch_stats, found = all_sums(state["params"], state["batch_stats"], batch)
