@@ -213,17 +213,7 @@ def test_missing_config_and_cubes_are_named(tmp_path):
 
 
 LONG_RUN = ("--config", "configs/tiny/pretrain.py", "--config.dataset=cubes/europe", *TINY)
-LONG_RUN += ("--config.epochs=40", "--config.checkpoint_every=2", "--config.keep=1")
-LONG_RUN_STEPS = 80
-
-
-@pytest.fixture(scope="module")
-def long_run(world):
-    """Flags of a run, and the folder of one that nothing interrupted."""
-    root, _ = world
-    flags = (*LONG_RUN, f"--config.data_dir={root / 'data'}")
-    succeed("pretrain", *flags, "--workdir", root / "whole")
-    return flags, root / "whole"
+LONG_RUN += ("--config.checkpoint_every=2", "--config.keep=1")
 
 
 def begin(*flags):
@@ -251,54 +241,44 @@ def wait_for_step(process, workdir, step):
         time.sleep(0.005)
 
 
-def assert_same_end(workdir, whole):
+def test_a_run_that_is_stopped_and_killed_goes_on_to_the_same_end(world, tmp_path):
+    """KILLS: how often it is killed with -9, at moments that nobody knows before."""
+    root, _ = world
+    kills = int(os.environ.get("KILLS", "1"))
+    epochs = 20 * (kills + 1)  # of two steps
+    flags = (*LONG_RUN, f"--config.data_dir={root / 'data'}", f"--config.epochs={epochs}")
+    whole, workdir = tmp_path / "whole", tmp_path / "often"
+    succeed("pretrain", *flags, "--workdir", whole)
+    signals = [signal.SIGINT, signal.SIGTERM, *kills * [signal.SIGKILL]]
+    random.shuffle(signals)
+    most = 2 * epochs // (len(signals) + 1) - 4  # leave steps for those to come
+    print("checkpoint after each signal:", end=" ")
+    for how in signals:
+        before = saved(workdir)
+        with begin(*flags, "--workdir", workdir) as process:
+            wait_for_step(process, workdir, before + random.randint(1, max(1, most)))
+            time.sleep(random.uniform(0, 0.1))
+            process.send_signal(how)
+            errors = process.communicate(timeout=120)[1]
+        step = saved(workdir)
+        print(how.name, step, end=" ")
+        assert before <= step < 2 * epochs
+        if how == signal.SIGKILL:
+            assert process.returncode == -how
+            continue
+        assert process.returncode == 128 + how, errors
+        assert "Traceback" not in errors and "run the same command again" in errors
+        assert f"stopped by {how.name} after step {step}, saved in {workdir}" in errors
+    assert f"going on after step {step}" in succeed("pretrain", *flags, "--workdir", workdir)
     a, b = checkpoints.load(whole), checkpoints.load(workdir)
-    assert a.step == b.step == LONG_RUN_STEPS
+    assert a.step == b.step == 2 * epochs
     for kind in ("params", "batch_stats"):
         x, y = (jax.tree.leaves_with_path(getattr(found, kind)) for found in (a, b))
         assert len(x) == len(y) > 10
         for (path, expected), (_, found) in zip(x, y, strict=True):
             assert np.array_equal(expected, found), jax.tree_util.keystr(path)
     records = [r["step"] for r in metric_log.read(workdir) if "loss" in r]
-    assert records == sorted(set(records)) and records[-1] == LONG_RUN_STEPS
-
-
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(long_run, tmp_path, how, code):
-    flags, whole = long_run
-    with begin(*flags, "--workdir", tmp_path) as process:
-        wait_for_step(process, tmp_path, 2)
-        process.send_signal(how)
-        errors = process.communicate(timeout=120)[1]
-    assert process.returncode == code, errors
-    assert "Traceback" not in errors
-    [step] = re.findall(rf"stopped by {how.name} after step (\d+), saved in {tmp_path}", errors)
-    assert "run the same command again" in errors
-    assert 2 <= int(step) == checkpoints.load(tmp_path).step < LONG_RUN_STEPS
-    again = succeed("pretrain", *flags, "--workdir", tmp_path)
-    assert f"going on after step {step}" in again
-    assert_same_end(tmp_path, whole)
-
-
-def test_a_killed_run_goes_on_to_the_same_end(long_run, tmp_path):
-    """KILLS: how often it is killed, at moments that nobody knows before."""
-    flags, whole = long_run
-    kills, where = int(os.environ.get("KILLS", "1")), []
-    share = LONG_RUN_STEPS // (kills + 1)
-    for _ in range(kills):
-        before = saved(tmp_path)
-        with begin(*flags, "--workdir", tmp_path) as process:
-            # No further than leaves steps for those to come.
-            wait_for_step(process, tmp_path, before + random.randint(1, max(1, share - 4)))
-            time.sleep(random.uniform(0, 0.1))
-            process.kill()
-            process.communicate(timeout=60)
-        where.append(saved(tmp_path))
-        assert before <= where[-1] < LONG_RUN_STEPS
-    print("checkpoint at each kill:", where)
-    last = where[-1]
-    assert f"going on after step {last}" in succeed("pretrain", *flags, "--workdir", tmp_path)
-    assert_same_end(tmp_path, whole)
+    assert records == sorted(set(records)) and records[-1] == 2 * epochs
 
 
 def test_two_processes_train_stop_and_go_on_together(world, tmp_path):
