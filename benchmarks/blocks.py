@@ -6,7 +6,6 @@ Each layer is timed forward and for its gradients (to kernel and input), ours an
 "plain / ours" above 1 is a gain. That both forms give the same values is tested.
 """
 
-import argparse
 import sys
 import time
 from functools import partial
@@ -35,12 +34,7 @@ LAYERS = {
 
 
 def main(argv: list[str]) -> dict:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.blocks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_arguments(parser)
+    parser = report.make_parser("blocks", __doc__)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=9)

@@ -18,12 +18,7 @@ from benchmarks import drawn, report
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.build",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_arguments(parser)
+    parser = report.make_parser("build", __doc__)
     parser.add_argument("--cubes", type=int, nargs=2, default=(16, 96), help="few and many")
     parser.add_argument("--side", type=int, default=128, help="of a cube in pixels")
     parser.add_argument("--months", type=int, default=12, help="periods of a cube")

@@ -8,7 +8,6 @@ is when the checkpoint lies whole on the disk. Behind "raw" is what the disk doe
 bytes in one file.
 """
 
-import argparse
 import os
 import pathlib
 import sys
@@ -23,12 +22,7 @@ from cropmap_jax.training import checkpoints, optim, steps
 
 
 def main(argv: list[str]) -> dict:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.checkpoint",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_arguments(parser)
+    parser = report.make_parser("checkpoint", __doc__)
     parser.add_argument("--width", type=int, default=32, help="of the network")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dir", help="where to write; default: the folder of temporary files")

@@ -27,12 +27,7 @@ UNITS = {"batch": "chips a batch", "side": "pixels, side of a chip", "periods": 
 
 
 def main(argv: list[str]) -> dict:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.curves",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_arguments(parser)
+    parser = report.make_parser("curves", __doc__)
     parser.add_argument("--png", metavar="FILE", help="draw the curves here")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--width", type=int, default=32, help="of the network")

@@ -10,7 +10,6 @@ where answers are large and cores few: hence the same requests from a client tha
 read, and the processor time of each side.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import datetime as dt
@@ -332,11 +331,10 @@ def _table(title: str, rows: list[Rate]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks.export", description=__doc__)
+    parser = report.make_parser("export", __doc__)
     parser.add_argument("--latency", type=float, default=0.2, help="seconds of every answer")
     parser.add_argument("--in_flight", type=int, default=40, help="requests at once")
     parser.add_argument("--cubes", type=int, default=200, help="full-size cubes, for the memory")
-    report.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
         text, figures = measure(args.quick, args.latency, args.in_flight, args.cubes)

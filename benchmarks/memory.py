@@ -23,12 +23,7 @@ CROP = 8  # pixels: short steps
 
 
 def main(argv: list[str]) -> dict:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.memory",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_arguments(parser)
+    parser = report.make_parser("memory", __doc__)
     parser.add_argument("--cubes", type=int, nargs="+", default=(16, 64, 256))
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=16)

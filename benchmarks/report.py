@@ -16,10 +16,21 @@ import numpy as np
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "torch", "grain", "numpy")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that all benchmarks share."""
+def make_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the flags that all benchmarks share.
+
+    Args:
+      name: of the benchmark, as in `python -m benchmarks.NAME`.
+      description: its docstring, shown as it is.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"benchmarks.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures here as well")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
+    return parser
 
 
 def machine() -> dict:

@@ -9,12 +9,7 @@ from cropmap_jax.models.flops import count_flops
 
 def parse(argv: list[str] | None, name: str, text: str) -> argparse.Namespace:
     """The flags of both benchmarks."""
-    parser = argparse.ArgumentParser(
-        prog=f"benchmarks.{name}",
-        description=text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_arguments(parser)
+    parser = report.make_parser(name, text)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--periods", type=int, default=6)
     parser.add_argument("--side", type=int, default=64, help="of a chip, in pixels")

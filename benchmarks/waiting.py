@@ -25,12 +25,7 @@ from cropmap_jax.training.scaling import Scaling
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.waiting",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_arguments(parser)
+    parser = report.make_parser("waiting", __doc__)
     parser.add_argument("--data_dir", help="folder of datasets; default: build one")
     parser.add_argument("--dataset", default="cubes", help="<kind> or <kind>/<name>, with a train")
     parser.add_argument("--cubes", type=int, default=64, help="cubes to draw, of 128 x 128 px")
