@@ -23,7 +23,11 @@ from cropmap_jax.training import checkpoints, metric_log
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 # Compiling is most of what these commands do here.
-ENV = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONUNBUFFERED": "1"}
+ENV = os.environ | {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "PYTHONUNBUFFERED": "1",
+}
 TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4")
 
 
@@ -309,7 +313,8 @@ def test_two_processes_train_stop_and_go_on_together(world, tmp_path):
     assert alone.keys() == together.keys() and max(alone) == 12
     for step, record in alone.items():
         for name in {"loss", "validation/loss"} & record.keys():
-            assert together[step][name] == pytest.approx(record[name], rel=1e-5), (step, name)
+            # Statistics of groups of a few values make much of rounding, too.
+            assert together[step][name] == pytest.approx(record[name], rel=1e-4), (step, name)
 
 
 def test_a_killed_build_is_never_taken_for_whole(world, tmp_path):
