@@ -96,7 +96,7 @@ def train(
             source = _source(data, plan, step)
         writes = parallel.process_index() == 0
         if writes:
-            print(describe(data, recipe, plan, source, step), flush=True)
+            print(describe(data, recipe, plan, source, state["params"], step), flush=True)
         with contextlib.closing(MetricLog(workdir, step) if writes else NoLog()) as log:
             if step == source.steps:
                 return log.last

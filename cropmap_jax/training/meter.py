@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import jax
 
-from cropmap_jax.models import count_parameters, variable_shapes
+from cropmap_jax.models import count_parameters
 from cropmap_jax.models.flops import count_flops
 from cropmap_jax.training import parallel
 
@@ -96,12 +96,11 @@ class Tracer:
                 print(f"trace: {traces[-1]}; open it at ui.perfetto.dev", flush=True)
 
 
-def describe(data, recipe, plan, source, step: int) -> str:
+def describe(data, recipe, plan, source, params: dict, step: int) -> str:
     """What is trained, on what, and how long: a few lines for the terminal."""
-    network = recipe.network()
-    parameters = count_parameters(variable_shapes(network)["params"])
+    parameters = count_parameters(params)
     side = plan.loading.crop or data.chip
-    flops = plan.batch_size * count_flops(network, side, side, train=True)
+    flops = plan.batch_size * count_flops(recipe.network(), side, side, train=True)
     devices, processes = jax.local_devices(), parallel.process_count()
     everywhere = processes * len(devices)
     share = f"{plan.batch_size // everywhere} a device"

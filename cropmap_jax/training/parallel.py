@@ -10,7 +10,6 @@ import collections
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 AXIS = "devices"
@@ -84,15 +83,18 @@ def data_parallel(function: Callable, donate: bool = False) -> Callable:
 
 def replicate(tree):
     """Puts a copy of every leaf on each local device: leaves gain a leading device axis."""
-    index = jnp.arange(local_devices())
-    # The same axis name as the steps: a state sharded under another one compiles them twice.
-    return jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None))(index, tree)
+    count = local_devices()
+    return jax.device_put(
+        jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree), _by_device()
+    )
 
 
 def unreplicate(tree):
-    """The first local device's copy, on the host."""
-    # Indexing the array itself would be a program over all its devices.
-    return jax.device_get(jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree))
+    """The first local device's copy, on the host, as numpy arrays that nobody else writes to."""
+    # Indexed on the host: on the device it would be a program for each shape. The copy, because on
+    # a CPU the host sees the device's own memory, which the next step may be given.
+    first = jax.device_get(jax.tree.map(lambda x: x.addressable_shards[0].data, tree))
+    return jax.tree.map(lambda x: np.array(x[0]), first)
 
 
 def shard(batch: dict) -> dict:
@@ -112,9 +114,13 @@ def shard(batch: dict) -> dict:
 
 def put(batch: dict) -> dict:
     """Shards a batch and begins to copy it to the devices, without waiting for the copy."""
+    return jax.device_put(shard(batch), _by_device())
+
+
+def _by_device() -> jax.sharding.NamedSharding:
+    """The first axis over the local devices, as the steps want it: else they compile twice."""
     mesh = jax.sharding.Mesh(np.asarray(jax.local_devices()), (AXIS,))
-    where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
-    return jax.device_put(shard(batch), where)
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
 
 
 def unshard(values: jax.Array) -> np.ndarray:

@@ -4,6 +4,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from training import small_runs
 
@@ -78,7 +79,9 @@ def test_a_run_describes_itself():
 
     data, recipe = small_runs.make_data(), small_runs.make_recipe(dtype="bfloat16")
     plan = small_runs.make_plan(batch_size=4, accumulate=2, remat=True)
-    text = meter.describe(data, recipe, plan, Source, 30)
+    params = {"kernel": np.zeros((3, 1000)), "bias": np.zeros(7)}
+    text = meter.describe(data, recipe, plan, Source, params, 30)
+    assert "finetune: 3,007 parameters, " in text
     assert "bfloat16, parameters float32, sigmoid loss" in text
     assert f"x {jax.local_devices()[0].device_kind}, batch 4 (4 a device in 2 parts" in text
     assert "GFLOP a step" in text and "rematerialised" in text

@@ -152,3 +152,10 @@ def test_replicate_and_unreplicate_keep_values_and_types():
     for found, expected in zip(jax.tree.leaves(back), jax.tree.leaves(tree), strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_unreplicated_is_a_copy():
+    copies = parallel.replicate({"x": np.zeros(5, np.float32)})
+    kept = parallel.unreplicate(copies)["x"]
+    # A saved state must not change when the next step is given its buffers.
+    assert not np.shares_memory(kept, np.asarray(copies["x"].addressable_shards[0].data))

@@ -1,0 +1,34 @@
+"""Runs a command of `experiments` with parameters, network and gradients in float64.
+
+    JAX_ENABLE_X64=1 python tests/experiments/in_float64.py pretrain --config ...
+
+Rounding grows as a network trains: in float32 runs part that do the same arithmetic in another
+order. In float64 it stays far below what a chip lost, doubled or out of order would do.
+"""
+
+import runpy
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cropmap_jax.training import recipe, steps
+
+
+def doubled(tree):
+    single = {np.dtype(np.float32), jnp.dtype(np.float32)}
+    return jax.tree.map(lambda x: x.astype(np.float64) if x.dtype in single else x, tree)
+
+
+def main() -> None:
+    init_variables, scale, network = steps.init_variables, steps.scale, recipe.Recipe.network
+    steps.init_variables = lambda *args: doubled(init_variables(*args))
+    steps.scale = lambda *args: doubled(scale(*args))
+    recipe.Recipe.network = lambda *args: network(*args).clone(dtype=jnp.float64)
+    del sys.argv[0]
+    sys.argv[0] = f"experiments.{sys.argv[0]}"
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+main()
