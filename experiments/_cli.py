@@ -6,6 +6,8 @@ import sys
 
 from absl import app, flags, logging
 
+from cropmap_jax import xla
+
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -68,6 +70,7 @@ def run(main) -> None:
         return main(argv)
 
     _keep_compiled_steps()
+    xla.tune()
     try:
         argv = _find_configs(sys.argv)
         _check_config_exists(argv)

@@ -6,11 +6,16 @@ import pathlib
 import hypothesis
 import pytest
 
+from cropmap_jax import xla
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 
 # Compiling is most of what the tests of the networks do: once per change is enough. The commands
 # that tests start inherit it.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache" / "compiled"))
+
+# As the commands do.
+xla.tune()
 
 # The same examples in every run and on every machine: a red test stays red until it is mended.
 hypothesis.settings.register_profile("tests", derandomize=True, deadline=None, max_examples=60)

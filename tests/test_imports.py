@@ -18,6 +18,7 @@ TREES = ("cropmap_jax", "experiments", "configs", "datasets", "benchmarks")
 # Which rooms of cropmap_jax a room may import, besides itself. "." is cropmap_jax/__init__.py.
 ROOMS = {
     ".": set(),
+    "xla": set(),
     "geo": set(),
     "ground_truth": {"geo"},
     "sources": {"geo"},
@@ -30,6 +31,7 @@ ROOMS = {
 # The only third-party packages a room may import. A room without a row may import any.
 ONLY = {
     ".": set(),
+    "xla": set(),
     "geo": {
         "affine",
         "jdatetime",

@@ -16,11 +16,6 @@ Array = jax.Array
 
 MAX_GROUPS = 8
 
-# From this size on the gradient to a kernel is a matrix product on the CPU; below, in deep layers
-# and in those that see few bands, a convolution is as fast (`python -m benchmarks.blocks`).
-PRODUCT_PIXELS = 1024
-PRODUCT_CHANNELS = 32
-
 # PyTorch's defaults: eps 1e-5, and momentum 0.1 for the *new* value, which Flax calls 0.9.
 # Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
 NORM_EPSILON = 1e-5
@@ -68,9 +63,9 @@ def torch_uniform(inputs: int) -> nn.initializers.Initializer:
 def conv2d(x: Array, kernel: Array) -> Array:
     """Convolves images, with stride 1 and zero padding that keeps height and width.
 
-    Where there are fewer pixels than output channels, as in a U-Net's bottleneck, it is a matrix
-    product over patches: the kernel is then the larger operand, and XLA's convolution on the CPU
-    spends most of its time in rearranging it.
+    Where there are fewer pixels than output channels, as in a U-Net's bottleneck, the gradient to
+    the images is on the CPU a matrix product to patches, which are then added up: the kernel is
+    the larger operand, and XLA's convolution spends most of its time in turning it around.
 
     Args:
         x: [B, H, W, C], float.
@@ -79,86 +74,45 @@ def conv2d(x: Array, kernel: Array) -> Array:
     Returns:
         [B, H, W, D], the dtype of `x`.
     """
-    batch, height, width, channels = x.shape
-    kh, kw, _, features = kernel.shape
-    if batch * height * width > features:
-        return _convolution(x, kernel)
-    padded = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
-    return _patches(padded, kh, kw) @ kernel.reshape(kh * kw * channels, features)
+    batch, height, width, _ = x.shape
+    few = batch * height * width <= kernel.shape[-1]
+    return _convolution_of_few(x, kernel) if few else _convolution(x, kernel)
 
 
-def _patches(padded: Array, kh: int, kw: int) -> Array:
-    """[..., H + kh - 1, W + kw - 1, C] to [..., H, W, kh kw C]."""
-    height, width = padded.shape[-3] - kh + 1, padded.shape[-2] - kw + 1
-    shifts = [padded[..., i : i + height, j : j + width, :] for i in range(kh) for j in range(kw)]
-    return jnp.concatenate(shifts, axis=-1)
-
-
-def _plain(x: Array, kernel: Array) -> Array:
+def _convolution(x: Array, kernel: Array) -> Array:
     return jax.lax.conv_general_dilated(
         x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
+def _product(x: Array, kernel: Array) -> Array:
+    """`_convolution` as a matrix product over patches."""
+    _, height, width, channels = x.shape
+    kh, kw, _, features = kernel.shape
+    padded = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
+    shifts = [padded[:, i : i + height, j : j + width] for i in range(kh) for j in range(kw)]
+    return jnp.concatenate(shifts, axis=-1) @ kernel.reshape(kh * kw * channels, features)
+
+
 @jax.custom_vjp
-def _convolution(x: Array, kernel: Array) -> Array:
-    """`_plain`, whose gradient to the kernel is computed in the form that the backend runs best."""
-    return _plain(x, kernel)
+def _convolution_of_few(x: Array, kernel: Array) -> Array:
+    return _convolution(x, kernel)
 
 
 def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _plain(x, kernel), (x, kernel)
+    return _convolution(x, kernel), (x, kernel)
 
 
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    to_x, to_kernel = jax.vjp(_plain, x, kernel)[1](gradient)
-    _, height, width, channels = x.shape
-    if height * width < PRODUCT_PIXELS or channels < PRODUCT_CHANNELS:
-        return to_x, to_kernel
+    def to_x(form: Any, x: Array, kernel: Array, gradient: Array) -> Array:
+        return jax.vjp(lambda x: form(x, kernel), x)[1](gradient)[0]
 
-    def plain(x: Array, gradient: Array) -> Array:
-        return jax.vjp(_plain, x, kernel)[1](gradient)[1]
-
-    product = partial(kernel_gradient, window=kernel.shape[:2])
-    return to_x, jax.lax.platform_dependent(x, gradient, cpu=product, default=plain)
+    on_cpu, elsewhere = partial(to_x, _product), partial(to_x, _convolution)
+    _, to_kernel = jax.vjp(_convolution, *saved)[1](gradient)
+    return jax.lax.platform_dependent(*saved, gradient, cpu=on_cpu, default=elsewhere), to_kernel
 
 
-_convolution.defvjp(_forward, _backward)
-
-
-def kernel_gradient(x: Array, gradient: Array, window: tuple[int, int]) -> Array:
-    """Computes the gradient of `conv2d` to its kernel as one matrix product over all pixels.
-
-    XLA on the CPU takes it for a convolution whose window is the whole image, which runs at a
-    third of the rate. To shift the images along their rows and the gradient across them needs
-    kw C + kh D values a pixel, where patches of the images would need kh kw C.
-
-    Args:
-        x: [B, H, W, C], float.
-        gradient: [B, H, W, D], to the output.
-        window: (kh, kw), odd.
-
-    Returns:
-        [kh, kw, C, D], the dtype of `x`.
-    """
-    (kh, kw), channels, features = window, x.shape[-1], gradient.shape[-1]
-    height, width = x.shape[1:3]
-    dtype = x.dtype
-    # The CPU has no product of bfloat16 that adds up in float32.
-    x, gradient = x.astype(jnp.float32), gradient.astype(jnp.float32)
-    x = jnp.pad(x, ((0, 0), (0, 0), (kw // 2, kw // 2), (0, 0)))
-    x = jnp.concatenate([x[:, :, j : j + width] for j in range(kw)], axis=-1)
-    gradient = jnp.pad(gradient, ((0, 0), (kh // 2, kh // 2), (0, 0), (0, 0)))
-    shifts = [gradient[:, i : i + height] for i in reversed(range(kh))]
-    gradient = jnp.concatenate(shifts, axis=-1)
-    # XLA transposes the first operand: that should be the smaller one.
-    if kw * channels <= kh * features:
-        product = jnp.einsum("bhwc,bhwd->cd", x, gradient)
-    else:
-        product = jnp.einsum("bhwc,bhwd->dc", x, gradient).T
-    product = product.reshape(kw, channels, kh, features).transpose(2, 0, 1, 3)
-    return product.astype(dtype)
+_convolution_of_few.defvjp(_forward, _backward)
 
 
 def conv3d(x: Array, kernel: Array) -> Array:
@@ -263,8 +217,10 @@ class Conv(nn.Module):
         kernel = self.param("kernel", init, shape)
         y = self.function(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.use_bias:
-            y = y + self.param("bias", init, (self.features,)).astype(self.dtype)
-        return y
+            # In float32 at least, as then are the sums over all pixels that are its gradient.
+            wide = jnp.promote_types(jnp.float32, self.dtype)
+            y = y.astype(wide) + self.param("bias", init, (self.features,)).astype(wide)
+        return y.astype(self.dtype)
 
 
 class ConvNormRelu(nn.Module):

@@ -75,10 +75,15 @@ def data_parallel(function: Callable, donate: bool = False) -> Callable:
     """Maps `function(state, batch)` over the devices, under the axis name AXIS.
 
     Args:
-      function: uses `jax.lax.psum(..., AXIS)` to agree with its peers.
+      function: uses `total` to agree with its peers.
       donate: give up the old state's buffers (it must not be used again).
     """
     return jax.pmap(function, axis_name=AXIS, donate_argnums=(0,) if donate else ())
+
+
+def total(tree):
+    """Sums each leaf over the devices of all processes, inside a `data_parallel` function."""
+    return jax.lax.psum(tree, AXIS)
 
 
 def replicate(tree):

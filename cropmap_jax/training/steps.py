@@ -11,7 +11,7 @@ from cropmap_jax.geo.bands import BANDS
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.augment import augment
-from cropmap_jax.training.parallel import AXIS
+from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
 
@@ -49,8 +49,8 @@ def make_train_step(
 ) -> Callable:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
 
-    The loss and its gradient are sums over all devices divided by the weight over all devices,
-    exact however unevenly the known pixels are spread.
+    The loss is the sum over all devices divided by the weight over all devices, and its gradient
+    likewise: exact however unevenly the known pixels are spread.
 
     Args:
       recipe: network, scaling and loss.
@@ -63,13 +63,19 @@ def make_train_step(
 
     Returns:
       Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
-      pipeline makes it; metrics are "loss" and "grad_norm", float32 scalars, equal on all devices.
+      pipeline makes it; metrics are "loss", its "weight" and "grad_norm", float32 scalars, equal
+      on all devices.
     """
     network = recipe.network(freeze_trunk_statistics, remat)
     loss_function = losses.LOSSES[recipe.loss]
 
-    def sums(params: dict, batch_stats: dict, batch: dict) -> tuple:
-        """New statistics; loss, weight and the loss's gradient, summed over this device's part."""
+    def weight_of(batch: dict) -> jax.Array:
+        label, planted = batch["label"], batch["planted"]
+        logits = jnp.zeros((*label.shape, planted.shape[-1]))
+        return loss_function(logits, label, planted, class_weights)[1]
+
+    def gradient(params: dict, batch_stats: dict, batch: dict, weight: jax.Array) -> tuple:
+        """New statistics; this device's share of the loss, and its gradient."""
         batch = scale(augment(batch), recipe.scaling)
 
         def loss(params):
@@ -77,36 +83,22 @@ def make_train_step(
             logits, updates = network.apply(
                 variables, *_inputs(batch), train=True, mutable=["batch_stats"]
             )
-            total, weight = loss_function(logits, batch["label"], batch["planted"], class_weights)
-            return total, (weight, updates.get("batch_stats", batch_stats))
+            lost, _ = loss_function(logits, batch["label"], batch["planted"], class_weights)
+            return lost / weight, updates.get("batch_stats", batch_stats)
 
-        (total, (weight, batch_stats)), grads = jax.value_and_grad(loss, has_aux=True)(params)
-        return batch_stats, (total, weight, grads)
+        (share, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        return batch_stats, (share, grads)
 
-    def all_sums(params: dict, batch_stats: dict, batch: dict) -> tuple:
-        if accumulate == 1:
-            return sums(params, batch_stats, batch)
-        parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
-
-        def add(carry: tuple, part: dict) -> tuple:
-            # One part after the other, or they would need as much memory as all at once.
-            (batch_stats, so_far), part = jax.lax.optimization_barrier((carry, part))
-            batch_stats, more = sums(params, batch_stats, part)
-            return (batch_stats, jax.tree.map(jnp.add, so_far, more)), None
-
-        zero = jnp.zeros(())
-        nothing = (zero, zero, jax.tree.map(jnp.zeros_like, params))
-        # XLA runs convolutions in loops many times slower on the CPU.
-        unroll = accumulate if jax.default_backend() == "cpu" else 1
-        return jax.lax.scan(add, (batch_stats, nothing), parts, unroll=unroll)[0]
+    if accumulate > 1:
+        gradient = _in_parts(gradient, accumulate)
 
     def step(state: dict, batch: dict) -> tuple[dict, dict]:
-        batch_stats, found = all_sums(state["params"], state["batch_stats"], batch)
-        total, weight, grads = jax.lax.psum(found, AXIS)
-        weight = jnp.maximum(weight, 1e-6)
-        # Of the sums, so that the division is part of the update and no pass of its own.
-        norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads))) / weight
-        grads = jax.tree.map(lambda g: g / weight, grads)
+        weight = total(weight_of(batch))
+        # Known beforehand, so that no pass over the gradient divides by it.
+        batch_stats, found = gradient(
+            state["params"], state["batch_stats"], batch, jnp.maximum(weight, 1e-6)
+        )
+        loss, grads = total(found)
         changes, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
         new = {
             "step": state["step"] + 1,
@@ -114,9 +106,33 @@ def make_train_step(
             "batch_stats": batch_stats,
             "opt_state": opt_state,
         }
-        return new, {"loss": total / weight, "grad_norm": norm}
+        # Behind a barrier, or XLA writes all the squares to memory, which Adam needs as well.
+        leaves = jax.lax.optimization_barrier(jax.tree.leaves(grads))
+        norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in leaves))
+        metrics = {"loss": loss, "weight": weight, "grad_norm": norm}
+        return new, metrics
 
     return step
+
+
+def _in_parts(gradient: Callable, parts: int) -> Callable:
+    """`gradient` of a batch, from the sums over parts of it that are taken one after the other."""
+
+    def in_parts(params: dict, batch_stats: dict, batch: dict, weight: jax.Array) -> tuple:
+        split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+
+        def add(carry: tuple, part: dict) -> tuple:
+            # One part after the other, or they would need as much memory as all at once.
+            (batch_stats, so_far), part = jax.lax.optimization_barrier((carry, part))
+            batch_stats, more = gradient(params, batch_stats, part, weight)
+            return (batch_stats, jax.tree.map(jnp.add, so_far, more)), None
+
+        nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+        # XLA runs convolutions in loops many times slower on the CPU.
+        unroll = parts if jax.default_backend() == "cpu" else 1
+        return jax.lax.scan(add, (batch_stats, nothing), split, unroll=unroll)[0]
+
+    return in_parts
 
 
 def make_predict_step(recipe: Recipe) -> Callable:
@@ -143,19 +159,19 @@ def make_validation_step(recipe: Recipe) -> Callable:
     def step(variables: dict, batch: dict) -> dict:
         batch = scale(batch, recipe.scaling)
         logits = network.apply(variables, *_inputs(batch), train=False)
-        total, weight = loss_function(logits, batch["label"], batch["planted"])
+        loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
         true = label == jnp.arange(logits.shape[-1])
         said = losses.ACTIVATIONS[recipe.loss](logits) >= 0.5
         known = (label != losses.IGNORE) & (batch["planted"][:, None, None, :] > 0)
         count = lambda mask: jnp.sum(mask & known, axis=(0, 1, 2))  # noqa: E731
         sums = {
-            "loss": total,
+            "loss": loss,
             "weight": weight,
             "hits": count(true & said),
             "misses": count(true & ~said),
             "false_alarms": count(~true & said),
         }
-        return jax.lax.psum(sums, AXIS)
+        return total(sums)
 
     return step

@@ -1,0 +1,21 @@
+"""Settings of XLA, to be made before jax is first asked for a device."""
+
+import importlib.metadata
+import os
+
+LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
+
+# A jaxlib that does not know a flag ends the process: these are the versions that were tried.
+TRIED = ("0.10.",)
+
+
+def tune() -> None:
+    """Keeps XLA on the CPU from handing convolutions to YNNPACK, as jaxlib 0.10 does unasked.
+
+    There its gradients to kernels take up to four times as long as with XLA's own convolutions
+    (`python -m benchmarks.blocks`). Other devices do not look at this setting, and an XLA_FLAGS
+    that speaks of it already stays as it is.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if LIBRARY not in flags and importlib.metadata.version("jaxlib").startswith(TRIED):
+        os.environ["XLA_FLAGS"] = f"{flags} --{LIBRARY}=-individual_convolution".strip()
