@@ -28,7 +28,6 @@ HEAD = "head"
 S1_CHANNELS = 2  # VV, VH
 S2_CHANNELS = 10  # B2 B3 B4 B5 B6 B7 B8 B8A B11 B12
 LEVELS = 4  # of the seed's U-Net above its bottleneck: each halves height and width
-SIZE_MULTIPLE = 2**LEVELS
 
 
 def count_parameters(params: Mapping[str, Any]) -> int:
@@ -117,9 +116,15 @@ class Branch(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Maps [B, T, H, W, C] to [B, H, W, 2 width]."""
-        periods = x.shape[1]
-        x = self.layer(self.width, (3, 3, 3), conv3d, use_bias=True, name="conv3d")(x)
-        x = self.layer(self.width, (periods, 1, 1), time_conv, use_bias=True, name="time_conv")(x)
+
+        def over_time(branch: Branch, x: Array) -> Array:
+            layer, periods = branch.layer, x.shape[1]
+            x = layer(branch.width, (3, 3, 3), conv3d, use_bias=True, name="conv3d")(x)
+            return layer(branch.width, (periods, 1, 1), time_conv, use_bias=True, name="time_conv")(
+                x
+            )
+
+        x = (nn.remat(over_time) if self.remat else over_time)(self, x)
         unet = UNet(self.width, self.levels, self.layer, self.dtype, self.remat, name="unet")
         return unet(x)
 
@@ -143,8 +148,8 @@ class DualUNet3D(nn.Module):
             and leaves them as they are, in training too.
         axis_name: mapped axis over which batch norm averages its statistics in training, if any.
         dtype: compute dtype; parameters and statistics are float32.
-        remat: whether the gradient computes the inside of each level anew instead of keeping it:
-            less memory for more time.
+        remat: whether the gradient computes anew what lies inside each level and before the
+            U-Nets, instead of keeping it: less memory for more time.
 
     Example:
         >>> network = DualUNet3D(num_classes=8, head="conv")

@@ -62,15 +62,17 @@ def check_dates(data: dataset.Dataset, loading: Loading, cubes: np.ndarray) -> N
         windows.window_indices(data.periods(index), first, loading.num_periods, where)
 
 
-def choose_chips(table: dataset.Chips, empty_ratio: float, seed: int) -> np.ndarray:
+def choose_chips(
+    table: dataset.Chips, empty_ratio: float, seed: int, where: str = "dataset"
+) -> np.ndarray:
     """Indices of chips to train on: all annotated ones, and some without annotation.
 
     Raises:
-      ValueError: no chip is annotated.
+      ValueError: no chip is annotated; begins with `where`.
     """
     known = np.flatnonzero(table.annotated > 0)
     if not len(known):
-        raise ValueError(f"dataset: expected annotated chips, found none among {len(table)}")
+        raise ValueError(f"{where}: expected annotated chips, found none among {len(table)}")
     empty = np.flatnonzero(table.annotated == 0)
     keep = min(len(empty), round(empty_ratio * len(known)))
     drawn = np.random.default_rng(seed).choice(empty, keep, replace=False)
@@ -82,19 +84,30 @@ class TrainingInput:
     """Batches of training examples, and how many there are.
 
     Args:
-      dataset: grain dataset of dicts of arrays [batch, ...]: what is left after `start`.
+      make: from the number of a batch to the batch.
       steps: batches in all epochs together.
       steps_per_epoch: batches per epoch (a fraction where the batch does not divide an epoch).
+      num_threads: that make batches, ahead of the loop.
     """
 
-    dataset: grain.IterDataset
+    make: batching.MakeBatch
     steps: int
     steps_per_epoch: float
+    num_threads: int
+
+    def after(self, step: int) -> grain.IterDataset:
+        """The batches after the first `step`, which are not read: dicts of arrays [batch, ...].
+
+        A run that goes on after so many steps sees what it would have seen, also with another
+        number of processes.
+        """
+        options = grain.ReadOptions(num_threads=self.num_threads, prefetch_buffer_size=4)
+        return grain.MapDataset.range(step, self.steps).map(self.make).to_iter_dataset(options)
 
     @property
     def batches(self) -> grain.DatasetIterator:
-        """A new iterator over the batches."""
-        return iter(self.dataset)
+        """A new iterator over all batches."""
+        return iter(self.after(0))
 
 
 def training_input(
@@ -106,7 +119,6 @@ def training_input(
     split: str = "train",
     num_threads: int = 2,
     shard: tuple[int, int] = (0, 1),
-    start: int = 0,
 ) -> TrainingInput:
     """Shuffled, augmented batches of a split; the same for the same seed, epoch and index.
 
@@ -123,8 +135,6 @@ def training_input(
       num_threads: that make batches, ahead of the loop.
       shard: (index, count) of the process: it gets elements index, index + count, ... of each
         batch.
-      start: batches that are passed over, without being read: a run that goes on after so many
-        steps sees what it would have seen, also with another number of processes.
 
     Raises:
       ValueError: no annotated chip, a crop larger than the chip, fewer examples than one batch, or
@@ -136,7 +146,7 @@ def training_input(
             f"found {loading.crop}"
         )
     table = data.split(split)
-    chosen = choose_chips(table, loading.empty_ratio, seed)
+    chosen = choose_chips(table, loading.empty_ratio, seed, f"{data.path}, split {split}")
     check_dates(data, loading, table.cube[chosen])
     per_epoch = len(chosen) * loading.crops_per_chip
     steps = per_epoch * epochs // batch_size
@@ -149,9 +159,7 @@ def training_input(
     every = np.repeat(chosen, loading.crops_per_chip)
     draws = batching.Draws(data, table, source, loading, every, seed)
     make = batching.MakeBatch(draws, source, loading, data.chip, batch_size, shard)
-    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4)
-    batches = grain.MapDataset.range(start, steps).map(make).to_iter_dataset(options)
-    return TrainingInput(batches, steps, per_epoch / batch_size)
+    return TrainingInput(make, steps, per_epoch / batch_size, num_threads)
 
 
 def as_of_dates(

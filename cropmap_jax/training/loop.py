@@ -64,7 +64,10 @@ def train(
     """
     check_chip(data, recipe)
     plan.check_devices(parallel.process_count(), parallel.local_devices())
-    source = _source(data, plan, 0)
+    shard = (parallel.process_index(), parallel.process_count())
+    source = input_pipeline.training_input(
+        data, plan.loading, plan.batch_size, plan.epochs, plan.seed, shard=shard
+    )
     validation = Validation(data, recipe, plan.loading, plan.batch_size)
     optimizer = plan.make_optimizer(source.steps)
     train_step = steps.make_train_step(
@@ -75,16 +78,9 @@ def train(
         plan.accumulate,
         plan.remat,
     )
-    meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
-    meta["dataset"] = data.fingerprint
-    # JSON turns tuples into lists: compare like with like.
-    meta = json.loads(json.dumps(meta))
-    state = {
-        "step": np.zeros((), np.int32),
-        "params": variables["params"],
-        "batch_stats": variables["batch_stats"],
-        "opt_state": jax.device_get(optimizer.init(variables["params"])),
-    }
+    meta = _meta(data, recipe, plan)
+    state = {"step": np.zeros((), np.int32), **variables}
+    state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     checkpointer = checkpoints.Checkpointer(workdir, meta, plan.keep)
@@ -93,7 +89,6 @@ def train(
         if step:
             check_same_config(checkpointer.meta(), meta, workdir)
             _, state = checkpointer.restore(state)
-            source = _source(data, plan, step)
         writes = parallel.process_index() == 0
         if writes:
             print(describe(data, recipe, plan, source, state["params"], step), flush=True)
@@ -104,7 +99,16 @@ def train(
             with contextlib.closing(tracer):
                 run = _Run(plan, source, checkpointer, log, validation, tracer, workdir)
                 step_function = parallel.data_parallel(train_step, donate=True)
-                return run.go(parallel.replicate(state), step, step_function)
+                state = parallel.replicate(state)  # the host keeps no copy of its own
+                return run.go(state, step, step_function)
+
+
+def _meta(data: Dataset, recipe: Recipe, plan: Plan) -> dict:
+    """What is stored with each checkpoint besides the state, and must be the same to go on."""
+    meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
+    meta["dataset"] = data.fingerprint
+    # JSON turns tuples into lists: compare like with like.
+    return json.loads(json.dumps(meta))
 
 
 def check_chip(data: Dataset, recipe: Recipe) -> None:
@@ -120,14 +124,6 @@ def check_chip(data: Dataset, recipe: Recipe) -> None:
         )
 
 
-def _source(data: Dataset, plan: Plan, step: int) -> input_pipeline.TrainingInput:
-    """This process's part of the batches after `step`."""
-    shard = (parallel.process_index(), parallel.process_count())
-    return input_pipeline.training_input(
-        data, plan.loading, plan.batch_size, plan.epochs, plan.seed, shard=shard, start=step
-    )
-
-
 class _Run:
     """The loop's moving parts."""
 
@@ -138,34 +134,41 @@ class _Run:
         self._signal: int | None = None
         self._pending: list[dict] = []
         self._record: dict = {}
+        self._saved = (0, time.monotonic())  # step and moment of the last checkpoint
 
     def go(self, state, step: int, step_function) -> dict:
         """Runs from `step` to the end."""
-        total, plan = self._source.steps, self._plan
+        total, plan, every = self._source.steps, self._plan, self._plan.checkpoint_every
         agreed = parallel.Agreement(2, lag=AHEAD)
         ahead = grain.experimental.ThreadPrefetchIterDataset(
-            self._source.dataset.map(parallel.put), prefetch_buffer_size=AHEAD
+            self._source.after(step).map(parallel.put), prefetch_buffer_size=AHEAD
         )
         batches, stop = iter(ahead), False
-        self._saved_at = time.monotonic()
+        self._saved = (step, time.monotonic())
         with self._signals(), tqdm(total=total, initial=step, **_bar()) as bar:
             while step < total and not stop:
                 with self._meter.waiting():
                     batch = next(batches)
                 self._tracer.begin()
                 state, metrics = step_function(state, batch)
-                self._tracer.end(metrics)
+                if self._tracer.end(metrics):
+                    self._meter.start(step + 1)
                 step += 1
                 self._keep_pace(metrics, step)
-                stop, due = agreed(self._signal is not None, self._is_due())
-                epoch_ends = self._epoch(step) > self._epoch(step - 1)
-                every = plan.checkpoint_every
-                saves = due or (step % every == 0 if every else epoch_ends)
-                # Before saving too: a checkpoint after a loss that is not finite would be useless.
-                if step % plan.log_every == 0 or epoch_ends or saves or stop or step == total:
+                ends = self._epoch(step) > self._epoch(step - 1) or step == total
+                scores = None
+                if ends:
                     self._flush(step, bar)
-                scores = self._validate(state, step) if epoch_ends or step == total else None
-                if saves or stop or step == total:
+                    scores = self._validate(state, step)
+                stop, due = agreed(self._signal is not None, self._is_due())
+                # What all agreed on was asked some steps ago, perhaps before the last checkpoint.
+                due = due and step > self._saved[0] + AHEAD
+                saves = step % every == 0 if every else ends
+                saves = saves or scores or due or stop or step == total
+                # Before saving too: a checkpoint after a loss that is not finite would be useless.
+                if saves or step % plan.log_every == 0:
+                    self._flush(step, bar)
+                if saves:
                     self._save(state, step, scores)
                 bar.update()
         if step < total:
@@ -183,7 +186,7 @@ class _Run:
 
     def _is_due(self) -> bool:
         minutes = self._plan.checkpoint_minutes
-        return minutes > 0 and time.monotonic() - self._saved_at > 60 * minutes
+        return minutes > 0 and time.monotonic() - self._saved[1] > 60 * minutes
 
     def _epoch(self, step: int) -> int:
         return int(step / self._source.steps_per_epoch + 1e-9)
@@ -200,9 +203,11 @@ class _Run:
         if not values:
             return
         speed = self._meter.read(step)
+        # Of known pixels, however they are spread over batches; where there are none, 0.
+        losses, weights = (np.float64([v[key] for v in values]) for key in ("loss", "weight"))
         self._record = {
             "epoch": step / self._source.steps_per_epoch,
-            "loss": float(np.mean([v["loss"] for v in values])),
+            "loss": float(losses @ weights / max(weights.sum(), 1e-6)),
             "grad_norm": float(np.mean([v["grad_norm"] for v in values])),
         } | speed
         for group, rate in self._plan.rates(self._source.steps).items():
@@ -240,7 +245,7 @@ class _Run:
             if not np.isfinite(leaf).all():
                 raise self._diverged(step, f"state{jax.tree_util.keystr(path)} is not finite")
         self._checkpointer.save(step, state, scores)
-        self._saved_at = time.monotonic()
+        self._saved = (step, time.monotonic())
         self._meter.start(step)
 
     @contextlib.contextmanager

@@ -79,15 +79,21 @@ class Tracer:
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
             self._on = True
 
-    def end(self, metrics: dict) -> None:
-        """To be called after each step, with what it returned."""
+    def end(self, metrics: dict) -> bool:
+        """To be called after each step, with what it returned; tells whether it wrote the trace."""
         self._done += 1
-        if self._on and self._done == self.FIRST + self._steps:
+        last = self._on and self._done == self.FIRST + self._steps
+        if last:
             jax.block_until_ready(metrics)
             self.close()
+        return last
 
     def close(self) -> None:
         """Writes what there is, if there is any."""
+        if self._steps and self._done <= self.FIRST:
+            print(
+                f"no trace: expected more than {self.FIRST} steps, found {self._done}", flush=True
+            )
         if self._on:
             self._on = False
             jax.profiler.stop_trace()

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.ad_checkpoint import print_saved_residuals
 
 from cropmap_jax.models import (
     HEAD,
@@ -254,3 +255,22 @@ def test_initial_trunk_does_not_depend_on_the_head():
         jax.tree.map(np.testing.assert_array_equal, one[branch], same[branch])
     kernels = [p["s1"]["conv3d"]["conv"]["kernel"] for p in (one, other)]
     assert (kernels[0] != kernels[1]).all()
+
+
+def test_rematerialising_keeps_nothing_large(capsys):
+    """Of a level, and of what comes before the U-Net, only what it begins with is kept."""
+    chips = inputs(batch=2)
+    variables = initial_variables(Small(levels=1), seed=0)
+
+    def kept(remat: bool) -> int:
+        def loss(params):
+            network = Small(levels=1, remat=remat)
+            state = {"params": params, "batch_stats": variables["batch_stats"]}
+            return network.apply(state, *chips, train=True, mutable=["batch_stats"])[0].sum()
+
+        print_saved_residuals(loss, variables["params"])
+        lines = capsys.readouterr().out.splitlines()
+        # Images of the chips' full size: [B, H, W, C], [B, T, H, W, C] or [B T, H, W, C].
+        return sum("16,16," in line and "from the argument" not in line for line in lines)
+
+    assert kept(remat=True) < 10 < 50 < kept(remat=False)

@@ -277,18 +277,19 @@ def test_what_comes_after_a_start_is_what_would_have_come():
     # 5 chips x 4 epochs / 2 = 10 batches.
     whole = draw(several(), batch_size=2, epochs=4)
     for start in (1, 7):
-        rest = input_pipeline.training_input(several(), Loading(3, crop=4), 2, 4, 0, start=start)
-        assert rest.steps == 10
-        assert_same(list(rest.batches), whole[start:])
+        made = input_pipeline.training_input(several(), Loading(3, crop=4), 2, 4, 0)
+        assert made.steps == 10
+        assert_same(list(made.after(start)), whole[start:])
 
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_every_batch(count):
-    def made(**settings):
-        return input_pipeline.training_input(several(), Loading(3, crop=4), 4, 4, 0, **settings)
+    def after_one(**settings):
+        loading = Loading(3, crop=4)
+        return list(input_pipeline.training_input(several(), loading, 4, 4, 0, **settings).after(1))
 
-    whole = list(made(start=1).batches)
-    parts = [list(made(shard=(i, count), start=1).batches) for i in range(count)]
+    whole = after_one()
+    parts = [after_one(shard=(i, count)) for i in range(count)]
     assert len(whole) == 4  # 20 examples: 5 batches, one passed over
     for k, batch in enumerate(whole):
         for i in range(count):

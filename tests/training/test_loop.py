@@ -112,6 +112,45 @@ def test_a_signal_saves_and_the_next_run_ends_where_an_uninterrupted_one_does(
     assert small_runs.records(tmp_path) == small_runs.records(whole[0])
 
 
+def test_a_signal_during_validation_stops_before_the_next_step(whole, tmp_path, monkeypatch):
+    validate = validation.Validation.__call__
+
+    def interrupted(self, state):
+        signal.raise_signal(signal.SIGTERM)
+        return validate(self, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validation.Validation, "__call__", interrupted)
+        with pytest.raises(loop.Stopped, match="by SIGTERM after step 3,"):
+            train(tmp_path)
+    assert checkpoints.load(tmp_path, "best").step == 3
+    train(tmp_path)
+    small_runs.assert_equal(small_runs.saved(tmp_path, 5), small_runs.saved(whole[0], 5))
+
+
+def steps_saved(workdir) -> list[int]:
+    return sorted(int(p.name) for p in checkpoints.folder(workdir).iterdir())
+
+
+def test_every_validation_is_of_a_state_that_is_saved(tmp_path):
+    train(tmp_path, checkpoint_every=4, keep=9)
+    # The epochs end at steps 3 and 5.
+    assert steps_saved(tmp_path) == [3, 4, 5]
+    scores = {
+        r["step"]: r[checkpoints.SCORE] for r in metric_log.read(tmp_path) if checkpoints.SCORE in r
+    }
+    assert scores.keys() == {3, 5}
+    best = checkpoints.load(tmp_path, "best").step
+    assert scores[best] == max(scores.values())
+
+
+def test_a_checkpoint_that_is_due_is_saved_once(tmp_path):
+    # Always due: what was asked for before the last checkpoint is answered after it.
+    data = small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8))] * 2)
+    train(tmp_path, data, epochs=11, checkpoint_every=99, checkpoint_minutes=1e-9, keep=99)
+    assert steps_saved(tmp_path) == [3, 6, 9, 11]
+
+
 def test_a_second_signal_acts_at_once(tmp_path, monkeypatch):
     def twice(self, step, scalars):
         signal.raise_signal(signal.SIGINT)
