@@ -16,7 +16,10 @@ from cropmap_jax.geo import legend
 from experiments import _demo_report
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-ENV = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+ENV = os.environ | {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
 SMALLER = {
     "simulate": """
     config.tiles = 1
