@@ -55,12 +55,25 @@ def test_ours_alone_needs_nothing_but_jax(cache_dir):
     assert "ours, bfloat16" in done.stdout and "PyTorch, float32" not in done.stdout
 
 
-@pytest.mark.parametrize("module", [blocks, checkpoint])
-def test_others_run(module, tmp_path, capsys):
-    name = module.__name__.split(".")[-1]
-    module.main(["--quick", "--json", str(tmp_path / "f.json")])
-    assert read(tmp_path / "f.json", name)
-    assert f"{name}: " in capsys.readouterr().out
+def test_blocks(tmp_path, capsys):
+    blocks.main(["--quick", "--json", str(tmp_path / "f.json")])
+    (found,) = read(tmp_path / "f.json", "blocks").values()
+    for pass_ in ("forward", "gradients"):
+        assert all(found[pass_][form]["median"] > 0 for form in ("ours", "plain"))
+    assert "| max_pool, 64 px, gradients " in capsys.readouterr().out
+
+
+def test_checkpoint_holds_training_up_for_the_sum_of_its_parts(tmp_path, capsys):
+    checkpoint.main(["--quick", "--json", str(tmp_path / "f.json")])
+    found = read(tmp_path / "f.json", "checkpoint")
+    parts = [found[name]["median"] for name in ("fetch", "check", "save")]
+    assert min(parts) > 0
+    assert found["held up"]["median"] == pytest.approx(sum(parts))
+    # It is handed over before it lies on the disk.
+    assert found["written"]["median"] > found["save"]["median"]
+    printed = capsys.readouterr().out
+    for name in ("fetch", "check", "save", "held up", "written", "read", "raw write", "raw read"):
+        assert f"| {name} " in printed
 
 
 def test_curves(tmp_path):
