@@ -76,7 +76,9 @@ def point(settings: dict, args) -> dict:
         began = time.perf_counter()
         form.step()
         times.append(time.perf_counter() - began)
-    memory = form.memory() or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    on_device = networks.jax.local_devices()[0].memory_stats()  # None on a CPU
+    resident = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = on_device["peak_bytes_in_use"] if on_device else resident
     return {
         "ms": 1000 * report.spread(times)["median"],
         "compile_seconds": compiling,

@@ -19,7 +19,7 @@ def read(path, name):
 
 @pytest.mark.parametrize("train", [True, False])
 def test_steps_beside_pytorch(train, tmp_path, capsys):
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     name, path = "train_step" if train else "predict_step", tmp_path / "a" / "f.json"
     steps.main(steps.parse(["--quick", "--json", str(path)], name, ""), name, train)
     forms = read(path, name)["forms"]
@@ -37,6 +37,8 @@ def test_steps_beside_pytorch(train, tmp_path, capsys):
         assert max(losses["bfloat16"]) == pytest.approx(min(losses["bfloat16"]), rel=2e-2)
     printed = capsys.readouterr().out
     assert "PyTorch, float32, channels last" in printed and "x best PyTorch" in printed
+    # What both take float32 for is a question on CUDA alone.
+    assert ("\n\nprecision of float32" in printed) == torch.cuda.is_available()
 
 
 def test_ours_alone_needs_nothing_but_jax(cache_dir):
