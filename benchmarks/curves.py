@@ -26,7 +26,8 @@ VARIED = {
 UNITS = {"batch": "chips a batch", "side": "pixels, side of a chip", "periods": "periods"}
 
 
-def main(argv: list[str]) -> dict:
+def main(argv: list[str]) -> dict | None:
+    """Measures all points; prints, draws and returns them. With --point prints that one alone."""
     parser = report.make_parser("curves", __doc__)
     parser.add_argument("--png", metavar="FILE", help="draw the curves here")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
@@ -62,7 +63,16 @@ def main(argv: list[str]) -> dict:
 
 
 def point(settings: dict, args) -> dict:
-    """Measures one point in this process."""
+    """Measures one point in this process.
+
+    Args:
+      settings: "batch", "side" (pixels) and "periods"; also "remat" and "accumulate" if used.
+      args: the flags.
+
+    Returns:
+      {"ms": median of a step, "compile_seconds": of the first one, "gigabytes": memory at most,
+      "device"}.
+    """
     from benchmarks import networks
 
     settings = dict(settings)
@@ -97,7 +107,14 @@ def _in_its_own_process(settings: dict, args) -> dict:
 
 
 def draw(found: list[dict], varied: dict, base: dict, path: str) -> None:
-    """Draws time and memory against each setting."""
+    """Draws time and memory against each setting.
+
+    Args:
+      found: points as `main` gathers them.
+      varied: the values of each setting.
+      base: what the other settings stay at.
+      path: of the PNG.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

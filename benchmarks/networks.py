@@ -114,7 +114,15 @@ def weights(sizes: Sizes) -> dict:
 
 
 def ours(sizes: Sizes, dtype: str, train: bool, accumulate: int = 1, remat: bool = False) -> Form:
-    """Our step, on all local devices."""
+    """Our step, on all local devices.
+
+    Args:
+      sizes: of chips and network.
+      dtype: the network computes in.
+      train: a training step, else inference.
+      accumulate: parts that a training step takes its batch in.
+      remat: whether it computes the inside of the levels anew for the gradient.
+    """
     recipe, variables = make_recipe(sizes, dtype), weights(sizes)
     batch = parallel.put(make_batch(sizes))
     if not train:
@@ -169,7 +177,7 @@ def theirs(sizes: Sizes, dtype: str, train: bool, channels_last: bool, compiled:
     forward = torch.compile(network) if compiled else network
     half = dtype == "bfloat16"
     cast = torch.autocast(where.type, torch.bfloat16) if half else contextlib.nullcontext()
-    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
 
     def train_step() -> float:
         optimizer.zero_grad(set_to_none=True)

@@ -24,7 +24,13 @@ def parse(argv: list[str] | None, name: str, text: str) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace, name: str, train: bool) -> dict:
-    """Times all forms; prints and returns the figures."""
+    """Times all forms of a step in turn; prints and returns the figures, in seconds and FLOP/s.
+
+    Args:
+      args: the flags.
+      name: of the benchmark.
+      train: a training step, else inference.
+    """
     sizes = networks.Sizes(args.batch, args.periods, args.side, args.width)
     precision = "" if args.ours else networks.settle_torch()
     forms = make_forms(args, sizes, train)
@@ -89,7 +95,16 @@ def _table(figures: dict, batch: int) -> str:
 
 
 def make_forms(args: argparse.Namespace, sizes, train: bool) -> dict:
-    """The forms by name."""
+    """The forms by name, none of them compiled yet.
+
+    Args:
+      args: the flags.
+      sizes: `networks.Sizes` of chips and network.
+      train: a training step, else inference.
+
+    Raises:
+      SystemExit: PyTorch is not installed, and not asked to be left out.
+    """
     forms = {
         f"ours, {dtype}": networks.ours(sizes, dtype, train) for dtype in ("float32", "bfloat16")
     }
