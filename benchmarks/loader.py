@@ -105,6 +105,7 @@ class ThroughTfds(dataset.Dataset):
     """A dataset whose records TFDS reads, each of them whole."""
 
     def source(self, split: str) -> Whole:
+        """As `Dataset.source`."""
         return Whole(tfds.builder_from_directory(str(self.path)).as_data_source(split), self.path)
 
 

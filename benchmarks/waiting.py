@@ -76,7 +76,7 @@ def train(data: dataset.Dataset, crop: int, args, workdir: str, width: int | Non
     Args:
       data: with a "train" split.
       crop: side of the crops, in pixels.
-      args: with `steps` and `batch`.
+      args: with `steps`, `batch` and `quick`.
       workdir: of the run.
       width: of the seed's network; None for the smallest network there is.
 
@@ -90,6 +90,7 @@ def train(data: dataset.Dataset, crop: int, args, workdir: str, width: int | Non
         from benchmarks import networks  # not where memory is watched: it imports PyTorch
 
         model = networks.make_recipe(networks.Sizes(width=width)).model
+        model |= {"levels": 1} if args.quick else {}  # four take long to compile
     recipe = Recipe(model, data.legend, Scaling(), data.period_kind, "sigmoid", lead_days=30)
     ends = [int(end) for end in data.periods(0)[:, 1]]
     loading = input_pipeline.Loading(
