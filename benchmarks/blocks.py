@@ -34,6 +34,7 @@ LAYERS = {
 
 
 def main(argv: list[str]) -> dict:
+    """Times all layers; prints and returns the figures, in seconds."""
     parser = report.make_parser("blocks", __doc__)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
@@ -55,7 +56,19 @@ def main(argv: list[str]) -> dict:
 
 
 def measure(args, side: int, block: str, scale: float, channels: int, kernel) -> dict:
-    """Times of one layer: {"forward" or "gradients": {"ours" or "plain": spread}}."""
+    """Times one layer, in both forms.
+
+    Args:
+      args: the flags.
+      side: of a chip, in pixels.
+      block: name of the function in `blocks` and `plain`.
+      scale: side of the layer's input, relative to the chip's.
+      channels: of that input.
+      kernel: shape, or None.
+
+    Returns:
+      {"forward" or "gradients": {"ours" or "plain": spread of seconds}}.
+    """
     rng = np.random.default_rng(0)
     size = int(side * scale)
     periods = (6,) if block in ("conv3d", "time_conv") else ()

@@ -18,6 +18,7 @@ from benchmarks import drawn, report
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The flags; those of the process where `argv` is None."""
     parser = report.make_parser("build", __doc__)
     parser.add_argument("--cubes", type=int, nargs=2, default=(16, 96), help="few and many")
     parser.add_argument("--side", type=int, default=128, help="of a cube in pixels")
@@ -30,6 +31,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Builds datasets of few and of many cubes, and prints rates and memory."""
     args = parse(argv)
     with tempfile.TemporaryDirectory() as scratch:
         for count in args.cubes:
@@ -55,7 +57,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def build(cubes: str, data_dir: str) -> dict:
-    """Builds a dataset in another process: {"seconds", "peak_mb"}."""
+    """Builds a dataset in a process of its own.
+
+    Args:
+      cubes: folder of cubes.
+      data_dir: folder that the dataset is written to.
+
+    Returns:
+      {"seconds": of the build without imports, "peak_mb": resident memory at most}.
+
+    Raises:
+      RuntimeError: the process failed; holds the end of what it said.
+    """
     command = [sys.executable, "-m", "benchmarks.build", "--child", cubes, data_dir]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, error = process.communicate()
@@ -65,6 +78,7 @@ def build(cubes: str, data_dir: str) -> dict:
 
 
 def child(cubes: str, data_dir: str) -> None:
+    """What that process does; prints its result as one line of JSON."""
     import resource
 
     from cropmap_jax.training import cube_builder

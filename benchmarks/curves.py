@@ -26,7 +26,8 @@ VARIED = {
 UNITS = {"batch": "chips a batch", "side": "pixels, side of a chip", "periods": "periods"}
 
 
-def main(argv: list[str]) -> dict:
+def main(argv: list[str]) -> dict | None:
+    """Measures all points; prints, draws and returns them. With --point prints that one alone."""
     parser = report.make_parser("curves", __doc__)
     parser.add_argument("--png", metavar="FILE", help="draw the curves here")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
@@ -62,7 +63,16 @@ def main(argv: list[str]) -> dict:
 
 
 def point(settings: dict, args) -> dict:
-    """Measures one point in this process."""
+    """Measures one point in this process.
+
+    Args:
+      settings: "batch", "side" (pixels) and "periods"; also "remat" and "accumulate" if used.
+      args: the flags.
+
+    Returns:
+      {"ms": median of a step, "compile_seconds": of the first one, "gigabytes": memory at most,
+      "device"}.
+    """
     from benchmarks import networks
 
     settings = dict(settings)
@@ -76,7 +86,9 @@ def point(settings: dict, args) -> dict:
         began = time.perf_counter()
         form.step()
         times.append(time.perf_counter() - began)
-    memory = form.memory() or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    on_device = networks.jax.local_devices()[0].memory_stats()  # None on a CPU
+    resident = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = on_device["peak_bytes_in_use"] if on_device else resident
     return {
         "ms": 1000 * report.spread(times)["median"],
         "compile_seconds": compiling,
@@ -95,7 +107,14 @@ def _in_its_own_process(settings: dict, args) -> dict:
 
 
 def draw(found: list[dict], varied: dict, base: dict, path: str) -> None:
-    """Draws time and memory against each setting."""
+    """Draws time and memory against each setting.
+
+    Args:
+      found: points as `main` gathers them.
+      varied: the values of each setting.
+      base: what the other settings stay at.
+      path: of the PNG.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

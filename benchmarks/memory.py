@@ -22,7 +22,8 @@ from benchmarks import report
 CROP = 8  # pixels: short steps
 
 
-def main(argv: list[str]) -> dict:
+def main(argv: list[str]) -> dict | None:
+    """Runs each number of cubes; prints and returns the figures. With --point that one alone."""
     parser = report.make_parser("memory", __doc__)
     parser.add_argument("--cubes", type=int, nargs="+", default=(16, 64, 256))
     parser.add_argument("--steps", type=int, default=1000)
@@ -53,7 +54,11 @@ def main(argv: list[str]) -> dict:
 
 
 def point(args) -> dict:
-    """Trains on `args.point` cubes in this process, and watches its memory."""
+    """Trains on `args.point` cubes in this process, and watches its memory.
+
+    Returns:
+      {"cubes", "megabytes_of_data", "step_ms": median, "resident": [(step, MB), ...]}.
+    """
     from benchmarks import loader, waiting
     from cropmap_jax.training import dataset
 

@@ -24,8 +24,15 @@ def parse(argv: list[str] | None, name: str, text: str) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace, name: str, train: bool) -> dict:
-    """Times all forms; prints and returns the figures."""
+    """Times all forms of a step in turn; prints and returns the figures, in seconds and FLOP/s.
+
+    Args:
+      args: the flags.
+      name: of the benchmark.
+      train: a training step, else inference.
+    """
     sizes = networks.Sizes(args.batch, args.periods, args.side, args.width)
+    precision = "" if args.ours else networks.settle_torch()
     forms = make_forms(args, sizes, train)
     for form in forms.values():
         form.step()  # compiles
@@ -48,7 +55,6 @@ def main(args: argparse.Namespace, name: str, train: bool) -> dict:
             "dtype": form.dtype,
             "share_of_peak": flops / report.spread(times[key])["median"] / peaks[form.dtype],
             "loss_after_two_steps": losses[key],
-            "memory": form.memory(),
         }
         for key, form in forms.items()
     }
@@ -63,13 +69,14 @@ def main(args: argparse.Namespace, name: str, train: bool) -> dict:
     text = (
         f"{networks.device()}; batch {args.batch} x {args.periods} x {args.side} x {args.side} px, "
         f"width {args.width}, {flops / 1e9:,.1f} GFLOP a step; {args.rounds} rounds in turn, "
-        f"medians; peak of a matrix product in GFLOP/s: {peak}\n\n{_table(figures, args.batch)}"
+        f"medians; peak of a matrix product in GFLOP/s: {peak}"
     )
+    text = "\n\n".join(filter(None, (text, precision, _table(figures, args.batch))))
     return report.finish(name, args, text, {"forms": figures, "flops": flops, "peaks": peaks})
 
 
 def _table(figures: dict, batch: int) -> str:
-    columns = ["ms", "quartiles", "chips/s", "x best PyTorch", "of peak", "loss", "GB"]
+    columns = ["ms", "quartiles", "chips/s", "x best PyTorch", "of peak", "loss"]
     rows = {
         key: {
             "ms": 1000 * v["median"],
@@ -78,7 +85,6 @@ def _table(figures: dict, batch: int) -> str:
             "x best PyTorch": v["ratio"],
             "of peak": f"{v['share_of_peak']:.0%}",
             "loss": v["loss_after_two_steps"],
-            "GB": v["memory"] and v["memory"] / 1e9,
         }
         for key, v in figures.items()
     }
@@ -89,7 +95,16 @@ def _table(figures: dict, batch: int) -> str:
 
 
 def make_forms(args: argparse.Namespace, sizes, train: bool) -> dict:
-    """The forms by name."""
+    """The forms by name, none of them compiled yet.
+
+    Args:
+      args: the flags.
+      sizes: `networks.Sizes` of chips and network.
+      train: a training step, else inference.
+
+    Raises:
+      SystemExit: PyTorch is not installed, and not asked to be left out.
+    """
     forms = {
         f"ours, {dtype}": networks.ours(sizes, dtype, train) for dtype in ("float32", "bfloat16")
     }

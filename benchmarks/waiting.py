@@ -2,10 +2,12 @@
 
     python -m benchmarks.waiting
     python -m benchmarks.waiting --data_dir DIR --dataset cubes/NAME
+    python -m benchmarks.waiting --width 32 --json waiting.json
 
 Runs the real loop with the smallest network on random crops of several sizes: the loader reads as
-much for each of them, the step becomes short. Network and loader share the processors if there is
-no other device.
+much for each of them, the step becomes short. With --width it is the seed's network of this width
+instead, with Adam, on whole chips, for a few steps: what a user sees. Network and loader share the
+processors if there is no other device.
 """
 
 import argparse
@@ -23,22 +25,30 @@ from cropmap_jax.training.plan import Plan
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import Scaling
 
+# Unless asked for others: flags of the smallest network, and of the seed's.
+SMALLEST = {"cubes": 64, "crops": (4, 8, 12, 16, 24, 32), "batch": 16, "steps": 128}
+SEED = {"cubes": 40, "crops": (64,), "batch": 8, "steps": 20}
+
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The flags; those of the process where `argv` is None."""
     parser = report.make_parser("waiting", __doc__)
     parser.add_argument("--data_dir", help="folder of datasets; default: build one")
     parser.add_argument("--dataset", default="cubes", help="<kind> or <kind>/<name>, with a train")
-    parser.add_argument("--cubes", type=int, default=64, help="cubes to draw, of 128 x 128 px")
-    parser.add_argument("--crops", type=int, nargs="+", default=(4, 8, 12, 16, 24, 32))
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=128, help="for each size, at least")
+    parser.add_argument("--width", type=int, help="of the seed's network; default: the smallest")
+    parser.add_argument("--cubes", type=int, help="cubes to draw, of 128 x 128 px")
+    parser.add_argument("--crops", type=int, nargs="+", help="sides in pixels")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--steps", type=int, help="for each size, at least")
+    parser.set_defaults(**SEED if parser.parse_args(argv).width else SMALLEST)
     args = parser.parse_args(argv)
     if args.quick:
-        args.cubes, args.crops, args.batch, args.steps = 1, (4,), 2, 16
+        args.cubes, args.crops, args.batch, args.steps = 1, (16 if args.width else 4,), 2, 16
     return args
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Trains on crops of each size, and prints steps and waiting."""
     args = parse(argv)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -47,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
             data_dir, name = loader.draw_dataset(scratch, args.cubes, 12)
         data = dataset.open_dataset(data_dir, name)
         for crop in args.crops:
-            rows.append(train(data, crop, args, f"{scratch}/run{crop}"))
+            rows.append(train(data, crop, args, f"{scratch}/run{crop}", args.width))
     header = ["crop, px", "step, ms", "waiting, %", "q1", "q3", "chips/s"]
     cells = [
         [str(r["crop"]), r["step_ms"]["median"]]
@@ -55,14 +65,32 @@ def main(argv: list[str] | None = None) -> None:
         + [r["chips_per_second"]["median"]]
         for r in rows
     ]
-    text = f"batch {args.batch}, width 1, dropout of input 0.1\n\n{report.table(header, cells)}"
+    text = f"batch {args.batch}, width {args.width or 1}, dropout of input 0.1\n\n"
+    text += report.table(header, cells)
     report.finish("waiting", args, text, {"runs": rows})
 
 
-def train(data: dataset.Dataset, crop: int, args: argparse.Namespace, workdir: str) -> dict:
-    """Medians and quartiles of what the loop logs every eight steps, the first ones left out."""
+def train(data: dataset.Dataset, crop: int, args, workdir: str, width: int | None = None) -> dict:
+    """Runs the loop for about `args.steps` steps.
+
+    Args:
+      data: with a "train" split.
+      crop: side of the crops, in pixels.
+      args: with `steps`, `batch` and `quick`.
+      workdir: of the run.
+      width: of the seed's network; None for the smallest network there is.
+
+    Returns:
+      {"crop"} and spreads of "step_ms", "waiting" (share of time) and "chips_per_second": of what
+      the loop logs every eight steps, or every two of the seed's, the first ones left out.
+    """
     model = {"width": 1, "levels": 0, "num_periods": 6, "use_validity": True, "norm": "group"}
     model |= {"head": "linear", "head_width": 1, "dtype": "float32"}
+    if width:
+        from benchmarks import networks  # not where memory is watched: it imports PyTorch
+
+        model = networks.make_recipe(networks.Sizes(width=width)).model
+        model |= {"levels": 1} if args.quick else {}  # four take long to compile
     recipe = Recipe(model, data.legend, Scaling(), data.period_kind, "sigmoid", lead_days=30)
     ends = [int(end) for end in data.periods(0)[:, 1]]
     loading = input_pipeline.Loading(
@@ -77,14 +105,14 @@ def train(data: dataset.Dataset, crop: int, args: argparse.Namespace, workdir: s
         batch_size=args.batch,
         seed=0,
         loading=loading,
-        optimizer="sgd",
+        optimizer="adam" if width else "sgd",
         learning_rates={"trunk": 1e-4, "head": 1e-4},
         schedule="constant",
         warmup_steps=0,
         class_weights="none",
         freeze_trunk_statistics=False,
         checkpoint_every=0,
-        log_every=8,
+        log_every=2 if width else 8,
         keep=1,
         config={},
     )

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from benchmarks import build, drawn, loader, waiting
 from cropmap_jax.geo import cube
@@ -50,8 +51,19 @@ def test_build_reports_both_numbers_of_cubes(tmp_path, capsys):
     assert found["1"]["cubes/s"]["median"] > 0 and found["2"]["peak MB"]["median"] > 50
 
 
-def test_waiting_reports_the_share_of_time_of_the_real_loop(tmp_path, capsys):
-    waiting.main(["--quick", "--json", str(tmp_path / "out.json")])
-    assert "| 4 " in capsys.readouterr().out
+@pytest.mark.parametrize("flags, crop, records", [([], 4, 1), (["--width", "2"], 16, 7)])
+def test_waiting_reports_the_share_of_time_of_the_real_loop(flags, crop, records, tmp_path, capsys):
+    waiting.main(["--quick", "--json", str(tmp_path / "out.json"), *flags])
+    printed = capsys.readouterr().out
+    assert f"width {len(flags) or 1}, " in printed and f"| {crop} " in printed
     (run,) = json.loads((tmp_path / "out.json").read_text())["figures"]["runs"]
     assert 0 < run["waiting"]["median"] < 1 and run["step_ms"]["median"] > 0
+    # Of sixteen steps, one record of eight or seven of two: the first is left out.
+    assert run["waiting"]["n"] == records
+
+
+def test_waiting_runs_the_seeds_network_at_its_own_sizes():
+    seed = waiting.parse(["--width=32", "--steps", "24"])
+    assert (seed.crops, seed.batch, seed.steps, seed.cubes) == ((64,), 8, 24, 40)
+    smallest = waiting.parse([])
+    assert (smallest.width, smallest.batch, smallest.steps) == (None, 16, 128)
