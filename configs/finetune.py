@@ -3,8 +3,9 @@
 python -m experiments.finetune --config configs/finetune.py --workdir W2 \
     --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
 
-All settings of configs/pretrain.py, with these changed or added. With init_from, the trunk of
-config.model, and config.scaling, come from the checkpoint.
+All settings of configs/pretrain.py, with these changed or added. With init_from, config.scaling
+comes from the checkpoint, and the trunk of config.model (width, levels, num_periods, use_validity,
+norm) must be the checkpoint's; head and dtype are this run's.
 """
 
 import pathlib

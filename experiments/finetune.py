@@ -3,8 +3,12 @@
     python -m experiments.finetune --config configs/finetune.py --workdir W2 \
         --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
 
-The trunk, its settings and the scaling come from the checkpoint; exactly its head is dropped.
+The trunk and the scaling come from the checkpoint; exactly its head is dropped. The trunk settings
+of config.model must be the checkpoint's, config.model.dtype is this run's. Run again, it goes on
+from its own last checkpoint and needs the pretrained one no longer.
 """
+
+import dataclasses
 
 from absl import flags
 from ml_collections import config_flags
@@ -16,19 +20,31 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=T
 flags.mark_flag_as_required("config")
 
 
-def _from_checkpoint(config, data):
-    from cropmap_jax.training import checkpoints, parallel, recipe, steps
+def _from_checkpoint(config, data, workdir):
+    """Recipe and first variables; the config is made to say what is used."""
+    from cropmap_jax.training import checkpoints, parallel, steps
 
-    pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
-    model = pretrained.recipe.model | {k: config.model[k] for k in recipe.HEAD_FIELDS}
-    wanted = _train.make_recipe(config, data, model, pretrained.recipe.scaling)
-    checkpoints.check_trunk(pretrained.recipe, wanted, config.init_from)
+    own = checkpoints.begun(workdir)
+    if own:
+        # Its trunk came along, and which step it was of: what is the last one by now does not
+        # matter. That nothing else has changed is checked when the run goes on.
+        source, step = own[0], own[1].get("init_step")
+    else:
+        pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
+        source, step = pretrained.recipe, pretrained.step
+    said = {k: v for k, v in config.model.to_dict().items() if v is not None}
+    wanted = _train.make_recipe(config, data, source.model | said, source.scaling)
+    with config.unlocked():
+        config.model.update(wanted.model)
+        config.scaling = dataclasses.asdict(wanted.scaling)
+        config.init_step = step
     fresh = steps.init_variables(wanted, config.seed)
+    if own:
+        return wanted, fresh
+    checkpoints.check_trunk(source, wanted, config.init_from)
     variables, dropped = checkpoints.swap_head(pretrained.variables, fresh)
     if parallel.process_index() == 0:
-        print(
-            f"trunk from {config.init_from}, step {pretrained.step}; dropped: {', '.join(dropped)}"
-        )
+        print(f"trunk from {config.init_from}, step {step}; dropped: {', '.join(dropped)}")
     return wanted, variables
 
 
@@ -51,7 +67,7 @@ def main(_):
         recipe = _train.make_recipe(config, data)
         variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     else:
-        recipe, variables = _from_checkpoint(config, data)
+        recipe, variables = _from_checkpoint(config, data, workdir)
     plan = _train.make_plan(config, "finetune", recipe)
     _train.train(
         data,
