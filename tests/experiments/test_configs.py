@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites
-from cropmap_jax.training import cube_builder, dataset, loop, steps
+from cropmap_jax.training import checkpoints, cube_builder, dataset, loop, steps
 from experiments import _train, build
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
@@ -59,6 +59,21 @@ def test_every_config_trains_a_step(data, file, tmp_path):
     record = loop.train(data, recipe, plan, steps.init_variables(recipe, 0), tmp_path)
     assert record["epoch"] == 1 and 0 < record["loss"] < 2
     assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "finetune"),
+    [
+        ("pretrain.py", "finetune.py"),
+        ("tiny/pretrain.py", "tiny/finetune.py"),
+        ("demo/pretrain.py", "demo/finetune.py"),
+        ("real/pretrain_belgium.py", "real/finetune_tervuren.py"),
+    ],
+)
+def test_what_is_pretrained_can_be_fine_tuned(data, pretrain, finetune):
+    before, after = (_train.make_recipe(load(CONFIGS / f), data) for f in (pretrain, finetune))
+    checkpoints.check_trunk(before, after, "W")
+    assert before.scaling == after.scaling and before.model["dtype"] == after.model["dtype"]
 
 
 def test_the_recipes_are_those_of_the_seed():
