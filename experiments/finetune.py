@@ -3,12 +3,10 @@
     python -m experiments.finetune --config configs/finetune.py --workdir W2 \
         --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
 
-The trunk and the scaling come from the checkpoint; exactly its head is dropped. The trunk settings
-of config.model must be the checkpoint's, config.model.dtype is this run's. Run again, it goes on
-from its own last checkpoint and needs the pretrained one no longer.
+The trunk and the scaling come from the checkpoint; exactly its head is dropped. Settings of the
+trunk that config.model gives must be the checkpoint's; its dtype is this run's. Run again, it goes
+on from its own last checkpoint and needs the pretrained one no longer.
 """
-
-import dataclasses
 
 from absl import flags
 from ml_collections import config_flags
@@ -20,8 +18,18 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=T
 flags.mark_flag_as_required("config")
 
 
+def _make_recipe(config, data, model, scaling=None):
+    """The recipe, with what config.model leaves open from `model`; the config then says it too."""
+    said = {k: v for k, v in config.model.to_dict().items() if v is not None}
+    recipe = _train.make_recipe(config, data, model | said, scaling)
+    with config.unlocked():
+        config.model.update(recipe.model)
+        config.scaling.update({"s1_db": recipe.scaling.s1_db, "s2": recipe.scaling.s2})
+    return recipe
+
+
 def _from_checkpoint(config, data, workdir):
-    """Recipe and first variables; the config is made to say what is used."""
+    """Recipe and first variables of a network with the trunk of config.init_from."""
     from cropmap_jax.training import checkpoints, parallel, steps
 
     own = checkpoints.begun(workdir)
@@ -32,11 +40,8 @@ def _from_checkpoint(config, data, workdir):
     else:
         pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
         source, step = pretrained.recipe, pretrained.step
-    said = {k: v for k, v in config.model.to_dict().items() if v is not None}
-    wanted = _train.make_recipe(config, data, source.model | said, source.scaling)
+    wanted = _make_recipe(config, data, source.model, source.scaling)
     with config.unlocked():
-        config.model.update(wanted.model)
-        config.scaling = dataclasses.asdict(wanted.scaling)
         config.init_step = step
     fresh = steps.init_variables(wanted, config.seed)
     if own:
@@ -64,7 +69,7 @@ def main(_):
         # There is no trunk to spare: it learns as fast as the head, its statistics too.
         config.learning_rate.trunk = config.learning_rate.head
         config.freeze_trunk_statistics = False
-        recipe = _train.make_recipe(config, data)
+        recipe = _make_recipe(config, data, dict(config.get("scratch", {})))
         variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     else:
         recipe, variables = _from_checkpoint(config, data, workdir)

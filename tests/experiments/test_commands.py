@@ -20,6 +20,7 @@ import pytest
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.training import checkpoints, metric_log
+from cropmap_jax.training.recipe import TRUNK_FIELDS
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 # Compiling is most of what these commands do here.
@@ -62,7 +63,8 @@ def finetune_flags(root):
     """Of the fine-tuned run."""
     named = {"data_dir": root / "data", "dataset": "cubes/iran", "init_from": root / "pretrained"}
     settings = [f"--config.{name}={value}" for name, value in named.items()]
-    return "--config", "configs/tiny/finetune.py", *settings, *TINY, "--config.epochs=10"
+    settings += ["--config.model.dtype=float32", "--config.epochs=10"]
+    return "--config", "configs/tiny/finetune.py", *settings, *TINY
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,7 @@ def world(tmp_path_factory):
         data, "--config.dataset=cubes/europe", *TINY,
         # Fine-tuning takes over the one and not the other.
         "--config.scaling.s1_db=(-30.0, 5.0)", "--config.model.dtype=bfloat16",
+        "--config.model.use_validity=False",
     )  # fmt: skip
     out["finetune"] = succeed("finetune", *finetune_flags(root), "--workdir", root / "run")
     out["evaluate"] = succeed(
@@ -121,6 +124,8 @@ def test_finetune_stores_what_it_used(world):
     assert (before.recipe.model["dtype"], after.recipe.model["dtype"]) == ("bfloat16", "float32")
     for restored in (before, after):
         assert {leaf.dtype for leaf in jax.tree.leaves(restored.variables)} == {np.dtype("float32")}
+    for name in TRUNK_FIELDS:
+        assert after.recipe.model[name] == before.recipe.model[name]
     assert after.config["model"] == after.recipe.model
     assert after.config["scaling"]["s1_db"] == [-30.0, 5.0]
     assert (after.config["init_checkpoint"], after.config["init_step"]) == ("last", before.step)
@@ -200,11 +205,11 @@ def test_finetune_refuses_another_architecture_and_an_empty_workdir(world, tmp_p
     assert f"{tmp_path}: expected a run's workdir" in line
     line = fail("finetune", *common)
     assert "--config.init_from" in line and "--config.from_scratch=True" in line
-    # The config's own two levels and other periods; the checkpoint has one level and six periods.
+    # The config has two levels, the checkpoint one and no masks of what is valid.
     pretrained = f"--config.init_from={root / 'pretrained'}"
-    line = fail("finetune", *common, pretrained, "--config.model.num_periods=5")
+    line = fail("finetune", *common, pretrained, "--config.model.use_validity=True")
     assert "config.model.levels: expected 1, found 2" in line and str(root / "pretrained") in line
-    assert "config.model.num_periods: expected 6, found 5" in line and "width" not in line
+    assert "config.model.use_validity: expected False, found True" in line and "width" not in line
     # The recipe says width 8, the arrays are of width 4.
     broken = tmp_path / "broken"
     shutil.copytree(root / "pretrained", broken)
