@@ -3,14 +3,15 @@
 python -m experiments.finetune --config configs/finetune.py --workdir W2 \
     --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
 
-All settings of configs/pretrain.py, with these changed or added. With init_from, the trunk of
-config.model, and config.scaling, come from the checkpoint.
+All settings of configs/pretrain.py, with these changed or added. With init_from, config.scaling
+comes from the checkpoint, and so do the settings of the trunk (width, levels, num_periods,
+use_validity, norm); one that is given all the same must be the checkpoint's.
 """
 
 import pathlib
 import runpy
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 _BASE = pathlib.Path(__file__).resolve().parent / "pretrain.py"
 
@@ -21,6 +22,10 @@ def get_config() -> ConfigDict:
     config.init_from = ""  # workdir of the pretrained network
     config.init_checkpoint = "last"  # or "best", or the number of a step
     config.from_scratch = False  # or train without one, all of it at the head's rate
+    # What config.model leaves open is the checkpoint's; from scratch, it is this.
+    config.scratch = ConfigDict(config.model.to_dict())
+    for name in ("width", "levels", "num_periods", "use_validity", "norm", "dtype"):
+        config.model[name] = config_dict.placeholder(type(config.scratch[name]))
     config.model.head = "conv"
     config.epochs = 5
     config.learning_rate.update({"trunk": 1e-5, "head": 1e-4})

@@ -3,7 +3,9 @@
     python -m experiments.finetune --config configs/finetune.py --workdir W2 \
         --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
 
-The trunk, its settings and the scaling come from the checkpoint; exactly its head is dropped.
+The trunk and the scaling come from the checkpoint; exactly its head is dropped. Settings of the
+trunk that config.model gives must be the checkpoint's; its dtype is this run's. Run again, it goes
+on from its own last checkpoint and needs the pretrained one no longer.
 """
 
 from absl import flags
@@ -16,19 +18,38 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=T
 flags.mark_flag_as_required("config")
 
 
-def _from_checkpoint(config, data):
-    from cropmap_jax.training import checkpoints, parallel, recipe, steps
+def _make_recipe(config, data, model, scaling=None):
+    """The recipe, with what config.model leaves open from `model`; the config then says it too."""
+    said = {k: v for k, v in config.model.to_dict().items() if v is not None}
+    recipe = _train.make_recipe(config, data, model | said, scaling)
+    with config.unlocked():
+        config.model.update(recipe.model)
+        config.scaling.update({"s1_db": recipe.scaling.s1_db, "s2": recipe.scaling.s2})
+    return recipe
 
-    pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
-    model = pretrained.recipe.model | {k: config.model[k] for k in recipe.HEAD_FIELDS}
-    wanted = _train.make_recipe(config, data, model, pretrained.recipe.scaling)
-    checkpoints.check_trunk(pretrained.recipe, wanted, config.init_from)
+
+def _from_checkpoint(config, data, workdir):
+    """Recipe and first variables of a network with the trunk of config.init_from."""
+    from cropmap_jax.training import checkpoints, parallel, steps
+
+    own = checkpoints.begun(workdir)
+    if own:
+        # Its trunk came along, and which step it was of: what is the last one by now does not
+        # matter. That nothing else has changed is checked when the run goes on.
+        source, step = own[0], own[1].get("init_step")
+    else:
+        pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
+        source, step = pretrained.recipe, pretrained.step
+    wanted = _make_recipe(config, data, source.model, source.scaling)
+    with config.unlocked():
+        config.init_step = step
     fresh = steps.init_variables(wanted, config.seed)
+    if own:
+        return wanted, fresh
+    checkpoints.check_trunk(source, wanted, config.init_from)
     variables, dropped = checkpoints.swap_head(pretrained.variables, fresh)
     if parallel.process_index() == 0:
-        print(
-            f"trunk from {config.init_from}, step {pretrained.step}; dropped: {', '.join(dropped)}"
-        )
+        print(f"trunk from {config.init_from}, step {step}; dropped: {', '.join(dropped)}")
     return wanted, variables
 
 
@@ -48,10 +69,10 @@ def main(_):
         # There is no trunk to spare: it learns as fast as the head, its statistics too.
         config.learning_rate.trunk = config.learning_rate.head
         config.freeze_trunk_statistics = False
-        recipe = _train.make_recipe(config, data)
+        recipe = _make_recipe(config, data, dict(config.get("scratch", {})))
         variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     else:
-        recipe, variables = _from_checkpoint(config, data)
+        recipe, variables = _from_checkpoint(config, data, workdir)
     plan = _train.make_plan(config, "finetune", recipe)
     _train.train(
         data,

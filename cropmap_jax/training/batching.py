@@ -13,6 +13,10 @@ from cropmap_jax.training import dataset
 LEAD_UNKNOWN = -(10**6)
 """Lead in days where there is no harvest date."""
 
+# What a generator is for comes before its seed: numpy fills a short seed up with zeros, so without
+# it the draws of place 0 would be those of the epoch's order.
+_ORDER, _EXAMPLE = 1, 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Loading:
@@ -31,7 +35,7 @@ class Loading:
       sensor_dropout: probability that one of the two sensors goes missing whole.
 
     Raises:
-      ValueError: a probability outside [0, 1).
+      ValueError: a probability outside [0, 1), or a count or a ratio that is too small.
     """
 
     num_periods: int = 6
@@ -45,6 +49,15 @@ class Loading:
     sensor_dropout: float = 0.0
 
     def __post_init__(self):
+        at_least = {"num_periods": 1, "crops_per_chip": 1, "empty_ratio": 0}
+        if self.crop is not None:
+            at_least["crop"] = 1
+        for name, least in at_least.items():
+            if not getattr(self, name) >= least:  # nor is nan
+                setting = "model.num_periods" if name == "num_periods" else name
+                raise ValueError(
+                    f"config.{setting}: expected at least {least}, found {getattr(self, name)}"
+                )
         for name in ("period_dropout", "sensor_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
@@ -158,7 +171,7 @@ class Draws:
         """Example `number`, counted over all epochs."""
         epoch, place = divmod(number, len(self._chosen))
         chip = int(self._order(epoch)[place])
-        rng = np.random.default_rng((self._seed, epoch, place))
+        rng = np.random.default_rng((_EXAMPLE, self._seed, epoch, place))
         loading, index = self._loading, int(self._cubes[chip])
         as_of, harvest = self._draw_as_of(index, rng)
         chosen, small = window(self._data, index, as_of, loading.num_periods, harvest)
@@ -173,7 +186,8 @@ class Draws:
         return drawn
 
     def _shuffled(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, epoch)).permutation(self._chosen)
+        rng = np.random.default_rng((_ORDER, self._seed, epoch))
+        return rng.permutation(self._chosen)
 
     def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
         loading = self._loading

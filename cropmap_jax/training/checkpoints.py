@@ -135,9 +135,8 @@ class Checkpointer:
         Raises:
           ValueError: it cannot be read.
         """
-        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
         with _reading(self._manager.directory / str(self.latest)):
-            return self._manager.restore(self.latest, args=args)["meta"]
+            return _meta(self._manager, self.latest)
 
     def close(self) -> None:
         """Waits for background writes."""
@@ -158,11 +157,10 @@ def load(workdir, which: str = LAST) -> Restored:
     where = folder(workdir)
     if not where.is_dir():
         raise ValueError(f"{workdir}: expected a run's workdir with checkpoints/, found none")
-    options = ocp.CheckpointManagerOptions(read_only=True, best_fn=_score)
-    with ocp.CheckpointManager(where, options=options) as m:
+    with _open(where) as m:
         step = _find(m, str(which), where)
         with _reading(where / str(step)):
-            meta = m.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+            meta = _meta(m, step)
             recipe = Recipe.from_json(meta["recipe"])
             shapes = _shapes(recipe)
             restored = m.restore(
@@ -179,6 +177,37 @@ def load(workdir, which: str = LAST) -> Restored:
     return Restored(
         restored["params"], restored["batch_stats"], recipe, meta["config"], step, meta["stage"]
     )
+
+
+def begun(workdir) -> tuple[Recipe, dict] | None:
+    """Recipe and config of the run that a workdir holds; None before its first checkpoint.
+
+    Args:
+      workdir: the run's folder, or where it will be.
+
+    Raises:
+      ValueError: the last checkpoint cannot be read.
+    """
+    where = folder(workdir)
+    if not where.is_dir():
+        return None
+    with _open(where) as m:
+        step = m.latest_step()
+        if step is None:
+            return None
+        with _reading(where / str(step)):
+            meta = _meta(m, step)
+            return Recipe.from_json(meta["recipe"]), meta["config"]
+
+
+def _open(where) -> ocp.CheckpointManager:
+    """For reading only: nothing there is cleaned up or changed."""
+    options = ocp.CheckpointManagerOptions(read_only=True, best_fn=_score)
+    return ocp.CheckpointManager(where, options=options)
+
+
+def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
+    return manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
 
 
 def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
@@ -231,18 +260,24 @@ def _check_shapes(found: dict, expected: dict, where: str) -> None:
 def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
     """Demands the same trunk and period kind on both sides of a head swap.
 
+    Args:
+      pretrained: recipe of the checkpoint.
+      wanted: of the new network; its model has what the config says, where it says anything.
+      where: the checkpoint's workdir.
+
     Raises:
-      ValueError: names the fields that differ.
+      ValueError: names every field that differs, as config.model.FIELD.
     """
     differ = [
-        f"model.{k}: checkpoint {pretrained.model[k]!r}, config {wanted.model[k]!r}"
+        (f"config.model.{k}", pretrained.model[k], wanted.model[k])
         for k in TRUNK_FIELDS
         if pretrained.model[k] != wanted.model[k]
     ]
     if pretrained.period_kind != wanted.period_kind:
-        differ.append(f"periods: checkpoint {pretrained.period_kind}, dataset {wanted.period_kind}")
+        differ.append(("the dataset's periods", pretrained.period_kind, wanted.period_kind))
     if differ:
-        raise ValueError(f"{where}: checkpoint of another architecture: {'; '.join(differ)}")
+        listed = "; ".join(f"{name}: expected {a!r}, found {b!r}" for name, a, b in differ)
+        raise ValueError(f"{listed} (expected is what the checkpoint in {where} was trained with)")
 
 
 def swap_head(pretrained: dict, fresh: dict) -> tuple[dict, list[str]]:

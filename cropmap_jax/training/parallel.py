@@ -27,13 +27,17 @@ def start(
       process_id: which this one is, from 0; not with "auto".
 
     Raises:
-      ValueError: settings that do not belong together, or processes that do not find each other.
+      ValueError: settings that do not belong together, processes that do not find each other, or
+        that have unequal numbers of devices.
     """
     given = {"--num_processes": num_processes, "--process_id": process_id}
     if coordinator in (None, "auto"):
         for flag, value in given.items():
             if value is not None:
-                raise ValueError(f"{flag}: expected --coordinator HOST:PORT with it, found none")
+                found = f"--coordinator {coordinator}" if coordinator else "none"
+                raise ValueError(
+                    f"{flag} {value}: expected --coordinator HOST:PORT with it, found {found}"
+                )
         if coordinator is None:
             return
     else:
@@ -52,8 +56,22 @@ def start(
     try:
         jax.distributed.initialize(address, num_processes, process_id)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = (str(error).splitlines() or [repr(error)])[0][:200]
         raise ValueError(f"--coordinator {coordinator}: {reason}") from error
+    _check_devices()
+
+
+def _check_devices() -> None:
+    """Demands as many devices of each process as of any other: each gets an equal part of a batch.
+
+    Every process sees the devices of all, so that all of them refuse.
+    """
+    counts = collections.Counter(device.process_index for device in jax.devices())
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{n} in process {index}" for index, n in sorted(counts.items()))
+        raise ValueError(
+            f"--coordinator: expected the same number of devices in every process, found {listed}"
+        )
 
 
 def process_count() -> int:
@@ -75,8 +93,14 @@ def data_parallel(function: Callable, donate: bool = False) -> Callable:
     """Maps `function(state, batch)` over the devices, under the axis name AXIS.
 
     Args:
-      function: uses `total` to agree with its peers.
+      function: of one device's state and share of the batch, arrays [B, ...]; uses `total` to
+        agree with its peers.
       donate: give up the old state's buffers (it must not be used again).
+
+    Returns:
+      Function of a state from `replicate`, leaves [devices, ...], and a batch from `put` or
+      `shard`, arrays [devices, B, ...]; what it returns has the device axis in front too. Devices
+      are those of this process.
     """
     return jax.pmap(function, axis_name=AXIS, donate_argnums=(0,) if donate else ())
 
@@ -87,7 +111,14 @@ def total(tree):
 
 
 def replicate(tree):
-    """Puts a copy of every leaf on each local device: leaves gain a leading device axis."""
+    """Puts a copy of every leaf on each local device.
+
+    Args:
+      tree: of arrays [...], or of scalars, on the host.
+
+    Returns:
+      The same tree of jax arrays [devices, ...] of the same dtypes, spread over the local devices.
+    """
     count = local_devices()
     return jax.device_put(
         jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree), _by_device()
@@ -95,7 +126,14 @@ def replicate(tree):
 
 
 def unreplicate(tree):
-    """The first local device's copy, on the host, as numpy arrays that nobody else writes to."""
+    """The first local device's copy, on the host.
+
+    Args:
+      tree: of jax arrays [devices, ...] as `replicate` or a `data_parallel` function returns them.
+
+    Returns:
+      The same tree of numpy arrays [...] of the same dtypes, which nobody else writes to.
+    """
     # Indexed on the host: on the device it would be a program for each shape. The copy, because on
     # a CPU the host sees the device's own memory, which the next step may be given.
     first = jax.device_get(jax.tree.map(lambda x: x.addressable_shards[0].data, tree))
@@ -118,7 +156,17 @@ def shard(batch: dict) -> dict:
 
 
 def put(batch: dict) -> dict:
-    """Shards a batch and begins to copy it to the devices, without waiting for the copy."""
+    """Shards a batch and begins to copy it to the devices, without waiting for the copy.
+
+    Args:
+      batch: numpy arrays [B, ...]: this process's part. They must not be written to any more.
+
+    Returns:
+      Jax arrays [devices, B / devices, ...] of the same dtypes, spread over the local devices.
+
+    Raises:
+      ValueError: a batch that the devices do not divide.
+    """
     return jax.device_put(shard(batch), _by_device())
 
 

@@ -1,53 +1,68 @@
 """Loss and F1 over the validation split, while a network trains."""
 
-from collections.abc import Iterator
+import contextlib
 
+import grain
 import jax
 import numpy as np
 
-from cropmap_jax.geo import legend, windows
-from cropmap_jax.training import input_pipeline, parallel, steps
+from cropmap_jax.geo import legend
+from cropmap_jax.training import batching, input_pipeline, parallel, steps
 from cropmap_jax.training.dataset import Dataset
 from cropmap_jax.training.recipe import Recipe
+
+AHEAD = 2
+"""Batches on their way to the devices."""
 
 
 class Validation:
     """Loss and macro-F1 over the validation split, each chip once, without augmentation.
 
+    A pixel that several chips hold, in a dataset built with an overlap, counts as often as chips
+    hold it.
+
     Args:
       data: the dataset; without a "validation" split there is nothing to do.
       recipe: network, legend, scaling and loss.
-      loading: how training draws as-of dates.
-      batch_size: chips per step of all processes, a multiple of the number of devices.
+      loading: how training draws as-of dates, and crops: a step takes no more pixels than one of
+        training does, or one chip.
+      batch_size: examples of a training step of all processes, a multiple of the number of devices.
+      accumulate: parts that training takes a device's share of a batch in.
 
     Raises:
-      ValueError: a cube without a harvest date, or without a period before its as-of date.
+      ValueError: a cube without a harvest date, or without a period before its as-of date; a file
+        of the split that is damaged.
     """
 
     def __init__(
-        self, data: Dataset, recipe: Recipe, loading: input_pipeline.Loading, batch_size: int
+        self,
+        data: Dataset,
+        recipe: Recipe,
+        loading: input_pipeline.Loading,
+        batch_size: int,
+        accumulate: int = 1,
     ):
-        self._data, self._recipe = data, recipe
-        self._loading, self._batch_size = loading, batch_size
         table = data.chips.get("validation")
-        self._chosen = np.flatnonzero(table.annotated > 0) if table is not None else []
-        if len(self._chosen):
-            # Found out now rather than after an epoch.
-            for index in np.unique(table.cube[self._chosen]):
-                spans, where = data.periods(index), f"cube {data.cubes[index]['id']}"
-                windows.window_indices(spans, self._as_of(index)[0], recipe.num_periods, where)
+        chosen = np.flatnonzero(table.annotated > 0) if table is not None else []
+        self._batches = None
+        if len(chosen):
+            # What is wrong with it is found out now rather than after an epoch.
+            chips = _Chips(data, chosen, loading, recipe.num_periods)
+            size = _batch_size(batch_size, accumulate, loading.crop, data.chip)
+            self._batches = _batches(data, chips, size, recipe.num_periods)
         self._step = parallel.data_parallel(steps.make_validation_step(recipe))
 
     def __call__(self, state) -> dict[str, float]:
         """Scores a state that is replicated over the local devices; empty without chips."""
-        if not len(self._chosen):
+        if self._batches is None:
             return {}
         variables = {k: state[k] for k in ("params", "batch_stats")}
         totals, waiting = None, None
-        for batch in self._batches():
-            # The sums of a batch are fetched when the next one is on its way.
-            ready, waiting = waiting, self._step(variables, batch)
-            totals = _add(totals, ready)
+        with contextlib.closing(iter(self._batches)) as batches:
+            for batch in batches:
+                # The sums of a batch are fetched when the next one is on its way.
+                ready, waiting = waiting, self._step(variables, batch)
+                totals = _add(totals, ready)
         totals = _add(totals, waiting)
         hits = totals["hits"]
         wrong = totals["misses"] + totals["false_alarms"]
@@ -58,30 +73,67 @@ class Validation:
             "validation/macro_f1": float(f1[present].mean()) if present.any() else 0.0,
         }
 
-    def _batches(self) -> Iterator[dict]:
-        """This process's part of every batch, on the devices: as many batches as any other's."""
-        count, index = parallel.process_count(), parallel.process_index()
-        source, size = self._data.source("validation"), self._batch_size // count
-        mine = self._chosen[index::count]
-        for first in range(0, -(-len(self._chosen) // count), size):
-            examples = [self._example(source[int(i)]) for i in mine[first : first + size]]
-            if not examples:
-                example = self._example(source[int(self._chosen[0])])
-                examples = [example | {"label": np.full_like(example["label"], legend.IGNORE)}]
-            yield parallel.put(stack(examples, size))
 
-    def _example(self, record: dict) -> dict:
-        as_of, harvest = self._as_of(int(record["cube_index"]))
-        periods = self._recipe.num_periods
-        return input_pipeline.make_example(self._data, record, as_of, periods, harvest)
+class _Chips:
+    """Which windows are read: example `i` is the i-th chip; the last one again where none is left.
 
-    def _as_of(self, index: int) -> tuple[int, int]:
-        """One date for all chips of a cube: the last that training draws, or the median harvest."""
-        loading = self._loading
-        if loading.as_of:
-            return loading.as_of[1], 0
-        harvest = int(np.median(input_pipeline.harvest_days(self._data, index)))
-        return harvest - loading.lead_days, harvest
+    One as-of date for all chips of a cube: the last that training draws, or its median harvest
+    less the lead.
+    """
+
+    def __init__(self, data: Dataset, chosen: np.ndarray, loading, num_periods: int):
+        self._chosen, self._cubes = chosen, data.chips["validation"].cube
+        self._windows = {}
+        for index in np.unique(self._cubes[chosen]):
+            if loading.as_of:
+                as_of, harvest = loading.as_of[1], 0
+            else:
+                harvest = int(np.median(input_pipeline.harvest_days(data, index)))
+                as_of = harvest - loading.lead_days
+            self._windows[index] = batching.window(data, index, as_of, num_periods, harvest)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, number: int) -> dict:
+        chip = int(self._chosen[min(number, len(self) - 1)])
+        chosen, small = self._windows[self._cubes[chip]]
+        return {"chip": chip, "chosen": chosen, "small": small}
+
+
+class _MakeBatch(batching.MakeBatch):
+    """Batch number to batch; what is short of the last one is filled with unknown pixels.
+
+    So it is neither lost nor doubled, and every process makes as many batches as any other.
+    """
+
+    def map(self, element) -> dict:
+        batch, (index, count) = super().map(element), self._shard
+        left = len(self._draws) - int(element) * self._batch_size - index
+        batch["label"][max(0, -(-left // count)) :] = legend.IGNORE
+        return batch
+
+
+def _batch_size(batch_size: int, accumulate: int, crop: int | None, chip: int) -> int:
+    """Whole chips of a step, over all processes, that are no more pixels than training takes."""
+    devices = parallel.process_count() * parallel.local_devices()
+    share = batch_size // (devices * accumulate)
+    if crop:
+        share = share * crop**2 // chip**2
+    return devices * max(1, share)
+
+
+def _batches(data: Dataset, chips: _Chips, size: int, num_periods: int) -> grain.IterDataset:
+    """This process's part of every batch, on the devices; made ahead, anew in every iteration."""
+    shard = (parallel.process_index(), parallel.process_count())
+    # Whole chips, nothing dropped: of how training draws, the window is all that is left.
+    loading = input_pipeline.Loading(num_periods)
+    make = _MakeBatch(chips, data.source("validation"), loading, data.chip, size, shard)
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD)
+    made = grain.MapDataset.range(-(-len(chips) // size)).map(make).to_iter_dataset(options)
+    return grain.experimental.ThreadPrefetchIterDataset(
+        made.map(parallel.put), prefetch_buffer_size=AHEAD
+    )
 
 
 def _add(totals, sums):
@@ -93,9 +145,16 @@ def _add(totals, sums):
 
 
 def stack(examples: list[dict], size: int) -> dict:
-    """Stacks examples to a batch of `size`; what is short is filled with unknown pixels.
+    """Stacks examples to a batch; what is short of `size` is filled with unknown pixels.
 
     So an uneven last batch is neither lost nor doubled: its filling has no weight.
+
+    Args:
+      examples: one to `size` dicts of arrays [...] of the same shapes, with "label" uint8 [H, W].
+      size: B.
+
+    Returns:
+      Dict of new arrays [B, ...]: the examples in order, then the last one again, labelled IGNORE.
     """
     batch = {k: np.stack([e[k] for e in examples]) for k in examples[0]}
     short = size - len(examples)

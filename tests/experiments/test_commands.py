@@ -20,6 +20,7 @@ import pytest
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.training import checkpoints, metric_log
+from cropmap_jax.training.recipe import TRUNK_FIELDS
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 # Compiling is most of what these commands do here.
@@ -58,6 +59,14 @@ def fail(verb, *flags):
     return lines[0]
 
 
+def finetune_flags(root):
+    """Of the fine-tuned run."""
+    named = {"data_dir": root / "data", "dataset": "cubes/iran", "init_from": root / "pretrained"}
+    settings = [f"--config.{name}={value}" for name, value in named.items()]
+    settings += ["--config.model.dtype=float32", "--config.epochs=10"]
+    return "--config", "configs/tiny/finetune.py", *settings, *TINY
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Two datasets of different legends, a pretrained and a fine-tuned run, and their output."""
@@ -73,12 +82,11 @@ def world(tmp_path_factory):
     out["pretrain"] = succeed(
         "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", root / "pretrained",
         data, "--config.dataset=cubes/europe", *TINY,
+        # Fine-tuning takes over the one and not the other.
+        "--config.scaling.s1_db=(-30.0, 5.0)", "--config.model.dtype=bfloat16",
+        "--config.model.use_validity=False",
     )  # fmt: skip
-    out["finetune"] = succeed(
-        "finetune", "--config", "configs/tiny/finetune.py", "--workdir", root / "run",
-        data, "--config.dataset=cubes/iran", f"--config.init_from={root / 'pretrained'}", *TINY,
-        "--config.epochs=10",
-    )  # fmt: skip
+    out["finetune"] = succeed("finetune", *finetune_flags(root), "--workdir", root / "run")
     out["evaluate"] = succeed(
         "evaluate", "--workdir", root / "run", "--crop", "all", "--baseline", "forest"
     )
@@ -104,9 +112,44 @@ def test_finetune_froze_the_trunk_statistics_and_trained_the_head(world):
     a = before.batch_stats["s2"]["conv3d"]["norm"]["mean"]
     np.testing.assert_array_equal(a, after.batch_stats["s2"]["conv3d"]["norm"]["mean"])
     assert np.abs(after.batch_stats["head"]["hidden"]["norm"]["mean"]).max() > 0
-    assert after.recipe.scaling == before.recipe.scaling
     losses = [r["loss"] for r in metric_log.read(root / "run") if "loss" in r]
     assert losses[-1] < losses[0]
+
+
+def test_finetune_stores_what_it_used(world):
+    root, out = world
+    before, after = checkpoints.load(root / "pretrained"), checkpoints.load(root / "run")
+    assert after.recipe.scaling == before.recipe.scaling
+    assert after.recipe.scaling.s1_db == (-30.0, 5.0)
+    assert (before.recipe.model["dtype"], after.recipe.model["dtype"]) == ("bfloat16", "float32")
+    for restored in (before, after):
+        assert {leaf.dtype for leaf in jax.tree.leaves(restored.variables)} == {np.dtype("float32")}
+    for name in TRUNK_FIELDS:
+        assert after.recipe.model[name] == before.recipe.model[name]
+    assert after.config["model"] == after.recipe.model
+    assert after.config["scaling"]["s1_db"] == [-30.0, 5.0]
+    assert (after.config["init_checkpoint"], after.config["init_step"]) == ("last", before.step)
+    assert f"trunk from {root / 'pretrained'}, step {before.step};" in out["finetune"]
+
+
+def test_finetune_goes_on_without_the_pretrained_run(world, tmp_path):
+    root, _ = world
+    whole, workdir = checkpoints.load(root / "run"), tmp_path / "run"
+    shutil.copytree(root / "run", workdir)
+    shutil.rmtree(checkpoints.folder(workdir) / str(whole.step))
+    step = checkpoints.load(workdir).step
+    assert 0 < step < whole.step
+    (root / "pretrained").rename(root / "gone")
+    try:
+        out = succeed("finetune", *finetune_flags(root), "--workdir", workdir)
+    finally:
+        (root / "gone").rename(root / "pretrained")
+    assert f"going on after step {step}" in out and "trunk from" not in out
+    found = checkpoints.load(workdir)
+    assert (found.step, found.config) == (whole.step, whole.config)
+    a, b = jax.tree.leaves(whole.variables), jax.tree.leaves(found.variables)
+    assert len(a) == len(b) > 10
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def test_evaluate_writes_table_json_and_pictures(world):
@@ -162,6 +205,11 @@ def test_finetune_refuses_another_architecture_and_an_empty_workdir(world, tmp_p
     assert f"{tmp_path}: expected a run's workdir" in line
     line = fail("finetune", *common)
     assert "--config.init_from" in line and "--config.from_scratch=True" in line
+    # The config has two levels, the checkpoint one and no masks of what is valid.
+    pretrained = f"--config.init_from={root / 'pretrained'}"
+    line = fail("finetune", *common, pretrained, "--config.model.use_validity=True")
+    assert "config.model.levels: expected 1, found 2" in line and str(root / "pretrained") in line
+    assert "config.model.use_validity: expected False, found True" in line and "width" not in line
     # The recipe says width 8, the arrays are of width 4.
     broken = tmp_path / "broken"
     shutil.copytree(root / "pretrained", broken)

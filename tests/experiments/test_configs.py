@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites
-from cropmap_jax.training import cube_builder, dataset, loop, steps
+from cropmap_jax.training import checkpoints, cube_builder, dataset, loop, steps
+from cropmap_jax.training.recipe import TRUNK_FIELDS
 from experiments import _train, build
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
@@ -22,6 +23,12 @@ RECIPES = [p for p in FILES if p not in WORLDS + DELIVERIES + EXPORTS]
 
 def load(file, *argument) -> ConfigDict:
     return runpy.run_path(str(file))["get_config"](*argument)
+
+
+def model_of(config: ConfigDict) -> dict:
+    """Settings of the network, without a checkpoint."""
+    said = {k: v for k, v in config.model.to_dict().items() if v is not None}
+    return config.scratch.to_dict() | said if "scratch" in config else said
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +61,35 @@ def test_every_config_trains_a_step(data, file, tmp_path):
     config = load(file)
     config.model.width = 2
     config.update({"batch_size": 2, "crops_per_chip": 1, "epochs": 1, "as_of": ()})
-    recipe = _train.make_recipe(config, data)
+    recipe = _train.make_recipe(config, data, model_of(config))
     plan = _train.make_plan(config, "pretrain", recipe)
     record = loop.train(data, recipe, plan, steps.init_variables(recipe, 0), tmp_path)
     assert record["epoch"] == 1 and 0 < record["loss"] < 2
     assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "finetune"),
+    [
+        ("pretrain.py", "finetune.py"),
+        ("tiny/pretrain.py", "tiny/finetune.py"),
+        ("demo/pretrain.py", "demo/finetune.py"),
+        ("real/pretrain_belgium.py", "real/finetune_tervuren.py"),
+    ],
+)
+def test_what_is_pretrained_can_be_fine_tuned(data, pretrain, finetune):
+    pretrain, finetune = load(CONFIGS / pretrain), load(CONFIGS / finetune)
+    before = _train.make_recipe(pretrain, data)
+    # With the checkpoint or without, it is the same network but for its head.
+    after = _train.make_recipe(finetune, data, model_of(finetune))
+    checkpoints.check_trunk(before, after, "W")
+    assert before.scaling == after.scaling and before.model["dtype"] == after.model["dtype"]
+
+
+def test_fine_tuning_leaves_the_trunk_to_the_checkpoint():
+    model = load(CONFIGS / "finetune.py").model.to_dict()
+    given = {name for name, value in model.items() if value is not None}
+    assert given == {"head", "head_width"} and model.keys() - given == {*TRUNK_FIELDS, "dtype"}
 
 
 def test_the_recipes_are_those_of_the_seed():

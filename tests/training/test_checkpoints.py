@@ -64,6 +64,18 @@ def test_a_network_without_statistics_comes_back_and_can_swap_its_head(tmp_path)
     assert joined["batch_stats"] == {} and len(dropped) == 6
 
 
+def test_a_run_has_begun_once_it_has_saved(workdir, tmp_path):
+    assert checkpoints.begun(workdir) == (RECIPE, CONFIG)
+    assert checkpoints.begun(tmp_path / "none") is None
+    checkpoints.folder(tmp_path).mkdir()
+    assert checkpoints.begun(tmp_path) is None
+    assert list(checkpoints.folder(tmp_path).iterdir()) == []
+    shutil.copytree(checkpoints.folder(workdir) / "3", checkpoints.folder(tmp_path) / "3")
+    (checkpoints.folder(tmp_path) / "3" / "meta" / "metadata").write_text("{")
+    with pytest.raises(ValueError, match=f"^{tmp_path}/checkpoints/3: expected a whole checkpoint"):
+        checkpoints.begun(tmp_path)
+
+
 def test_restore_gives_back_the_state(workdir):
     checkpointer = checkpoints.Checkpointer(workdir, {})
     step, state = checkpointer.restore(state_of(seed=9))
@@ -234,6 +246,7 @@ def test_check_trunk_names_every_field_that_differs():
     with pytest.raises(ValueError) as raised:
         checkpoints.check_trunk(RECIPE, wanted, "W")
     assert str(raised.value) == (
-        "W: checkpoint of another architecture: model.width: checkpoint 2, config 4; "
-        "model.norm: checkpoint 'batch', config 'group'; periods: checkpoint month, dataset dekad"
+        "config.model.width: expected 2, found 4; config.model.norm: expected 'batch', found "
+        "'group'; the dataset's periods: expected 'month', found 'dekad' (expected is what the "
+        "checkpoint in W was trained with)"
     )

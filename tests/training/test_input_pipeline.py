@@ -255,6 +255,48 @@ def test_a_dropout_that_is_no_probability_is_refused(name, value):
         Loading(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("num_periods", 0, "config.model.num_periods: expected at least 1, found 0"),
+        ("crops_per_chip", 0, "config.crops_per_chip: expected at least 1, found 0"),
+        ("crop", -16, "config.crop: expected at least 1, found -16"),
+        ("crop", 0, "config.crop: expected at least 1, found 0"),
+        ("empty_ratio", -1, "config.empty_ratio: expected at least 0, found -1"),
+        ("empty_ratio", float("nan"), "config.empty_ratio: expected at least 0, found nan"),
+    ],
+)
+def test_a_number_that_is_too_small_is_refused(name, value, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Loading(**{name: value})
+
+
+def test_no_generator_draws_what_another_does():
+    data, table = several(9), several(9).split("train")
+    chosen = np.arange(9)
+
+    def streams(seed: int) -> dict[str, float]:
+        """The first number of every generator of two epochs and of the choice of chips."""
+        made, make = {"chips": np.random.default_rng(seed).random()}, np.random.default_rng
+
+        def noted(entropy):
+            made[str(entropy)] = make(entropy).random()
+            return make(entropy)
+
+        draws = batching.Draws(data, table, data.source("train"), Loading(2), chosen, seed)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(np.random, "default_rng", noted)
+            for number in range(2 * len(chosen)):
+                draws[number]
+        return made
+
+    for seed in (0, 1, 2, 7):
+        found = streams(seed)
+        # The choice of chips, two orders, and nine examples of two epochs.
+        assert len(found) == 1 + 2 + 2 * 9
+        assert len(set(found.values())) == len(found)
+
+
 def test_no_two_batches_share_memory():
     # A device may read from a batch long after the next one has been made.
     batches = draw(several(), Loading(3, crop=4, period_dropout=0.1), epochs=4)

@@ -4,15 +4,25 @@ import dataclasses
 import json
 import re
 import signal
+import threading
 
 import jax
 import numpy as np
 import pytest
 from training import small_data, small_runs
-from training.small_data import Ground, day
+from training.small_data import HARVEST, Ground, day
 
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.training import checkpoints, loop, metric_log, parallel, plan, steps, validation
+from cropmap_jax.training import (
+    checkpoints,
+    input_pipeline,
+    loop,
+    metric_log,
+    parallel,
+    plan,
+    steps,
+    validation,
+)
 from cropmap_jax.training.input_pipeline import Loading
 
 DATA = small_runs.make_data()
@@ -351,14 +361,86 @@ def test_without_annotated_validation_chips_there_is_no_score():
 def test_the_step_of_validation_takes_the_last_date_of_a_range():
     data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))])
     loading = Loading(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
-    scored = validation.Validation(data, RECIPE, loading, 1)
-    example = scored._example(data.source("validation")[0])
-    assert example["s1"][:, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
-    scored = validation.Validation(data, RECIPE, Loading(num_periods=2), 1)
-    example = scored._example(data.source("validation")[0])
+    (batch,) = validation_batches(data, loading, 1)
+    assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
+    (batch,) = validation_batches(data, Loading(num_periods=2), 1)
     # The median of 1 July, 1 August and 1 September less 30 days: May and June have ended.
-    assert example["s1"][:, 0, 0, small_data.PERIOD].tolist() == [4, 5]
-    assert example["lead"] == 31
+    assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [4, 5]
+    assert batch["lead"].tolist() == [31]
+
+
+def validation_batches(data, loading, *sizes) -> list[dict]:
+    """What the steps of a validation are given, on the host."""
+    scored = validation.Validation(data, RECIPE, loading, *sizes)
+    return [{k: parallel.unshard(v) for k, v in batch.items()} for batch in scored._batches]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count, monkeypatch):
+    # Seven chips of three cubes, one of them unknown: six that count.
+    unknown = np.full((8, 8), IGNORE, np.uint8)
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 2, 254, IGNORE], np.uint8), (6, 8, 8))
+    grounds = [np.concatenate(labels[:3]), unknown, np.concatenate(labels[3:])]
+    data = small_data.make_dataset([Ground("validation", label) for label in grounds])
+    loading, records = Loading(num_periods=2), data.records["validation"]
+    expected = [
+        input_pipeline.make_example(data, records[i], HARVEST[1] - 30, 2, HARVEST[1])
+        for i in (0, 1, 2, 4, 5, 6)
+    ]
+    monkeypatch.setattr(parallel, "process_count", lambda: count)
+    for index in range(count):
+        monkeypatch.setattr(parallel, "process_index", lambda index=index: index)
+        batches = validation_batches(data, loading, 4)
+        size = 4 // count
+        assert [len(batch["label"]) for batch in batches] == [size, size]
+        joined = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+        mine = validation.stack(expected[index::count], 2 * size)
+        assert joined.keys() == mine.keys()
+        known = len(expected[index::count])
+        assert (joined["label"][known:] == IGNORE).all()
+        for key, values in mine.items():
+            assert joined[key].dtype == values.dtype
+            np.testing.assert_array_equal(joined[key][:known], values[:known], err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("crop", "accumulate", "sizes"),
+    [
+        (None, 1, [4, 4]),
+        (None, 2, [2, 2, 2]),
+        (4, 1, [1] * 5),  # four crops of 4 x 4 are as many pixels as a chip
+        (6, 1, [2, 2, 2]),  # 4 x 36 / 64 = 2.25 chips
+        (2, 4, [1] * 5),  # not even one
+    ],
+)
+def test_a_step_of_validation_takes_no_more_pixels_than_one_of_training(crop, accumulate, sizes):
+    data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))] * 5)
+    batches = validation_batches(data, Loading(num_periods=2, crop=crop), 4, accumulate)
+    assert [len(batch["label"]) for batch in batches] == sizes
+    assert sum((batch["label"] != IGNORE).sum() for batch in batches) == 5 * 64
+
+
+def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
+    open_source, opened = type(DATA).source, []
+
+    class Windows:
+        """Records of which nobody can have more than a window."""
+
+        def __init__(self, source):
+            self.read_window = source.read_window
+
+    def source(self, split):
+        opened.append(split)
+        return Windows(open_source(self, split))
+
+    expected = scores(DATA, 2)
+    monkeypatch.setattr(type(DATA), "source", source)
+    scored = validation.Validation(DATA, RECIPE, Loading(num_periods=2), 2)
+    before = threading.active_count()
+    for _ in range(3):
+        assert scored(parallel.replicate(VARIABLES)) == expected
+    assert opened == ["validation"]
+    assert threading.active_count() == before
 
 
 def test_stack_fills_a_short_batch_with_unknown_pixels():

@@ -23,7 +23,8 @@ def port() -> int:
         return free.getsockname()[1]
 
 
-def start(out, optimizer: str, devices: int, cache_dir, *processes) -> subprocess.Popen:
+def begin(devices: int, cache_dir, *words) -> subprocess.Popen:
+    """A Python process that has so many devices."""
     flags = os.environ.get("XLA_FLAGS", "")
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", flags)
     environment = os.environ | {
@@ -33,10 +34,12 @@ def start(out, optimizer: str, devices: int, cache_dir, *processes) -> subproces
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
     }
-    command = [sys.executable, SCRIPT, out, optimizer, devices, *processes]
-    return subprocess.Popen(
-        list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, *map(str, words)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def start(out, optimizer: str, devices: int, cache_dir, *processes) -> subprocess.Popen:
+    return begin(devices, cache_dir, SCRIPT, out, optimizer, devices, *processes)
 
 
 @pytest.fixture(scope="module", params=["sgd", "adam"])
@@ -104,8 +107,18 @@ def test_however_many_devices_and_processes_count_the_same(runs):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ((None, 2, None), "--num_processes: expected --coordinator HOST:PORT with it"),
-        (("auto", None, 1), "--process_id: expected --coordinator HOST:PORT with it"),
+        (
+            (None, 2, None),
+            "--num_processes 2: expected --coordinator HOST:PORT with it, found none",
+        ),
+        (
+            ("auto", 2, None),
+            "--num_processes 2: expected --coordinator HOST:PORT .* found --coordinator auto",
+        ),
+        (
+            ("auto", None, 1),
+            "--process_id 1: expected --coordinator HOST:PORT .* found --coordinator auto",
+        ),
         (("a:1", None, 0), "--num_processes: expected a number with --coordinator"),
         (("a:1", 2, None), "--process_id: expected a number with --coordinator"),
         (("a:1", 2, 2), r"--process_id: expected 0 to 1 \(--num_processes 2\), found 2"),
@@ -116,6 +129,29 @@ def test_however_many_devices_and_processes_count_the_same(runs):
 def test_settings_that_do_not_belong_together_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         parallel.start(*settings)
+
+
+def test_an_error_without_a_word_is_named(monkeypatch):
+    def silent(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(jax.distributed, "initialize", silent)
+    with pytest.raises(ValueError, match=r"^--coordinator host:1: RuntimeError\(\)$"):
+        parallel.start("host:1", 2, 0)
+
+
+def test_processes_with_unequal_numbers_of_devices_are_refused_by_each(cache_dir):
+    address, script = f"127.0.0.1:{port()}", "import sys\n"
+    script += "from cropmap_jax.training import parallel\n"
+    script += "try:\n    parallel.start(sys.argv[1], 3, int(sys.argv[2]))\n"
+    script += "except ValueError as error:\n    sys.exit(str(error))\n"
+    # The middle one has a third of all devices: by its own count nothing would be wrong.
+    started = [begin(n, cache_dir, "-c", script, address, i) for i, n in enumerate((1, 2, 3))]
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 1, errors
+        expected = "found 1 in process 0, 2 in process 1, 3 in process 2"
+        assert f"expected the same number of devices in every process, {expected}" in errors
 
 
 def test_one_process_starts_alone_and_agrees_with_itself_at_once():
