@@ -3,9 +3,11 @@
     python -m benchmarks.blocks --json blocks.json
 
 Each layer is timed forward and for its gradients (to kernel and input), ours and plain in turn.
-"plain / ours" above 1 is a gain. That both forms give the same values is tested.
+"plain / ours" above 1 is a gain. That both forms give the same values is tested. On a CPU the plain
+form is timed once more with its convolutions by YNNPACK, see `cropmap_jax.xla`.
 """
 
+import os
 import sys
 import time
 from functools import partial
@@ -15,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import plain, report
+from cropmap_jax import xla
 from cropmap_jax.models import blocks
 
 # name -> (block, side relative to the chip's, channels in, kernel)
@@ -46,11 +49,14 @@ def main(argv: list[str]) -> dict:
         args.batch = args.rounds = 1
     figures = {name: measure(args, side, *layer) for name, layer in layers.items()}
     rows = []
-    for name, times in figures.items():
-        for pass_ in ("forward", "gradients"):
-            fast, slow = (1000 * times[pass_][form]["median"] for form in ("ours", "plain"))
-            rows.append([f"{name}, {pass_}", fast, slow, slow / fast])
-    text = report.table(["layer", "ours, ms", "plain, ms", "plain / ours"], rows)
+    for name, passes in figures.items():
+        for pass_, forms in passes.items():
+            ms = {form: 1000 * times["median"] for form, times in forms.items()}
+            ratios = [ms[form] / ms["ours"] for form in ms if form != "ours"]
+            rows.append([f"{name}, {pass_}", *ms.values(), *ratios])
+    others = [form for form in ms if form != "ours"]
+    header = ["layer", *(f"{form}, ms" for form in ms), *(f"{form} / ours" for form in others)]
+    text = report.table(header, rows)
     title = f"{jax.devices()[0].device_kind}, batch {args.batch}, {args.dtype}, medians\n\n"
     return report.finish("blocks", args, title + text, figures)
 
@@ -76,11 +82,12 @@ def measure(args, side: int, block: str, scale: float, channels: int, kernel) ->
     inputs = [jnp.asarray(rng.standard_normal(s, np.float32), args.dtype) for s in shapes]
     found = {"forward": {}, "gradients": {}}
     steps = {}
-    for form, module in (("ours", blocks), ("plain", plain)):
+    for form, (module, options) in _forms().items():
         function = getattr(module, block)
+        jit = partial(jax.jit, compiler_options=options)
         cotangent = jnp.ones_like(jax.eval_shape(function, *inputs))
-        steps["forward", form] = partial(jax.jit(function), *inputs)
-        gradients = jax.jit(lambda c, *i, f=function: jax.vjp(f, *i)[1](c))
+        steps["forward", form] = partial(jit(function), *inputs)
+        gradients = jit(lambda c, *i, f=function: jax.vjp(f, *i)[1](c))
         steps["gradients", form] = partial(gradients, cotangent, *inputs)
     times = {key: [] for key in steps}
     for step in steps.values():
@@ -93,6 +100,16 @@ def measure(args, side: int, block: str, scale: float, channels: int, kernel) ->
     for (pass_, form), values in times.items():
         found[pass_][form] = report.spread(values)
     return found
+
+
+def _forms() -> dict:
+    """Modules of the blocks, with what XLA is told besides; the first one is ours."""
+    forms = {"ours": (blocks, None), "plain": (plain, None)}
+    if jax.default_backend() == "cpu" and xla.LIBRARY in os.environ.get("XLA_FLAGS", ""):
+        # What jaxlib does with convolutions unless it is told otherwise.
+        chosen = {xla.LIBRARY: "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
+        forms["plain by YNNPACK"] = (plain, chosen)
+    return forms
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python -m benchmarks.curves --json curves.json --png docs/pictures/cost_of_a_step.png
 
 Each point is the seed network's training step in a process of its own, so that its peak of memory
-is its own: of the device where it tells (GPU), else of the whole process. One setting varies, the
+is its own: of the device where it tells (GPU), else of the whole process. "kept GB" are the
+activations that the forward pass keeps for the gradient, by their shapes. One setting varies, the
 others stay at batch 8, 64 pixels and 6 periods. Two rows more show what rematerialisation and
 accumulation in four parts save, and cost.
 """
@@ -51,11 +52,12 @@ def main(argv: list[str]) -> dict | None:
         print(f"  {settings}: {found[-1]['ms']:,.0f} ms", file=sys.stderr, flush=True)
     rows = [
         [name, f["batch"], f["side"], f["periods"], f["ms"], f["ms"] / f["batch"], f["gigabytes"]]
-        + [f["compile_seconds"]]
+        + [f["kept_gigabytes"], f["compile_seconds"]]
         for f in found
         for name in [", ".join(k for k in ("remat", "accumulate") if k in f) or "plain"]
     ]
-    header = ["form", "batch", "side", "periods", "ms", "ms a chip", "peak GB", "compiling, s"]
+    header = ["form", "batch", "side", "periods", "ms", "ms a chip", "peak GB", "kept GB"]
+    header += ["compiling, s"]
     if args.png and not args.quick:
         draw(found, varied, base, args.png)
     text = f"{found[0]['device']}, {args.dtype}, width {args.width}\n\n{report.table(header, rows)}"
@@ -71,7 +73,7 @@ def point(settings: dict, args) -> dict:
 
     Returns:
       {"ms": median of a step, "compile_seconds": of the first one, "gigabytes": memory at most,
-      "device"}.
+      "kept_gigabytes": activations that the forward pass keeps for the gradient, "device"}.
     """
     from benchmarks import networks
 
@@ -93,6 +95,7 @@ def point(settings: dict, args) -> dict:
         "ms": 1000 * report.spread(times)["median"],
         "compile_seconds": compiling,
         "gigabytes": memory / 1e9,
+        "kept_gigabytes": networks.kept_for_gradient(sizes, args.dtype, **forms) / 1e9,
         "device": networks.device(),
     }
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.models.dual_unet3d import S1_CHANNELS, S2_CHANNELS
+from cropmap_jax.models.initialise import variable_shapes
 from cropmap_jax.models.torch_import import convert
 from cropmap_jax.training import optim, parallel, steps
 from cropmap_jax.training.recipe import Recipe
@@ -146,6 +147,35 @@ def ours(sizes: Sizes, dtype: str, train: bool, accumulate: int = 1, remat: bool
         return float(parallel.unreplicate(metrics["loss"]))
 
     return Form(step, dtype)
+
+
+def kept_for_gradient(sizes: Sizes, dtype: str, accumulate: int = 1, remat: bool = False) -> int:
+    """Bytes of activations that our forward pass keeps for the gradient.
+
+    Args: as `ours`, whose training step it is.
+    """
+    network = make_recipe(sizes, dtype).network(remat=remat).clone(axis_name=None)
+    variables = variable_shapes(network)
+
+    def kept(batch: int) -> int:
+        shape = (batch, sizes.periods, sizes.side, sizes.side)
+        pixels = [jnp.zeros((*shape, c)) for c in (S1_CHANNELS, S2_CHANNELS)]
+
+        def gradient(params, batch_stats):
+            def logits(params):
+                state = {"params": params, "batch_stats": batch_stats}
+                return network.apply(state, *pixels, train=True, mutable=["batch_stats"])[0]
+
+            return jax.vjp(logits, params)[1]  # a tree, whose leaves are what it keeps
+
+        leaves = jax.tree.leaves(
+            jax.eval_shape(gradient, variables["params"], variables["batch_stats"])
+        )
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
+    # The difference, because parameters are kept as well, whatever the batch.
+    part = sizes.batch // accumulate
+    return kept(2 * part) - kept(part)
 
 
 def theirs(sizes: Sizes, dtype: str, train: bool, channels_last: bool, compiled: bool) -> Form:

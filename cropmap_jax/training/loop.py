@@ -68,7 +68,7 @@ def train(
     source = input_pipeline.training_input(
         data, plan.loading, plan.batch_size, plan.epochs, plan.seed, shard=shard
     )
-    validation = Validation(data, recipe, plan.loading, plan.batch_size)
+    validation = Validation(data, recipe, plan.loading, plan.batch_size, plan.accumulate)
     optimizer = plan.make_optimizer(source.steps)
     train_step = steps.make_train_step(
         recipe,
