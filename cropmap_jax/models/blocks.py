@@ -5,7 +5,6 @@ arithmetic is rearranged. The tests hold each form equal to the plain `jax.lax` 
 """
 
 import math
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +14,9 @@ from flax import linen as nn
 Array = jax.Array
 
 MAX_GROUPS = 8
+
+# Output channels a pixel, from which on a convolution is a product (`python -m benchmarks.blocks`).
+PRODUCT_RATIO = 4
 
 # PyTorch's defaults: eps 1e-5, and momentum 0.1 for the *new* value, which Flax calls 0.9.
 # Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
@@ -63,9 +65,9 @@ def torch_uniform(inputs: int) -> nn.initializers.Initializer:
 def conv2d(x: Array, kernel: Array) -> Array:
     """Convolves images, with stride 1 and zero padding that keeps height and width.
 
-    Where there are fewer pixels than output channels, as in a U-Net's bottleneck, the gradient to
-    the images is on the CPU a matrix product to patches, which are then added up: the kernel is
-    the larger operand, and XLA's convolution spends most of its time in turning it around.
+    Where there are far fewer pixels than output channels, as in a U-Net's bottleneck, it is a
+    matrix product over patches: XLA's convolution on the CPU turns the kernel around for the
+    gradient, though it is larger than the images, and at 2 x 2 pixels takes fifty times as long.
 
     Args:
         x: [B, H, W, C], float.
@@ -74,45 +76,15 @@ def conv2d(x: Array, kernel: Array) -> Array:
     Returns:
         [B, H, W, D], the dtype of `x`.
     """
-    batch, height, width, _ = x.shape
-    few = batch * height * width <= kernel.shape[-1]
-    return _convolution_of_few(x, kernel) if few else _convolution(x, kernel)
-
-
-def _convolution(x: Array, kernel: Array) -> Array:
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _product(x: Array, kernel: Array) -> Array:
-    """`_convolution` as a matrix product over patches."""
-    _, height, width, channels = x.shape
+    batch, height, width, channels = x.shape
     kh, kw, _, features = kernel.shape
+    if PRODUCT_RATIO * batch * height * width > features:
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
     padded = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
     shifts = [padded[:, i : i + height, j : j + width] for i in range(kh) for j in range(kw)]
     return jnp.concatenate(shifts, axis=-1) @ kernel.reshape(kh * kw * channels, features)
-
-
-@jax.custom_vjp
-def _convolution_of_few(x: Array, kernel: Array) -> Array:
-    return _convolution(x, kernel)
-
-
-def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _convolution(x, kernel), (x, kernel)
-
-
-def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    def to_x(form: Any, x: Array, kernel: Array, gradient: Array) -> Array:
-        return jax.vjp(lambda x: form(x, kernel), x)[1](gradient)[0]
-
-    on_cpu, elsewhere = partial(to_x, _product), partial(to_x, _convolution)
-    _, to_kernel = jax.vjp(_convolution, *saved)[1](gradient)
-    return jax.lax.platform_dependent(*saved, gradient, cpu=on_cpu, default=elsewhere), to_kernel
-
-
-_convolution_of_few.defvjp(_forward, _backward)
 
 
 def conv3d(x: Array, kernel: Array) -> Array:

@@ -1,6 +1,6 @@
-"""Trains twenty steps and writes losses and state.
+"""Trains twenty steps with each optimizer and writes losses and state to OUT-OPTIMIZER.npz.
 
-    on_devices.py OUT.npz OPTIMIZER DEVICES [HOST:PORT PROCESSES INDEX]
+    on_devices.py OUT DEVICES [HOST:PORT PROCESSES INDEX]
 
 A script of its own, because the number of devices is settled when jax starts. Known pixels are
 spread as unevenly as they can be: the first examples have all of them, the last none.
@@ -45,11 +45,8 @@ def part(batch: dict) -> dict:
     return parallel.put({k: v[index::count] for k, v in batch.items()})
 
 
-def main(out: str, name: str, devices: str, *processes: str) -> None:
-    if processes:
-        parallel.start(processes[0], *map(int, processes[1:]))
-    if jax.local_device_count() != int(devices):
-        raise SystemExit(f"expected {devices} devices, found {jax.local_device_count()}")
+def trained(name: str) -> dict[str, np.ndarray]:
+    """Losses, state and scores after twenty steps by the optimizer of this name."""
     recipe = small_runs.make_recipe()
     rates = (optim.schedule("constant", rate, STEPS) for rate in RATES[name])
     # With the usual epsilon of 1e-8 Adam divides rounding errors by rounding errors.
@@ -67,9 +64,16 @@ def main(out: str, name: str, devices: str, *processes: str) -> None:
     sums = parallel.unreplicate(validate(kept, part(make_batch(rng))))
     spread = {f"spread{name}": np.ptp(leaf, 0) for name, leaf in small_runs.leaves(kept).items()}
     first = small_runs.leaves(parallel.unreplicate(kept))
-    np.savez(
-        out, losses=np.stack(losses), **first, **spread, **{f"sum/{k}": v for k, v in sums.items()}
-    )
+    return {"losses": np.stack(losses)} | first | spread | {f"sum/{k}": v for k, v in sums.items()}
+
+
+def main(out: str, devices: str, *processes: str) -> None:
+    if processes:
+        parallel.start(processes[0], *map(int, processes[1:]))
+    if jax.local_device_count() != int(devices):
+        raise SystemExit(f"expected {devices} devices, found {jax.local_device_count()}")
+    for name in RATES:
+        np.savez(f"{out}-{name}.npz", **trained(name))
 
 
 if __name__ == "__main__":

@@ -38,26 +38,26 @@ def begin(devices: int, cache_dir, *words) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def start(out, optimizer: str, devices: int, cache_dir, *processes) -> subprocess.Popen:
-    return begin(devices, cache_dir, SCRIPT, out, optimizer, devices, *processes)
-
-
-@pytest.fixture(scope="module", params=["sgd", "adam"])
-def runs(request, tmp_path_factory, cache_dir) -> dict[str, dict[str, np.ndarray]]:
-    """What `on_devices.py` found on one device, on four, and in two processes of two each."""
-    folder, name = tmp_path_factory.mktemp("devices"), request.param
-    address = f"127.0.0.1:{port()}"
-    started = {
-        "one": start(folder / "one.npz", name, 1, cache_dir),
-        "four": start(folder / "four.npz", name, 4, cache_dir),
-        "first": start(folder / "first.npz", name, 2, cache_dir, address, 2, 0),
-        "second": start(folder / "second.npz", name, 2, cache_dir, address, 2, 1),
-    }
-    found = {}
-    for run, process in started.items():
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, cache_dir) -> pathlib.Path:
+    """What `on_devices.py` finds on one device, on four, and in two processes of two each."""
+    folder, address = tmp_path_factory.mktemp("devices"), f"127.0.0.1:{port()}"
+    runs = {"one": (1,), "four": (4,), "first": (2, address, 2, 0), "second": (2, address, 2, 1)}
+    started = [
+        begin(devices, cache_dir, SCRIPT, folder / run, devices, *processes)
+        for run, (devices, *processes) in runs.items()
+    ]
+    for process in started:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        with np.load(folder / f"{run}.npz") as file:
+    return folder
+
+
+@pytest.fixture(params=["sgd", "adam"])
+def runs(request, written) -> dict[str, dict[str, np.ndarray]]:
+    found = {}
+    for run in ("one", "four", "first", "second"):
+        with np.load(written / f"{run}-{request.param}.npz") as file:
             found[run] = dict(file)
     return found
 
