@@ -1,4 +1,4 @@
-"""Every config trains a step, its width and batch cut down, or describes a world or delivery."""
+"""Every config trains a step, its network and batch cut down, or describes a world or delivery."""
 
 import pathlib
 import runpy
@@ -60,6 +60,9 @@ def test_every_delivery_can_be_read(file):
 def test_every_config_trains_a_step(data, file, tmp_path):
     config = load(file)
     config.model.width = 2
+    for model in (config.model, config.get("scratch", {})):
+        if model.get("levels"):
+            model.levels = 1
     config.update({"batch_size": 2, "crops_per_chip": 1, "epochs": 1, "as_of": ()})
     recipe = _train.make_recipe(config, data, model_of(config))
     plan = _train.make_plan(config, "pretrain", recipe)

@@ -440,7 +440,8 @@ def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
     for _ in range(3):
         assert scored(parallel.replicate(VARIABLES)) == expected
     assert opened == ["validation"]
-    assert threading.active_count() == before
+    # Those of tests before may have ended.
+    assert threading.active_count() <= before
 
 
 def test_stack_fills_a_short_batch_with_unknown_pixels():
