@@ -12,7 +12,7 @@ TRIED = ("0.10.",)
 def tune() -> None:
     """Keeps XLA on the CPU from handing convolutions to YNNPACK, as jaxlib 0.10 does unasked.
 
-    There its gradients to kernels take up to four times as long as with XLA's own convolutions
+    There its gradients to kernels take up to three times as long as with XLA's own convolutions
     (`python -m benchmarks.blocks`). Other devices do not look at this setting, and an XLA_FLAGS
     that speaks of it already stays as it is.
     """

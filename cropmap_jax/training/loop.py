@@ -99,7 +99,7 @@ def train(
             with contextlib.closing(tracer):
                 run = _Run(plan, source, checkpointer, log, validation, tracer, workdir)
                 step_function = parallel.data_parallel(train_step, donate=True)
-                state = parallel.replicate(state)  # the host keeps no copy of its own
+                state = parallel.replicate(state)
                 return run.go(state, step, step_function)
 
 

@@ -59,7 +59,7 @@ def make_train_step(
       freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
       accumulate: parts that a device takes its share in, one after the other, to need less memory.
         The gradient is the same, but batch norm sees one part (of all devices) at a time.
-      remat: compute the inside of each level anew for the gradient, to need less memory.
+      remat: see `DualUNet3D`: less memory for more time.
 
     Returns:
       Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
