@@ -49,10 +49,12 @@ class Form:
     Args:
       step: does one step and waits until it is done; a training step returns its loss.
       dtype: "float32" or "bfloat16".
+      program: XLA's program for it, as text; PyTorch has none.
     """
 
     step: Callable[[], float | None]
     dtype: str
+    program: Callable[[], str] | None = None
 
 
 def device() -> str:
@@ -133,7 +135,7 @@ def ours(sizes: Sizes, dtype: str, train: bool, accumulate: int = 1, remat: bool
         def predict_step() -> None:
             jax.block_until_ready(predict(variables, batch))
 
-        return Form(predict_step, dtype)
+        return Form(predict_step, dtype, lambda: _text(predict, variables, batch))
     optimizer = optim.make_optimizer("adam", *2 * [lambda _: LEARNING_RATE])
     state = {"step": np.zeros((), np.int32), **variables}
     state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
@@ -146,7 +148,11 @@ def ours(sizes: Sizes, dtype: str, train: bool, accumulate: int = 1, remat: bool
         state, metrics = function(state, batch)
         return float(parallel.unreplicate(metrics["loss"]))
 
-    return Form(step, dtype)
+    return Form(step, dtype, lambda: _text(function, state, batch))
+
+
+def _text(function, *arguments) -> str:
+    return function.lower(*arguments).compile().as_text()
 
 
 def kept_for_gradient(sizes: Sizes, dtype: str, accumulate: int = 1, remat: bool = False) -> int:

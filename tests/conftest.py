@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 import hypothesis
 import pytest
@@ -16,6 +17,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache
 
 # As the commands do.
 xla.tune()
+
+# A shell starts what runs in its background with Ctrl-C ignored; here it is asked for and answered.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run and on every machine: a red test stays red until it is mended.
 hypothesis.settings.register_profile("tests", derandomize=True, deadline=None, max_examples=60)

@@ -2,8 +2,7 @@
 
 import json
 import pathlib
-
-import tensorboardX
+import sys
 
 
 class MetricLog:
@@ -27,7 +26,7 @@ class MetricLog:
             part.rename(self._path)
             for record in [r for r in kept if r["step"] == resume_step]:
                 self.last |= {k: v for k, v in record.items() if k != "step"}
-        self._board = tensorboardX.SummaryWriter(
+        self._board = _tensorboard().SummaryWriter(
             str(pathlib.Path(workdir) / "tensorboard"), purge_step=resume_step + 1
         )
 
@@ -54,6 +53,17 @@ class NoLog:
 
     def close(self) -> None:
         """Does nothing."""
+
+
+def _tensorboard():
+    """The module tensorboardX, kept from PyTorch: importing that takes two seconds of every start."""
+    loaded = sys.modules.setdefault("torch", None)
+    try:
+        import tensorboardX
+    finally:
+        if loaded is None:
+            del sys.modules["torch"]
+    return tensorboardX
 
 
 def read(workdir) -> list[dict]:

@@ -1,5 +1,10 @@
 """Scalars of a run on disk."""
 
+import subprocess
+import sys
+
+import pytest
+
 from cropmap_jax.training.metric_log import MetricLog, read
 
 
@@ -47,3 +52,12 @@ def test_tensorboard_files_hold_the_scalars(tmp_path):
     log.close()
     events = b"".join(p.read_bytes() for p in (tmp_path / "tensorboard").iterdir())
     assert b"validation/loss" in events
+
+
+def test_a_log_does_not_wait_for_pytorch(tmp_path):
+    pytest.importorskip("torch")
+    code = "import sys; from cropmap_jax.training.metric_log import MetricLog; "
+    code += f"MetricLog({str(tmp_path)!r}).close(); assert 'torch' not in sys.modules; "
+    # Those who want it get it.
+    code += "import torch; torch.zeros(1)"
+    subprocess.run([sys.executable, "-c", code], check=True)
