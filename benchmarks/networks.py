@@ -130,7 +130,7 @@ def ours(sizes: Sizes, dtype: str, train: bool, accumulate: int = 1, remat: bool
     batch = parallel.put(make_batch(sizes))
     if not train:
         variables = parallel.replicate(variables)
-        predict = parallel.data_parallel(steps.make_predict_step(recipe))
+        predict = parallel.data_parallel(steps.make_predict_step(recipe), split=True)
 
         def predict_step() -> None:
             jax.block_until_ready(predict(variables, batch))

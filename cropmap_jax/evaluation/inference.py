@@ -54,7 +54,7 @@ class Predictor:
         self.recipe = restored.recipe
         self._batch_size = batch_size
         self._full_batches = full_batches
-        self._step = parallel.data_parallel(steps.make_predict_step(restored.recipe))
+        self._step = parallel.data_parallel(steps.make_predict_step(restored.recipe), split=True)
         self._variables = parallel.replicate(restored.variables)
 
     def __call__(self, examples: list[dict], group: int = 0) -> list[np.ndarray]:

@@ -4,6 +4,9 @@ The state is replicated, the batch is split along its first axis. `jax.pmap` run
 shard_map underneath; one device takes the same path, with an axis of length one. With several
 processes (one per host, say), each gives and gets the part of its own devices, and the axis
 spans the devices of all.
+
+A replicated state has no axis of devices in front: with one, XLA on the CPU copies parameters and
+moments in every step instead of updating them where they are.
 """
 
 import collections
@@ -89,25 +92,40 @@ def local_devices() -> int:
     return jax.local_device_count()
 
 
-def data_parallel(function: Callable, donate: bool = False) -> Callable:
+def data_parallel(function: Callable, donate: bool = False, split: bool = False) -> Callable:
     """Maps `function(state, batch)` over the devices, under the axis name AXIS.
 
     Args:
-      function: of one device's state and share of the batch, arrays [B, ...]; uses `total` to
+      function: of the state and one device's share of the batch, arrays [B, ...]; uses `total` to
         agree with its peers.
       donate: give up the old state's buffers (it must not be used again).
+      split: what it returns differs between devices; else it is the same on all of them.
 
     Returns:
-      Function of a state from `replicate`, leaves [devices, ...], and a batch from `put` or
-      `shard`, arrays [devices, B, ...]; what it returns has the device axis in front too. Devices
+      Function of a state from `replicate` and a batch from `put` or `shard`, arrays
+      [devices, B, ...]. Returns arrays as `replicate` does or, if split, [devices, ...]. Devices
       are those of this process.
     """
-    return jax.pmap(function, axis_name=AXIS, donate_argnums=(0,) if donate else ())
+    return jax.pmap(
+        function,
+        axis_name=AXIS,
+        in_axes=(None, 0),
+        out_axes=0 if split else None,
+        donate_argnums=(0,) if donate else (),
+    )
+
+
+def axis() -> str | None:
+    """The axis to average over inside a `data_parallel` function; None where there is one device.
+
+    There XLA on the CPU would copy all that is summed up.
+    """
+    return AXIS if jax.device_count() > 1 else None
 
 
 def total(tree):
     """Sums each leaf over the devices of all processes, inside a `data_parallel` function."""
-    return jax.lax.psum(tree, AXIS)
+    return jax.lax.psum(tree, AXIS) if axis() else tree
 
 
 def replicate(tree):
@@ -117,27 +135,24 @@ def replicate(tree):
       tree: of arrays [...], or of scalars, on the host.
 
     Returns:
-      The same tree of jax arrays [devices, ...] of the same dtypes, spread over the local devices.
+      The same tree of jax arrays [...] of the same dtypes, a copy on each local device.
     """
-    count = local_devices()
-    return jax.device_put(
-        jax.tree.map(lambda x: np.broadcast_to(x, (count, *np.shape(x))), tree), _by_device()
-    )
+    return jax.device_put(tree, _sharding())
 
 
 def unreplicate(tree):
     """The first local device's copy, on the host.
 
     Args:
-      tree: of jax arrays [devices, ...] as `replicate` or a `data_parallel` function returns them.
+      tree: of jax arrays [...] as `replicate` or a `data_parallel` function returns them.
 
     Returns:
       The same tree of numpy arrays [...] of the same dtypes, which nobody else writes to.
     """
-    # Indexed on the host: on the device it would be a program for each shape. The copy, because on
-    # a CPU the host sees the device's own memory, which the next step may be given.
     first = jax.device_get(jax.tree.map(lambda x: x.addressable_shards[0].data, tree))
-    return jax.tree.map(lambda x: np.array(x[0]), first)
+    # The copy, because on a CPU the host sees the device's own memory, which the next step may be
+    # given.
+    return jax.tree.map(np.array, first)
 
 
 def shard(batch: dict) -> dict:
@@ -167,13 +182,13 @@ def put(batch: dict) -> dict:
     Raises:
       ValueError: a batch that the devices do not divide.
     """
-    return jax.device_put(shard(batch), _by_device())
+    return jax.device_put(shard(batch), _sharding(AXIS))
 
 
-def _by_device() -> jax.sharding.NamedSharding:
-    """The first axis over the local devices, as the steps want it: else they compile twice."""
+def _sharding(*axes: str) -> jax.sharding.NamedSharding:
+    """On the local devices as the steps want it: else they compile twice."""
     mesh = jax.sharding.Mesh(np.asarray(jax.local_devices()), (AXIS,))
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
 
 
 def unshard(values: jax.Array) -> np.ndarray:
@@ -197,13 +212,13 @@ class Agreement:
     def __init__(self, count: int, lag: int):
         self._nothing, self._lag = (False,) * count, lag
         self._asked: collections.deque = collections.deque()
-        self._any = jax.pmap(lambda flags: jax.lax.psum(flags, AXIS), axis_name=AXIS)
+        self._any = data_parallel(lambda _, flags: total(flags))
 
     def __call__(self, *flags: bool) -> tuple[bool, ...]:
         """Raises flags and tells which are up; every process calls it once a step."""
         if process_count() == 1:
             return flags
-        self._asked.append(self._any(np.tile(np.int32(flags), (local_devices(), 1))))
+        self._asked.append(self._any((), np.tile(np.int32(flags), (local_devices(), 1))))
         if len(self._asked) <= self._lag:
             return self._nothing
         return tuple(bool(x) for x in unreplicate(self._asked.popleft()))

@@ -73,7 +73,7 @@ class Recipe:
         """
         return DualUNet3D(
             num_classes=len(self.legend),
-            axis_name=parallel.AXIS,
+            axis_name=parallel.axis(),
             freeze_trunk_statistics=freeze_trunk_statistics,
             remat=remat,
             **(self.model | {"dtype": _DTYPES[self.model["dtype"]]}),

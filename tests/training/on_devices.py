@@ -45,6 +45,11 @@ def part(batch: dict) -> dict:
     return parallel.put({k: v[index::count] for k, v in batch.items()})
 
 
+def of_each_device(array: jax.Array) -> np.ndarray:
+    """[devices, ...]: a replicated array as each local device holds it."""
+    return np.stack([shard.data for shard in array.addressable_shards])
+
+
 def trained(name: str) -> dict[str, np.ndarray]:
     """Losses, state and scores after twenty steps by the optimizer of this name."""
     recipe = small_runs.make_recipe()
@@ -59,10 +64,11 @@ def trained(name: str) -> dict[str, np.ndarray]:
     state, losses, rng = parallel.replicate(state), [], np.random.default_rng(0)
     for _ in range(STEPS):
         state, metrics = step(state, part(make_batch(rng)))
-        losses.append(np.asarray(metrics["loss"]))
+        losses.append(of_each_device(metrics["loss"]))
     kept = {k: state[k] for k in ("params", "batch_stats")}
     sums = parallel.unreplicate(validate(kept, part(make_batch(rng))))
-    spread = {f"spread{name}": np.ptp(leaf, 0) for name, leaf in small_runs.leaves(kept).items()}
+    held = small_runs.leaves(jax.tree.map(of_each_device, kept))
+    spread = {f"spread{name}": np.ptp(leaf, 0) for name, leaf in held.items()}
     first = small_runs.leaves(parallel.unreplicate(kept))
     return {"losses": np.stack(losses)} | first | spread | {f"sum/{k}": v for k, v in sums.items()}
 
