@@ -18,16 +18,16 @@ import jax
 from benchmarks import networks, report
 
 KINDS = (  # of an operation, by the first of these marks that its name contains
-    ("/conv3d/conv/", "3-D convolutions"),
     ("/time_conv/conv/", "convolutions over time"),
-    ("/conv/", "2-D convolutions"),
+    ("/conv/", "other convolutions"),
     ("/upsample", "upsampling"),
     ("/norm/", "normalisation, ReLU"),
     ("(relu)", "normalisation, ReLU"),
-    ("(DualUNet3D)", "pooling, concatenation, head"),
+    ("DualUNet3D", "pooling, concatenation, head"),
     ("", "Adam, loss, scaling"),
 )
 PARTS = ("forward", "gradient", "other")
+UNNAMED = "transpose(jvp(DualUNet3D))/conv/"
 
 
 def main(argv: list[str]) -> dict:
@@ -42,6 +42,7 @@ def main(argv: list[str]) -> dict:
     sizes = networks.Sizes(args.batch, width=args.width)
     if args.quick:
         sizes, args.rounds = networks.Sizes(2, 2, 16, 2), 1
+        args.batch, args.width = sizes.batch, sizes.width
     form = networks.ours(sizes, args.dtype, not args.predict)
     names = _names(form.program())
     for _ in range(2):
@@ -74,7 +75,8 @@ def main(argv: list[str]) -> dict:
 def _names(program: str) -> dict[str, str]:
     """Where each operation of a compiled program's text comes from, as JAX named it.
 
-    What has no name gets that of the first operation that uses it, or else that it uses.
+    On a CPU XLA makes convolutions without a name of the gradients to kernels. What else has none
+    gets that of the first operation that uses it, or else that it uses.
     """
     entry = program[program.index("\nENTRY ") :]
     names, uses, users = {}, {}, collections.defaultdict(list)
@@ -82,7 +84,9 @@ def _names(program: str) -> dict[str, str]:
         if not (found := re.match(r"\s+(?:ROOT )?%([\w.-]+) = (.*)", line)):
             continue
         operation, rest = found.groups()
-        names[operation] = "".join(re.findall(r'op_name="([^"]*)"', rest)[:1])
+        named = re.findall(r'op_name="([^"]*)"', rest)
+        named += [UNNAMED] if " convolution(" in rest else [""]
+        names[operation] = named[0]
         uses[operation] = re.findall(r"%([\w.-]+)", rest.partition("metadata=")[0])
         for used in uses[operation]:
             users[used].append(operation)

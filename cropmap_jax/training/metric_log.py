@@ -56,7 +56,7 @@ class NoLog:
 
 
 def _tensorboard():
-    """The module tensorboardX, kept from PyTorch: importing that takes two seconds of every start."""
+    """The module tensorboardX, kept from importing PyTorch: two seconds of every start."""
     loaded = sys.modules.setdefault("torch", None)
     try:
         import tensorboardX
