@@ -62,7 +62,7 @@ def test_every_config_trains_a_step(data, file, tmp_path):
     config.model.width = 2
     for model in (config.model, config.get("scratch", {})):
         if model.get("levels"):
-            model.levels = 1
+            model.levels = 0
     config.update({"batch_size": 2, "crops_per_chip": 1, "epochs": 1, "as_of": ()})
     recipe = _train.make_recipe(config, data, model_of(config))
     plan = _train.make_plan(config, "pretrain", recipe)

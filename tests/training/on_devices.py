@@ -50,9 +50,8 @@ def of_each_device(array: jax.Array) -> np.ndarray:
     return np.stack([shard.data for shard in array.addressable_shards])
 
 
-def trained(name: str) -> dict[str, np.ndarray]:
+def trained(name: str, recipe, validate) -> dict[str, np.ndarray]:
     """Losses, state and scores after twenty steps by the optimizer of this name."""
-    recipe = small_runs.make_recipe()
     rates = (optim.schedule("constant", rate, STEPS) for rate in RATES[name])
     # With the usual epsilon of 1e-8 Adam divides rounding errors by rounding errors.
     optimizer = optim.make_optimizer(name, *rates, eps=1e-4)
@@ -60,7 +59,6 @@ def trained(name: str) -> dict[str, np.ndarray]:
     opt_state = jax.device_get(optimizer.init(variables["params"]))
     state = {"step": np.zeros((), np.int32), "opt_state": opt_state} | variables
     step = parallel.data_parallel(steps.make_train_step(recipe, optimizer), donate=True)
-    validate = parallel.data_parallel(steps.make_validation_step(recipe))
     state, losses, rng = parallel.replicate(state), [], np.random.default_rng(0)
     for _ in range(STEPS):
         state, metrics = step(state, part(make_batch(rng)))
@@ -78,8 +76,10 @@ def main(out: str, devices: str, *processes: str) -> None:
         parallel.start(processes[0], *map(int, processes[1:]))
     if jax.local_device_count() != int(devices):
         raise SystemExit(f"expected {devices} devices, found {jax.local_device_count()}")
+    recipe = small_runs.make_recipe()
+    validate = parallel.data_parallel(steps.make_validation_step(recipe))
     for name in RATES:
-        np.savez(f"{out}-{name}.npz", **trained(name))
+        np.savez(f"{out}-{name}.npz", **trained(name, recipe, validate))
 
 
 if __name__ == "__main__":
