@@ -31,7 +31,11 @@ UNNAMED = "transpose(jvp(DualUNet3D))/conv/"
 
 
 def main(argv: list[str]) -> dict:
-    """Traces steps; prints and returns milliseconds a step by kind of layer."""
+    """Traces steps; prints and returns milliseconds a step by kind of layer.
+
+    Raises:
+      SystemExit: the trace does not name the program's operations.
+    """
     parser = report.make_parser("breakdown", __doc__)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
@@ -53,6 +57,8 @@ def main(argv: list[str]) -> dict:
                 form.step()
         (trace,) = pathlib.Path(folder).rglob("*.xplane.pb")
         spans = _spans(jax.profiler.ProfileData.from_file(str(trace)), names)
+    if not spans:
+        raise SystemExit("error: expected a trace of the program's operations, found none of them")
     shares, idle = _shares(spans)
     kinds = {kind: dict.fromkeys(PARTS, 0.0) for _, kind in KINDS}
     for operation, share in shares.items():

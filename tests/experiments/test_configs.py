@@ -59,6 +59,8 @@ def test_every_delivery_can_be_read(file):
 @pytest.mark.parametrize("file", RECIPES, ids=lambda f: str(f.relative_to(CONFIGS)))
 def test_every_config_trains_a_step(data, file, tmp_path):
     config = load(file)
+    # With the network's real depth, which settles what crops may be.
+    _train.make_plan(config, "pretrain", _train.make_recipe(config, data, model_of(config)))
     config.model.width = 2
     for model in (config.model, config.get("scratch", {})):
         if model.get("levels"):
