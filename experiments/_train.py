@@ -49,6 +49,7 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
         period_kind=data.period_kind,
         loss=config.loss,
         lead_days=config.lead_days,
+        pixel_m=data.pixel_m,
     )
 
 

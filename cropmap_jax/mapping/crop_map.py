@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from cropmap_jax.evaluation.inference import Predictor
-from cropmap_jax.geo import cube, cube_io, periods
-from cropmap_jax.mapping import decision, files, ground, rasters, records, region
+from cropmap_jax.geo import cube, cube_io, files, periods
+from cropmap_jax.mapping import decision, ground, rasters, records, region
 from cropmap_jax.mapping.blending import Blender, Predict
 from cropmap_jax.mapping.ground import Ground
 from cropmap_jax.mapping.pixels import PixelReader

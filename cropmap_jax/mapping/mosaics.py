@@ -5,9 +5,8 @@ import pathlib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube_io, files
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
-from cropmap_jax.mapping import files
 from cropmap_jax.mapping.ground import Ground, Lattice
 from cropmap_jax.mapping.records import values
 from cropmap_jax.mapping.sheets import Box, bounds

@@ -15,9 +15,9 @@ from matplotlib.patches import Patch
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube_io, files
 from cropmap_jax.geo.legend import IGNORE, Legend
-from cropmap_jax.mapping import files, summary
+from cropmap_jax.mapping import summary
 from cropmap_jax.mapping.sheets import Box
 
 MAX_PX = 2000

@@ -8,9 +8,8 @@ import numpy as np
 import rasterio
 import rasterio.io
 
-from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.geo import cube, cube_io, files
 from cropmap_jax.geo.legend import IGNORE, Legend
-from cropmap_jax.mapping import files
 from cropmap_jax.mapping.decision import PERCENT
 from cropmap_jax.mapping.records import CONFIDENCE, CROP, RECORD, values
 

@@ -3,8 +3,9 @@
 import dataclasses
 import pathlib
 
+from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
-from cropmap_jax.mapping import decision, files, mosaics, picture, rasters, records, summary
+from cropmap_jax.mapping import decision, mosaics, picture, rasters, records, summary
 from cropmap_jax.mapping.ground import Ground
 
 SUMMARY = "summary.csv"

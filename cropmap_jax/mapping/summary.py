@@ -6,8 +6,8 @@ import io
 import pathlib
 from collections.abc import Iterable
 
+from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
-from cropmap_jax.mapping import files
 from cropmap_jax.mapping.records import read_record, values
 
 NO_DATA = "no_data"

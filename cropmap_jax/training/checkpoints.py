@@ -21,7 +21,11 @@ from cropmap_jax.training.recipe import TRUNK_FIELDS, Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A checkpoint read for use: parameters, batch statistics, recipe, config and step."""
+    """A checkpoint read for use: parameters, batch statistics, recipe, config and step.
+
+    `dataset` is the fingerprint of the dataset trained on, `cubes` its `Dataset.ground`; both are
+    empty where the checkpoint does not say.
+    """
 
     params: dict
     batch_stats: dict
@@ -29,6 +33,8 @@ class Restored:
     config: dict
     step: int
     stage: str
+    dataset: str = ""
+    cubes: tuple[dict, ...] = ()
 
     @property
     def variables(self) -> dict:
@@ -175,7 +181,14 @@ def load(workdir, which: str = LAST) -> Restored:
             )["state"]
     _check_shapes(restored, shapes, f"{where}/{step}")
     return Restored(
-        restored["params"], restored["batch_stats"], recipe, meta["config"], step, meta["stage"]
+        restored["params"],
+        restored["batch_stats"],
+        recipe,
+        meta["config"],
+        step,
+        meta["stage"],
+        meta.get("dataset", ""),
+        tuple(meta.get("cubes", ())),
     )
 
 

@@ -87,6 +87,17 @@ class Dataset:
         return self.chips[split]
 
     @property
+    def ground(self) -> list[dict]:
+        """Which ground is in which split: id, split, season, crs, transform, shape of each cube."""
+        keys = ("id", "split", "season", "crs", "transform", "shape")
+        return [{key: row[key] for key in keys} for row in self.cubes]
+
+    @property
+    def pixel_m(self) -> float:
+        """Side of the pixels in metres, the same in all cubes."""
+        return float(self.cubes[0]["transform"][0])
+
+    @property
     def unseen_bands(self) -> dict[str, list[int]]:
         """Per sensor the indices of bands that are missing throughout the training split."""
         return {

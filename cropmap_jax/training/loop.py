@@ -107,6 +107,7 @@ def _meta(data: Dataset, recipe: Recipe, plan: Plan) -> dict:
     """What is stored with each checkpoint besides the state, and must be the same to go on."""
     meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
     meta["dataset"] = data.fingerprint
+    meta["cubes"] = data.ground
     # JSON turns tuples into lists: compare like with like.
     return json.loads(json.dumps(meta))
 

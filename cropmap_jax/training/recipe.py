@@ -29,6 +29,7 @@ class Recipe:
       period_kind: what one period of the window is, e.g. "month".
       loss: "sigmoid" or "softmax".
       lead_days: lead that training asked for, in days.
+      pixel_m: side of the pixels trained on, metres; None in checkpoints that do not say.
     """
 
     model: dict
@@ -37,6 +38,7 @@ class Recipe:
     period_kind: str
     loss: str
     lead_days: int
+    pixel_m: float | None = None
 
     def __post_init__(self):
         expected = {*TRUNK_FIELDS, *HEAD_FIELDS, "dtype"}
@@ -92,7 +94,7 @@ class Recipe:
         return cls(**(value | {"legend": classes, "scaling": scaling}))
 
     def check_dataset(self, data) -> None:
-        """Demands a dataset whose legend and periods are those of the recipe.
+        """Demands a dataset whose legend, periods and pixel size are those of the recipe.
 
         Raises:
           ValueError: says what differs.
@@ -107,4 +109,9 @@ class Recipe:
             raise ValueError(
                 f"{data.path}: expected periods of a {self.period_kind} as in training, found "
                 f"{data.period_kind}"
+            )
+        if self.pixel_m is not None and data.pixel_m != self.pixel_m:
+            raise ValueError(
+                f"{data.path}: expected pixels of {self.pixel_m:g} m as in training, found "
+                f"{data.pixel_m:g} m"
             )

@@ -99,6 +99,8 @@ def make_dataset(
             {
                 "id": f"cube{i}",
                 "split": g.split,
+                "season": "2022",
+                "crs": "EPSG:32631",
                 "shape": list(g.label.shape),
                 "transform": [10.0, 0.0, 500_000.0, 0.0, -10.0, 6_000_000.0],
                 "periods": to_days(g.periods).tolist(),

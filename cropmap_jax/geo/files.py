@@ -1,0 +1,278 @@
+"""Files and folders that are whole or not there, and that belong to whoever wrote them.
+
+Four rules that every command keeps:
+
+* what is written gets its name when it is whole (`replacing`, `write_bytes`);
+* one process writes a folder at a time (`Lock`);
+* only what a command wrote itself is replaced or removed (`Written`);
+* what is read and what is written lie apart (`check_apart`), on this machine (`local`).
+"""
+
+import contextlib
+import datetime as dt
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+
+_UNFINISHED = re.compile(r"\..+\.\d+\.(part|old)")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|/vsi")
+
+
+# Whole or not there -------------------------------------------------------------------------------
+
+
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+    """Writes a file under a hidden name and renames it.
+
+    Raises:
+      OSError: names the file; the one that was there stays.
+    """
+    with replacing(path) as part, open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a hidden name to write a file or a folder under; it takes its place when all is done.
+
+    Raises:
+      OSError: names the path; what was there stays, and nothing else is left.
+    """
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    old = part.with_suffix(".old")
+    try:
+        yield part
+        # A folder cannot be renamed onto another: that one is moved aside first. Killed in
+        # between, there is none, never half of one.
+        if path.is_dir():
+            path.rename(old)
+        part.rename(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise not_written(path, error) from error
+    finally:
+        _remove(part)
+        _remove(old)
+
+
+def not_written(path: pathlib.Path, error: OSError) -> OSError:
+    """The error of a file or folder that could not be written, with its name and the reason."""
+    hint = "; free some space, or choose another disk" if error.errno in _FULL else ""
+    reason = error.strerror or error
+    return OSError(error.errno, f"{path}: could not be written ({reason}); nothing was kept{hint}")
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def tidy(folder: pathlib.Path) -> None:
+    """Removes what runs that were killed left unfinished in a folder."""
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            _remove(path)
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+# One process at a time ----------------------------------------------------------------------------
+
+
+class Lock:
+    """Keeps a folder for this process; a context manager.
+
+    The lock is the kernel's (`flock`) and ends with the process, however that ends; the file that
+    carries it says who holds it, and goes when the lock is given back.
+
+    Args:
+      folder: made if absent.
+      what: what the folder is, for the message, e.g. "--cubes".
+
+    Raises:
+      ValueError: another process holds it; says which, on which machine and since when.
+      OSError: no space or no permission.
+    """
+
+    NAME = ".cropmap_jax.lock"
+
+    def __init__(self, folder: str | os.PathLike, what: str):
+        self._folder, self._what = pathlib.Path(folder), what
+        self._path = self._folder / self.NAME
+        self._file: int | None = None
+
+    def __enter__(self) -> "Lock":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        while self._file is None:
+            try:
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise not_written(self._path, error) from error
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(file, 4096).decode("utf-8", "replace").strip() or "another command"
+                os.close(file)
+                raise ValueError(
+                    f"{self._what} {self._folder}: in use by {holder}; expected that one to end "
+                    f"first, or another folder"
+                ) from None
+            if self._is_current(file):
+                self._file = file
+            else:
+                os.close(file)  # its holder ended and removed it between our open and our lock
+        now = dt.datetime.now().astimezone().isoformat(timespec="seconds")
+        command = pathlib.Path(sys.argv[0]).stem if sys.argv else "python"
+        who = f"{command} (process {os.getpid()} on {socket.gethostname()}, since {now})\n"
+        os.ftruncate(self._file, 0)
+        # On a full disk the lock holds all the same: it only cannot say whose it is.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, who.encode(), 0)
+        return self
+
+    def _is_current(self, file: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def __exit__(self, *_) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._file)
+        self._file = None
+
+
+# Whose it is --------------------------------------------------------------------------------------
+
+
+class Written:
+    """The record of what a command wrote into a folder: what it may replace or remove.
+
+    Kept as JSON in the folder, under a hidden name. Each name is recorded before its file is
+    written, so that a run that was killed leaves nothing that the next one would take for
+    somebody else's.
+
+    Args:
+      folder: an existing folder.
+      command: who writes, e.g. "predict"; each command has its own record.
+
+    Raises:
+      ValueError: the record cannot be read.
+    """
+
+    def __init__(self, folder: str | os.PathLike, command: str):
+        self._folder, self._command = pathlib.Path(folder), command
+        self._path = self._folder / f".{command}.written.json"
+        self._names: set[str] = set()
+        if self._path.exists():
+            try:
+                names = json.loads(self._path.read_text(encoding="utf-8"))
+                if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+                    raise ValueError(f"found {type(names).__name__}")
+                if any(os.path.isabs(n) or ".." in pathlib.Path(n).parts for n in names):
+                    raise ValueError("found a path that leads out of the folder")
+            except ValueError as error:
+                raise ValueError(
+                    f"{self._path}: expected a list of the files that {command} wrote ({error})"
+                ) from error
+            self._names = set(names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def names(self) -> set[str]:
+        """Paths relative to the folder, also of files that are gone by now."""
+        return set(self._names)
+
+    def claim(self, *names: str, flag: str = "--out") -> None:
+        """Records files that are about to be written.
+
+        Args:
+          names: paths relative to the folder.
+          flag: what chose the folder, for the message.
+
+        Raises:
+          ValueError: one is there and is not of this command; nothing is recorded then.
+          OSError: the record cannot be written.
+        """
+        for name in names:
+            if name not in self._names and os.path.lexists(self._folder / name):
+                raise ValueError(
+                    f"{flag} {self._folder}: found {name}, which {self._command} did not write; "
+                    f"expected another folder, or that file moved away"
+                )
+        if not set(names) <= self._names:
+            self._names |= set(names)
+            self._save()
+
+    def remove(self, name: str) -> None:
+        """Removes a file or folder of this command; somebody else's stays.
+
+        The name stays in the record: it is ours to write again.
+        """
+        if name in self._names:
+            _remove(self._folder / name)
+
+    def _save(self) -> None:
+        write_bytes(self._path, (json.dumps(sorted(self._names), indent=0) + "\n").encode())
+
+
+# Apart, and here ----------------------------------------------------------------------------------
+
+
+def check_apart(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, str | os.PathLike]):
+    """Demands that no output is an input, lies in one or holds one.
+
+    Args:
+      outputs, inputs: path by flag; empty paths are passed over.
+
+    Raises:
+      ValueError: names both flags and paths.
+    """
+    for flag, output in outputs.items():
+        for other, given in inputs.items():
+            if not os.fspath(output) or not os.fspath(given):
+                continue
+            a, b = pathlib.Path(output).resolve(), pathlib.Path(given).resolve()
+            relation = (
+                "is"
+                if a == b
+                else "lies in"
+                if a.is_relative_to(b)
+                else "holds"
+                if b.is_relative_to(a)
+                else None
+            )
+            if relation:
+                raise ValueError(
+                    f"{flag} {output}: {relation} {other} {given}, which is read; expected a "
+                    f"folder apart from it"
+                )
+
+
+def local(flag: str, path: str | os.PathLike) -> pathlib.Path:
+    """A path of this machine.
+
+    Raises:
+      ValueError: a URL (s3://, gs://, http:// and the like) or a path of GDAL's virtual systems.
+    """
+    text = os.fspath(path)
+    if _SCHEME.match(text) or "\0" in text:
+        raise ValueError(
+            f"{flag} {text!r}: expected a path on this machine, found something else; copy it "
+            f"here first, or mount it"
+        )
+    return pathlib.Path(text)

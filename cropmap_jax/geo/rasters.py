@@ -1,0 +1,48 @@
+"""GeoTIFFs of others: opened as what their name says, and nothing that they refer to."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+import rasterio
+import rasterio.errors
+
+_OPTIONS = {
+    # A sidecar (.aux.xml) may give a raster another nodata value, scale or CRS than it has.
+    "GDAL_PAM_ENABLED": "NO",
+    # Nothing beside the file is looked for, and nothing outside of this machine.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing",
+}
+
+
+@contextlib.contextmanager
+def open_geotiff(
+    file: str | os.PathLike, sidecars: bool = False
+) -> Iterator[rasterio.io.DatasetReader]:
+    """Opens a GeoTIFF for reading, by its content: a VRT or another format named .tif is refused.
+
+    Args:
+      file: its path.
+      sidecars: whether files beside it (.aux.xml, .ovr, .msk) count, as for a user's own rasters;
+        for cubes they do not.
+
+    Raises:
+      ValueError: there is no such file, it is no GeoTIFF, or it is damaged; names the file. Also
+        where the damage shows while it is read.
+    """
+    path = pathlib.Path(file)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a GeoTIFF, found no file")
+    options = {} if sidecars else _OPTIONS
+    try:
+        with rasterio.Env(**options), rasterio.open(path.absolute(), driver="GTiff") as raster:
+            yield raster
+    except rasterio.errors.RasterioError as error:
+        raise ValueError(f"{path}: damaged or not a GeoTIFF ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]
