@@ -29,6 +29,7 @@ ENV = os.environ | {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "PYTHONUNBUFFERED": "1",
 }
+DOUBLE = ENV | {"JAX_ENABLE_X64": "1", "PYTHONPATH": str(CHECKOUT)}
 TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4")
 TINY += ("--config.model.levels=1",)
 
@@ -294,8 +295,7 @@ LONG_RUN += ("--config.checkpoint_every=2", "--config.keep=1")
 def begin(*flags, double=False):
     words, env = command("pretrain", *flags), ENV
     if double:
-        script = pathlib.Path(__file__).with_name("in_float64.py")
-        words[1:3], env = [str(script), "pretrain"], ENV | {"JAX_ENABLE_X64": "1"}
+        words[1:3], env = [str(CHECKOUT / "tests" / "in_float64.py"), "pretrain"], DOUBLE
     return subprocess.Popen(
         words,
         cwd=CHECKOUT,

@@ -2,12 +2,14 @@
 
     on_devices.py OUT DEVICES [HOST:PORT PROCESSES INDEX]
 
-A script of its own, because the number of devices is settled when jax starts. Known pixels are
-spread as unevenly as they can be: the first examples have all of them, the last none.
+A script of its own, because the number of devices is settled when jax starts, and in float64, in
+which the order of a sum does not show on any processor. Known pixels are spread as unevenly as they
+can be: the first examples have all of them, the last none.
 """
 
 import sys
 
+import in_float64
 import jax
 import numpy as np
 from training import small_runs
@@ -76,6 +78,7 @@ def main(out: str, devices: str, *processes: str) -> None:
         parallel.start(processes[0], *map(int, processes[1:]))
     if jax.local_device_count() != int(devices):
         raise SystemExit(f"expected {devices} devices, found {jax.local_device_count()}")
+    in_float64.enable()
     recipe = small_runs.make_recipe()
     validate = parallel.data_parallel(steps.make_validation_step(recipe))
     for name in RATES:

@@ -67,6 +67,7 @@ def test_however_many_devices_and_processes_train_the_same(runs):
     trained = [name for name in one if name.startswith(("['params']", "['batch_stats']"))]
     assert len([n for n in trained if "['head']" in n]) == 8
     assert one["losses"].shape == (20, 1)
+    assert {one[name].dtype for name in trained} == {np.dtype(np.float64)}
     for run, devices in (("four", 4), ("first", 2), ("second", 2)):
         assert one.keys() == runs[run].keys()
         assert runs[run]["losses"].shape == (20, devices)

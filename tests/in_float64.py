@@ -1,9 +1,12 @@
-"""Runs a command of `experiments` with parameters, network and gradients in float64.
+"""Training in float64: parameters, network and gradients.
 
-    JAX_ENABLE_X64=1 python tests/experiments/in_float64.py pretrain --config ...
+    JAX_ENABLE_X64=1 python tests/in_float64.py pretrain --config ...
+
+runs a command of `experiments` so; `enable()` does it for a script.
 
 Rounding grows as a network trains: in float32 runs part that do the same arithmetic in another
-order. In float64 it stays far below what a chip lost, doubled or out of order would do.
+order, by how much depends on the processor. In float64 it stays far below what a chip lost, doubled
+or out of order would do.
 """
 
 import runpy
@@ -21,14 +24,21 @@ def doubled(tree):
     return jax.tree.map(lambda x: x.astype(np.float64) if x.dtype in single else x, tree)
 
 
-def main() -> None:
+def enable() -> None:
+    """From here on; before the first array of the process is made."""
+    jax.config.update("jax_enable_x64", True)
     init_variables, scale, network = steps.init_variables, steps.scale, recipe.Recipe.network
     steps.init_variables = lambda *args: doubled(init_variables(*args))
     steps.scale = lambda *args: doubled(scale(*args))
     recipe.Recipe.network = lambda *args: network(*args).clone(dtype=jnp.float64)
+
+
+def main() -> None:
+    enable()
     del sys.argv[0]
     sys.argv[0] = f"experiments.{sys.argv[0]}"
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
