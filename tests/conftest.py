@@ -33,6 +33,18 @@ def pytest_configure(config):
     )
 
 
+@pytest.fixture
+def float64():
+    """Networks, losses and gradients in float64, for a bound that hangs on rounding.
+
+    In float32 the error of a sum hangs on its order, and that on the processor.
+    """
+    import in_float64
+
+    with in_float64.float64():
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_dir() -> pathlib.Path:
     """Folder of real data, which is not part of the project; tests that need it skip without it."""

@@ -199,7 +199,7 @@ class DualUNet3D(nn.Module):
             train: whether batch norm takes the batch's statistics and updates its own.
 
         Returns:
-            [B, H, W, num_classes], float32 logits (no sigmoid).
+            [B, H, W, num_classes], logits (no sigmoid), float32 at least.
 
         Raises:
             ValueError: a shape is not as above, or a mask is missing.
@@ -219,7 +219,7 @@ class DualUNet3D(nn.Module):
         else:
             head_layer = partial(layer, use_running_average=not train)
             head = ConvHead(self.num_classes, self.head_width, head_layer, self.dtype, name=HEAD)
-        return head(x).astype(jnp.float32)
+        return head(x).astype(jnp.promote_types(jnp.float32, self.dtype))
 
     def _check_inputs(
         self, s1: Array, s2: Array, s1_valid: Array | None, s2_valid: Array | None

@@ -1,5 +1,6 @@
 """Whole cubes from chips, each crop as of its own date."""
 
+import in_float64
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -185,6 +186,7 @@ def test_crop_example_cuts_and_pads_below_and_to_the_right():
     assert found["lead"] == 5
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_checkpoint_predicts_what_its_network_says_whatever_the_batch():
     recipe = small_runs.make_recipe(levels=1)
     variables = steps.init_variables(recipe, 1)
@@ -208,11 +210,13 @@ def test_a_checkpoint_predicts_what_its_network_says_whatever_the_batch():
     for i, probability in zip(order, found, strict=True):
         height, width = examples[i]["label"].shape
         padded = inference.crop_example(examples[i], height + height % 2, width)
-        batch = scale({k: jnp.asarray(padded[k][None]) for k in ("s1", "s2")}, recipe.scaling)
+        batch = in_float64.doubled(
+            scale({k: jnp.asarray(padded[k][None]) for k in ("s1", "s2")}, recipe.scaling)
+        )
         logits = apply(variables, *(batch[k] for k in ("s1", "s2", "s1_valid", "s2_valid")))
         expected = 1 / (1 + np.exp(-np.asarray(logits)[0, :height, :width]))
         assert probability.shape == (height, width, 3)
-        np.testing.assert_allclose(probability, expected, rtol=1e-5)
+        np.testing.assert_allclose(probability, expected, rtol=1e-6)  # probabilities are float32
     assert np.ptp(found[0]) > 0
 
 

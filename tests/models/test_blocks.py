@@ -21,18 +21,19 @@ FORMS = {
 }
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("form", FORMS)
 def test_form_equals_plain(form):
     fast, slow, x_shape, kernel_shape = FORMS[form]
     rng = np.random.default_rng(0)
-    x, kernel = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, kernel_shape))
+    x, kernel = (rng.standard_normal(s) for s in (x_shape, kernel_shape))
     expected, slow_vjp = jax.vjp(slow, x, kernel)
     found, fast_vjp = jax.vjp(fast, x, kernel)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    cotangent = rng.standard_normal(expected.shape).astype(np.float32)
+    assert found.shape == expected.shape and found.dtype == expected.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    cotangent = rng.standard_normal(expected.shape)
     for a, b in zip(fast_vjp(cotangent), slow_vjp(cotangent), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "features"), [(16, 8), (2, 32)])
@@ -111,16 +112,18 @@ def test_initialisation_is_uniform_within_torch_bound(function, kernel_size, fan
     np.testing.assert_allclose(np.std(params["kernel"]), bound / 3**0.5, rtol=0.05)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("features", "groups"), [(64, 8), (12, 6), (11, 1)])
 def test_group_norm_takes_the_largest_divisor_up_to_8(features, groups):
     rng = np.random.default_rng(0)
     x, kernel, scale, bias = (
-        rng.standard_normal(shape, np.float32)
+        rng.standard_normal(shape)
         for shape in ((1, 4, 4, 3), (3, 3, 3, features), features, features)
     )
     params = {"conv": {"kernel": kernel}, "norm": {"scale": scale, "bias": bias}}
-    found = blocks.ConvNormRelu(features, norm="group").apply({"params": params}, x)
+    layer = blocks.ConvNormRelu(features, norm="group", dtype=np.float64)
+    found = layer.apply({"params": params}, x)
     y = np.asarray(blocks.conv2d(x, kernel)).reshape(16, groups, features // groups)
     mean, var = (f(y, axis=(0, 2), keepdims=True) for f in (np.mean, np.var))
     y = ((y - mean) / np.sqrt(var + 1e-5)).reshape(found.shape) * scale + bias
-    np.testing.assert_allclose(found, np.maximum(y, 0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, np.maximum(y, 0), rtol=1e-10, atol=1e-10)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import in_float64
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,7 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 jit = partial(jax.jit, compiler_options=QUICK)
 
 Small = partial(DualUNet3D, num_classes=3, width=2, num_periods=2, head_width=4)
+Double = partial(Small, dtype=np.float64)
 
 
 def inputs(batch=1, periods=2, height=16, width=16, seed=0):
@@ -175,21 +177,27 @@ def differs(before, after):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A batch whose chips differ, the variables, and a training step's logits and updates."""
-    args = [x * np.arange(1, 5, dtype=np.float32)[:, *4 * [None]] for x in inputs(batch=4)]
-    network = Small(head="conv")
-    variables = initial_variables(network, seed=0)
-    return args, variables, *train_step(network, variables, *args)
+    """A batch whose chips differ, the variables, and a training step's logits and updates.
+
+    In float64, like all that is compared with it.
+    """
+    args = [x * np.arange(1.0, 5)[:, *4 * [None]] for x in inputs(batch=4)]
+    network = Double(head="conv")
+    variables = in_float64.doubled(initial_variables(Small(head="conv"), seed=0))
+    with in_float64.float64():
+        return args, variables, *train_step(network, variables, *args)
 
 
+@pytest.mark.usefixtures("float64")
 def test_training_updates_all_statistics(trained):
     _, variables, _, updates = trained
     assert all(differs(variables["batch_stats"], updates["batch_stats"]))
 
 
+@pytest.mark.usefixtures("float64")
 def test_frozen_trunk_keeps_its_statistics_while_the_head_learns(trained):
     args, variables, *_ = trained
-    frozen = Small(head="conv", freeze_trunk_statistics=True)
+    frozen = Double(head="conv", freeze_trunk_statistics=True)
     _, updates = train_step(frozen, variables, *args)
     before, after = variables["batch_stats"], updates["batch_stats"]
     for branch in TRUNK:
@@ -197,24 +205,28 @@ def test_frozen_trunk_keeps_its_statistics_while_the_head_learns(trained):
     assert all(differs(before[HEAD], after[HEAD]))
 
 
+@pytest.mark.usefixtures("float64")
 def test_frozen_trunk_normalises_by_its_statistics(evaluated):
     # With a linear head nothing but the trunk has statistics: training equals evaluation.
-    variables, expected = evaluated
-    logits, _ = train_step(Small(freeze_trunk_statistics=True), variables, *inputs())
-    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    variables = in_float64.doubled(evaluated[0])
+    expected = jit(Double().apply)(variables, *inputs())
+    logits, _ = train_step(Double(freeze_trunk_statistics=True), variables, *inputs())
+    assert logits.dtype == np.float64
+    np.testing.assert_allclose(logits, expected, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_batch_norm_is_averaged_over_the_mapped_axis(trained):
     # The halves of the batch, each on its own device, give the statistics of the whole.
     args, variables, logits, updates = trained
-    network = Small(head="conv", axis_name="devices")
+    network = Double(head="conv", axis_name="devices")
     halves = [x.reshape(2, 2, *x.shape[1:]) for x in args]
     step = jax.vmap(partial(train_step, network, variables), axis_name="devices")
     mapped_logits, mapped = step(*halves)
     for one, both in zip(*map(jax.tree.leaves, (updates, mapped)), strict=True):
-        np.testing.assert_allclose(both[0], one, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(both[1], one, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(mapped_logits.reshape(logits.shape), logits, atol=1e-3)
+        np.testing.assert_allclose(both[0], one, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(both[1], one, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(mapped_logits.reshape(logits.shape), logits, atol=1e-8)
 
 
 @pytest.mark.parametrize(

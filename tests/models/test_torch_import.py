@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import in_float64
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,22 +55,24 @@ def to_torch(x):
 
 
 def test_logits_equal_torch_at_full_width():
-    s1, s2 = inputs()
+    # In float64: how far apart float32 ends hangs on the order of its sums.
+    s1, s2 = (x.astype(np.float64) for x in inputs())
     pretrained = european()
     fine_tune = partial(torch_twin.FineTuned, pretrained)
     for make, settings in (
         (lambda: pretrained, {"num_classes": 21, "head": "linear"}),
         (fine_tune, {"num_classes": 8, "head": "conv", "head_width": 32}),
     ):
-        twin = randomise(make()).eval()
+        twin = randomise(make().float()).eval()  # weights that float32 holds
         state_dict = arrays(twin)
         assert describe(state_dict) == {**settings, "width": 32, "num_periods": 6}
         with torch.no_grad():
-            expected = twin(to_torch(s1), to_torch(s2)).numpy().transpose(0, 2, 3, 1)
+            expected = twin.double()(to_torch(s1), to_torch(s2)).numpy().transpose(0, 2, 3, 1)
         assert expected.std() > 0.01
-        network = DualUNet3D(**describe(state_dict))
-        found = jit(network.apply)(convert(state_dict), s1, s2)
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        network = DualUNet3D(**describe(state_dict), dtype=np.float64)
+        with jax.enable_x64(True):
+            found = jit(network.apply)(in_float64.doubled(convert(state_dict)), s1, s2)
+        np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_gradients_and_statistics_equal_torch_in_training():

@@ -78,11 +78,11 @@ def main(out: str, devices: str, *processes: str) -> None:
         parallel.start(processes[0], *map(int, processes[1:]))
     if jax.local_device_count() != int(devices):
         raise SystemExit(f"expected {devices} devices, found {jax.local_device_count()}")
-    in_float64.enable()
-    recipe = small_runs.make_recipe()
-    validate = parallel.data_parallel(steps.make_validation_step(recipe))
-    for name in RATES:
-        np.savez(f"{out}-{name}.npz", **trained(name, recipe, validate))
+    with in_float64.float64():
+        recipe = small_runs.make_recipe()
+        validate = parallel.data_parallel(steps.make_validation_step(recipe))
+        for name in RATES:
+            np.savez(f"{out}-{name}.npz", **trained(name, recipe, validate))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One training step against the same arithmetic written out on one device."""
 
+import in_float64
 import jax
 import numpy as np
 import optax
@@ -24,6 +25,7 @@ def make_batch() -> dict:
     }
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("norm", "loss"), [("batch", "softmax"), ("group", "sigmoid")])
 def test_a_step_follows_the_gradient_of_the_weighted_mean_at_two_rates(norm, loss):
     recipe = small_runs.make_recipe(loss, norm=norm)
@@ -41,8 +43,8 @@ def test_a_step_follows_the_gradient_of_the_weighted_mean_at_two_rates(norm, los
 
     @jax.jit
     @jax.value_and_grad
-    def mean_loss(params):
-        scaled = scale(batch, recipe.scaling)
+    def mean_loss(params, batch):
+        scaled = in_float64.doubled(scale(batch, recipe.scaling))
         inputs = (scaled[k] for k in ("s1", "s2", "s1_valid", "s2_valid"))
         logits, _ = network.apply(
             {"params": params, "batch_stats": variables["batch_stats"]},
@@ -53,20 +55,21 @@ def test_a_step_follows_the_gradient_of_the_weighted_mean_at_two_rates(norm, los
         total, count = losses.LOSSES[loss](logits, batch["label"], batch["planted"], weights)
         return total / count
 
-    value, gradient = mean_loss(variables["params"])
-    np.testing.assert_allclose(metrics["loss"], float(value), rtol=1e-5)
-    np.testing.assert_allclose(metrics["grad_norm"], float(optax.tree.norm(gradient)), rtol=1e-4)
+    value, gradient = mean_loss(variables["params"], batch)
+    np.testing.assert_allclose(metrics["loss"], float(value), rtol=1e-10)
+    np.testing.assert_allclose(metrics["grad_norm"], float(optax.tree.norm(gradient)), rtol=1e-10)
     assert state["step"] == 1
     before, after = small_runs.leaves(variables["params"]), small_runs.leaves(state["params"])
     moves = small_runs.leaves(gradient)
     for name in before:
         rate = head if "['head']" in name else trunk
         expected = before[name] - rate * moves[name]
-        np.testing.assert_allclose(after[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(after[name], expected, rtol=1e-10, atol=1e-10, err_msg=name)
     assert max(np.abs(m).max() for n, m in moves.items() if "head" not in n) > 1e-3
     assert bool(state["batch_stats"]) == (norm == "batch")
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("form", [{"accumulate": 2}, {"remat": True}])
 def test_a_step_that_needs_less_memory_is_the_same(form):
     # Group norm, because batch norm sees one part at a time.
@@ -86,7 +89,7 @@ def test_a_step_that_needs_less_memory_is_the_same(form):
         found.append(small_runs.leaves(parallel.unreplicate([kept, metrics])))
     assert found[0].keys() == found[1].keys()
     for name, expected in found[0].items():
-        np.testing.assert_allclose(found[1][name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found[1][name], expected, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
 def test_probabilities_are_those_of_the_loss():
