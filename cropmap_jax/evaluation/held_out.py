@@ -141,7 +141,7 @@ def check(
       ValueError: the test split shares ground with the training or validation split of training.
     """
     if not restored.cubes:
-        said = "the checkpoint does not say where it was trained; whether this ground is unseen"
+        said = "the checkpoint does not say where it was trained; whether this ground is held out"
         return {"trained_on": None}, [f"{said} cannot be checked"]
     scored, shared = _of(data, split), _share(restored, data, split, USED)
     other = bool(restored.dataset and data.fingerprint != restored.dataset)
@@ -166,7 +166,7 @@ def check(
         "trained_on": list(shared.scored),
         "hectares_trained_on": round(shared.hectares, 4),
     }
-    return found, [f"{said}: these are no scores of unseen ground"]
+    return found, [f"{said}: these are not scores of held-out ground"]
 
 
 def threshold_notes(

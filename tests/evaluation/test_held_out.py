@@ -118,7 +118,7 @@ def test_a_test_split_of_ground_trained_on_is_refused_unless_allowed(data, other
         held_out.check(restored, data, "test")
     found, (note,) = held_out.check(restored, data, "test", allowed=True)
     assert found == {"trained_on": ["cube2"], "hectares_trained_on": 0.64}
-    assert "no scores of unseen ground" in note
+    assert "not scores of held-out ground" in note
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_test_split_of_ground_trained_on_is_refused_unless_allowed(data, other
 )
 def test_a_split_of_training_that_is_asked_for_is_scored_with_a_word(data, split, how):
     found, (note,) = held_out.check(checkpoint(data.ground, "this"), data, split)
-    assert len(found["trained_on"]) == 1 and how in note and "no scores of unseen ground" in note
+    assert len(found["trained_on"]) == 1 and how in note and "not scores of held-out ground" in note
 
 
 def test_another_dataset_apart_from_the_ground_trained_on_is_said(data):

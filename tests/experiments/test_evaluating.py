@@ -140,7 +140,7 @@ def test_ground_trained_on_is_scored_where_it_is_asked_for(told):
         found, out = scores(told, name)
         assert found["settings"]["trained_on"] == [cube]
         assert found["settings"]["hectares_trained_on"] == 0.64
-        assert "note: 1 of 1 t" in out and "these are no scores of unseen ground" in out
+        assert "note: 1 of 1 t" in out and "these are not scores of held-out ground" in out
 
 
 def test_a_test_split_alone_is_scored_at_the_default_threshold(told):
