@@ -123,7 +123,9 @@ def main(_):
     dates, late = _dates(restored, data, crops, chooser)
     file = out / f"{'all' if every else data.legend.names[crops[0]]}.json"
     with files.Lock(out, "--out"):
-        files.tidy(out)
+        for folder in (out, *(out / name for name in data.legend.names)):
+            if folder.is_dir():
+                files.tidy(folder)
         written = files.Written(out, "evaluate")
         written.claim(file.name)
         rows, more, drawn = _score(restored, data, crops, dates, chooser, out, written)

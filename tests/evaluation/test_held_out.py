@@ -78,6 +78,16 @@ def test_ground_of_two_zones_is_compared():
     assert shared([test], [cube("b", *there, size, crs="EPSG:32701")]) is None
 
 
+def test_ground_on_both_sides_of_the_antimeridian_is_compared():
+    size, there = 128, []
+    for code in (32660, 32601):
+        to_zone = pyproj.Transformer.from_crs(4326, code, always_xy=True)
+        x, y = to_zone.transform(179.995, 17.0)
+        there.append(cube(f"{code}", x - 500_000, y - 6_000_000, size, crs=f"EPSG:{code}"))
+    assert 0.9 * 163.84 < shared(there[:1], there[1:]).hectares < 163.84
+    assert 0.9 * 163.84 < shared(there[1:], there[:1]).hectares < 163.84
+
+
 def test_thousands_of_cubes_are_compared_in_a_tree():
     grid = [cube(f"{i}", x=100 * (i % 80), y=-100 * (i // 80)) for i in range(4800)]
     test = [cube(f"t{i}", x=8000 + 100 * (i % 80), y=-100 * (i // 80)) for i in range(4800)]
