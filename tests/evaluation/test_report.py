@@ -184,6 +184,7 @@ def test_a_narrow_cube_without_image_or_lead_can_be_drawn(tmp_path, shape):
     label = np.zeros(shape, np.uint8)
     blank = prediction(0, label)
     blank.rgb[0][:] = np.nan
+    blank.probability[:] = np.nan
     path = tmp_path / "one.png"
     report.picture(blank, 0, 0, small_data.LEGEND, 0.35, 10.0, None, path)
     image = matplotlib.image.imread(path)
