@@ -12,7 +12,10 @@ NEXT = """next, on real data:
 
 
 def read(out: pathlib.Path, seeds: int) -> dict:
-    """{(method, unit): {crop: [F1 per seed]}} at the chosen threshold, "lead": {crop: days}."""
+    """{(method, unit): {crop: [F1 per seed]}} at the chosen threshold, "lead": {crop: days}.
+
+    A crop has no F1 where the test places hold none of it, or nothing else.
+    """
     scores: dict = {"lead": {}}
     for seed in range(seeds):
         for name in ("finetuned", "scratch"):
@@ -23,7 +26,9 @@ def read(out: pathlib.Path, seeds: int) -> dict:
                 network = "pretrained" if name == "finetuned" else "scratch"
                 method = network if row["method"] == "network" else row["method"]
                 crops = scores.setdefault((method, row["unit"]), {})
-                crops.setdefault(row["crop"], []).append(row["f1"] or 0.0)
+                values = crops.setdefault(row["crop"], [])
+                if row["f1"] is not None:
+                    values.append(row["f1"])
                 scores["lead"][row["crop"]] = row["lead_days"]
     return scores
 
@@ -42,13 +47,24 @@ def table(scores: dict) -> str:
         days = "-" if not lead else f"{lead[0]}-{lead[1]} d"
         lines.append(f"{crop:14}{''.join(map(_cell, cells))}{days:>12}")
     means = [_macro(scores, m, u) for u in units for m in METHODS]
-    lines.append(f"{'mean':14}{''.join(map(_cell, means))}")
+    lines.append(f"{'mean' + _over(scores, 'pixels'):14}{''.join(map(_cell, means))}")
     return "\n".join(lines)
 
 
+def _scored(scores: dict, method: str, unit: str) -> list[list[float]]:
+    """Per crop that has an F1, its values."""
+    return [values for values in scores.get((method, unit), {}).values() if values]
+
+
+def _over(scores: dict, unit: str) -> str:
+    """Of how many crops a mean is, where it is not of all."""
+    there, every = len(_scored(scores, "pretrained", unit)), len(scores["lead"])
+    return "" if there == every else f" ({there} of {every})"
+
+
 def _macro(scores: dict, method: str, unit: str) -> list[float]:
-    """Mean over crops, per seed."""
-    return [statistics.mean(run) for run in zip(*scores[method, unit].values(), strict=True)]
+    """Mean over the crops that have an F1, per seed."""
+    return [statistics.mean(run) for run in zip(*_scored(scores, method, unit), strict=True)]
 
 
 def difference(scores: dict) -> str:
@@ -58,13 +74,16 @@ def difference(scores: dict) -> str:
         pairs = zip(_macro(scores, "pretrained", unit), _macro(scores, "scratch", unit),
                     strict=True)  # fmt: skip
         gains = [a - b for a, b in pairs]
+        if not gains:
+            lines.append(f"no crop has an F1 of {unit}")
+            continue
         error = ""
         if len(gains) > 1:
             error = f" +- {statistics.stdev(gains) / len(gains) ** 0.5:.3f} (standard error)"
         runs = f"{len(gains)} seed{'s' if len(gains) > 1 else ''}"
         lines.append(
-            f"pretrained minus scratch, mean F1 of {unit}: {statistics.mean(gains):+.3f}{error}, "
-            f"{runs}"
+            f"pretrained minus scratch, mean F1 of {unit}{_over(scores, unit)}: "
+            f"{statistics.mean(gains):+.3f}{error}, {runs}"
         )
     return "\n".join(lines)
 
@@ -81,7 +100,8 @@ def picture(scores: dict, file: pathlib.Path) -> None:
     for ax, unit in zip(axes, ("pixels", "fields"), strict=True):
         for i, method in enumerate(METHODS):
             at = [k + (i - 1) * 0.27 for k in range(len(crops))]
-            values = [scores.get((method, unit), {}).get(crop, [0.0]) for crop in crops]
+            found = scores.get((method, unit), {})
+            values = [found.get(crop) or [float("nan")] for crop in crops]  # nan: no bar
             means = [statistics.mean(v) for v in values]
             ax.bar(at, means, 0.25, color=COLOURS[method], label=method)
             for x, runs in zip(at, values, strict=True):

@@ -4,10 +4,9 @@
 
 Every pixel is judged from the window that ends before `harvest start - lead`; the dataset, the
 window and the lead come from the checkpoint. Writes a table, JSON and a picture per test cube
-under W/evaluation.
+under W/evaluation. Ground that no image shows is counted apart and not scored; a test split that
+shares ground with what the checkpoint was trained on is refused.
 """
-
-import pathlib
 
 from absl import flags
 
@@ -24,72 +23,136 @@ _AS_OF = flags.DEFINE_string("as_of", None, "One as-of date for all, instead of 
 _THRESHOLD_SPLIT = flags.DEFINE_string(
     "threshold_split", None, "Split that chooses the threshold; default validation, else train."
 )
+_TRAINING_GROUND = flags.DEFINE_bool(
+    "allow_training_ground", False, "Score a test split of ground that was trained on."
+)
 _BASELINE = flags.DEFINE_enum("baseline", "none", ("none", "forest"), "Score a baseline too.")
-_TREES = flags.DEFINE_integer("trees", 300, "Trees of the forest.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the forest.")
+_TREES = flags.DEFINE_integer(
+    "trees", 300, "Trees of the forest.", lower_bound=1, upper_bound=100_000
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the forest.", lower_bound=0, upper_bound=2**32 - 1)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets; default: as in training.")
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in training.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
 _PICTURES = flags.DEFINE_integer("max_pictures", 20, "Pictures per crop.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
+_MAX_LEAD = 731
 
 
-def main(_):
-    from cropmap_jax.evaluation import evaluate, inference, report
+def _open():
+    """The checkpoint, the dataset and the folder of results, after all that can be wrong."""
+    from cropmap_jax.geo import files
+    from cropmap_jax.training import checkpoints, dataset
+
+    if _LEAD.value is not None and abs(_LEAD.value) > _MAX_LEAD:
+        raise ValueError(
+            f"--lead_days: expected {-_MAX_LEAD} to {_MAX_LEAD} (two years), found {_LEAD.value}"
+        )
+    workdir = files.local("--workdir", _WORKDIR.value)
+    out = files.local("--out", _OUT.value or workdir / "evaluation" / _SPLIT.value)
+    restored = checkpoints.load(workdir, _CHECKPOINT.value)
+    data_dir = files.local("--data_dir", _DATA_DIR.value or restored.config["data_dir"])
+    data = dataset.open_dataset(data_dir, _DATASET.value or restored.config["dataset"])
+    restored.recipe.check_dataset(data)
+    for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
+        data.split(split)
+    read = {"the checkpoints": checkpoints.folder(workdir), "the dataset": data.path.parent}
+    files.check_apart({"--out": out}, read)
+    return restored, data, out
+
+
+def _dates(restored, data, crops: list[int], chooser: str | None):
+    """As-of dates of every cube and crop, checked; and notes about them."""
+    from cropmap_jax.evaluation import evaluate
     from cropmap_jax.geo import periods
-    from cropmap_jax.training import checkpoints, dataset, input_pipeline
+    from cropmap_jax.training import input_pipeline
 
-    restored = checkpoints.load(_WORKDIR.value, _CHECKPOINT.value)
-    recipe, config = restored.recipe, restored.config
-    data_dir = _DATA_DIR.value or config["data_dir"]
-    data = dataset.open_dataset(data_dir, _DATASET.value or config["dataset"])
-    recipe.check_dataset(data)
-    every = _CROP.value == "all"
-    crops = list(range(len(data.legend))) if every else [data.legend.index(_CROP.value)]
-    names = [data.legend.names[c] for c in crops]
-    lead = recipe.lead_days if _LEAD.value is None else _LEAD.value
     as_of = None
     if _AS_OF.value:
         as_of = periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
-    chooser = _THRESHOLD_SPLIT.value
-    chooser = chooser or ("validation" if "validation" in data.chips else "train")
-    for split in (_SPLIT.value, chooser):
-        data.split(split)
-    dates = input_pipeline.as_of_dates(data, crops, lead, as_of)
-    out = pathlib.Path(_OUT.value or f"{_WORKDIR.value}/evaluation/{_SPLIT.value}")
+    dates = input_pipeline.as_of_dates(data, crops, _lead(restored), as_of)
+    looked = {_SPLIT.value, *([chooser] if chooser else [])}
+    looked |= {"train"} if _BASELINE.value == "forest" else set()
+    flag = "--as_of" if _AS_OF.value else ""
+    periods_seen = restored.recipe.num_periods
+    return dates, evaluate.check_windows(data, sorted(looked), dates, periods_seen, flag)
+
+
+def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written):
+    """Rows of every method, notes, and how many pictures were drawn."""
+    from cropmap_jax.evaluation import evaluate, inference, notes, report
 
     methods = {"network": inference.Predictor(restored, _BATCH.value)}
+    common = (data, restored.recipe.num_periods, crops, dates)
     if _BASELINE.value == "forest":
         from cropmap_jax.evaluation import baselines
 
         methods["forest"] = baselines.forests(
-            data, "train", recipe.num_periods, dates, _SEED.value, _TREES.value
+            data, "train", restored.recipe.num_periods, dates, _SEED.value, _TREES.value
         )
-    rows, drawn = [], 0
+    names = [data.legend.names[c] for c in crops]
+    rows, said = [], []
     for method, predict in methods.items():
-        common = (data, recipe.num_periods, crops, dates)
-        tallies, _ = evaluate.tally_split(predict, chooser, *common)
-        chosen = evaluate.choose_thresholds(tallies)
-        album = report.Album(data, crops, chosen, _PICTURES.value, out)
-        draw = (album.add, album.wants) if method == "network" else ()
+        chosen = evaluate.no_thresholds(crops)
+        if chooser:
+            tallies, _ = evaluate.tally_split(predict, chooser, *common)
+            chosen = evaluate.choose_thresholds(tallies, chooser)
+        draw = ()
+        if method == "network":
+            values = [choice.value for choice in chosen]
+            album = report.Album(data, crops, values, _PICTURES.value, out, written)
+            draw = (album.add, album.wants)
         tallies, leads = evaluate.tally_split(predict, _SPLIT.value, *common, *draw)
         rows += evaluate.score_rows(method, names, tallies, leads, chosen)
-        drawn += album.drawn
-    settings = {
-        "workdir": str(_WORKDIR.value),
-        "step": restored.step,
-        "dataset": data.name,
-        "split": _SPLIT.value,
-        "threshold_split": chooser,
-        "lead_days": None if as_of else lead,
-        "as_of": _AS_OF.value,
-        "seed": _SEED.value,
-    }
-    file = out / f"{'all' if every else names[0]}.json"
-    report.write_json(file, {"settings": settings, "scores": rows})
+        # Those of the forest would be the same: they are about ground, not about methods.
+        said = said or notes.score_notes(_SPLIT.value, names, tallies, leads, chosen)
+    return rows, said, album.drawn
+
+
+def main(_):
+    from cropmap_jax.evaluation import held_out, report
+    from cropmap_jax.geo import files
+
+    restored, data, out = _open()
+    every = _CROP.value == "all"
+    crops = list(range(len(data.legend))) if every else [data.legend.index(_CROP.value)]
+    chooser = _THRESHOLD_SPLIT.value
+    chooser = chooser or next((s for s in ("validation", "train") if s in data.chips), None)
+    ground, said = held_out.check(restored, data, _SPLIT.value, _TRAINING_GROUND.value)
+    said += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
+    dates, late = _dates(restored, data, crops, chooser)
+    file = out / f"{'all' if every else data.legend.names[crops[0]]}.json"
+    with files.Lock(out, "--out"):
+        for folder in (out, *(out / name for name in data.legend.names)):
+            if folder.is_dir():
+                files.tidy(folder)
+        written = files.Written(out, "evaluate")
+        written.claim(file.name)
+        rows, more, drawn = _score(restored, data, crops, dates, chooser, out, written)
+        said += late + more
+        settings = {
+            "workdir": str(_WORKDIR.value),
+            "step": restored.step,
+            "dataset": data.name,
+            "fingerprint": data.fingerprint,
+            "split": _SPLIT.value,
+            "threshold_split": chooser,
+            "lead_days": None if _AS_OF.value else _lead(restored),
+            "as_of": _AS_OF.value,
+            "seed": _SEED.value,
+        }
+        report.write_json(file, {"settings": settings | ground, "notes": said, "scores": rows})
     print(report.score_table(rows))
-    print(f"threshold chosen on {chooser}; only annotated pixels count")
+    for note in said:
+        print(f"note: {note}")
+    chosen = any(row["rule"] == "chosen" and not row["threshold_reason"] for row in rows)
+    how = f"chosen on {chooser}" if chosen else "by default"
+    print(f"threshold {how}; only annotated pixels that were seen count")
     print(f"scores: {file}\npictures: {drawn} in {out}")
+
+
+def _lead(restored) -> int:
+    return restored.recipe.lead_days if _LEAD.value is None else _LEAD.value
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ def training_pixels(
 
     Returns:
       float32 [N, features] and uint8 [N] labels (254 for none of these).
+
+    Raises:
+      ValueError: no pixel of the split is annotated.
     """
     features, labels = [], []
     table = data.split(split)
@@ -53,6 +56,8 @@ def training_pixels(
                 example = input_pipeline.make_example(data, record, int(dates[index]), num_periods)
                 features.append(pixel_features(example)[known])
                 labels.append(record["label"][known])
+    if not labels:
+        raise ValueError(f"{data.path}: expected annotated pixels in split {split}, found none")
     return np.concatenate(features), np.concatenate(labels)
 
 

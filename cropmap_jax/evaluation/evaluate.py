@@ -1,12 +1,68 @@
 """Evaluation of one method over one split: tallies per crop, thresholds, rows for the table."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cropmap_jax.evaluation import inference
 from cropmap_jax.evaluation.metrics import SEED_THRESHOLD, CropTally
+from cropmap_jax.geo import periods, windows
 from cropmap_jax.training.dataset import Dataset
+
+UNITS = ("pixels", "fields")
+MAX_LATE_DAYS = 366
+"""How long after its last period a cube may be asked about with one date for all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A threshold, and why it is the default where nothing could be chosen."""
+
+    value: float
+    reason: str | None = None
+
+
+def check_windows(
+    data: Dataset, splits: Sequence[str], dates: np.ndarray, num_periods: int, flag: str = ""
+) -> list[str]:
+    """Checks that every cube has a period before, and images up to about, its as-of dates.
+
+    Args:
+      data: the dataset.
+      splits: whose cubes are checked.
+      dates: int [cubes, crops] as-of dates.
+      num_periods: periods of the window.
+      flag: what gave one date for all, "" for the calendar.
+
+    Returns:
+      Notes about cubes whose last period ends more than a period before an as-of date.
+
+    Raises:
+      ValueError: an as-of date before the end of a cube's first period, or a date given outright
+        that lies more than MAX_LATE_DAYS after the end of its last one.
+    """
+    late = {}
+    for index in np.unique(np.concatenate([data.split(split).cube for split in splits])):
+        spans, name = data.periods(index), data.cubes[index]["id"]
+        for date in np.unique(dates[index]):
+            windows.window_indices(spans, int(date), num_periods, f"cube {name}")
+        end = int(spans[-1, 1])
+        gap = int(dates[index].max()) - end
+        if flag and gap > MAX_LATE_DAYS:
+            raise ValueError(
+                f"{flag}: expected a date up to a year after the last image (cube {name}: "
+                f"{periods.from_day(end)}), found {periods.from_day(dates[index].max())}"
+            )
+        if gap > end - int(spans[-1, 0]):
+            late[name] = (gap, periods.from_day(end))
+    if not late:
+        return []
+    name, (gap, end) = max(late.items(), key=lambda item: item[1][0])
+    return [
+        f"{len(late)} cube{'s' * (len(late) > 1)} without images for more than a period before the "
+        f"as-of date; most in {name}: the last one is of {end}, {gap} days before"
+    ]
 
 
 def tally_split(
@@ -35,24 +91,59 @@ def tally_split(
       harvest date.
     """
     tallies = [CropTally() for _ in crops]
-    seen: list[list[int]] = [[] for _ in crops]
+    leads: list[list[int]] = [[] for _ in crops]
     predictions = inference.predict_dataset(predict, split, data, num_periods, crops, dates, shown)
     for prediction in predictions:
         for i, crop in enumerate(crops):
             tallies[i].add(
-                prediction.probability[..., i], prediction.label, prediction.fields, crop
+                prediction.probability[..., i],
+                prediction.label,
+                prediction.fields,
+                crop,
+                prediction.seen[..., i],
             )
+            tallies[i].sensors |= prediction.sensors[i]
         for i, lead in enumerate(inference.leads(data, prediction, crops)):
             if lead is not None:
-                seen[i].append(lead)
+                leads[i].append(lead)
         if on_cube:
             on_cube(prediction)
-    return tallies, [(min(s), max(s)) if s else None for s in seen]
+    return tallies, [(min(s), max(s)) if s else None for s in leads]
 
 
-def choose_thresholds(tallies: list[CropTally]) -> list[float | None]:
-    """Per crop the threshold with the best pixel F1; None for a crop without positives."""
-    return [t.pixels.best_threshold() if t.pixels.positives else None for t in tallies]
+def choose_thresholds(tallies: list[CropTally], split: str) -> list[Chosen]:
+    """Per crop the threshold with the best pixel F1; SEED_THRESHOLD where none can be chosen.
+
+    Args:
+      tallies: of each crop.
+      split: that they are of, for the reason.
+    """
+    out = []
+    for tally in tallies:
+        why = undefined(tally, "pixels")
+        if why:
+            out.append(Chosen(SEED_THRESHOLD, f"{why} in {split}"))
+        else:
+            out.append(Chosen(tally.pixels.best_threshold()))
+    return out
+
+
+def no_thresholds(crops: list[int]) -> list[Chosen]:
+    """Per crop the default, where there is no split to choose on."""
+    return [Chosen(SEED_THRESHOLD, "there is no validation or train split") for _ in crops]
+
+
+def undefined(tally: CropTally, unit: str) -> str | None:
+    """Why some scores of a crop have no value, in words; None if all may have one."""
+    counted, unseen = getattr(tally, unit), tally.unseen[unit]
+    one = f"annotated {unit.removesuffix('s')}" + (" with an image" if unseen else "")
+    if not counted.total:
+        return f"no {one}"
+    if not counted.negatives:
+        return f"every {one} is of this crop"
+    if not counted.positives:
+        return f"no {one} is of this crop"
+    return None
 
 
 def score_rows(
@@ -60,24 +151,30 @@ def score_rows(
     names: list[str],
     tallies: list[CropTally],
     leads: list[tuple[int, int] | None],
-    chosen: list[float | None],
+    chosen: list[Chosen],
 ) -> list[dict]:
-    """Rows of scores: per crop, for pixels and fields, at 0.35 and at the chosen threshold."""
+    """Rows of scores: per crop, for pixels and fields, at 0.35 and at the chosen threshold.
+
+    Scores without a value are None, and `reason` says why; `without_image` counts annotated ground
+    that is not scored since no sensor has seen it. Without any field there are no rows of fields.
+    """
     rows = []
-    for name, tally, lead, threshold in zip(names, tallies, leads, chosen, strict=True):
-        for unit in ("pixels", "fields"):
-            for rule, value in (("fixed", SEED_THRESHOLD), ("chosen", threshold)):
-                if value is None or not getattr(tally, unit).total:
-                    continue
+    for name, tally, lead, choice in zip(names, tallies, leads, chosen, strict=True):
+        for unit in UNITS:
+            if unit == "fields" and not tally.fields.total + tally.unseen["fields"]:
+                continue
+            for rule, threshold in (("fixed", Chosen(SEED_THRESHOLD)), ("chosen", choice)):
                 rows.append(
                     {
                         "crop": name,
                         "method": method,
                         "unit": unit,
                         "rule": rule,
-                        "threshold": value,
+                        "threshold": threshold.value,
+                        "threshold_reason": threshold.reason,
                         "lead_days": lead,
                     }
-                    | getattr(tally, unit).counts(value).scores()
+                    | getattr(tally, unit).counts(threshold.value).scores()
+                    | {"without_image": tally.unseen[unit], "reason": undefined(tally, unit)}
                 )
     return rows

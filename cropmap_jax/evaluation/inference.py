@@ -20,13 +20,15 @@ class CubePrediction:
       index: index into `Dataset.cubes`.
       cube_id: its id.
       probability: float32 [H, W, crops], each crop as of its own date; NaN where nothing was
-        predicted.
+        predicted or seen.
       as_of: int [crops], the dates asked for, days since 1970-01-01.
       window_end: int [crops], end of the last period used.
       label: uint8 [H, W].
       fields: uint32 [H, W].
       rgb: per crop float32 [H, W, 3], reflectance B4 B3 B2, the latest clear value in its window;
         NaN where there is none. Empty if nobody looks at the cube.
+      seen: bool [H, W, crops], where any sensor has any value in the window of the crop.
+      sensors: per crop the sensors with a value in some annotated pixel.
     """
 
     index: int
@@ -37,6 +39,8 @@ class CubePrediction:
     label: np.ndarray
     fields: np.ndarray
     rgb: list[np.ndarray]
+    seen: np.ndarray
+    sensors: list[frozenset[str]]
 
 
 class Predictor:
@@ -159,6 +163,8 @@ def predict_dataset(
         if not look:
             records = [r for r in records if (r["label"] != legend.IGNORE).any()]
         probability = np.full((height, width, len(crops)), np.nan, np.float32)
+        seen = np.zeros(probability.shape, bool)
+        sensors = [frozenset[str]()] * len(crops)
         as_of = dates[index]
         for group, own in enumerate(date_groups(dates) if records else ()):
             date = int(as_of[own[0]])
@@ -174,7 +180,14 @@ def predict_dataset(
             for record, chip in zip(records, predict(examples, group), strict=True):
                 stitcher.add(chip, int(record["row"]), int(record["col"]))
             probability[..., own] = stitcher.result()[..., np.asarray(crops)[own]]
-        seen = {
+            sights = _sights(examples, records, (height, width))
+            seen[..., own] = np.any(list(sights.values()), axis=0)[..., None]
+            known = label != legend.IGNORE
+            for i in own:
+                sensors[i] = frozenset(s for s, sight in sights.items() if (sight & known).any())
+        # As on a map, where no sensor has seen anything nothing is said.
+        probability[~seen] = np.nan
+        rgb = {
             int(date): _latest_rgb(data, records, int(date), num_periods, (height, width))
             for date in (np.unique(as_of) if look else ())
         }
@@ -188,8 +201,22 @@ def predict_dataset(
             window_end=spans[ends, 1],
             label=label,
             fields=fields,
-            rgb=[seen[int(date)] for date in as_of] if look else [],
+            rgb=[rgb[int(date)] for date in as_of] if look else [],
+            seen=seen,
+            sensors=sensors,
         )
+
+
+def _sights(examples: list[dict], records: list[dict], shape) -> dict[str, np.ndarray]:
+    """Per sensor bool [H, W]: where it has any value in the window."""
+    out = {}
+    for sensor in cube.BANDS:
+        parts = [
+            {"row": r["row"], "col": r["col"], "seen": (e[sensor] != cube.NODATA).any(axis=(0, 3))}
+            for e, r in zip(examples, records, strict=True)
+        ]
+        out[sensor] = _assemble(parts, "seen", shape, False)
+    return out
 
 
 def _assemble(records: list[dict], key: str, shape: tuple[int, int], fill) -> np.ndarray:

@@ -35,19 +35,22 @@ class Counts:
             true_negative_rate = tn / (tn + fp) precision = tp / (tp + fp)
             f1 = 2 tp / (2 tp + fp + fn)
 
-        None where the denominator is 0.
+        None where the denominator is 0, and where the score could not but be perfect or 0:
+        accuracy, precision and F1 need negatives, precision and F1 need positives.
         """
 
         def ratio(a: int, b: int) -> float | None:
             return a / b if b else None
 
         tp, fp, fn, tn = self.tp, self.fp, self.fn, self.tn
+        positives, negatives = tp + fn, tn + fp
+        both = positives and negatives
         return {
-            "accuracy": ratio(tp + tn, tp + fp + fn + tn),
-            "recall": ratio(tp, tp + fn),
-            "true_negative_rate": ratio(tn, tn + fp),
-            "precision": ratio(tp, tp + fp),
-            "f1": ratio(2 * tp, 2 * tp + fp + fn),
+            "accuracy": ratio(tp + tn, positives + negatives) if negatives else None,
+            "recall": ratio(tp, positives),
+            "true_negative_rate": ratio(tn, negatives),
+            "precision": ratio(tp, tp + fp) if both else None,
+            "f1": ratio(2 * tp, 2 * tp + fp + fn) if both else None,
             **dataclasses.asdict(self),
         }
 
@@ -92,14 +95,20 @@ class Tally:
         """Number of values added."""
         return int(self._histogram.sum())
 
+    @property
+    def negatives(self) -> int:
+        """Number of negative values added."""
+        return self.total - self.positives
+
     def best_threshold(self) -> float:
         """The threshold with the largest F1; on a tie, the middle of the longest such stretch.
 
         Raises:
-          ValueError: no positive was added.
+          ValueError: no positive or no negative was added: every threshold is as good.
         """
-        if not self.positives:
-            raise ValueError("threshold: expected at least one positive, found none")
+        for what, count in (("positive", self.positives), ("negative", self.negatives)):
+            if not count:
+                raise ValueError(f"threshold: expected at least one {what}, found none")
         f1 = np.array([self.counts(t).scores()["f1"] for t in THRESHOLDS])
         best = np.flatnonzero(f1 == f1.max())
         runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
@@ -108,34 +117,54 @@ class Tally:
 
 
 class CropTally:
-    """Pixel and field tallies of one crop."""
+    """Pixel and field tallies of one crop.
+
+    Attributes:
+      pixels, fields: tallies of annotated ground that some sensor has seen.
+      unseen: {"pixels": n, "fields": n}, annotated ground of which there is no image.
+      sensors: those that have seen some of the annotated ground.
+    """
 
     def __init__(self):
         self.pixels, self.fields = Tally(), Tally()
+        self.unseen = {"pixels": 0, "fields": 0}
+        self.sensors: set[str] = set()
 
-    def add(self, probability: np.ndarray, label: np.ndarray, fields: np.ndarray, crop: int):
+    def add(
+        self,
+        probability: np.ndarray,
+        label: np.ndarray,
+        fields: np.ndarray,
+        crop: int,
+        seen: np.ndarray | None = None,
+    ) -> None:
         """Adds a cube (or any whole piece of ground: a field must not come in two pieces).
 
-        A field's probability is the mean over its annotated pixels, its truth their majority.
+        A field's probability is the mean over its annotated pixels, its truth their majority. Of a
+        field that was seen in part, the part that was seen counts.
 
         Args:
           probability: float32 [H, W] of the crop.
           label: uint8 [H, W]; unknown pixels count nowhere.
           fields: uint32 [H, W], 0 none.
           crop: class index.
+          seen: bool [H, W], where any sensor has any value; None: everywhere.
 
         Raises:
-          ValueError: an annotated pixel without a finite probability.
+          ValueError: an annotated pixel that was seen, without a finite probability.
         """
-        known = label != IGNORE
+        annotated = label != IGNORE
+        known = annotated if seen is None else annotated & seen
         lost = int((~np.isfinite(probability[known])).sum())
         if lost:
             raise ValueError(
                 f"probability: expected finite values, found {lost} annotated pixels without one"
             )
         self.pixels.add(probability[known], label[known] == crop)
+        self.unseen["pixels"] += int((annotated & ~known).sum())
         inside = known & (fields > 0)
         ids, dense = np.unique(fields[inside], return_inverse=True)
+        self.unseen["fields"] += len(np.unique(fields[annotated & (fields > 0)])) - len(ids)
         if len(ids):
             size = np.bincount(dense)
             mean = np.bincount(dense, probability[inside]) / size

@@ -1,7 +1,10 @@
 """What people read and look at: a table of scores, JSON, and a picture per cube."""
 
+import io
 import json
 import pathlib
+import re
+import warnings
 
 import matplotlib
 
@@ -13,13 +16,13 @@ from matplotlib.patches import Patch
 
 from cropmap_jax.evaluation import inference
 from cropmap_jax.evaluation.inference import CubePrediction
-from cropmap_jax.geo import periods
+from cropmap_jax.geo import files, periods
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 
 SCORES = ("accuracy", "recall", "true_negative_rate", "precision", "f1")
 # Okabe & Ito's palette (jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
 _OUTCOMES = (
-    ("unknown", "#f2f2f2"),
+    ("not scored", "#f2f2f2"),
     ("true negative", "#bdbdbd"),
     ("true positive", "#009e73"),
     ("false positive", "#d55e00"),
@@ -28,17 +31,20 @@ _OUTCOMES = (
 
 
 def score_table(rows: list[dict]) -> str:
-    """Fixed-width table: one line per crop, method, unit and threshold."""
-    header = f"{'crop':16}{'method':9}{'unit':8}{'thr':>6}"
+    """Fixed-width table: one line per crop, method, unit and threshold; "-" where no value is.
+
+    `n` is what was scored, `no image` what is annotated and was not seen, hence not scored.
+    """
+    wide = max([15, *(len(row["crop"]) for row in rows)]) + 1
+    header = f"{'crop':{wide}}{'method':9}{'unit':8}{'thr':>6}"
     header += "".join(f"{n:>11}" for n in ("accuracy", "recall", "tn rate", "precision", "F1"))
-    lines = [header + f"{'n':>9}{'lead':>10}"]
+    lines = [header + f"{'n':>9}{'no image':>10}{'lead':>10}"]
     for row in rows:
         values = "".join(f"{'-':>11}" if row[s] is None else f"{row[s]:11.3f}" for s in SCORES)
         n = row["tp"] + row["fp"] + row["fn"] + row["tn"]
-        lead = _lead(row["lead_days"])
-        thr = "-" if row["threshold"] is None else f"{row['threshold']:.2f}"
         lines.append(
-            f"{row['crop'][:15]:16}{row['method']:9}{row['unit']:8}{thr:>6}{values}{n:9,d}{lead:>10}"
+            f"{row['crop']:{wide}}{row['method']:9}{row['unit']:8}{row['threshold']:6.2f}{values}"
+            f"{n:9,d}{row['without_image']:10,d}{_lead(row['lead_days']):>10}"
         )
     return "\n".join(lines)
 
@@ -51,11 +57,37 @@ def _lead(span) -> str:
 
 
 def write_json(path: pathlib.Path, value: dict) -> None:
-    """Writes JSON under a temporary name and renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1) + "\n")
-    part.rename(path)
+    """Writes JSON, whole or not at all.
+
+    Raises:
+      OSError: names the file.
+    """
+    _write(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.not_written(path, error) from error
+    files.write_bytes(path, data)
+
+
+def file_name(cube_id: str, number: int) -> str:
+    """Name of a cube's picture, without the ending: its id, where that is fit for a file.
+
+    Args:
+      cube_id: of any letters.
+      number: of the cube, which keeps ids apart that would look alike.
+    """
+    name = re.sub(r"[^\w.-]+", "_", cube_id).lstrip(".")
+    return name if name and name == cube_id and len(name) <= 50 else f"{name[:40]}-{number}"
+
+
+def _text(title: str) -> str:
+    """A title in one short line; matplotlib hides what begins with an underscore."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in title).split())
+    return (line[:39] + "…" if len(line) > 40 else line).lstrip("_")
 
 
 def picture(
@@ -70,6 +102,8 @@ def picture(
 ) -> None:
     """Draws one cube and crop: image, known fields, probability, errors.
 
+    Titles are shown as they are: a `$` begins no formula.
+
     Args:
       prediction: the cube.
       position: which of the predicted crops.
@@ -79,7 +113,21 @@ def picture(
       pixel_m: pixel size in metres.
       lead: effective lead in days.
       path: PNG to write.
+
+    Raises:
+      OSError: it cannot be written; names it.
     """
+    png = io.BytesIO()
+    with plt.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        # The font that comes along has no Chinese; the file's name says which crop it is.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        fig = _draw(prediction, position, crop, classes, threshold, pixel_m, lead)
+        fig.savefig(png, format="png", dpi=110, bbox_inches="tight")
+        plt.close(fig)
+    _write(path, png.getvalue())
+
+
+def _draw(prediction: CubePrediction, position, crop, classes, threshold, pixel_m, lead):
     height, width = prediction.label.shape
     # Panels as wide as the ground they show, within reason: cubes may be narrow strips.
     panel = np.clip(4.2 * width / height, 2.4, 6.5)
@@ -96,7 +144,7 @@ def picture(
         probability, extent=extent, vmin=0, vmax=1, cmap="cividis", interpolation="nearest"
     )
     axes[2].set_title("predicted")
-    title = classes.classes[crop].title
+    title = _text(classes.classes[crop].title)
     fig.colorbar(shown, ax=axes[2], shrink=0.8, label=f"probability of {title.lower()}")
     colours = ListedColormap([c for _, c in _OUTCOMES])
     outcome = _outcome(probability, prediction.label, crop, threshold)
@@ -112,10 +160,8 @@ def picture(
     axes[0].set_ylabel("m south")
     as_of = periods.from_day(prediction.as_of[position])
     ahead = "no harvest date" if lead is None else f"effective lead {lead} days"
-    fig.suptitle(f"{prediction.cube_id}: {title}, as of {as_of}, {ahead}", fontsize=12)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=110, bbox_inches="tight")
-    plt.close(fig)
+    fig.suptitle(f"{_text(prediction.cube_id)}: {title}, as of {as_of}, {ahead}", fontsize=12)
+    return fig
 
 
 def _legend(ax, handles: list) -> None:
@@ -139,7 +185,7 @@ def _known(label: np.ndarray, classes: Legend) -> tuple[np.ndarray, list]:
         none = index == NONE_OF_THESE
         colour = "#bdbdbd" if none else classes.classes[index].colour
         image[label == index] = list(bytes.fromhex(colour[1:]))
-        title = "none of these" if none else classes.classes[index].title
+        title = "none of these" if none else _text(classes.classes[index].title)
         handles.append(Patch(facecolor=colour, edgecolor="0.4", label=title))
     if (label == IGNORE).any():
         handles.append(Patch(facecolor="#f2f2f2", edgecolor="0.4", label="unknown"))
@@ -159,15 +205,24 @@ class Album:
     Args:
       data: the dataset.
       crops: class indices, in the order of the predictions.
-      thresholds: of each crop; None: the crop is not drawn.
+      thresholds: of each crop.
       limit: pictures per crop.
       folder: where they go, as <crop>/<cube>.png.
+      written: record of what `evaluate` wrote there; a picture of somebody else's stays.
     """
 
-    def __init__(self, data, crops: list[int], thresholds: list, limit: int, folder):
+    def __init__(
+        self,
+        data,
+        crops: list[int],
+        thresholds: list[float],
+        limit: int,
+        folder,
+        written: files.Written | None = None,
+    ):
         self._data, self._crops, self._thresholds = data, crops, thresholds
         self._left = [limit] * len(crops)
-        self._folder = pathlib.Path(folder)
+        self._folder, self._written = pathlib.Path(folder), written
         self.drawn = 0
 
     def wants(self, label: np.ndarray) -> bool:
@@ -175,8 +230,7 @@ class Album:
         return any(self._missing(i, label) for i in range(len(self._crops)))
 
     def _missing(self, i: int, label: np.ndarray) -> bool:
-        wanted = self._left[i] > 0 and self._thresholds[i] is not None
-        return wanted and bool((label == self._crops[i]).any())
+        return self._left[i] > 0 and bool((label == self._crops[i]).any())
 
     def add(self, prediction: CubePrediction) -> None:
         """Draws a cube for each crop that has pictures left and an annotated pixel in it."""
@@ -187,7 +241,10 @@ class Album:
                 continue
             self._left[i] -= 1
             self.drawn += 1
-            name = self._data.legend.names[crop]
+            folder = self._data.legend.names[crop]
+            name = f"{folder}/{file_name(prediction.cube_id, prediction.index)}.png"
+            if self._written:
+                self._written.claim(name)
             picture(
                 prediction,
                 i,
@@ -196,5 +253,5 @@ class Album:
                 self._thresholds[i],
                 cube["transform"][0],
                 leads[i],
-                self._folder / name / f"{prediction.cube_id}.png",
+                self._folder / name,
             )

@@ -83,6 +83,22 @@ def test_the_values_of_a_chip_take_part_once_where_chips_overlap():
     assert found.probability[19, 27, 0] == 19
 
 
+@pytest.mark.parametrize("overlap", [0, 3])
+def test_where_no_sensor_saw_anything_nothing_is_predicted(overlap):
+    data = small_data.make_dataset(grounds(1), overlap=overlap)
+    for record in data.records["test"]:
+        # Of the first column of the cube March is all that was seen, and in S1 alone.
+        first = slice(0, 1 if record["col"] == 0 else 0)
+        record["s2"][:, :, first] = cube.NODATA
+        record["s1"][[0, 1, 3, 4, 5, 6, 7], :, first] = cube.NODATA
+    (found,) = predict(data, [0, 1], np.array([[day("2022-06-01"), day("2022-07-01")]]))
+    # March is in the window of three periods that ends with May, not in that which ends with June.
+    assert found.seen[..., 0].all()
+    assert not found.seen[:, 0, 1].any() and found.seen[:, 1:, 1].all()
+    np.testing.assert_array_equal(np.isfinite(found.probability), found.seen)
+    assert found.sensors == [{"s1", "s2"}] * 2
+
+
 def test_examples_hold_no_padding_and_groups_are_numbered():
     seen = []
 

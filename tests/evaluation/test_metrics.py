@@ -70,6 +70,14 @@ def test_a_score_of_nothing_is_none():
     assert (scores["accuracy"], scores["true_negative_rate"]) == (1, 1)
     assert (scores["recall"], scores["precision"], scores["f1"]) == (None, None, None)
     assert Counts(0, 0, 0, 0).scores()["accuracy"] is None
+    scores = Counts(tp=3, fp=0, fn=1, tn=0).scores()
+    # Without negatives nothing is said wrongly; what was missed is still known.
+    assert scores.pop("recall") == 0.75
+    assert set(scores.values()) == {None, 3, 0, 1}
+    # Without positives a false alarm makes no F1 of 0.
+    scores = Counts(tp=0, fp=1, fn=0, tn=3).scores()
+    assert (scores["accuracy"], scores["true_negative_rate"]) == (0.75, 0.75)
+    assert (scores["recall"], scores["precision"], scores["f1"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -92,9 +100,11 @@ def test_on_a_tie_the_middle_of_the_longest_stretch_is_best(positives, negatives
     assert tally(positives, negatives).best_threshold() == pytest.approx(expected)
 
 
-def test_without_positives_there_is_no_best_threshold():
+def test_without_positives_or_negatives_there_is_no_best_threshold():
     with pytest.raises(ValueError, match="threshold: expected at least one positive, found none"):
         tally(negatives=(0.5,)).best_threshold()
+    with pytest.raises(ValueError, match="threshold: expected at least one negative, found none"):
+        tally(positives=(0.5,)).best_threshold()
 
 
 # Pixels and fields of a crop.

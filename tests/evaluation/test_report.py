@@ -1,6 +1,8 @@
 """The table, the JSON and the pictures."""
 
+import errno
 import json
+import os
 
 import matplotlib.image
 import numpy as np
@@ -10,7 +12,8 @@ from training.small_data import Ground, day
 
 from cropmap_jax.evaluation import report
 from cropmap_jax.evaluation.inference import CubePrediction
-from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.geo import files
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend, make_class
 
 LABEL = np.array([[0, 0, 1, 1], [NONE_OF_THESE, NONE_OF_THESE, IGNORE, 0]], np.uint8)
 
@@ -19,7 +22,7 @@ def row(**changes) -> dict:
     values = {"crop": "rye", "method": "network", "unit": "pixels", "rule": "fixed"}
     values |= {"threshold": 0.35, "lead_days": (31, 45), "accuracy": 0.75, "recall": 1.0}
     values |= {"true_negative_rate": 0.5, "precision": None, "f1": 0.12345}
-    return values | {"tp": 1000, "fp": 200, "fn": 30, "tn": 4} | changes
+    return values | {"tp": 1000, "fp": 200, "fn": 30, "tn": 4, "without_image": 5} | changes
 
 
 def test_a_row_of_the_table_by_hand():
@@ -27,11 +30,12 @@ def test_a_row_of_the_table_by_hand():
         [row(), row(lead_days=(31, 31)), row(lead_days=None, crop="a crop with a long name")]
     ).splitlines()
     names = ["crop", "method", "unit", "thr", "accuracy", "recall", "tn", "rate", "precision", "F1"]
-    assert header.split() == [*names, "n", "lead"]
-    expected = "rye network pixels 0.35 0.750 1.000 0.500 - 0.123 1,234".split()
+    assert header.split() == [*names, "n", "no", "image", "lead"]
+    expected = "rye network pixels 0.35 0.750 1.000 0.500 - 0.123 1,234 5".split()
     assert first.split() == [*expected, "31-45", "d"]
     assert second.split() == [*expected, "31", "d"]
-    assert third.split()[-2:] == ["1,234", "-"]
+    assert third.split()[-3:] == ["1,234", "5", "-"]
+    assert third.startswith("a crop with a long name ")
     assert {len(line) for line in (header, first, second, third)} == {len(header)}
 
 
@@ -53,7 +57,7 @@ def test_outcomes_by_hand():
     assert names.tolist() == [
         ["true positive", "false negative", "false positive", "true negative"],
         # Equal to the threshold is positive; what was not predicted or is unknown is neither.
-        ["false positive", "unknown", "unknown", "true positive"],
+        ["false positive", "not scored", "not scored", "true positive"],
     ]
 
 
@@ -87,6 +91,8 @@ def prediction(index=0, label=LABEL) -> CubePrediction:
         label=label,
         fields=np.zeros(label.shape, np.uint32),
         rgb=[rng.random((height, width, 3), np.float32)] * 2,
+        seen=np.ones((height, width, 2), bool),
+        sensors=[frozenset({"s1", "s2"})] * 2,
     )
 
 
@@ -99,18 +105,78 @@ def panels(path) -> int:
 
 def test_an_album_draws_the_first_cubes_that_hold_a_crop(tmp_path):
     data = small_data.make_dataset([Ground("test", LABEL)] * 4, chip=4)
-    album = report.Album(data, [0, 1], [0.35, None], limit=2, folder=tmp_path)
+    album = report.Album(data, [0], [0.35], limit=2, folder=tmp_path)
     without = np.where(LABEL == 0, IGNORE, LABEL).astype(np.uint8)
     wanted = []
     for index, label in enumerate((LABEL, without, LABEL, LABEL)):
         wanted.append(album.wants(label))
         album.add(prediction(index, label))
     assert wanted == [True, False, True, False]
-    # Not the second, which holds no rye; not the fourth, which is one too many; no pea at all.
+    # Not the second, which holds no rye; not the fourth, which is one too many.
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png"))
     assert found == ["rye/cube0.png", "rye/cube2.png"]
     assert album.drawn == 2
     assert panels(tmp_path / found[0]) == 4
+
+
+def test_an_album_leaves_the_pictures_of_others(tmp_path):
+    data = small_data.make_dataset([Ground("test", LABEL)], chip=4)
+    theirs = tmp_path / "rye" / "cube0.png"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"mine")
+    written = files.Written(tmp_path, "evaluate")
+    album = report.Album(data, [0], [0.35], 1, tmp_path, written)
+    with pytest.raises(ValueError, match="found rye/cube0.png, which evaluate did not write"):
+        album.add(prediction())
+    assert theirs.read_bytes() == b"mine"
+    theirs.unlink()
+    for _ in range(2):  # its own it draws again
+        report.Album(data, [0], [0.35], 1, tmp_path, written).add(prediction())
+    assert theirs.stat().st_size > 1000
+
+
+def test_a_picture_that_cannot_be_written_names_its_file_and_leaves_none(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "rye" / "cube0.png"
+    arguments = (0, 0, small_data.LEGEND, 0.35, 10.0, None, path)
+    with pytest.raises(OSError, match="rye/cube0.png: could not be written .*free some space"):
+        report.picture(prediction(), *arguments)
+    with pytest.raises(OSError, match="all.json: could not be written"):
+        report.write_json(path.with_name("all.json"), {})
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("cube_id", "expected"),
+    [
+        ("site_4-a.b", "site_4-a.b"),
+        ("مزرعه", "مزرعه"),
+        ("北京", "北京"),
+        ("../../x", "_.._x-7"),
+        ("a/b", "a_b-7"),
+        (".hidden", "hidden-7"),
+        ("=1+1|x", "_1_1_x-7"),
+        ("", "-7"),
+        ("x" * 300, "x" * 40 + "-7"),
+        ("田" * 60, "田" * 40 + "-7"),
+    ],
+)
+def test_a_picture_has_a_safe_name(cube_id, expected):
+    assert report.file_name(cube_id, 7) == expected
+
+
+def test_titles_are_shown_as_they_are_in_one_short_line(tmp_path, recwarn):
+    titles = ("$x^$ \\frac", "_小麦\n\ttwo  lines", "گندم " + "long " * 20)
+    classes = tuple(make_class(i, i, f"c{i}", title) for i, title in enumerate(titles))
+    path = tmp_path / "one.png"
+    report.picture(prediction(), 0, 0, Legend("odd", classes), 0.35, 10.0, None, path)
+    assert panels(path) == 4 and not recwarn.list
+    shown = [report._text(title) for title in titles]
+    assert shown[:2] == ["$x^$ \\frac", "小麦 two lines"]
+    assert shown[2].startswith("گندم long") and len(shown[2]) == 40
 
 
 @pytest.mark.parametrize("shape", [(4, 60), (60, 4)])
@@ -118,6 +184,7 @@ def test_a_narrow_cube_without_image_or_lead_can_be_drawn(tmp_path, shape):
     label = np.zeros(shape, np.uint8)
     blank = prediction(0, label)
     blank.rgb[0][:] = np.nan
+    blank.probability[:] = np.nan
     path = tmp_path / "one.png"
     report.picture(blank, 0, 0, small_data.LEGEND, 0.35, 10.0, None, path)
     image = matplotlib.image.imread(path)

@@ -104,3 +104,23 @@ def test_the_gain_and_its_standard_error():
     assert table[2].split()[:4] == ["pea", "0.500", "0.400", "0.200"]
     assert table[2].endswith("30-60 d") and table[3].endswith("-")
     assert math.isclose(float(table[-1].split()[1]), 0.6)
+
+
+def test_a_crop_without_an_f1_is_left_out_and_said(tmp_path):
+    def row(crop, f1, method="network", unit="pixels"):
+        return {"crop": crop, "method": method, "unit": unit, "rule": "chosen", "f1": f1,
+                "lead_days": [30, 30]}  # fmt: skip
+
+    for name, f1 in (("finetuned", 0.6), ("scratch", 0.5)):
+        folder = tmp_path / f"{name}-0" / "evaluation" / "test"
+        folder.mkdir(parents=True)
+        # Nobody can be wrong about onion, which is all that is known; fields say nothing at all.
+        rows = [row("pea", f1), row("onion", None)]
+        rows += [row(crop, None, unit="fields") for crop in ("pea", "onion")]
+        (folder / "all.json").write_text(json.dumps({"scores": rows}))
+    told = _demo_report.write(tmp_path, 1)
+    assert re.search(r"^onion +(- +){6}30-30 d$", told, re.MULTILINE)
+    assert re.search(r"^mean \(1 of 2\) +0.600 +0.500 +(- *){4}$", told, re.MULTILINE)
+    assert "mean F1 of pixels (1 of 2): +0.100, 1 seed" in told
+    assert "no crop has an F1 of fields" in told
+    assert (tmp_path / "scores.png").stat().st_size > 10_000

@@ -1,0 +1,201 @@
+"""Whether the ground that is scored is ground that the checkpoint was trained on.
+
+Splits are places: a field that was trained on in one season is not unseen ground in another, and a
+dataset that was built anew may call train what was test. So ground is compared, not names.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pyproj
+import shapely
+
+from cropmap_jax.training.checkpoints import Restored
+from cropmap_jax.training.dataset import Dataset
+
+USED = ("train", "validation")
+"""Splits of a training run whose ground is not unseen: one is learnt from, one chooses."""
+SLIVER_PX = 0.49
+"""Margin taken off each cube: grids that meet within less than a pixel share none."""
+ZONE_PX = 1.0
+"""The same across zones: edges that touch in one are not straight in the other."""
+_PER_SIDE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """Ground that is in both.
+
+    Args:
+      scored: ids of scored cubes that hold such ground.
+      trained: "id (split)" of the cubes trained on that they meet.
+      splits: which splits those are of.
+      hectares: how much of the scored cubes it is.
+    """
+
+    scored: tuple[str, ...]
+    trained: tuple[str, ...]
+    splits: frozenset[str]
+    hectares: float
+
+
+def shared_ground(scored: Sequence[dict], trained: Sequence[dict]) -> Shared | None:
+    """Ground that both lists of cubes hold; in any season and any zone, under any name.
+
+    Args:
+      scored, trained: id, split, crs, transform and shape of each cube, as `Dataset.ground`.
+
+    Returns:
+      What they share, None if nothing.
+    """
+    zones = _zones([*scored, *trained])
+    hits: dict[int, np.ndarray] = {}
+    square_metres = 0.0
+    for crs in sorted({zones[cube["crs"]] for cube in scored}):
+        own = [i for i, cube in enumerate(scored) if zones[cube["crs"]] == crs]
+        mine = [scored[i] for i in own]
+        others = _outlines(trained, crs, zones, (0.0, 0.0))
+        tree = shapely.STRtree(_outlines(trained, crs, zones, (SLIVER_PX, ZONE_PX)))
+        met = tree.query(_outlines(mine, crs, zones, (SLIVER_PX, ZONE_PX)), "intersects")
+        whole = _outlines(mine, crs, zones, (0.0, 0.0))
+        for i in np.unique(met[0]):
+            hits[own[i]] = met[1][met[0] == i]
+            # Trained on in two seasons, ground is still counted once.
+            both = shapely.intersection(whole[i], shapely.union_all(others[hits[own[i]]]))
+            square_metres += float(both.area)
+    if not hits:
+        return None
+    used = [trained[j] for j in np.unique(np.concatenate(list(hits.values())))]
+    return Shared(
+        scored=tuple(scored[i]["id"] for i in sorted(hits)),
+        trained=tuple(f"{c['id']} ({' of '.join(_split(c))})" for c in used),
+        splits=frozenset(c["split"] for c in used),
+        hectares=square_metres / 1e4,
+    )
+
+
+def _split(cube: dict) -> list[str]:
+    return [cube["split"], *([cube["stage"]] if cube.get("stage") else [])]
+
+
+def _zones(cubes: Sequence[dict]) -> dict[str, str]:
+    """One name for each way to write a CRS."""
+    zones: dict[str, str] = {}
+    for text in sorted({cube["crs"] for cube in cubes}):
+        same = (z for z in set(zones.values()) if pyproj.CRS(z) == pyproj.CRS(text))
+        zones[text] = next(same, text)
+    return zones
+
+
+def _outlines(cubes: Sequence[dict], crs: str, zones: dict, margins: tuple[float, float]):
+    """Outlines of cubes in a CRS; without margins, or (in that CRS, in others) pixels smaller."""
+    out = np.full(len(cubes), shapely.Polygon(), object)
+    for zone in {zones[cube["crs"]] for cube in cubes}:
+        own = [i for i, cube in enumerate(cubes) if zones[cube["crs"]] == zone]
+        rings = _rings([cubes[i] for i in own], margins[zone != crs])
+        if zone != crs:
+            shift = pyproj.Transformer.from_crs(zone, crs, always_xy=True)
+            rings = np.stack(shift.transform(rings[..., 0], rings[..., 1]), -1)
+        # A place far outside the zone has no finite image there, and shares no ground either.
+        there = np.isfinite(rings).all((1, 2))
+        made = shapely.polygons(rings[there])
+        made[~shapely.is_valid(made)] = shapely.Polygon()
+        out[np.asarray(own)[there]] = made
+    return out
+
+
+def _rings(cubes: Sequence[dict], margin: float) -> np.ndarray:
+    """float64 [N, points, 2], x and y along the edges of each cube."""
+    side = np.arange(_PER_SIDE) / _PER_SIDE
+    ends = np.zeros(_PER_SIDE)
+    u = np.concatenate([side, ends + 1, 1 - side, ends])
+    v = np.concatenate([ends, side, ends + 1, 1 - side])
+
+    def inset(length: np.ndarray, part: np.ndarray) -> np.ndarray:
+        off = np.minimum(margin, 0.49 * length)
+        return off + part * (length - 2 * off)
+
+    height, width = np.array([cube["shape"] for cube in cubes], float).T[..., None]
+    rows, cols = inset(height, v), inset(width, u)
+    a, b, c, d, e, f = np.array([cube["transform"][:6] for cube in cubes], float).T[..., None]
+    return np.stack([a * cols + b * rows + c, d * cols + e * rows + f], -1)
+
+
+def check(
+    restored: Restored, data: Dataset, split: str, allowed: bool = False
+) -> tuple[dict, list[str]]:
+    """Compares the ground of a split with the ground that the checkpoint was trained on.
+
+    Args:
+      restored: the checkpoint.
+      data: the dataset that is scored.
+      split: which split of it.
+      allowed: a test split of ground trained on is scored all the same.
+
+    Returns:
+      What was found, for JSON: `trained_on`, the cubes that share ground or None if the checkpoint
+      does not say where it was trained; and notes for people.
+
+    Raises:
+      ValueError: the test split shares ground with the training or validation split of training.
+    """
+    if not restored.cubes:
+        said = "the checkpoint does not say where it was trained; whether this ground is held out"
+        return {"trained_on": None}, [f"{said} cannot be checked"]
+    scored, shared = _of(data, split), _share(restored, data, split, USED)
+    other = bool(restored.dataset and data.fingerprint != restored.dataset)
+    if shared is None:
+        note = f"{data.name} is not the dataset trained on; its {split} ground is apart from that"
+        return {"trained_on": [], "hectares_trained_on": 0.0}, [note] if other else []
+    how = {
+        frozenset({"train"}): "trained on",
+        frozenset({"validation"}): "validated on in training",
+    }.get(shared.splits, "trained and validated on in training")
+    said = (
+        f"{len(shared.scored)} of {len(scored)} {split} cubes ({_few(shared.scored)}; "
+        f"{shared.hectares:,.2f} ha) lie on ground that the checkpoint was {how} "
+        f"({_few(shared.trained)})"
+    )
+    if split == "test" and not allowed:
+        raise ValueError(
+            f"{data.path}: {said}; expected a test split apart from it, --split train or "
+            f"validation, or --allow_training_ground to score it all the same"
+        )
+    found = {
+        "trained_on": list(shared.scored),
+        "hectares_trained_on": round(shared.hectares, 4),
+    }
+    return found, [f"{said}: these are not scores of held-out ground"]
+
+
+def threshold_notes(
+    restored: Restored, data: Dataset, split: str, chooser: str | None
+) -> list[str]:
+    """Notes on a threshold that was chosen on ground where it looks better than elsewhere."""
+    if chooser == split:
+        return [f"the threshold is chosen on {split}, which is scored: those scores flatter"]
+    if not chooser:
+        return []
+    if _share(restored, data, chooser, ("train",)):
+        return [f"the threshold is chosen on {chooser}, on ground that was trained on"]
+    return []
+
+
+def _of(data: Dataset, split: str) -> list[dict]:
+    return [cube for cube in data.ground if cube["split"] == split]
+
+
+def _share(restored: Restored, data: Dataset, split: str, used: Sequence[str]) -> Shared | None:
+    try:
+        trained = [cube for cube in restored.cubes if cube["split"] in used]
+        return shared_ground(_of(data, split), trained)
+    except (KeyError, TypeError, ValueError, pyproj.exceptions.CRSError) as error:
+        raise ValueError(
+            f"checkpoint of step {restored.step}: expected id, split, crs, transform and shape of "
+            f"each cube trained on, found something else ({error!r})"
+        ) from error
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,72 @@
+"""What has to be said beside scores: ground that is not scored, scores that mean little."""
+
+from collections.abc import Iterable, Iterator
+
+from cropmap_jax.evaluation.evaluate import Chosen, undefined
+from cropmap_jax.evaluation.metrics import CropTally, Tally
+
+FEW_FIELDS = 2
+"""With fewer fields of a crop than this, a score says nothing about other fields."""
+_SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2"}
+
+
+def score_notes(
+    split: str,
+    names: list[str],
+    tallies: list[CropTally],
+    leads: list[tuple[int, int] | None],
+    chosen: list[Chosen],
+) -> list[str]:
+    """Notes on the scores of one method; those of another are the same, pixel for pixel.
+
+    Args:
+      split: that was scored.
+      names: of the crops.
+      tallies, leads: what `tally_split` gave for it.
+      chosen: what `choose_thresholds` gave.
+    """
+    found: dict[str, list[str]] = {}
+    for name, tally, lead, choice in zip(names, tallies, leads, chosen, strict=True):
+        for note in _of_crop(split, tally, lead, choice):
+            found.setdefault(note, []).append(name)
+    return [f"{_listed(crops)}: {note}" for note, crops in found.items()]
+
+
+def _of_crop(split: str, tally: CropTally, lead, choice: Chosen) -> Iterator[str]:
+    unseen, pixels, fields = tally.unseen, tally.pixels, tally.fields
+    if unseen["pixels"]:
+        yield (
+            f"{unseen['pixels']:,} of {pixels.total + unseen['pixels']:,} annotated pixels and "
+            f"{unseen['fields']:,} of {fields.total + unseen['fields']:,} fields of {split} are "
+            f"without any image in the window and not scored"
+        )
+    reasons = {unit: undefined(tally, unit) for unit in ("pixels", "fields")}
+    if reasons["pixels"]:
+        yield f"{reasons['pixels']} in {split}: {_lost(pixels)}"
+    elif reasons["fields"] and fields.total + unseen["fields"]:
+        yield f"{reasons['fields']} in {split}: {_lost(fields)}"
+    if choice.reason:
+        yield f"threshold {choice.value:.2f} by default, not chosen ({choice.reason})"
+    if pixels.total:
+        for sensor in sorted(_SENSORS.keys() - tally.sensors):
+            yield f"no {_SENSORS[sensor]} value in the window anywhere in {split}"
+    if pixels.positives and fields.positives < FEW_FIELDS:
+        count = "no field" if not fields.positives else f"{fields.positives} field"
+        yield f"{count} of it in {split} was seen; scores of so little ground say little"
+    if lead and lead[0] < 0:
+        yield f"as of up to {-lead[0]} days after its harvest began"
+
+
+def _lost(counted: Tally) -> str:
+    """Which scores have no value, and why that is better than one."""
+    if not counted.total:
+        return 'there are no scores ("-")'
+    if not counted.negatives:
+        lost = "accuracy, true-negative rate, precision and F1"
+        return f'{lost} are "-", since nothing can be called it wrongly'
+    return 'recall, precision and F1 are "-", since there is nothing to find'
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

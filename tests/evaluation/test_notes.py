@@ -1,0 +1,79 @@
+"""What is said beside the scores, crop by crop."""
+
+import numpy as np
+
+from cropmap_jax.evaluation import notes
+from cropmap_jax.evaluation.evaluate import Chosen
+from cropmap_jax.evaluation.metrics import CropTally
+
+
+def tally(label, seen=None, fields=True) -> CropTally:
+    """Of class 0, from pixels in a row that are a field each."""
+    made = CropTally()
+    numbers = np.arange(1, len(label) + 1) * fields
+    made.add(
+        np.full((1, len(label)), 0.5, np.float32),
+        np.array([label], np.uint8),
+        numbers[None].astype(np.uint32),
+        0,
+        None if seen is None else np.array([seen]),
+    )
+    made.sensors = {"s1", "s2"}
+    return made
+
+
+def said(*tallies, leads=None, chosen=None):
+    names = [f"c{i}" for i in range(len(tallies))]
+    leads = leads or [(30, 30)] * len(tallies)
+    return notes.score_notes(
+        "test", names, list(tallies), leads, chosen or [Chosen(0.5)] * len(tallies)
+    )
+
+
+def test_of_scores_as_they_should_be_nothing_is_said():
+    assert said(tally([0, 0, 1]), tally([0, 0, 1, 1])) == []
+
+
+def test_unseen_ground_is_counted():
+    (note,) = said(tally([0, 0, 1, 1], [True, True, True, False]))
+    assert note == (
+        "c0: 1 of 4 annotated pixels and 1 of 4 fields of test are without any image in the "
+        "window and not scored"
+    )
+    first, second = said(tally([0, 0, 1], [False] * 3))
+    assert "3 of 3" in first
+    assert second == 'c0: no annotated pixel with an image in test: there are no scores ("-")'
+
+
+def test_what_cannot_be_wrong_is_said_once_for_all_crops_alike():
+    (note,) = said(tally([0, 0]), tally([0, 0, 0]))
+    assert note.startswith("c0, c1: every annotated pixel is of this crop in test: accuracy,")
+    (note,) = said(tally([1, 1]))
+    assert note.startswith("c0: no annotated pixel is of this crop in test: recall,")
+    # Pixels of something else that are no field: of fields alone nothing can be wrong.
+    mixed = tally([0, 0])
+    mixed.add(np.zeros((1, 1), np.float32), np.ones((1, 1), np.uint8), np.zeros((1, 1), int), 0)
+    (note,) = said(mixed)
+    assert note.startswith("c0: every annotated field is of this crop in test: accuracy,")
+
+
+def test_a_default_threshold_a_lacking_sensor_and_a_late_date_are_said():
+    (note,) = said(tally([0, 0, 1]), chosen=[Chosen(0.35, "no reason")])
+    assert note == "c0: threshold 0.35 by default, not chosen (no reason)"
+    radar = tally([0, 0, 1])
+    radar.sensors = {"s1"}
+    assert said(radar) == ["c0: no Sentinel-2 value in the window anywhere in test"]
+    (note,) = said(tally([0, 0, 1]), leads=[(-12, 3)])
+    assert note == "c0: as of up to 12 days after its harvest began"
+
+
+def test_little_ground_is_said():
+    (note,) = said(tally([0, 1, 1]))
+    assert note == "c0: 1 field of it in test was seen; scores of so little ground say little"
+    (note,) = said(tally([0, 0, 1], fields=False))
+    assert note.startswith("c0: no field of it in test was seen")
+
+
+def test_a_long_list_of_crops_is_cut():
+    (note,) = said(*[tally([1])] * 20)
+    assert note.startswith("c0, c1, c2, c3, c4, c5, c6, c7 and 12 more: no annotated pixel")

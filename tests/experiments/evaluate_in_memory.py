@@ -1,0 +1,96 @@
+"""Runs `evaluate` many times in one process, on a dataset and a checkpoint that are not on disk.
+
+    python tests/experiments/evaluate_in_memory.py RUNS
+
+RUNS is JSON: {name: {"flags": [...], "data": name, "trained": name}}; what each printed, and how it
+ended, is printed as JSON. There is no network either: compiling one would take longest.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import pathlib
+import sys
+
+import numpy as np
+from absl.testing import flagsaver
+from training import small_data, small_runs
+from training.small_data import Ground
+
+from cropmap_jax.evaluation import inference
+from cropmap_jax.geo import cube
+from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.training import checkpoints, dataset
+from experiments import _cli, evaluate
+
+LABEL = np.full((8, 8), IGNORE, np.uint8)
+LABEL[:3], LABEL[5:] = 0, 1
+
+
+def make(labels: dict, name: str, seen=slice(None), pixel: float = 10.0) -> small_data.InMemory:
+    """A cube of 8 x 8 pixels per split, side by side; a sensor sees columns `seen` of test."""
+    fields = (LABEL % 2 + 1).astype(np.uint32)
+    grounds = [Ground(split, label, fields) for split, label in labels.items()]
+    data = small_data.make_dataset(grounds)
+    for i, row in enumerate(data.cubes):
+        row["transform"] = [pixel, 0.0, 500_000.0 + 8 * pixel * i, 0.0, -pixel, 6_000_000.0]
+    hidden = np.ones(8, bool)
+    hidden[seen] = False
+    for record in data.records["test"]:
+        record["s1"][:, :, hidden] = record["s2"][:, :, hidden] = cube.NODATA
+    # What a dataset is called and where it lies is all that is asked of its folder.
+    return dataclasses.replace(data, fingerprint=name, path=pathlib.Path("data/cubes/small/1.0.0"))
+
+
+SPLITS = ("train", "validation", "test")
+DATA = {
+    "whole": make(dict.fromkeys(SPLITS, LABEL), "whole"),
+    "half": make(dict.fromkeys(SPLITS, LABEL), "half", slice(0, 4)),
+    "dark": make(dict.fromkeys(SPLITS, LABEL), "dark", slice(0)),
+    "one": make(dict.fromkeys(SPLITS, np.where(LABEL, IGNORE, LABEL)), "one"),
+    "swapped": make(dict.fromkeys(("test", "validation", "train"), LABEL), "swapped"),
+    "alone": make({"test": LABEL}, "alone"),
+    "other": make(dict.fromkeys(("validation", "train", "test"), LABEL), "other"),
+    "coarse": make(dict.fromkeys(SPLITS, LABEL), "coarse", pixel=20.0),
+}
+
+
+def load(workdir, which):
+    """A checkpoint of the dataset that the run names."""
+    recipe = dataclasses.replace(small_runs.make_recipe(), pixel_m=10.0)
+    where = {"data_dir": "data", "dataset": "cubes/small"}
+    trained = DATA[RUN["trained"]] if RUN["trained"] else None
+    known = (trained.fingerprint, tuple(trained.ground)) if trained else ()
+    return checkpoints.Restored({}, {}, recipe, where, 3, "finetune", *known)
+
+
+def open_dataset(data_dir, name):
+    return DATA[RUN["data"]]
+
+
+class Predictor:
+    """Says of every pixel that it is the first class with 0.6, the others with 0.2."""
+
+    def __init__(self, restored, batch_size):
+        pass
+
+    def __call__(self, examples, group=0):
+        shares = np.array([0.6, 0.2, 0.2], np.float32)
+        return [np.broadcast_to(shares, (*e["label"].shape, 3)) for e in examples]
+
+
+inference.Predictor = Predictor
+checkpoints.load, dataset.open_dataset = load, open_dataset
+results = {}
+for name, RUN in json.loads(sys.argv[1]).items():
+    sys.argv = ["evaluate", *RUN["flags"]]
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            _cli.run(evaluate.main)
+        except SystemExit as stop:
+            code = stop.code or 0
+    results[name] = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+print(json.dumps(results))

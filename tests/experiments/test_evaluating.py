@@ -1,0 +1,150 @@
+"""What `evaluate` says, refuses and writes; one process for all of it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from cropmap_jax.geo import files
+
+HERE = pathlib.Path(__file__).parent
+ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE.parent)])}
+
+# name: (flags, dataset, dataset trained on, parts of the one line of an error)
+MISTAKES = {
+    "trained": ([], "swapped", "whole", ["1 of 1 test cubes (cube0", "cube0 (train)"]),
+    "validated": ([], "alone", "other", ["cube0 (validation)", "validated on in training"]),
+    "pixels": ([], "coarse", "coarse", ["expected pixels of 10 m", "found 20 m"]),
+    "url": (["--out=s3://bucket/out"], "whole", "whole", ["--out 's3://bucket/out'", "machine"]),
+    "data url": (["--data_dir=gs://b/d"], "whole", "whole", ["--data_dir 'gs://b/d'"]),
+    "workdir url": (["--workdir=http://h/w"], "whole", "whole", ["--workdir 'http://h/w'"]),
+    "lead": (["--lead_days=100000"], "whole", "whole", ["--lead_days", "-731 to 731", "100000"]),
+    "late": (["--as_of=2999-01-01"], "whole", "whole", ["--as_of", "2022-09-01", "2999-01-01"]),
+    "early": (["--as_of=1000-01-01"], "whole", "whole", ["1000-01-01", "2022-02-01 or later"]),
+    "nan": (["--as_of=nan"], "whole", "whole", ["--as_of", "'nan'"]),
+    "split": (["--split=Test"], "whole", "whole", ["'Test'", "train, validation, test"]),
+    "chooser": (["--threshold_split=x"], "whole", "whole", ["'x'", "train, validation, test"]),
+    "crop": (["--crop=../ry"], "whole", "whole", ["'../ry'", "rye, pea, oats"]),
+    "into data": (["--out=data"], "whole", "whole", ["--out data: holds the dataset"]),
+    "into run": (["--out=run"], "whole", "whole", ["--out run: holds the checkpoints"]),
+    "theirs": (["--out=theirs"], "whole", "whole", ["all.json, which evaluate did not write"]),
+    "busy": (["--out=busy"], "whole", "whole", ["--out busy: in use by"]),
+}
+SCORED = {
+    "whole": (["--max_pictures=1"], "whole", "whole"),
+    "again": (["--max_pictures=1"], "whole", "whole"),
+    "half": (["--baseline=forest", "--trees=2"], "half", "whole"),
+    "dark": ([], "dark", "whole"),
+    "one": (["--crop=rye"], "one", "whole"),
+    "asked": (["--split=train"], "whole", "whole"),
+    "allowed": (["--allow_training_ground"], "swapped", "whole"),
+    "alone": ([], "alone", None),
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evaluating")
+    (root / "theirs").mkdir()
+    (root / "theirs" / "all.json").write_text("mine")
+    runs = {}
+    for name, (flags, data, trained, *_) in (MISTAKES | SCORED).items():
+        out = "whole" if name == "again" else name
+        common = ["--workdir=run", "--crop=all", "--max_pictures=0", f"--out=out/{out}"]
+        runs[name] = {"flags": [*common, *flags], "data": data, "trained": trained}
+    with files.Lock(root / "busy", "a test"):
+        done = subprocess.run(
+            [sys.executable, str(HERE / "evaluate_in_memory.py"), json.dumps(runs)],
+            cwd=root, env=ENV, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_nothing_is_written(told, name):
+    root, results = told
+    found = results[name]
+    assert found["code"] == 1 and found["out"] == "", found
+    (line,) = (line for line in found["err"].splitlines() if line.startswith("error: "))
+    assert all(part in line for part in MISTAKES[name][3]), line
+    assert not (root / "out" / name).exists()
+
+
+def test_the_folders_of_others_stay_as_they_were(told):
+    root, _ = told
+    assert (root / "theirs" / "all.json").read_text() == "mine"
+    assert [p.name for p in (root / "theirs").iterdir()] == ["all.json"]
+    assert sorted(p.name for p in root.iterdir()) == ["busy", "out", "theirs"]
+
+
+def scores(told, name, file="all.json"):
+    root, results = told
+    assert results[name]["code"] == 0, results[name]["err"]
+    return json.loads((root / "out" / name / file).read_text()), results[name]["out"]
+
+
+def test_scores_of_a_run_and_of_the_run_after_it(told):
+    root, results = told
+    found, out = scores(told, "whole")
+    assert results["again"]["code"] == 0 and results["again"]["out"] == out
+    # One field of each crop is little ground; nothing else needs to be said.
+    assert all("so little ground" in n or "no annotated pixel" in n for n in found["notes"][:2])
+    assert found["settings"]["trained_on"] == []
+    rows = [r for r in found["scores"] if r["unit"] == "pixels" and r["crop"] != "oats"]
+    # Of two classes of 24 pixels each, at a threshold all are said to be one of them, or none.
+    assert [r["f1"] for r in rows] == [2 / 3, 2 / 3, 0, 2 / 3]
+    for row in rows:
+        assert row["tp"] + row["fn"] == row["fp"] + row["tn"] == 24
+        assert row["without_image"] == 0 and row["reason"] is None
+    # Of the third class, nothing is there to find.
+    oats = next(r for r in found["scores"] if r["crop"] == "oats")
+    assert oats["f1"] is None and oats["accuracy"] is not None
+    there = {str(p.relative_to(root / "out/whole")) for p in (root / "out/whole").rglob("*.*")}
+    assert there == {".evaluate.written.json", "all.json", "rye/cube2.png", "pea/cube2.png"}
+
+
+def test_unseen_ground_is_counted_apart_in_table_and_json(told):
+    found, out = scores(told, "half")
+    assert {r["method"] for r in found["scores"]} == {"network", "forest"}
+    for row in found["scores"]:
+        counted = row["tp"] + row["fp"] + row["fn"] + row["tn"]
+        expected = (24, 24) if row["unit"] == "pixels" else (2, 0)
+        assert (counted, row["without_image"]) == expected
+    assert "note: rye, pea, oats: 24 of 48 annotated pixels and 0 of 2 fields of test are " in out
+
+
+def test_a_split_of_which_nothing_was_seen_has_no_scores(told):
+    found, out = scores(told, "dark")
+    for row in found["scores"]:
+        assert row["accuracy"] is row["recall"] is row["f1"] is None
+        assert row["without_image"] in (48, 2) and "with an image" in row["reason"]
+    assert "there are no scores" in out
+
+
+def test_without_negatives_there_is_recall_alone(told):
+    found, out = scores(told, "one", "rye.json")
+    for row in found["scores"]:
+        nothing = {k for k, v in row.items() if v is None}
+        lost = {"accuracy", "true_negative_rate", "precision", "f1"}
+        assert nothing - {"threshold_reason"} == lost and "every annotated" in row["reason"]
+        assert row["threshold"] == 0.35
+    assert "threshold by default; only" in out and "chosen on validation" not in out
+
+
+def test_ground_trained_on_is_scored_where_it_is_asked_for(told):
+    for name, cube in (("asked", "cube0"), ("allowed", "cube0")):
+        found, out = scores(told, name)
+        assert found["settings"]["trained_on"] == [cube]
+        assert found["settings"]["hectares_trained_on"] == 0.64
+        assert "note: 1 of 1 t" in out and "these are not scores of held-out ground" in out
+
+
+def test_a_test_split_alone_is_scored_at_the_default_threshold(told):
+    found, out = scores(told, "alone")
+    assert found["settings"]["trained_on"] is found["settings"]["threshold_split"] is None
+    assert "note: the checkpoint does not say where it was trained" in out
+    assert "threshold by default" in out
