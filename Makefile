@@ -1,6 +1,7 @@
 # Needs make and Python 3.11 or later; everything else goes into .venv.
 #   make test            lint, import directions, the suite, the wheel
 #   make test TORCH=1    the same, with PyTorch installed for the parity tests
+#   make test-isa        the suite as processors with fewer instructions run it
 #   make venv PYTHON=/path/to/python3.12
 
 VENV := .venv
@@ -25,10 +26,10 @@ LONG := tests/training tests/experiments tests/mapping
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv torch demo test lint format clean
+.PHONY: help venv torch demo test test-isa lint format clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 venv: $(VENV)/.installed  ## create .venv and install the package with its development tools
 
@@ -48,12 +49,21 @@ DEMO ?= demo
 demo: venv  ## watch the whole idea work on simulated worlds, in the folder demo
 	$(PY) -m experiments.demo --out $(DEMO)
 
+# What all of it is but the imports, which come first, and the wheel, which comes last.
+SUITE = $(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py
+
 test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the suite, the built wheel
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(THREADS) $(PY) -m pytest -q tests/test_imports.py
-	$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py
+	$(SUITE)
 	$(THREADS) $(PY) -m pytest -q tests/test_wheel.py
+
+# A bound that only holds on the processor that it was tried on shows here.
+test-isa: venv  ## the suite as on a lesser processor, then what computes on one core and an older one
+	XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(SUITE)
+	XLA_FLAGS="--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false" $(THREADS) taskset -c 0 \
+	  $(PY) -m pytest -q tests/models tests/training tests/evaluation tests/mapping
 
 lint: venv  ## ruff: rules and formatting, without changing anything
 	$(PY) -m ruff check .
