@@ -27,7 +27,7 @@ def choose_orbits(
       "ascending" or "descending", and relative orbit numbers; ("ascending", ()) where no scene is.
     """
     seen: dict[tuple[str, int], dict[int, float]] = {}
-    for time, orbit, direction, share in sorted(table):
+    for time, orbit, direction, _, share in sorted(table):
         days = seen.setdefault((direction.lower(), int(orbit)), {})
         day = int(time // _DAY_MS)
         days[day] = days.get(day, 0.0) + share
