@@ -56,7 +56,6 @@ def main(_):
 
 def _export(found, options, plan) -> None:
     """Asks the service: for its scenes, with --plan, else for pixels."""
-    from cropmap_jax.geo import files
     from cropmap_jax.sources.earthengine import (
         auth,
         client,
@@ -84,7 +83,7 @@ def _export(found, options, plan) -> None:
         return
     todo = planner.choose_pilot(found, _PILOT.value) if _PILOT.value else found
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
-    with files.Lock(_CUBES.value, "--cubes"), manifest.Manifest(_CUBES.value) as book:
+    with manifest.Manifest(_CUBES.value) as book:
         verify.claim_picture(book, _CUBES.value)
         source = export.GraphSource(options, asking, book)
         done = download.run(

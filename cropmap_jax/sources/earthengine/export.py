@@ -41,6 +41,9 @@ def read_config(config: Mapping) -> tuple[list[targets.Target], options_lib.Opti
     """
     value = dict(config)
     kind = value.pop("kind", "")
+    seed = value.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"config.seed: expected a whole number of 0 or more, found {seed!r}")
     if kind not in KINDS:
         raise ValueError(f"config.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
     _check_keys(value, (*_TIMING, *_OPTIONS, *_OWN[kind]), "config")
