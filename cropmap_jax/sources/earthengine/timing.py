@@ -132,6 +132,8 @@ def months_between(pair: Sequence[str], where: str) -> tuple[Period, ...]:
     first, last = (parse_date(text, where) for text in pair)
     if last < first:
         raise ValueError(f"{where}: expected a last date from {first} on, found {last}")
+    if (last - first).days > MOST_DAYS:
+        raise ValueError(f"{where}: expected {MOST_DAYS} days at most, found {first} to {last}")
     return month_periods(first, last)
 
 

@@ -518,5 +518,14 @@ def test_ties_are_broken_the_same_way_every_time():
     assert orbits.choose_orbits(table, MONTHS) == ("ascending", (12, 37))
 
 
+@pytest.mark.parametrize(
+    "table",
+    [None, {"list": []}, [None], [[1, 2, "ASCENDING", "A"]], [[1, 2, "ASCENDING", "A", None]]],
+)
+def test_what_is_no_table_is_one_line(table):
+    with pytest.raises(ValueError, match="orbits: expected rows of a time, orbit, .* found"):
+        orbits.choose_orbits(table, MONTHS)
+
+
 def test_no_scene_is_no_orbit():
     assert orbits.choose_orbits([], MONTHS) == ("ascending", ())
