@@ -5,7 +5,7 @@
     python -m experiments.export --config configs/export_isrc.py --config.tiles=FILE --cubes DIR ...
 
 --plan says what an export will cost before any pixel moves; --pilot 20 exports twenty cubes from
-all over and refines the plan by what they took. Interrupted, the same command goes on: what was
+all over and refines the plan by what they took. Interrupted, the same command resumes: what was
 answered is never asked for again.
 """
 
@@ -36,7 +36,9 @@ def main(_):
 
     if _MAX_GB.value is not None and not math.isfinite(_MAX_GB.value):
         raise ValueError(f"--max_gb: expected a number of 0 or more, found {_MAX_GB.value}")
-    files.local("--cubes", _CUBES.value)
+    cubes = files.local("--cubes", _CUBES.value)
+    if not _CUBES.value or (cubes.exists() and not cubes.is_dir()):
+        raise ValueError(f"--cubes: expected a folder, found {_CUBES.value!r}")
     config = _CONFIG.value.to_dict()
     found, options = export.read_config(config)
     files.check_apart({"--cubes": _CUBES.value}, export.inputs_of(found, config))

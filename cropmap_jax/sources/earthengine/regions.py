@@ -125,7 +125,7 @@ def read_regions(value: Mapping[str, Mapping], where: str = "config.regions") ->
 
 
 def check_apart(regions: Sequence[Region]) -> None:
-    """Demands regions of different names that share no ground in one season.
+    """Requires regions of different names that share no ground in one season.
 
     Raises:
       ValueError: names two that do.

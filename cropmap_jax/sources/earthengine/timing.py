@@ -138,7 +138,7 @@ def months_between(pair: Sequence[str], where: str) -> tuple[Period, ...]:
 
 
 def check_dates(spans: Sequence[Period], where: str, today: dt.date | None = None) -> None:
-    """Demands periods that are over and that both sensors were there for.
+    """Requires periods that are over and that both sensors were there for.
 
     Args:
       spans: periods, in order.

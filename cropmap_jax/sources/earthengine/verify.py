@@ -123,7 +123,7 @@ def _short(value) -> str:
 
 
 def check_grid(geobox, where: str) -> None:
-    """Demands true 10 m pixels in a UTM zone of WGS 84.
+    """Requires true 10 m pixels in a UTM zone of WGS 84.
 
     Raises:
       ValueError: names `where` and what was found.
