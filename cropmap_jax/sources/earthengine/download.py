@@ -57,8 +57,8 @@ def run(
 ) -> Summary:
     """Makes every cube that is not there yet; resumes where an earlier run stopped.
 
-    A cube that fails is noted in the manifest and the others continue; only when very many fail in a
-    row does the run stop. A request that is too much is split, and requests like it are split
+    A cube that fails is noted in the manifest and the others continue; only when very many fail in
+    a row does the run stop. A request that is too much is split, and requests like it are split
     before they are sent once such ones keep failing.
 
     Args:
