@@ -49,6 +49,7 @@ def get_config() -> ConfigDict:
         "collection": "COPERNICUS/S1_GRD",
         "direction": "auto",  # or "ascending", "descending"
         "border_db": -30.0,
+        "platforms": (),  # each on dates on which it is calibrated; or ("S1A", "S1C"), all images
     })  # fmt: skip
     config.label = ConfigDict({"kind": "eucropmap", "year": 2018})
     return config

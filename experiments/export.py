@@ -5,9 +5,11 @@
     python -m experiments.export --config configs/export_isrc.py --config.tiles=FILE --cubes DIR ...
 
 --plan says what an export will cost before any pixel moves; --pilot 20 exports twenty cubes from
-all over and refines the plan by what they took. Interrupted, the same command goes on: what was
+all over and refines the plan by what they took. Interrupted, the same command resumes: what was
 answered is never asked for again.
 """
+
+import math
 
 from absl import flags
 from ml_collections import config_flags
@@ -29,13 +31,21 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
+    from cropmap_jax.geo import files
     from cropmap_jax.sources.earthengine import export, plan_text, planner
 
-    found, options = export.read_config(_CONFIG.value.to_dict())
+    if _MAX_GB.value is not None and not math.isfinite(_MAX_GB.value):
+        raise ValueError(f"--max_gb: expected a number of 0 or more, found {_MAX_GB.value}")
+    cubes = files.local("--cubes", _CUBES.value)
+    if not _CUBES.value or (cubes.exists() and not cubes.is_dir()):
+        raise ValueError(f"--cubes: expected a folder, found {_CUBES.value!r}")
+    config = _CONFIG.value.to_dict()
+    found, options = export.read_config(config)
+    files.check_apart({"--cubes": _CUBES.value}, export.inputs_of(found, config))
     plan = planner.make_plan(found, options, in_flight=_IN_FLIGHT.value)
     if _PLAN.value and not _PROJECT.value:
         print(plan_text.text(plan))
-        print("with --project the plan also counts scenes per month")
+        print("with --project the plan also counts scenes and passes per month")
         print("next: --project MINE --pilot 20 instead of --plan")
         return
     from cropmap_jax.sources.earthengine import errors
@@ -67,12 +77,16 @@ def _export(found, options, plan) -> None:
         max_in_flight=_IN_FLIGHT.value, sleep=pause,
     )  # fmt: skip
     if _PLAN.value:
-        scenes = export.count_scenes(found, asking)
-        plan = planner.make_plan(found, options, in_flight=_IN_FLIGHT.value, scenes=scenes)
+        scenes, passes = export.count_scenes(found, options.s1, asking)
+        plan = planner.make_plan(
+            found, options, in_flight=_IN_FLIGHT.value, scenes=scenes, passes=passes
+        )
         print(plan_text.text(plan))
         return
     todo = planner.choose_pilot(found, _PILOT.value) if _PILOT.value else found
+    print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
     with manifest.Manifest(_CUBES.value) as book:
+        verify.claim_picture(book, _CUBES.value)
         source = export.GraphSource(options, asking, book)
         done = download.run(
             todo, options, source, asking, book, _CUBES.value, _cli.progress, _MAX_GB.value,

@@ -26,7 +26,9 @@ def assign_split(block: str, fractions: Mapping[str, float] = FRACTIONS, seed: i
       ValueError: an unknown split, or shares that are negative or do not add up to 1.
     """
     shares = fractions.values()
-    if set(fractions) - set(SPLITS) or min(shares, default=0) < 0 or abs(sum(shares) - 1) > 1e-6:
+    # NaN is near nothing.
+    whole = abs(sum(shares) - 1) <= 1e-6
+    if set(fractions) - set(SPLITS) or min(shares, default=0) < 0 or not whole:
         raise ValueError(f"fractions: expected shares of {SPLITS} that add to 1, found {fractions}")
     digest = hashlib.sha256(f"{seed}:{block}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64

@@ -9,10 +9,10 @@ import numpy as np
 import rasterio
 
 import cropmap_jax
-from cropmap_jax.geo import calendars, cube, cube_io
+from cropmap_jax.geo import calendars, cube, cube_io, rasters
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, service, verify
+from cropmap_jax.sources.earthengine import pieces, platforms, service, verify
 from cropmap_jax.sources.earthengine.manifest import Manifest
 
 MADE_BY = "cropmap_jax.sources.earthengine"
@@ -39,6 +39,7 @@ def cube_key(target, options: options_lib.Options) -> str:
             "legend": target.legend.to_json(),
             "place": [target.season, target.block, target.split, target.province, harvest],
             "options": options.to_json(),
+            "platforms": platforms.to_json(options.s1.platforms, target.periods),
             "files": _file_digests(target, options),
         }
     )
@@ -68,6 +69,9 @@ def what_differs(info: cube.CubeInfo, target, options: options_lib.Options) -> s
     for part, asked in options.to_json().items():
         if there.get(part) != asked:
             found.append(f"{part}: {there.get(part)} there, {asked} asked for")
+    asked, was = platforms.to_json(options.s1.platforms, target.periods), info.source
+    if not found and was.get("platforms") != asked:
+        found.append(f"s1.platforms: {was.get('platforms')} there, {asked} asked for")
     return "; ".join(found) or "other labels or field ids"
 
 
@@ -115,7 +119,7 @@ def assemble(
         season=target.season,
         harvest=target.harvest,
         province=target.province,
-        source=_source(options, made_of, key),
+        source=_source(target, options, made_of, key),
         has_fields=fields is not None,
         has_clear=counted,
     )
@@ -170,31 +174,28 @@ def read_labels(target) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _read_band(file, geobox, dtype: str) -> np.ndarray:
-    try:
-        with rasterio.open(file) as raster:
-            found = {
-                "rows x columns": tuple(raster.shape),
-                "transform": tuple(raster.transform)[:6],
-                "CRS": raster.crs,
-                "bands": raster.count,
-                "type": raster.dtypes[0],
-            }
-            expected = {
-                "rows x columns": tuple(geobox.shape),
-                "transform": tuple(geobox.affine)[:6],
-                "CRS": rasterio.CRS.from_wkt(geobox.crs.to_wkt()),
-                "bands": 1,
-                "type": dtype,
-            }
-            for what, value in expected.items():
-                if found[what] != value:
-                    raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
-            return raster.read(1)
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{file}: expected a GeoTIFF on the tile's grid ({error})") from error
+    with rasters.open_geotiff(file) as raster:
+        found = {
+            "rows x columns": tuple(raster.shape),
+            "transform": tuple(raster.transform)[:6],
+            "CRS": raster.crs,
+            "bands": raster.count,
+            "type": raster.dtypes[0],
+        }
+        expected = {
+            "rows x columns": tuple(geobox.shape),
+            "transform": tuple(geobox.affine)[:6],
+            "CRS": rasterio.CRS.from_wkt(geobox.crs.to_wkt()),
+            "bands": 1,
+            "type": dtype,
+        }
+        for what, value in expected.items():
+            if found[what] != value:
+                raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
+        return raster.read(1)
 
 
-def _source(options: options_lib.Options, made_of: Mapping, key: str) -> dict:
+def _source(target, options: options_lib.Options, made_of: Mapping, key: str) -> dict:
     """How the pixels were made, JSON-ready."""
     catalogue = {"s1": options.s1.collection, "s2": service.S2}
     if options.s2.mask == "cloud_score":
@@ -206,6 +207,7 @@ def _source(options: options_lib.Options, made_of: Mapping, key: str) -> dict:
         "version": cropmap_jax.__version__,
         "catalogue": catalogue,
         "options": options.to_json(),
+        "platforms": platforms.to_json(options.s1.platforms, target.periods),
         **made_of,
         # The catalogue changes: scenes are added, and processed anew.
         "exported": dt.datetime.now(dt.UTC).date().isoformat(),

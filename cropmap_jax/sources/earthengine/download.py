@@ -55,10 +55,10 @@ def run(
     pause: Pause | None = None,
     drain_s: float = DRAIN_S,
 ) -> Summary:
-    """Makes every cube that is not there yet; goes on where an earlier run stopped.
+    """Makes every cube that is not there yet; resumes where an earlier run stopped.
 
-    A cube that fails is noted in the manifest and the others go on; only when very many fail in a
-    row does the run stop. A request that is too much is split, and requests like it are split
+    A cube that fails is noted in the manifest and the others continue; only when very many fail in
+    a row does the run stop. A request that is too much is split, and requests like it are split
     before they are sent once such ones keep failing.
 
     Args:
@@ -255,7 +255,7 @@ class _Export:
             if self.failed_in_a_row >= max(_FEWEST_IN_A_ROW, self.in_flight):
                 raise Fatal(
                     f"{self.failed_in_a_row} cubes in a row failed, the last, {row.cube}, because: "
-                    f"{row.reason}; mend that, or wait, and run the same command again"
+                    f"{row.reason}; fix that, or wait, and run the same command again"
                 )
             return row
         self.failed_in_a_row = 0
@@ -268,7 +268,7 @@ class _Export:
     def drain(self, seconds: float) -> None:
         """Waits for what is out and keeps what comes; `stopping` is set."""
         until = time.monotonic() + seconds
-        # The error that stopped the run is the one to be told.
+        # The error that stopped the run is the one to report.
         with contextlib.suppress(queue.Empty, OSError, ValueError):
             while self.asking or self.making:
                 self._write_down(self._collect(max(0.0, until - time.monotonic())))

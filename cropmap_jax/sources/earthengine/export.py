@@ -1,15 +1,18 @@
 """What joins the parts of an export: its config, the graphs of its cubes, the plan and a pilot."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from cropmap_jax.geo import files
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources.earthengine import (
     graphs,
     orbits,
     pieces,
     planner,
+    platforms,
     regions,
     targets,
     templates,
@@ -17,9 +20,17 @@ from cropmap_jax.sources.earthengine import (
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine.spelling import nearest
 from cropmap_jax.sources.earthengine.timing import Timing
 
 KINDS = ("regions", "tiles")
+_TIMING = ("anchor", "num_periods", "lead_days", "months")
+_OWN = {"regions": ("regions", "fractions", "seed"), "tiles": ("tiles", "crop")}
+_OPTIONS = {
+    "s1": options_lib.S1Options,
+    "s2": options_lib.S2Options,
+    "label": options_lib.LabelOptions,
+}
 
 
 def read_config(config: Mapping) -> tuple[list[targets.Target], options_lib.Options]:
@@ -30,34 +41,57 @@ def read_config(config: Mapping) -> tuple[list[targets.Target], options_lib.Opti
     """
     value = dict(config)
     kind = value.pop("kind", "")
+    seed = value.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"config.seed: expected a whole number of 0 or more, found {seed!r}")
     if kind not in KINDS:
         raise ValueError(f"config.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+    _check_keys(value, (*_TIMING, *_OPTIONS, *_OWN[kind]), "config")
+    for name, made in _OPTIONS.items():
+        if not isinstance(value.get(name, {}), Mapping):
+            raise ValueError(f"config.{name}: expected settings, found {value[name]!r}")
+        _check_keys(
+            value.get(name, {}), [f.name for f in dataclasses.fields(made)], f"config.{name}"
+        )
     try:
-        timing = Timing(
-            **{k: _plain(value.pop(k)) for k in ("anchor", "num_periods", "lead_days", "months")
-               if k in value}
-        )  # fmt: skip
+        timing = Timing(**{key: _plain(value[key]) for key in _TIMING if key in value})
         options = options_lib.Options(
-            options_lib.S1Options(**_plain(value.pop("s1", {}))),
-            options_lib.S2Options(**_plain(value.pop("s2", {}))),
-            options_lib.LabelOptions(**_plain(value.pop("label", {}))),
+            **{name: made(**_plain(value.get(name, {}))) for name, made in _OPTIONS.items()}
         )
     except TypeError as error:
         raise ValueError(f"config: {error}") from error
-    expected = {"regions": {"regions", "fractions", "seed"}, "tiles": {"tiles", "crop"}}[kind]
-    if set(value) - expected:
-        wrong = sorted(set(value) - expected)[0]
-        raise ValueError(
-            f"config: expected keys among {', '.join(sorted(expected))}, found {wrong!r}"
-        )
     if kind == "tiles":
         if not value.get("tiles"):
             raise ValueError("config.tiles: expected the tiles.geojson of prepare, found none")
-        return targets.targets_of_tiles(value["tiles"], timing, value.get("crop", "")), options
-    year = options.label.year if options.label.kind == "eucropmap" else None
-    found = regions.read_regions(value.get("regions", {}))
-    more = {k: value[k] for k in ("fractions", "seed") if k in value}
-    return targets.targets_of_regions(found, timing, year, **more), options
+        path = files.local("config.tiles", value["tiles"])
+        found = targets.targets_of_tiles(path, timing, value.get("crop", ""))
+    else:
+        year = options.label.year if options.label.kind == "eucropmap" else None
+        boxes = regions.read_regions(value.get("regions", {}))
+        more = {key: value[key] for key in ("fractions", "seed") if key in value}
+        found = targets.targets_of_regions(boxes, timing, year, **more)
+    for spans in {target.periods for target in found}:
+        platforms.usable(options.s1.platforms, spans)
+    return found, options
+
+
+def _check_keys(value: Mapping, known: Sequence[str], where: str) -> None:
+    wrong = sorted(str(key) for key in set(value) - set(known))
+    if wrong:
+        raise ValueError(
+            f"{where}: expected keys among {', '.join(known)}, found {wrong[0]!r}"
+            f"{nearest(wrong[0], known)}"
+        )
+
+
+def inputs_of(found: Sequence[targets.Target], config: Mapping) -> dict[str, str]:
+    """What an export reads: {how it was given: path}, for `geo.files.check_apart`."""
+    named = {"config.tiles": str(config.get("tiles", "")) if config.get("kind") == "tiles" else ""}
+    for target in found:
+        for file in (target.label_file, target.fields_file):
+            if file is not None:
+                named[f"{file.parent.name} of config.tiles"] = str(file.parent)
+    return named
 
 
 def _plain(value):
@@ -93,8 +127,8 @@ class GraphSource:
                 sensor, spans, lambda box: graphs.s2_image(box, spans, options.s2)
             )
         elif sensor == "s1":
-            way, numbers = self._orbits(target)
-            facts = {"direction": way, "orbits": list(numbers)}
+            facts = self._passes(target)
+            way, numbers = facts["direction"], tuple(facts["orbits"])
             make = self._template(
                 (sensor, way, numbers),
                 spans,
@@ -107,7 +141,8 @@ class GraphSource:
         bands = pieces.bands_of(sensor, range(len(spans)), options.s2.count)
         return expression, digest, bands, facts
 
-    def _orbits(self, target) -> tuple[str, tuple[int, ...]]:
+    def _passes(self, target) -> dict:
+        """The direction and orbits of a cube, and its satellites' passes in each period."""
         spans = tuple(target.periods)
         make = self._template(
             "orbits", spans, lambda box: graphs.orbit_table(box, spans, self._options.s1)
@@ -119,10 +154,14 @@ class GraphSource:
             began = time.monotonic()
             table = self._client.compute(expression)
             self.look_ups.append(time.monotonic() - began)
-            known = orbits.choose_orbits(table, spans)
+            way, numbers = orbits.choose_orbits(table, spans)
+            known = {"direction": way, "orbits": list(numbers)}
+            known["passes"] = platforms.count_passes(table, spans, way, numbers)
+            early = platforms.count_passes(platforms.uncalibrated(table), spans, way, numbers)
+            if any(early.values()):
+                known["uncalibrated"] = {period: own for period, own in early.items() if own}
             self._manifest.note(name, known)
-        direction, numbers = known
-        return direction, tuple(numbers)
+        return known
 
     def _template(self, kind, spans: Sequence[Period], make) -> templates.Template:
         key = (kind, spans)
@@ -132,14 +171,22 @@ class GraphSource:
             return self._templates[key]
 
 
-def count_scenes(found: Sequence[targets.Target], client: Client) -> dict[str, dict[Period, int]]:
-    """{place: {period: Sentinel-2 scenes}}, by one small request per province and season."""
-    out = {}
+def count_scenes(
+    found: Sequence[targets.Target], options: options_lib.S1Options, client: Client
+) -> tuple[dict[str, dict[Period, int]], dict[str, dict[Period, dict[str, int]]]]:
+    """What there is, by one small request per province and season.
+
+    Returns:
+      {place: {period: Sentinel-2 scenes}}, {place: {period: {satellite: Sentinel-1 passes}}}.
+    """
+    scenes, passes = {}, {}
     for place in planner.places(found):
-        expression = templates.encode(graphs.scene_counts(place.box, place.periods))
-        counts = client.compute(expression)
-        out[place.name] = dict(zip(place.periods, map(int, counts), strict=True))
-    return out
+        graph = graphs.plan_table(place.box, place.periods, options)
+        counts, rows = client.compute(templates.encode(graph))
+        scenes[place.name] = dict(zip(place.periods, map(int, counts), strict=True))
+        seen = platforms.count_passes(rows, place.periods, options.direction.replace("auto", ""))
+        passes[place.name] = {period: seen[period.name] for period in place.periods}
+    return scenes, passes
 
 
 def measured(

@@ -23,13 +23,13 @@ from odc.geo.geobox import GeoBox
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, places, service
+from cropmap_jax.sources.earthengine import pieces, places, platforms, service
 
 ALGORITHMS = frozenset(
     """
     Collection.filter Collection.map Collection.reduceColumns Collection.size DateRange
     Dictionary.get Element.set ErrorMargin Feature Filter.and Filter.dateRangeContains Filter.equals
-    Filter.intersects Filter.lessThanOrEquals Filter.listContains Geometry.area
+    Filter.intersects Filter.lessThanOrEquals Filter.listContains Filter.or Geometry.area
     Geometry.intersection GeometryConstructors.Polygon Image.add Image.clamp Image.constant
     Image.exp Image.floor Image.geometry Image.gte Image.linkCollection Image.log10 Image.multiply
     Image.reduce Image.remap Image.rename Image.select Image.toFloat Image.toInt16 Image.unmask
@@ -113,18 +113,19 @@ def s1_image(
       periods: P periods.
       orbits: relative orbit numbers, the most trusted first; none makes everything missing.
       direction: "ascending" or "descending".
-      options: collection and border noise; its own direction is not used.
+      options: collection, satellites and border noise; its own direction is not used.
 
     Returns:
       int16, bands `p00_VV`, `p00_VH`, `p01_VV` ...: dB x 100, `cube.NODATA` where nothing is.
 
     Raises:
-      ValueError: no periods, another direction, or a grid across the antimeridian.
+      ValueError: no periods, another direction, no satellite with images then, or a grid across
+        the antimeridian.
     """
     if direction not in ("ascending", "descending"):
         raise ValueError(f"direction: expected 'ascending' or 'descending', found {direction!r}")
     _check(periods)
-    scenes = _s1_scenes(geobox, options).filter(
+    scenes = _s1_scenes(geobox, periods, options).filter(
         ee.Filter.eq("orbitProperties_pass", direction.upper())
     )
     blank = _blank(cube.S1_BANDS)
@@ -172,30 +173,70 @@ def orbit_table(
     Args:
       geobox: the cube's grid.
       periods: P periods; scenes from the start of the first to the end of the last are listed.
-      options: collection, and the pass direction ("auto": both).
+      options: collection, satellites, and the pass direction ("auto": both).
 
     Returns:
       A list, evaluated by `value:compute`, with one entry per scene: [system:time_start in
-      milliseconds since 1970 UTC, relative orbit, "ASCENDING" | "DESCENDING", share of the grid's
-      area that lies in the scene's footprint].
+      milliseconds since 1970 UTC, relative orbit, "ASCENDING" | "DESCENDING", platform_number,
+      share of the grid's area that lies in the scene's footprint].
 
     Raises:
-      ValueError: no periods, or a grid across the antimeridian.
+      ValueError: no periods, no satellite with images then, or a grid across the antimeridian.
     """
     _check(periods)
-    scenes = _s1_scenes(geobox, options)
-    if options.direction != "auto":
-        scenes = scenes.filter(ee.Filter.eq("orbitProperties_pass", options.direction.upper()))
-    span = Period(min(p.start for p in periods), max(p.end for p in periods))
     place = _polygon(geobox)
 
     def covered(image):
         area = image.geometry().intersection(place, _ERROR_M).area(_ERROR_M)
         return image.set("covered", area.divide(place.area(_ERROR_M)))
 
-    columns = ["system:time_start", "relativeOrbitNumber_start", "orbitProperties_pass", "covered"]
-    rows = _within(scenes, span).map(covered)
-    return ee.List(rows.reduceColumns(ee.Reducer.toList(len(columns)), columns).get("list"))
+    rows = _s1_passes(geobox, periods, options).map(covered)
+    return _rows(rows, [*_PASS, "covered"])
+
+
+def plan_table(
+    region: GeoBox | Sequence[float], periods: Sequence[Period], options: options_lib.S1Options
+) -> ee.List:
+    """What is seen of a region: the counts of Sentinel-2, and a row per Sentinel-1 scene.
+
+    Args:
+      region: a grid, or (west, south, east, north) in degrees.
+      periods: P periods.
+      options: as of `orbit_table`.
+
+    Returns:
+      [what `scene_counts` is, rows as of `orbit_table` without the share], evaluated by
+      `value:compute`.
+
+    Raises:
+      ValueError: as `orbit_table`.
+    """
+    _check(periods)
+    return ee.List([
+        scene_counts(region, periods),
+        _rows(_s1_passes(region, periods, options), list(_PASS)),
+    ])  # fmt: skip
+
+
+_PASS = (
+    "system:time_start",
+    "relativeOrbitNumber_start",
+    "orbitProperties_pass",
+    "platform_number",
+)
+"""What `platforms.count_passes` and `orbits.choose_orbits` know a scene by."""
+
+
+def _rows(images: ee.ImageCollection, columns: list[str]) -> ee.List:
+    return ee.List(images.reduceColumns(ee.Reducer.toList(len(columns)), columns).get("list"))
+
+
+def _s1_passes(region, periods: Sequence[Period], options: options_lib.S1Options):
+    """Scenes from the start of the first period to the end of the last, of the direction."""
+    scenes = _s1_scenes(region, periods, options)
+    if options.direction != "auto":
+        scenes = scenes.filter(ee.Filter.eq("orbitProperties_pass", options.direction.upper()))
+    return _within(scenes, Period(min(p.start for p in periods), max(p.end for p in periods)))
 
 
 def scene_counts(region: GeoBox | Sequence[float], periods: Sequence[Period]) -> ee.List:
@@ -254,14 +295,23 @@ def _clear(image: ee.Image, options: options_lib.S2Options) -> ee.Image:
     return score.select([service.CLOUD_SCORE_BAND]).gte(options.threshold)
 
 
-def _s1_scenes(geobox: GeoBox, options: options_lib.S1Options) -> ee.ImageCollection:
-    """Interferometric wide swath, high resolution (10 m), both polarisations."""
+def _s1_scenes(
+    region: GeoBox | Sequence[float], periods: Sequence[Period], options: options_lib.S1Options
+) -> ee.ImageCollection:
+    """Interferometric wide swath, high resolution (10 m), both polarisations, usable satellites."""
+    end = max(p.end for p in periods).isoformat()
+    satellites = []
+    for platform, since in platforms.usable(options.platforms, periods).items():
+        own = ee.Filter.eq("platform_number", platform.number)
+        dated = ee.Filter.date(since.isoformat(), end) if since else None
+        satellites.append(ee.Filter.And(own, dated) if dated else own)
     wanted = [
         ee.Filter.eq("instrumentMode", "IW"),
         ee.Filter.eq("resolution", "H"),
         *(ee.Filter.listContains("transmitterReceiverPolarisation", b) for b in cube.S1_BANDS),
+        satellites[0] if len(satellites) == 1 else ee.Filter.Or(*satellites),
     ]
-    return _touching(options.collection, geobox).filter(ee.Filter.And(*wanted))
+    return _touching(options.collection, region).filter(ee.Filter.And(*wanted))
 
 
 def _power(image: ee.Image, options: options_lib.S1Options) -> ee.Image:

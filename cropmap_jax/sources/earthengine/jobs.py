@@ -6,6 +6,7 @@ What is done when is decided in `download`.
 import collections
 import dataclasses
 import hashlib
+import os
 import pathlib
 import queue
 import threading
@@ -55,12 +56,12 @@ def survey(targets, options, manifest, folder) -> tuple[collections.deque, int]:
         seen.add(target.cube_id)
         work = Work(target, assembly.cube_key(target, options))
         path, row = folder / target.cube_id, manifest.cube(target.cube_id)
-        work.there = path.exists()
+        work.there = os.path.lexists(path)
         if work.there and row and row.key == work.key and row.state in (WHOLE, FLAGGED):
             kept += 1
             continue
         if work.there:
-            info = cube_io.read_info(path)
+            info = _info_of(path)
             if info.source.get("key") != work.key:
                 wrong.append(f"{path}: {assembly.what_differs(info, target, options)}")
         todo.append(work)
@@ -71,6 +72,16 @@ def survey(targets, options, manifest, folder) -> tuple[collections.deque, int]:
             f"into another folder, or delete what is to be made anew"
         )
     return todo, kept
+
+
+def _info_of(path: pathlib.Path):
+    try:
+        return cube_io.read_info(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a cube is to be exported there: export into another folder, or move "
+            f"{path} away"
+        ) from error
 
 
 @dataclasses.dataclass(eq=False)

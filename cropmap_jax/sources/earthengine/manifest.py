@@ -1,8 +1,8 @@
 """What of an export is done, in a file that survives a crash at any moment.
 
 SQLite in WAL mode with `synchronous=FULL`: what was committed is there after `kill -9` and after a
-power cut. The file is locked by the one process that writes it, and the lock ends with the process,
-however it ends.
+power cut. The folder of cubes is locked (`geo.files.Lock`) by the one process that writes it, and
+the lock ends with the process, however it ends.
 
     <cubes>/.export/manifest.sqlite
     <cubes>/.export/pieces/<key>.npy   answers that wait for the rest of their cube
@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from cropmap_jax.geo import files
 from cropmap_jax.sources.earthengine.rows import (
     DONE,
     FLAGGED,
@@ -67,22 +68,22 @@ class Manifest:
           cubes_dir: folder of cubes, made if absent.
 
         Raises:
-          ValueError: another process exports into the folder; the file is damaged, or of another
+          ValueError: another process writes into the folder; the file is damaged, or of another
             version.
           OSError: no space or no permission.
         """
         self.folder = pathlib.Path(cubes_dir) / FOLDER
         self.pieces_dir = self.folder / "pieces"
         self.path = self.folder / "manifest.sqlite"
-        self.pieces_dir.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        with self._errors():
-            self._db = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
-        try:
+        with contextlib.ExitStack() as held:
+            held.enter_context(files.Lock(cubes_dir, "--cubes"))
+            self.pieces_dir.mkdir(parents=True, exist_ok=True)
+            with self._errors():
+                self._db = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
+            held.callback(self._db.close)
             self._open()
-        except BaseException:
-            self._db.close()
-            raise
+            self._held = held.pop_all()
 
     def _open(self) -> None:
         with self._errors():
@@ -113,7 +114,7 @@ class Manifest:
     def close(self) -> None:
         """Frees the lock; using the manifest after that is an error."""
         with self._lock:
-            self._db.close()
+            self._held.close()
 
     def piece_file(self, key: str) -> pathlib.Path:
         """Where the pixels of a piece are kept until its cube is made."""
@@ -284,8 +285,7 @@ class Manifest:
             text = str(error)
             if "locked" in text:
                 raise ValueError(
-                    f"{self.path}: another process is exporting into this folder; wait for it, "
-                    f"or give another folder"
+                    f"{self.path}: another program has it open; wait for it, or give another folder"
                 ) from error
             if "malformed" in text or "not a database" in text:
                 raise ValueError(

@@ -6,7 +6,7 @@ import json
 import numbers
 from collections.abc import Mapping
 
-from cropmap_jax.sources.earthengine import service
+from cropmap_jax.sources.earthengine import platforms, service
 
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("eucropmap", "tiles", "none")
@@ -58,6 +58,9 @@ class S1Options:
       direction: pass direction of a cube's orbits, "ascending" or "descending"; "auto" takes the
         one with the most complete periods, cube by cube.
       border_db: dB; an observation with VV or VH below it is border noise and left out.
+      platforms: satellites, such as "S1A", of which all images are used, calibrated or not; () for
+        all of them, each on dates on which its images are calibrated (`service.S1_PLATFORMS`).
+        Kept sorted.
 
     Raises:
       ValueError: a value outside these.
@@ -66,11 +69,14 @@ class S1Options:
     collection: str = service.S1_DB
     direction: str = "auto"
     border_db: float = -30.0
+    platforms: tuple[str, ...] = ()
 
     def __post_init__(self):
         _one_of("s1.collection", self.collection, tuple(service.S1_COLLECTIONS))
         _one_of("s1.direction", self.direction, DIRECTIONS)
         _between("s1.border_db", self.border_db, -100, 0)
+        names = platforms.names_of(self.platforms, "s1.platforms")
+        object.__setattr__(self, "platforms", names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +126,7 @@ class Options:
             "border_db": float(self.s1.border_db),
             "collection": self.s1.collection,
             "direction": self.s1.direction,
+            "platforms": list(self.s1.platforms) or "calibrated",
         }
         label = {"kind": self.label.kind}
         if self.label.kind == "eucropmap":

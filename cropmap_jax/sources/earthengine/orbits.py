@@ -1,5 +1,6 @@
 """Which Sentinel-1 orbits a cube is made of: one pass direction, and one order for all periods."""
 
+import numbers
 from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo.periods import Period, to_day
@@ -25,9 +26,13 @@ def choose_orbits(
 
     Returns:
       "ascending" or "descending", and relative orbit numbers; ("ascending", ()) where no scene is.
+
+    Raises:
+      ValueError: something else than such a table.
     """
+    _check(table)
     seen: dict[tuple[str, int], dict[int, float]] = {}
-    for time, orbit, direction, share in sorted(table):
+    for time, orbit, direction, _, share in sorted(table):
         days = seen.setdefault((direction.lower(), int(orbit)), {})
         day = int(time // _DAY_MS)
         days[day] = days.get(day, 0.0) + share
@@ -42,6 +47,17 @@ def choose_orbits(
     direction = min(best, key=lambda d: (*_rank(best[d]), d))
     orbits = [orbit for d, orbit in covered if d == direction]
     return direction, tuple(sorted(orbits, key=lambda o: (*_rank(covered[direction, o]), o)))
+
+
+def _check(table) -> None:
+    kinds = (numbers.Real, numbers.Real, str, str, numbers.Real)
+    for row in table if isinstance(table, list) else [table]:
+        whole = isinstance(row, (list, tuple)) and len(row) == len(kinds)
+        if not whole or not all(map(isinstance, row, kinds)):
+            raise ValueError(
+                f"orbits: expected rows of a time, orbit, direction, satellite and share from the "
+                f"service, found {row!r}"
+            )
 
 
 def _covered(days: Mapping[int, float], periods: Sequence[Period]) -> list[float]:

@@ -24,7 +24,7 @@ def text(plan: planner.Plan) -> str:
     ]
     if plan.scenes:
         lines += ["", *_scene_lines(plan.scenes)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_pass_lines(plan), *plan.notes])
 
 
 def _request_lines(plan: planner.Plan) -> list[str]:
@@ -79,12 +79,39 @@ def _hours(hours: float) -> str:
 
 
 def _scene_lines(scenes: Mapping[str, Mapping[Period, int]]) -> list[str]:
-    """A table per list of periods: a row per place, a column per period."""
-    tables = collections.defaultdict(list)
-    for name, row in scenes.items():
-        tables[tuple(sorted(row))].append(name)
-    width = max(map(len, scenes))
     lines = ["Sentinel-2 scenes that touch a place (0: the composite will be missing)"]
+    lines += _table({name: {p: str(n) for p, n in row.items()} for name, row in scenes.items()})
+    empty = [f"{name} {p.name}" for name, row in scenes.items() for p, n in row.items() if not n]
+    return lines + ([f"  no scene at all: {', '.join(empty)}"] if empty else [])
+
+
+def _pass_lines(plan: planner.Plan) -> list[str]:
+    """Sentinel-1 per month and satellite: what was counted, else what may be expected."""
+    if not plan.passes:
+        rows = {
+            name: {p: f"{n:.1f}" for p, n in row.items()} for name, row in plan.expected.items()
+        }
+        often = f"once in {service.S1_REPEAT_DAYS} days of each satellite"
+        return [f"Sentinel-1 passes of one orbit, at most: {often}", *_table(rows)]
+    rows, empty = {}, []
+    for place, row in plan.passes.items():
+        for name in sorted({name for own in row.values() for name in own}):
+            rows[f"{place} {name}"] = {p: str(own.get(name, 0)) for p, own in row.items()}
+        empty += [f"{place} {p.name}" for p, own in row.items() if not own]
+    lines = [
+        "Sentinel-1 passes over a place, of all its orbits (a cube takes those of one direction)"
+    ]
+    lines += _table(rows)
+    return lines + ([f"  no pass at all: {', '.join(empty)}"] if empty else [])
+
+
+def _table(rows: Mapping[str, Mapping[Period, str]]) -> list[str]:
+    """A table per list of periods: a row per name, a column per period."""
+    tables = collections.defaultdict(list)
+    for name, row in rows.items():
+        tables[tuple(sorted(row))].append(name)
+    width = max(map(len, rows), default=0)
+    lines = []
     for spans, names in tables.items():
         months = all(span in month_periods(span.start, span.start) for span in spans)
         years = [f"{p.start:%Y}" for p in spans]
@@ -93,9 +120,8 @@ def _scene_lines(scenes: Mapping[str, Mapping[Period, int]]) -> list[str]:
         for name, cells in (
             ("", top),
             ("", [f"{p.start:{'%m' if months else '%m-%d'}}" for p in spans]),
-            *((name, [str(scenes[name][p]) for p in spans]) for name in names),
+            *((name, [rows[name][p] for p in spans]) for name in names),
         ):
             row = "".join(f"{cell:>6}" for cell in cells)
             lines.append(f"  {name:<{width}}{row}".rstrip())
-    empty = [f"{name} {p.name}" for name, row in scenes.items() for p, n in row.items() if not n]
-    return lines + ([f"  no scene at all: {', '.join(empty)}"] if empty else [])
+    return lines

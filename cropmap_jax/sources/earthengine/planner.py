@@ -6,14 +6,15 @@ requests be split or repeated. The rest is estimated, and `text` says from what.
 
 import collections
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 
 import shapely
 
 from cropmap_jax.geo import cube, splits, tiles
-from cropmap_jax.geo.periods import Period, from_day, period_kind, to_day
+from cropmap_jax.geo.periods import Period, month_periods, period_kind
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, service
+from cropmap_jax.sources.earthengine import pieces, platforms, service
 from cropmap_jax.sources.earthengine.targets import Target
 
 ORBITS = "orbits"
@@ -89,6 +90,9 @@ class Plan:
       eecu_hours: (low, high).
       eecu_measured: whether they come from a pilot.
       scenes: S2 scenes per month, {place: {month: count}}; empty where nobody asked.
+      passes: S1 passes, {place: {month: {satellite: count}}}; empty where nobody asked.
+      expected: S1 passes of one orbit that may be expected, {satellite: {month: number}}.
+      notes: lines on satellites that are not calibrated.
     """
 
     cubes: int
@@ -107,6 +111,9 @@ class Plan:
     measured: frozenset[str] = frozenset()
     eecu_measured: bool = False
     scenes: Mapping[str, Mapping[Period, int]] = dataclasses.field(default_factory=dict)
+    passes: Mapping[str, Mapping[Period, Mapping]] = dataclasses.field(default_factory=dict)
+    expected: Mapping[str, Mapping[Period, float]] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def hours(self) -> float:
@@ -137,6 +144,7 @@ def make_plan(
     in_flight: int = service.MAX_IN_FLIGHT,
     orbits_per_cube: int = 1,
     scenes: Mapping[str, Mapping[Period, int]] | None = None,
+    passes: Mapping[str, Mapping[Period, Mapping[str, int]]] | None = None,
 ) -> Plan:
     """The plan of an export.
 
@@ -147,9 +155,11 @@ def make_plan(
       in_flight: requests at once.
       orbits_per_cube: requests by which a cube's orbits are looked up.
       scenes: {name of a place: {period: number of S2 scenes}}, see `places`.
+      passes: {name of a place: {period: {satellite: number of S1 passes}}}.
 
     Raises:
-      ValueError: no targets, or limits that no request keeps within.
+      ValueError: no targets, limits that no request keeps within, or no satellite with images in
+        the periods.
     """
     if not targets:
         raise ValueError("plan: expected at least one cube to export, found none")
@@ -168,6 +178,8 @@ def make_plan(
             seconds = FIXED_S + PERIOD_S.get(piece.sensor, 0.0) * len(piece.periods)
             busy[piece.sensor] += len(own) * seconds
     values = sum(_values_read(target) for target in targets)
+    chosen, spans = options.s1.platforms, {target.periods for target in targets}
+    months = {month for own in spans for month in month_periods(own[0].start, _last_day(own))}
     counts = collections.Counter(target.split for target in targets)
     return Plan(
         cubes=len(targets),
@@ -175,8 +187,8 @@ def make_plan(
         splits={name: counts[name] for name in splits.SPLITS if counts[name]},
         periods=tuple(f(len(t.periods) for t in targets) for f in (min, max)),
         kind=period_kind(targets[0].periods),
-        first=min(t.periods[0].start for t in targets).isoformat(),
-        last=from_day(max(to_day(t.periods[-1].end) for t in targets) - 1).isoformat(),
+        first=min(own[0].start for own in spans).isoformat(),
+        last=max(_last_day(own) for own in spans).isoformat(),
         requests={kind: n for kind, n in requests.items() if n},
         moved=dict(moved),
         disk=_disk(targets, options.s2.count),
@@ -184,7 +196,14 @@ def make_plan(
         in_flight=in_flight,
         eecu_hours=tuple(values / 1e6 * rate / 3600 for rate in EECU_S),
         scenes=dict(scenes or {}),
+        passes=dict(passes or {}),
+        expected=platforms.expected_passes(chosen, sorted(months)),
+        notes=tuple(platforms.notes(chosen, spans)),
     )
+
+
+def _last_day(periods: Sequence[Period]) -> dt.date:
+    return periods[-1].end - dt.timedelta(days=1)
 
 
 def _km2(target: Target) -> float:

@@ -17,6 +17,8 @@ from cropmap_jax.geo.periods import parse_date
 WIDEST_M = 500_000.0
 """A region lies in one UTM zone, which stretches distances more and more away from its middle."""
 _LATITUDES = (-80.0, 84.0)
+HARVESTS = range(2014, 2101)
+"""Years since the first Sentinel: a mistyped year is found before months are counted from it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Region:
 
     Raises:
       ValueError: a box that is empty, crosses the antimeridian, is wider or higher than `WIDEST_M`
-        or lies outside the latitudes of UTM; an unknown split.
+        or lies outside the latitudes of UTM; an unknown split; a harvest outside `HARVESTS`.
     """
 
     name: str
@@ -48,6 +50,11 @@ class Region:
             raise ValueError(
                 f"{where}: expected a split of {', '.join(splits.SPLITS)} or '' to deal blocks "
                 f"out, found {self.split!r}"
+            )
+        if self.harvest.year not in HARVESTS:
+            raise ValueError(
+                f"{where}: expected a harvest in {HARVESTS[0]} to {HARVESTS[-1]}, found "
+                f"{self.harvest}"
             )
 
     @property
@@ -118,7 +125,7 @@ def read_regions(value: Mapping[str, Mapping], where: str = "config.regions") ->
 
 
 def check_apart(regions: Sequence[Region]) -> None:
-    """Demands regions of different names that share no ground in one season.
+    """Requires regions of different names that share no ground in one season.
 
     Raises:
       ValueError: names two that do.

@@ -46,8 +46,8 @@ class CubeRow:
       key: digest of all that decides what is in it.
       state: PLANNED, WHOLE, FLAGGED or FAILED.
       missing: {"s1": {period's name: share of values missing, 0..1}, "s2": ..., "label": share};
-        and, where it was counted, "clear": {period's name: median number of clear observations};
-        {} where the cube is not there.
+        and, where it was counted, "clear": {period's name: median number of clear observations},
+        "passes": {period's name: {Sentinel-1 satellite: passes}}; {} where the cube is not there.
       reason: why it was flagged or failed, one line.
       at: when, ISO 8601, UTC.
     """

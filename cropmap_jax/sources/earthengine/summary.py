@@ -42,7 +42,7 @@ class Summary:
         if self.left:
             lines.append(
                 f"stopped by max_gb with {self.left:,d} cubes left: run the same command again to "
-                f"go on, with a larger max_gb or none to go further"
+                f"resume, with a larger max_gb or none to go further"
             )
         if self.failed:
             lines.append("failed cubes are tried again when the command is run again")

@@ -14,6 +14,14 @@ BEGINS = {"s1": dt.date(2014, 10, 3), "s2": dt.date(2017, 3, 28)}
 developers.google.com/earth-engine/datasets/catalog/COPERNICUS_S1_GRD and ..._S2_SR_HARMONIZED."""
 
 
+MOST_PERIODS, MOST_DAYS = 120, 3660
+"""Ten years: longer than both sensors have been there."""
+
+
+def _whole(value, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
 @dataclasses.dataclass(frozen=True)
 class Timing:
     """Which periods cubes have.
@@ -41,10 +49,19 @@ class Timing:
     def __post_init__(self):
         if self.anchor not in ANCHORS:
             raise ValueError(f"anchor: expected one of {', '.join(ANCHORS)}, found {self.anchor!r}")
-        if self.num_periods < 1:
-            raise ValueError(f"num_periods: expected 1 or more, found {self.num_periods}")
-        if len(self.lead_days) != 2 or not 0 <= self.lead_days[0] <= self.lead_days[1]:
-            raise ValueError(f"lead_days: expected (least, most) days, found {self.lead_days}")
+        if not _whole(self.num_periods, 1, MOST_PERIODS):
+            raise ValueError(
+                f"num_periods: expected 1 or more, {MOST_PERIODS} at most, found "
+                f"{self.num_periods!r}"
+            )
+        pair = self.lead_days if isinstance(self.lead_days, tuple) else ()
+        if len(pair) != 2 or not all(_whole(n, 0, MOST_DAYS) for n in pair) or pair[0] > pair[1]:
+            raise ValueError(
+                f"lead_days: expected (least, most) days, {MOST_DAYS} at most, found "
+                f"{self.lead_days!r}"
+            )
+        if not isinstance(self.months, tuple):
+            raise ValueError(f"months: expected (first, last) dates, found {self.months!r}")
         if self.months and self.anchor == "harvest":
             raise ValueError("months: expected none with anchor 'harvest', found both")
         if self.months and len(self.months) != 2:
@@ -115,11 +132,13 @@ def months_between(pair: Sequence[str], where: str) -> tuple[Period, ...]:
     first, last = (parse_date(text, where) for text in pair)
     if last < first:
         raise ValueError(f"{where}: expected a last date from {first} on, found {last}")
+    if (last - first).days > MOST_DAYS:
+        raise ValueError(f"{where}: expected {MOST_DAYS} days at most, found {first} to {last}")
     return month_periods(first, last)
 
 
 def check_dates(spans: Sequence[Period], where: str, today: dt.date | None = None) -> None:
-    """Demands periods that are over and that both sensors were there for.
+    """Requires periods that are over and that both sensors were there for.
 
     Args:
       spans: periods, in order.

@@ -24,12 +24,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from cropmap_jax.geo import cube, cube_io, grid
+from cropmap_jax.geo import cube, cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources.earthengine import manifest
 from cropmap_jax.sources.earthengine import rows as rows_lib
 
 PICTURE = "missing.png"
+PASSES = "passes"
+"""Of Sentinel-1, {period's name: {satellite: passes}}, where the cube's source has them."""
 _SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2"}
 # Okabe & Ito's palette (jfly.uni-koeln.de/color), also told apart by lightness.
 _COLOURS = {"s1": "#0072b2", "s2": "#e69f00", cube.CLEAR: "#009e73"}
@@ -73,7 +75,8 @@ def check_cube(folder: str | os.PathLike, target) -> dict:
 
     Returns:
       {"s1": {period's name: share of values missing}, "s2": the same, "label": share unknown}; and
-      "clear": {period's name: median number of clear S2 observations} where they were counted.
+      "clear": {period's name: median number of clear S2 observations} where they were counted,
+      "passes" as the cube's source has them.
 
     Raises:
       ValueError: names the file, what was found and what was expected.
@@ -94,6 +97,9 @@ def check_cube(folder: str | os.PathLike, target) -> dict:
     if raw.clear is not None:
         medians = np.median(raw.clear, axis=(1, 2)).tolist()
         shares[cube.CLEAR] = dict(zip((p.name for p in info.periods), medians, strict=True))
+    passes = info.source.get("facts", {}).get("s1", {}).get(PASSES)
+    if passes is not None:
+        shares[PASSES] = passes
     return {**shares, "label": float(np.mean(raw.label == IGNORE))}
 
 
@@ -117,7 +123,7 @@ def _short(value) -> str:
 
 
 def check_grid(geobox, where: str) -> None:
-    """Demands true 10 m pixels in a UTM zone of WGS 84.
+    """Requires true 10 m pixels in a UTM zone of WGS 84.
 
     Raises:
       ValueError: names `where` and what was found.
@@ -156,6 +162,22 @@ def flags(missing: Mapping, thresholds: Thresholds, labelled: bool = True) -> li
 
 
 # All cubes
+
+
+def claim_picture(book: manifest.Manifest, cubes_dir: str | os.PathLike) -> None:
+    """Notes that the folder's picture is this export's to replace and remove.
+
+    Raises:
+      ValueError: there is a file of that name in a folder that nothing was exported into yet.
+    """
+    path = pathlib.Path(cubes_dir) / PICTURE
+    ours = book.noted(PICTURE) or next(book.cubes(), None) is not None
+    if os.path.lexists(path) and not ours:
+        raise ValueError(
+            f"{path}: found a file that no export wrote, where its picture would be; expected "
+            f"another folder, or that file moved away"
+        )
+    book.note(PICTURE, True)
 
 
 def write_report(book: manifest.Manifest, cubes_dir: str | os.PathLike) -> str:
@@ -200,6 +222,7 @@ def table(rows: Sequence[rows_lib.CubeRow]) -> str:
     counts = ", ".join(f"{states[s]:,d} {s}" for s in order if states[s]) or "none"
     lines = [f"cubes: {counts}"]
     lines += _month_lines(shares_by_month(rows))
+    lines += _pass_lines(rows)
     for state in (rows_lib.FLAGGED, rows_lib.FAILED):
         own = [row for row in rows if row.state == state]
         if own:
@@ -222,6 +245,22 @@ def _month_lines(shares: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
         if cube.CLEAR in row:
             cells.append(f"{np.median(row[cube.CLEAR]):15g} {row[cube.CLEAR].min():6g}")
         lines.append(f"{month}     {'   '.join(cells)}")
+    return lines
+
+
+def _pass_lines(rows: Iterable[rows_lib.CubeRow]) -> list[str]:
+    """Passes per month and satellite, the mean over cubes and their periods that begin in it."""
+    found: dict = collections.defaultdict(list)
+    for row in rows:
+        for period, own in row.missing.get(PASSES, {}).items():
+            found[period[:7]].append(own)
+    if not found:
+        return []
+    names = sorted({name for month in found.values() for own in month for name in own})
+    lines = ["", "Sentinel-1 passes (mean)" + "".join(f"{name:>7}" for name in names)]
+    for month in sorted(found):
+        means = (np.mean([own.get(name, 0) for own in found[month]]) for name in names)
+        lines.append(f"{month:<24}" + "".join(f"{mean:7.1f}" for mean in means))
     return lines
 
 
@@ -279,9 +318,4 @@ def _bars(ax, shares, key: str, middle) -> None:
 def _save(fig, path: pathlib.Path) -> None:
     stream = io.BytesIO()
     fig.savefig(stream, format="png", dpi=120)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(stream.getvalue())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write_bytes(path, stream.getvalue())

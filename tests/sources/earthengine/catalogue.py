@@ -7,7 +7,8 @@ in two zones have clouds of their own here, which is harder than the truth.
 
 Properties, band names, pixel sizes and gaps are those of the data catalogue; what is unusual on
 purpose: scenes a moment before and right at the start of a month, a scene without a cloud score,
-pixels masked in one band only, reflectance beyond int16, radar of other modes, border noise.
+pixels masked in one band only, reflectance beyond int16, radar of other modes, border noise; and
+around the days on which satellites came and went radar of several of them.
 """
 
 import dataclasses
@@ -198,7 +199,22 @@ S1_PASSES = (
     # No place far from the poles sees an orbit both ways: here, to show a lost filter.
     (161, "DESCENDING", ZONES[1], WEST, (10,)),
 )
-"""Relative orbit, pass, zone, swath, days after 1 April on which it passes."""
+"""Relative orbit, pass, zone, swath, days after 1 April on which it passes; all of Sentinel-1A."""
+
+SATELLITES = (
+    (15, EAST, "A", dt.datetime(2018, 4, 3, 5, 50)),
+    (15, EAST, "B", dt.datetime(2018, 4, 9, 5, 50)),
+    (15, EAST, "A", dt.datetime(2018, 4, 15, 5, 50)),
+    (15, EAST, "A", dt.datetime(2025, 5, 6, 5, 50)),
+    # Not calibrated yet; orbit 44 sees all of SWATH, orbit 15 half of it.
+    (44, WEST, "C", dt.datetime(2025, 5, 8, 5, 50)),
+    (15, EAST, "C", dt.datetime(2025, 5, 19, 23, 59, 59)),
+    (15, EAST, "C", dt.datetime(2025, 5, 20)),
+    (15, EAST, "A", dt.datetime(2026, 4, 13, 5, 50)),
+    (15, EAST, "D", dt.datetime(2026, 4, 16, 5, 50)),
+    (15, EAST, "D", dt.datetime(2026, 4, 28, 5, 50)),
+)
+"""Relative orbit, swath, platform and time of more scenes, ascending."""
 
 
 def _s1_scenes() -> list[Scene]:
@@ -208,6 +224,9 @@ def _s1_scenes() -> list[Scene]:
             time = dt.datetime(2022, 4, 1, 5, 50) + dt.timedelta(days=day)
             rng = np.random.default_rng([orbit, day])
             scenes += _s1_scene(orbit, direction, epsg, edge, time, rng)
+    for orbit, edge, platform, time in SATELLITES:
+        rng = np.random.default_rng([orbit, time.year, time.day])
+        scenes += _s1_scene(orbit, "ASCENDING", ZONES[0], edge, time, rng, platform)
     # Without bands: an error as soon as one of them is let through.
     odd = [
         ("S1A_EW", {"instrumentMode": "EW"}),
@@ -221,7 +240,7 @@ def _s1_scenes() -> list[Scene]:
     return scenes
 
 
-def _s1_scene(orbit, direction, epsg, edge, time, rng) -> list[Scene]:
+def _s1_scene(orbit, direction, epsg, edge, time, rng, platform="A") -> list[Scene]:
     """A scene in dB and the same in linear power, off the tiles' grid by 6.3 m."""
     geobox = _box(epsg, 10.0, 0, 0, 6.3)
     into = edge.metres(*_lonlat(geobox))
@@ -230,9 +249,10 @@ def _s1_scene(orbit, direction, epsg, edge, time, rng) -> list[Scene]:
     vv[(into < BORDER_NOISE_M) & (rng.random(geobox.shape) < 0.8)] = -42
     vh[rng.random(geobox.shape) < 0.01] = -31
     vh[rng.random(geobox.shape) < 0.01] = -30
-    index = f"S1A_IW_GRDH_1SDV_{time:%Y%m%dT%H%M%S}_{orbit:03d}"
+    index = f"S1{platform}_IW_GRDH_1SDV_{time:%Y%m%dT%H%M%S}_{orbit:03d}"
     properties = {
         "system:time_start": _milliseconds(time),
+        "platform_number": platform,
         "instrumentMode": "IW",
         "resolution": "H",
         "resolution_meters": 10,

@@ -378,6 +378,7 @@ ALGORITHMS = {
     "Filter.intersects": _filter(shapely.intersects),
     "Filter.lessThanOrEquals": _filter(operator.le),
     "Filter.listContains": _filter(operator.contains),
+    "Filter.or": lambda filters: lambda image: any(f(image) for f in filters),
     "Geometry.area": area,
     "Geometry.intersection": lambda left, right, maxError: left.intersection(right),
     "GeometryConstructors.Polygon": polygon,

@@ -12,6 +12,7 @@ import errno
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -305,6 +306,22 @@ def test_a_cube_of_another_source_is_not_touched(tmp_path):
     (tmp_path / ".export" / "manifest.sqlite").unlink()
     with pytest.raises(ValueError, match="a cube that was not exported from Earth Engine"):
         export(tmp_path, [target], NoClient())
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "item", "link"])
+def test_what_is_no_cube_is_not_touched(tmp_path, what):
+    place = tmp_path / make_target().cube_id
+    if what == "file":
+        place.write_text("mine")
+    elif what == "link":
+        place.symlink_to(tmp_path / "nowhere")
+    else:
+        place.mkdir()
+        (place / ("item.json" if what == "item" else "thesis.txt")).write_text("mine")
+    with pytest.raises(ValueError, match=f"export into another folder, or move {place} away"):
+        export(tmp_path, make_targets(2), NoClient())
+    assert os.path.lexists(place) and [p.read_text() for p in place.glob("*")] in ([], ["mine"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".export", place.name]
 
 
 def test_pixels_of_an_older_graph_are_never_used(tmp_path):
@@ -639,6 +656,28 @@ def test_labels_on_another_grid_fail_their_cube(
 
 def files(target):
     return {"label_file": target.label_file, "fields_file": None}
+
+
+VRT = """<VRTDataset rasterXSize="32" rasterYSize="32"><VRTRasterBand dataType="Byte" band="1">
+<SimpleSource><SourceFilename>{}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""
+
+
+@pytest.mark.parametrize("kind", ["vrt", "png", "text"])
+def test_labels_that_are_no_geotiff_fail_their_cube(tmp_path, tile, kind):
+    target, label = tile
+    if kind == "png":
+        profile = {"driver": "PNG", "count": 1, "dtype": "uint8", "width": 32, "height": 32}
+        profile |= {"transform": target.geobox.affine, "crs": "EPSG:32631"}
+        with rasterio.open(target.label_file, "w", **profile) as raster:
+            raster.write(label, 1)
+    elif kind == "vrt":
+        shutil.copy(target.label_file, tmp_path / "other.tif")
+        target.label_file.write_text(VRT.format(tmp_path / "other.tif"))
+    else:
+        target.label_file.write_text("no raster")
+    summary, _ = export(tmp_path / "cubes", [target], FakeClient(), TILES)
+    assert "label.tif: damaged or not a GeoTIFF" in summary.failed[target.cube_id]
+    assert not (tmp_path / "cubes" / target.cube_id).exists()
 
 
 def test_missing_files_of_labels_are_found_before_anything_is_asked(tmp_path, tile):

@@ -270,7 +270,7 @@ def test_the_orbits_are_chosen_from_what_the_server_lists(ask):
     tile = catalogue.SWATH
     table = ask.value(graphs.orbit_table(tile, PERIODS, S1Options()))
     # EAST covers half of the tile; of the scenes in the catalogue three are of other modes.
-    shares = {(orbit, direction): share for _, orbit, direction, share in table}
+    shares = {(orbit, direction): share for _, orbit, direction, _, share in table}
     assert shares[88, "ASCENDING"] == pytest.approx(0.5, abs=0.01)
     assert shares[161, "ASCENDING"] == pytest.approx(1, abs=0.001)
     counted = {key: sum(tuple(row[1:3]) == key for row in table) for key in shares}

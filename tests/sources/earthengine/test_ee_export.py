@@ -78,6 +78,10 @@ def test_cubes_are_what_composites_of_the_same_scenes_are(exported):
         np.testing.assert_array_equal(raw.s2, s2)
         np.testing.assert_array_equal(raw.clear, clear)
         made = info.source["facts"]["s1"]
+        assert info.source["platforms"] == {"S1A": None}
+        assert {name: list(own) for name, own in made["passes"].items()} == {
+            p.name: ["S1A"] if p.start.month < 7 else [] for p in info.periods
+        }
         expected = exact.s1_direct(
             tile, exact.S1Options(), tuple(made["orbits"]), made["direction"]
         )
@@ -101,6 +105,8 @@ def test_requests_are_those_of_the_plan_and_none_is_sent_twice(here, exported):
     assert planned == {"orbits": 2, "s1": 2, "s2": 2, "label": 2}
     assert asked.count("image:computePixels") == 6 and asked.count("value:compute") == 2
     assert asked_again == []
+    assert rows["S1A"][1:] == ["2.5", "2.6", "2.5", "2.6"]
+    assert "Sentinel-1 passes (mean)    S1A" in first.stdout
     assert "next: python -m experiments.build --dataset eucropmap --cubes" in first.stdout
     assert "2 cubes made" in first.stdout and "0 cubes made" in again.stdout
     assert not pathlib.Path("nowhere").exists()
@@ -114,6 +120,9 @@ def test_the_plan_of_a_project_counts_scenes(here, tmp_path):
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "2022-04" in done.stdout and server.asked == ["value:compute"]
+    # In April orbit 88 passes thrice, 161 and 37 twice, and 161 once the other way.
+    (row,) = [line.split() for line in done.stdout.splitlines() if " S1A " in line]
+    assert row[-4:] == ["8", "3", "4", "0"]
 
 
 def test_a_pilot_measures_every_kind_of_request(here, tmp_path):
@@ -141,6 +150,8 @@ def test_a_pilot_measures_every_kind_of_request(here, tmp_path):
         ),
         (("--project=test", "--endpoint=http://example.org"), "endpoint"),
         (("--project=test", "--credentials=/nowhere/key.json"), "/nowhere/key.json"),
+        (("--project=test", "--cubes=gs://bucket/cubes"), "expected a path on this machine"),
+        (("--project=test", "--cubes="), "--cubes: expected a folder, found ''"),
     ],
 )
 def test_what_stands_in_the_way_is_one_line(here, tmp_path, flags, said):

@@ -105,6 +105,7 @@ def all_graphs():
         "orbits": graphs.orbit_table(TILE, MONTHS, S1),
         "orbits ascending": graphs.orbit_table(TILE, MONTHS, linear),
         "counts": graphs.scene_counts(TILE, MONTHS),
+        "plan": graphs.plan_table(TILE, MONTHS, S1),
     }
 
 
@@ -180,7 +181,7 @@ def test_what_is_reduced_is_never_empty_and_of_one_type():
         graph = read(value)
         reduced = calls(graph, "ImageCollection.reduce") + calls(graph, "reduce.mean")
         reduced += [] if name != "label" else calls(graph, "ImageCollection.mosaic")
-        assert reduced or name in ("orbits", "orbits ascending", "counts")
+        assert reduced or name in ("orbits", "orbits ascending", "counts", "plan")
         for call in reduced:
             merge = call["collection"]
             if call.get("reducer") == Call("Reducer.count", {}):
@@ -345,11 +346,12 @@ def test_a_region_may_be_given_in_degrees():
 def test_the_orbit_table_lists_scenes_of_the_direction_asked_for():
     both = read(graphs.orbit_table(TILE, MONTHS, S1))
     columns = calls(both, "Collection.reduceColumns")[0]
-    assert columns["reducer"] == Call("Reducer.toList", {"tupleSize": 4})
+    assert columns["reducer"] == Call("Reducer.toList", {"tupleSize": 5})
     assert columns["selectors"] == [
         "system:time_start",
         "relativeOrbitNumber_start",
         "orbitProperties_pass",
+        "platform_number",
         "covered",
     ]
     assert "orbitProperties_pass" not in dict(_equals(both))
@@ -455,7 +457,7 @@ def _rows(direction, orbit, shares, day=3):
     for month, share in zip(MONTHS, shares, strict=True):
         days = (month.start - periods.EPOCH).days + day
         if share is not None:
-            rows.append([days * 86_400_000 + 20_000_000, orbit, direction, share])
+            rows.append([days * 86_400_000 + 20_000_000, orbit, direction, "A", share])
     return rows
 
 
@@ -503,8 +505,8 @@ def test_scenes_outside_the_periods_count_nothing():
 def test_an_end_is_not_in_its_period():
     first, second = MONTHS[:2]
     day = (first.end - periods.EPOCH).days
-    table = [[day * 86_400_000, 8, "ASCENDING", 1.0]]
-    table += [[day * 86_400_000 - 1, 37, "DESCENDING", 1.0]]
+    table = [[day * 86_400_000, 8, "ASCENDING", "A", 1.0]]
+    table += [[day * 86_400_000 - 1, 37, "DESCENDING", "A", 1.0]]
     # Each is complete in one of the two; of equals the ascending one would be taken.
     assert orbits.choose_orbits(table, [first])[0] == "descending"
     assert orbits.choose_orbits(table, [second])[0] == "ascending"
@@ -514,6 +516,15 @@ def test_ties_are_broken_the_same_way_every_time():
     table = _rows("DESCENDING", 8, (1.0, 1.0, 1.0)) + _rows("ASCENDING", 37, (1.0, 1.0, 0.999))
     table += _rows("ASCENDING", 12, (1.0, 0.999, 1.0))
     assert orbits.choose_orbits(table, MONTHS) == ("ascending", (12, 37))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [None, {"list": []}, [None], [[1, 2, "ASCENDING", "A"]], [[1, 2, "ASCENDING", "A", None]]],
+)
+def test_what_is_no_table_is_one_line(table):
+    with pytest.raises(ValueError, match="orbits: expected rows of a time, orbit, .* found"):
+        orbits.choose_orbits(table, MONTHS)
 
 
 def test_no_scene_is_no_orbit():

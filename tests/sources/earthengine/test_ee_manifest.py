@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -6,6 +7,7 @@ import sqlite3
 import numpy as np
 import pytest
 
+from cropmap_jax.geo import files
 from cropmap_jax.sources.earthengine import manifest as manifest_lib
 from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.rows import (
@@ -135,9 +137,32 @@ def test_one_process_writes_at_a_time(tmp_path):
         return answer
 
     with Manifest(tmp_path) as book:
-        assert "manifest.sqlite: another process is exporting into this folder" in other()
+        said = other()
+        assert f"--cubes {tmp_path}: in use by " in said and f"process {os.getpid()}" in said
         book.note("still", "works")
     assert other() == "opened"
+
+
+def test_no_other_command_writes_cubes_meanwhile(tmp_path):
+    with files.Lock(tmp_path, "--cubes"):
+        with pytest.raises(ValueError, match="--cubes .*: in use by .*another folder"):
+            Manifest(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [files.Lock.NAME]
+    with Manifest(tmp_path):
+        with pytest.raises(ValueError, match="in use by"), files.Lock(tmp_path, "--cubes"):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == [".export"]
+
+
+def test_a_manifest_that_another_program_has_open_is_one_line(tmp_path):
+    with Manifest(tmp_path) as book:
+        path = book.path
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ValueError, match=r"manifest\.sqlite: another program has it open"):
+            Manifest(tmp_path)
+    with Manifest(tmp_path):  # and nothing was left locked
+        pass
 
 
 def test_a_full_disk_is_an_oserror_and_what_was_there_stays(book):

@@ -61,7 +61,12 @@ def test_json_is_ready_and_sorted_and_holds_what_changes_pixels():
     assert json.dumps(value) == json.dumps(value, sort_keys=True)
     assert value == {
         "label": {"kind": "eucropmap", "year": 2018},
-        "s1": {"border_db": -30.0, "collection": "COPERNICUS/S1_GRD", "direction": "auto"},
+        "s1": {
+            "border_db": -30.0,
+            "collection": "COPERNICUS/S1_GRD",
+            "direction": "auto",
+            "platforms": "calibrated",
+        },
         "s2": {"count": True, "mask": "cloud_score", "max_cloud": 100.0, "threshold": 0.6},
     }
     scl = options.Options(s2=options.S2Options("scl"), label=options.LabelOptions("none"))
@@ -88,6 +93,8 @@ def test_the_digest_tells_apart_what_changes_pixels():
         {"s1": options.S1Options(service.S1_LINEAR)},
         {"s1": options.S1Options(direction="descending")},
         {"s1": options.S1Options(border_db=-25)},
+        {"s1": options.S1Options(platforms=("S1A", "S1B"))},
+        {"s1": options.S1Options(platforms=("S1A",))},
         {"label": options.LabelOptions(year=2022)},
         {"label": options.LabelOptions("none")},
         {},

@@ -143,6 +143,12 @@ def test_the_text_of_a_plan():
         "            of a month  community (150)      0.3% to 6.4%",
         "                        contributor (1,000)  0.0% to 1.0%",
         "                        partner (100,000)    0.0% to 0.0%",
+        "",
+        "Sentinel-1 passes of one orbit, at most: once in 12 days of each satellite",
+        "       2017  2018",
+        "         12    01    02    03    04    05",
+        "  S1A   2.6   2.6   2.3   2.6   2.5   2.6",
+        "  S1B   2.6   2.6   2.3   2.6   2.5   2.6",
     ]
 
 
@@ -161,8 +167,12 @@ def test_scenes_per_month():
     scenes = {
         p.name: dict(zip(p.periods, own, strict=True)) for p, own in zip(found, counts, strict=True)
     }
-    plan = planner.make_plan(targets, TILES, scenes=scenes)
-    assert plan_text.text(plan).splitlines()[-8:] == [
+    passes = {
+        name: {p: {"S1A": 9, "S1B": i} if i != 1 else {} for i, p in enumerate(row)}
+        for name, row in scenes.items()
+    }
+    plan = planner.make_plan(targets, TILES, scenes=scenes, passes=passes)
+    assert plan_text.text(plan).splitlines()[-19:] == [
         "Sentinel-2 scenes that touch a place (0: the composite will be missing)",
         "                    2017  2018",
         "                      12    01    02    03    04    05",
@@ -171,6 +181,17 @@ def test_scenes_per_month():
         "                      12    01",
         "  spain 2017-2018      7     8",
         "  no scene at all: france 2017-2018 2018-01-01",
+        "",
+        "Sentinel-1 passes over a place, of all its orbits (a cube takes those of one direction)",
+        "                        2017  2018",
+        "                          12    01    02    03    04    05",
+        "  france 2017-2018 S1A     9     0     9     9     9     9",
+        "  france 2017-2018 S1B     0     0     2     3     4     5",
+        "                        2017  2018",
+        "                          12    01",
+        "  spain 2017-2018 S1A      9     0",
+        "  spain 2017-2018 S1B      0     0",
+        "  no pass at all: france 2017-2018 2018-01-01, spain 2017-2018 2018-01-01",
     ]
 
 

@@ -63,6 +63,13 @@ def test_windows_before_harvest_are_those_of_the_original():
     [
         ({"anchor": "dekads"}, "anchor: expected one of months, harvest"),
         ({"num_periods": 0}, "num_periods"),
+        ({"num_periods": 10**9}, "num_periods: expected 1 or more, 120 at most, found 1000000000"),
+        ({"num_periods": "6"}, "num_periods"),
+        ({"num_periods": 6.5}, "num_periods"),
+        ({"lead_days": (30, 10**9)}, "lead_days"),
+        ({"lead_days": (30, "60")}, "lead_days"),
+        ({"lead_days": 30}, "lead_days"),
+        ({"months": "2018-01-01"}, "months"),
         ({"lead_days": (60, 30)}, "lead_days"),
         ({"lead_days": (30,)}, "lead_days"),
         ({"months": ("2017-10-01",)}, "months: expected"),

@@ -58,6 +58,22 @@ def test_another_cube_than_was_asked_for_is_found_out(made, tmp_path, field, val
         verify.check_cube(tmp_path / "a", target)
 
 
+def test_a_picture_of_somebody_else_is_not_replaced(made, tmp_path):
+    with manifest.Manifest(tmp_path) as book:
+        (tmp_path / "missing.png").write_bytes(b"mine")
+        with pytest.raises(ValueError, match=r"missing\.png: found a file that no export wrote"):
+            verify.claim_picture(book, tmp_path)
+        (tmp_path / "missing.png").unlink()
+        verify.claim_picture(book, tmp_path)
+        # Its own is drawn anew, also that of a folder of an older version, which has no note.
+        (tmp_path / "missing.png").write_bytes(b"ours")
+        verify.claim_picture(book, tmp_path)
+    with manifest.Manifest(tmp_path / "older") as book:
+        book.mark(CubeRow("a", "key", WHOLE, {}))
+        (tmp_path / "older" / "missing.png").write_bytes(b"ours")
+        verify.claim_picture(book, tmp_path / "older")
+
+
 def test_damaged_pixels_are_found_out(made, tmp_path):
     file = tmp_path / "a" / "s2.tif"
     data = bytearray(file.read_bytes())

@@ -1,0 +1,162 @@
+"""Which Sentinel-1 satellites composites are made of: chosen, or those calibrated on each date."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Sequence
+
+from cropmap_jax.geo.periods import Period, to_day
+from cropmap_jax.sources.earthengine import service
+from cropmap_jax.sources.earthengine.service import Platform
+from cropmap_jax.sources.earthengine.spelling import nearest
+
+DAY_MS = 86_400_000
+_BY_NAME = {platform.name: platform for platform in service.S1_PLATFORMS}
+_BY_NUMBER = {platform.number: platform for platform in service.S1_PLATFORMS}
+_SPELLING = re.compile(r"(?:sentinel[ _-]?1|s1)[ _-]?([a-z])", re.IGNORECASE)
+
+
+def names_of(value, where: str) -> tuple[str, ...]:
+    """Names as `service.S1_PLATFORMS` has them, sorted, each once.
+
+    Args:
+      value: a list or tuple of names such as "S1A", "Sentinel-1A" or "A"; () for none.
+      where: what to name in an error.
+
+    Raises:
+      ValueError: something else, or an unknown satellite: says the nearest one.
+    """
+    known = ", ".join(_BY_NAME)
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{where}: expected a list such as ('S1A', 'S1C'), found {value!r}")
+    found = set()
+    for item in value:
+        match = _SPELLING.fullmatch(item.strip()) if isinstance(item, str) else None
+        name = f"S1{(match[1] if match else str(item).strip()).upper()}"
+        if name not in _BY_NAME:
+            raise ValueError(
+                f"{where}: expected satellites of {known}, found {item!r}{nearest(name, _BY_NAME)}"
+            )
+        found.add(name)
+    return tuple(sorted(found))
+
+
+def usable(chosen: Sequence[str], periods: Sequence[Period]) -> dict[Platform, dt.date | None]:
+    """The satellites whose images may be used, in the order of `service.S1_PLATFORMS`.
+
+    Args:
+      chosen: names, of which all images are used, calibrated or not; () for all satellites, each
+        from the day on from which its images are calibrated.
+      periods: P periods.
+
+    Returns:
+      {platform: first day that is used, or None where no day of the periods is left out}; only
+      those that may have images in the periods.
+
+    Raises:
+      ValueError: there is none.
+    """
+    start, end = min(p.start for p in periods), max(p.end for p in periods)
+    found = {}
+    for platform in service.S1_PLATFORMS:
+        first = platform.launched if chosen else platform.calibrated
+        wanted = not chosen or platform.name in chosen
+        if not wanted or first is None or first >= end:
+            continue
+        if platform.ended is None or platform.ended >= start:
+            found[platform] = first if first > start and not chosen else None
+    if not found:
+        served = ", ".join(f"{p.name} {_service(p)}" for p in service.S1_PLATFORMS)
+        raise ValueError(
+            f"s1.platforms: expected a satellite with images between {start} and {end} "
+            f"({served}), found {', '.join(chosen) or 'none that is calibrated'}"
+        )
+    return found
+
+
+def _service(platform: Platform) -> str:
+    return f"{platform.launched} to {platform.ended or 'today'}"
+
+
+def to_json(chosen: Sequence[str], periods: Sequence[Period]) -> dict[str, str | None]:
+    """What `usable` says, {name: first day that is used, or None}, JSON-ready."""
+    found = usable(chosen, periods)
+    return {p.name: since.isoformat() if since else None for p, since in found.items()}
+
+
+def count_passes(
+    table: Iterable[Sequence],
+    periods: Sequence[Period],
+    direction: str = "",
+    orbits: Sequence[int] | None = None,
+) -> dict[str, dict[str, int]]:
+    """Passes of each satellite in each period: its scenes of one orbit on one day, UTC, are one.
+
+    Args:
+      table: rows that begin like those of `graphs.orbit_table`.
+      periods: P periods.
+      direction: "ascending" or "descending"; "" for both.
+      orbits: relative orbit numbers that count; None for all.
+
+    Returns:
+      {period's name: {platform's name: passes}}; {} for a period without any.
+    """
+    seen: dict[str, dict[str, set]] = {period.name: {} for period in periods}
+    for time, orbit, way, number, *_ in table:
+        day = int(time // DAY_MS)
+        if direction not in ("", way.lower()) or (orbits is not None and int(orbit) not in orbits):
+            continue
+        name = _BY_NUMBER[number].name if number in _BY_NUMBER else f"S1{number}"
+        for period in periods:
+            if to_day(period.start) <= day < to_day(period.end):
+                seen[period.name].setdefault(name, set()).add((day, int(orbit), way))
+    return {period: {name: len(own[name]) for name in sorted(own)} for period, own in seen.items()}
+
+
+def expected_passes(
+    chosen: Sequence[str], months: Sequence[Period]
+) -> dict[str, dict[Period, float]]:
+    """Passes of one orbit, if each satellite in service acquires every one: {name: {month: n}}."""
+    out = {}
+    for platform, since in usable(chosen, months).items():
+        first = since or platform.launched
+        out[platform.name] = {}
+        for month in months:
+            start = max(month.start, first)
+            end = month.end
+            if platform.ended is not None:
+                end = min(end, platform.ended + dt.timedelta(days=1))
+            days = max(0, (end - start).days)
+            out[platform.name][month] = days / service.S1_REPEAT_DAYS
+    return out
+
+
+def notes(chosen: Sequence[str], spans: Iterable[Sequence[Period]]) -> list[str]:
+    """What a user should know of calibration in the periods of any of the spans, a line each."""
+    found = {}
+    for periods in spans:
+        start, end = min(p.start for p in periods), max(p.end for p in periods)
+        for platform in service.S1_PLATFORMS if not chosen else map(_BY_NAME.get, chosen):
+            if platform.launched < end and (platform.ended is None or platform.ended >= start):
+                if platform.calibrated is None or platform.calibrated > start:
+                    found[platform.name] = platform.calibrated
+    out = []
+    for name, since in found.items():
+        until = f"before {since}" if since else "(no source says since when they would be)"
+        end = "used all the same, as s1.platforms names it" if chosen else "left out"
+        out.append(f"note: images of {name} are not calibrated {until}; {end}")
+    return out
+
+
+def uncalibrated(table: Iterable[Sequence]) -> list[Sequence]:
+    """The rows of images that are not calibrated, or of which no source says that they are.
+
+    Args:
+      table: rows that begin like those of `graphs.orbit_table`.
+    """
+    out = []
+    for row in table:
+        platform = _BY_NUMBER.get(row[3])
+        since = platform.calibrated if platform else None
+        if since is None or row[0] < to_day(since) * DAY_MS:
+            out.append(row)
+    return out
