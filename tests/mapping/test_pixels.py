@@ -11,7 +11,7 @@ from mapping import small_maps
 
 from cropmap_jax.geo import cube, cube_io, windows
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
-from cropmap_jax.mapping import ground, pixels
+from cropmap_jax.mapping import pixels
 from cropmap_jax.mapping.sheets import Box
 
 DAY = to_day(dt.date(2022, 3, 15))
@@ -20,7 +20,7 @@ DAY = to_day(dt.date(2022, 3, 15))
 def reader(cubes_dir, num_periods=4, as_of=DAY, limit=2**20):
     recipe = small_maps.make_recipe(num_periods=num_periods)
     date = dt.date(1970, 1, 1) + dt.timedelta(days=as_of)
-    grounds = ground.survey(cubes_dir, recipe, date)
+    grounds = small_maps.survey(cubes_dir, recipe, date)
     return pixels.PixelReader(grounds, as_of, num_periods, limit)
 
 
@@ -82,7 +82,7 @@ def test_damage_names_the_file(tmp_path):
     with pytest.raises(ValueError, match=f"{stack}: damaged or not a GeoTIFF"):
         reader(tmp_path).read(0, box)
     stack.unlink()
-    with pytest.raises(ValueError, match=f"{stack}: expected the cube's s2, found no file"):
+    with pytest.raises(ValueError, match=f"{stack}: expected a GeoTIFF, found no file"):
         reader(tmp_path).read(0, box)
 
 
