@@ -45,18 +45,18 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
     every = len(infos)
     if old:
         notes.append(
-            f"the last image is older than a period in {_cubes(old, every)}: images end "
-            f"{_span(ends)}, {_days(as_of, ends)} before --as_of {as_of}"
+            f"images of {_cubes(old, every)} end {_span(ends)}, {_days(as_of, ends)} before "
+            f"--as_of {as_of}: the map shows what could be known by then"
         )
     if over:
         notes.append(
-            f"the season is over in {_cubes(over, every)}: the last harvest was {_span(last)}, "
-            f"before --as_of {as_of}; this map is no forecast"
+            f"the season of {_cubes(over, every)} is over: the last harvest was {_span(last)}, "
+            f"before --as_of {as_of}; this map is not a forecast"
         )
     if cut:
         notes.append(
-            f"the window of {recipe.num_periods} periods begins before the images do in "
-            f"{_cubes(cut, every)}: up to {lost} periods are missing"
+            f"the window of {recipe.num_periods} periods begins before the images of "
+            f"{_cubes(cut, every)}: up to {lost} of them are missing"
         )
     return notes
 
@@ -97,7 +97,9 @@ def after(records: Iterable[dict], trained: dict[str, list[str]]) -> list[str]:
                 sparse.setdefault(what, []).append(name)
     notes = []
     if blind:
-        notes.append(f"no image in the window of {_cubes(blind, every)}: nothing is mapped there")
+        notes.append(
+            f"no value of any image in the window of {_cubes(blind, every)}: nothing is mapped"
+        )
     for (what, lack), names in absent.items():
         notes.append(
             f"{what}: {lack} in the window of {_cubes(names, every)}, although the network was "
@@ -105,8 +107,8 @@ def after(records: Iterable[dict], trained: dict[str, list[str]]) -> list[str]:
         )
     if old:
         notes.append(
-            f"the last period with values ended longer than a period before the as-of date in "
-            f"{_cubes(old, every)}: {min(ages)} to {max(ages)} days before"
+            f"the last periods of {_cubes(old, every)} hold no value: the last image is up to "
+            f"{max(ages)} days older than --as_of"
         )
     for what, names in sparse.items():
         notes.append(f"{what}: less than half of the window has values in {_cubes(names, every)}")
@@ -148,8 +150,12 @@ def _unseen_days(record: dict, shares: dict[str, np.ndarray]) -> int:
 
 
 def _cubes(names: list[str], every: int) -> str:
+    if every == 1:
+        return f"cube {names[0]}"
+    if len(names) == every:
+        return f"all {every} cubes"
     shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    return f"{len(names)} of {every} cube{'s' if every > 1 else ''} ({shown})"
+    return f"{len(names)} of {every} cubes ({shown})"
 
 
 def _span(dates: list[dt.date]) -> str:
