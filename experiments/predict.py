@@ -22,13 +22,9 @@ _AS_OF = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder of the map.", required=True)
 _THRESHOLD = flags.DEFINE_float(
-    "threshold",
-    0.5,
-    "Probability from which a class is shown; without meaning for a softmax head.",
-    lower_bound=0.0,
-    upper_bound=1.0,
+    "threshold", 0.5, "Probability from which a class is shown; without meaning for a softmax head."
 )
-_BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.")
 _SEASON = flags.DEFINE_string("season", None, "Which cubes; needed where there are several.")
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Recompute maps that predict made with other settings."

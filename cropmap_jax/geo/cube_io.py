@@ -13,7 +13,6 @@ import hashlib
 import os
 import pathlib
 import shutil
-from collections.abc import Collection
 
 import numpy as np
 import rasterio
@@ -182,18 +181,14 @@ def read_raw(path: str | os.PathLike, verify: bool = False) -> RawCube:
     return RawCube(info, pixels["s1"], pixels["s2"], label, fields, clear)
 
 
-def verify_checksums(info: cube.CubeInfo, names: Collection[str] = tuple(_DTYPES)) -> None:
-    """Compares rasters' bytes with the checksums in the item.
-
-    Args:
-      info: the cube.
-      names: which rasters, e.g. "s1".
+def verify_checksums(info: cube.CubeInfo) -> None:
+    """Compares every raster's bytes with the checksum in the item.
 
     Raises:
       ValueError: names the file that is missing or damaged.
     """
     assets = cube_item.read_json(info.path / ITEM)["assets"]
-    for name in names:
+    for name in _DTYPES:
         if name in _OPTIONAL and not getattr(info, f"has_{name}"):
             continue
         file = info.path / f"{name}.tif"

@@ -71,6 +71,8 @@ class Options:
             )
         inputs = {"--cubes": self.cubes, "--workdir": self.workdir}
         for flag, path in {"--out": self.out, **inputs}.items():
+            if not os.fspath(path):
+                raise ValueError(f"{flag}: expected a folder, found an empty name")
             files.local(flag, path)
         files.check_apart({"--out": self.out}, inputs)
 

@@ -7,8 +7,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from cropmap_jax.geo import cube, cube_io, periods, windows
-from cropmap_jax.geo.rasters import open_geotiff
+from cropmap_jax.geo import cube, cube_io, periods, rasters, windows
 from cropmap_jax.mapping.ground import Ground
 from cropmap_jax.mapping.sheets import Box, Part
 from cropmap_jax.mapping.shelf import Shelf
@@ -34,7 +33,9 @@ def read_window(info: cube.CubeInfo, sensor: str, indices: np.ndarray, box: Box)
     out = np.full((len(indices), *box.shape, bands), cube.NODATA, np.int16)
     present = np.flatnonzero(indices != windows.MISSING)
     wanted = [int(i) * bands + band + 1 for i in indices[present] for band in range(bands)]
-    with open_geotiff(file) as raster:
+    if not file.is_file():
+        raise ValueError(f"{file}: expected the cube's {sensor}, found no file")
+    with rasters.open_geotiff(file) as raster:
         _check(raster, file, info, sensor)
         (height, width), (top, left) = box.shape, box[:2]
         stored = raster.read(wanted, window=Window(left, top, width, height))

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import os
 import pathlib
 
 import jax
@@ -232,6 +233,12 @@ def find_finished(
       ValueError: a map of a cube that is not wanted, one made with other settings, or a folder of
         a cube's name that holds something else.
     """
+    for name in wanted:
+        if os.path.lexists(out / name) and not (out / name).is_dir():
+            raise ValueError(
+                f"{out / name}: expected a cube's map or no folder, found a file; move it away, or "
+                f"choose another --out"
+            )
     good, stale = set(), set()
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
         if folder.name.startswith("."):

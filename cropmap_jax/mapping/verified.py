@@ -4,14 +4,14 @@ import contextlib
 import json
 import pathlib
 
-from cropmap_jax.geo import cube, cube_io, files
+from cropmap_jax.geo import cube_io, files
 from cropmap_jax.mapping.ground import Ground
 
 NAME = ".predict.verified.json"
 
 
 def verify(out: pathlib.Path, grounds: list[Ground]) -> dict:
-    """Compares the rasters that a map is made from with the checksums in their items.
+    """Compares the rasters of the cubes with the checksums in their items.
 
     A file that has the size and the times that it had when it was last found whole is not read.
 
@@ -27,9 +27,9 @@ def verify(out: pathlib.Path, grounds: list[Ground]) -> dict:
     """
     known, found = _known(out / NAME), {}
     for made in (made for ground in grounds for made in ground.cubes):
-        state = [made.digest, *(_state(made.path / f"{sensor}.tif") for sensor in cube.BANDS)]
+        state = [made.digest, *(_state(file) for file in sorted(made.path.glob("*.tif")))]
         if known.get(made.cube_id) != state:
-            cube_io.verify_checksums(cube_io.read_info(made.path), tuple(cube.BANDS))
+            cube_io.verify_checksums(cube_io.read_info(made.path))
         found[made.cube_id] = state
     return found
 
@@ -48,10 +48,10 @@ def _known(file: pathlib.Path) -> dict:
     return known if isinstance(known, dict) else {}
 
 
-def _state(file: pathlib.Path) -> list[int]:
+def _state(file: pathlib.Path) -> list:
     try:
         found = file.stat()
-    except OSError:
-        return []  # verified, and found missing, in any case
+    except OSError:  # a link to nowhere: verified, and so found missing, in any case
+        return [file.name]
     # The time of change too: that of modification can be set to what it was.
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    return [file.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns]

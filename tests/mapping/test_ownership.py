@@ -91,6 +91,14 @@ def test_files_of_others_with_other_names_stay(make, tmp_path):
     assert {name: found[name] for name in others} == others and "summary.csv" in found
 
 
+def test_a_file_in_the_place_of_a_cube_is_refused(make, tmp_path):
+    (tmp_path / "map").mkdir()
+    (tmp_path / "map" / "c01").write_text("precious")
+    with pytest.raises(ValueError, match="c01: expected a cube's map or no folder, found a file"):
+        make(overwrite=True)
+    assert everything(tmp_path / "map") == {"c01": b"precious"}
+
+
 def test_what_predict_wrote_earlier_goes_with_the_ground(make, cubes, tmp_path):
     make()
     far = small_maps.moved(making.make_cube("far", 16), epsg=32640)
@@ -163,6 +171,7 @@ def test_what_is_read_and_what_is_written_lie_apart(tmp_path, flag, place):
         ({"batch_size": 10**9}, "--batch_size"),
         ({"cubes": "gs://bucket/cubes"}, "--cubes 'gs://bucket/cubes': expected a path"),
         ({"out": "/vsizip/map"}, "--out"),
+        ({"out": ""}, "--out: expected a folder, found an empty name"),
         ({"workdir": "https://host/run"}, "--workdir"),
     ],
 )
@@ -206,7 +215,7 @@ def damage(file: pathlib.Path) -> None:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize("sensor", ["s1", "s2"])
+@pytest.mark.parametrize("sensor", ["s1", "s2", "label"])
 def test_damaged_pixels_make_no_map(make, cubes, tmp_path, sensor):
     file = cubes / "c01" / f"{sensor}.tif"
     whole = file.read_bytes()
@@ -232,9 +241,9 @@ def test_whole_cubes_are_read_once(make, cubes, tmp_path, monkeypatch):
     read = []
     verify = cube_io.verify_checksums
 
-    def spy(info, names):
+    def spy(info):
         read.append(info.cube_id)
-        verify(info, names)
+        verify(info)
 
     monkeypatch.setattr(cube_io, "verify_checksums", spy)
     make()
