@@ -190,7 +190,7 @@ class Written:
                     raise ValueError(f"found {type(names).__name__}")
                 if any(os.path.isabs(n) or ".." in pathlib.Path(n).parts for n in names):
                     raise ValueError("found a path that leads out of the folder")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(
                     f"{self._path}: expected a list of the files that {command} wrote ({error})"
                 ) from error

@@ -99,6 +99,9 @@ class MapMaker:
         infos = ground.find_cubes(options.cubes, recipe, self._as_of, options.season)
         self.grounds = ground.join(infos, recipe.num_periods, self._as_of)
         self.notes = notes.before(infos, recipe, self._as_of)
+        default = Options.threshold
+        if recipe.loss != "sigmoid" and options.threshold != default:
+            self.notes.append(f"--threshold has no effect on a network trained with {recipe.loss}")
         self._settings = records.Settings(
             checkpoint=records.fingerprint(self._restored),
             step=self._restored.step,

@@ -1,5 +1,6 @@
 """A quick look at a map: one picture per mosaic, drawn from a thinned-out copy of it."""
 
+import contextlib
 import io
 import pathlib
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import rasterio
+import rasterio.errors
 from matplotlib import font_manager, patheffects
 from matplotlib.patches import Patch
 from rasterio.enums import Resampling
@@ -51,7 +53,8 @@ def draw(
       pieces: its connected pieces, in pixels from its upper left corner.
 
     Raises:
-      OSError: names the file that cannot be read or written.
+      ValueError: names a raster that is damaged.
+      OSError: names the file that cannot be written.
     """
     handles = _handles(classes, found)
     lines = sum(handle.get_label().count("\n") + 1 for handle in handles)
@@ -126,7 +129,7 @@ def _one(vrt: pathlib.Path, classes: Legend, lines: int):
 
 def _read(vrt: pathlib.Path, box: Box | None = None):
     """Pixels uint8 [at most MAX_PX, ...], (left, right, bottom, top) and the CRS's name."""
-    with rasterio.open(vrt) as raster:
+    with _naming_the_file(vrt), rasterio.open(vrt) as raster:
         box = box or Box(0, 0, raster.height, raster.width)
         window = Window.from_slices((box.top, box.bottom), (box.left, box.right))
         factor = max(1.0, max(window.height, window.width) / MAX_PX)
@@ -135,6 +138,21 @@ def _read(vrt: pathlib.Path, box: Box | None = None):
         ground, code = raster.window_bounds(window), raster.crs.to_epsg()
     left, bottom, right, top = ground
     return image, (left, right, bottom, top), f"EPSG:{code}" if code else "local"
+
+
+@contextlib.contextmanager
+def _naming_the_file(vrt: pathlib.Path):
+    """Says which of the rasters that a mosaic joins is damaged; rasterio says "Read failed"."""
+    try:
+        yield
+    except rasterio.errors.RasterioError as error:
+        cause = error
+        while cause.__cause__:
+            cause = cause.__cause__
+        raise ValueError(
+            f"{vrt}: expected whole rasters in the folders of the cubes, found a damaged one "
+            f"({str(cause)[:300]}); remove that folder, and run the same command again"
+        ) from error
 
 
 def _colours(image: np.ndarray, classes: Legend) -> np.ndarray:

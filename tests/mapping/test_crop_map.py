@@ -216,6 +216,7 @@ def test_a_softmax_head_names_a_class_everywhere(coded, tmp_path):
     record = json.loads((tmp_path / "map" / "c00" / "map.json").read_text())
     assert record["settings"]["threshold"] is None
     assert record["area"]["none_of_these"]["pixels"] == 0
+    assert maker.notes == ["--threshold has no effect on a network trained with softmax"]
     # Another threshold is no other map.
     maker, _, done = make_map(run, coded, tmp_path / "map", threshold=0.1)
     assert done == 0 and len(maker.finished) == 3

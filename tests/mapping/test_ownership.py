@@ -281,6 +281,25 @@ def test_a_full_disk_names_the_file_and_the_same_command_resumes(make, tmp_path,
     assert (out / "summary.csv").is_file()
 
 
+def test_a_damaged_map_is_named(make, tmp_path, monkeypatch):
+    make()
+    monkeypatch.undo()
+    file = tmp_path / "map" / "c01" / "crop.tif"
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(ValueError, match=rf"crop_32639.vrt: .* damaged .*{file}"):
+        make()
+    shutil.rmtree(file.parent)
+    assert make()[2] == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", '["../x"]', "\xff"])
+def test_a_record_of_what_was_written_that_cannot_be_read_is_named(make, tmp_path, text):
+    (tmp_path / "map").mkdir()
+    (tmp_path / "map" / ".predict.written.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"\.predict\.written\.json: expected a list of the files"):
+        make()
+
+
 def test_a_virtual_raster_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     """The disk fills up in the middle of the file."""
     crs = making.make_cube("a", 16).info.geobox.crs
