@@ -153,7 +153,7 @@ def _cubes(names: list[str], every: int) -> str:
     if every == 1:
         return f"cube {names[0]}"
     if len(names) == every:
-        return f"all {every} cubes"
+        return "both cubes" if every == 2 else f"all {every} cubes"
     shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     return f"{len(names)} of {every} cubes ({shown})"
 

@@ -155,7 +155,10 @@ def read_record(folder: pathlib.Path) -> dict:
     if wrong is not None:
         raise _not_ours(file, f"{wrong.json_path}: {wrong.message[:200]}")
     if record["cube"] != folder.name:
-        raise _not_ours(file, f"that of cube {record['cube']!r}")
+        raise _not_ours(file, f"that of cube {str(record['cube'])[:80]!r}")
+    count = len(record["window"]) + record["periods_before_the_cube"]
+    if any(len(record["seen"][sensor]) != count for sensor in cube.BANDS if "seen" in record):
+        raise _not_ours(file, f"shares of other than {count} periods")
     return record
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.text import csv_cell
-from cropmap_jax.mapping.records import read_record, values
+from cropmap_jax.mapping.records import RECORD, read_record, values
 
 NO_DATA = "no_data"
 
@@ -85,10 +85,21 @@ def _span(known: tuple | None, found: list) -> tuple | None:
 
 
 def tally(out: pathlib.Path, cube_ids: Iterable[str], classes: Legend) -> Tally:
-    """Sums the records of these cubes, one at a time."""
+    """Sums the records of these cubes, one at a time.
+
+    Raises:
+      ValueError: names a record that cannot be read, or that is of other classes.
+    """
     result = Tally.of(classes)
     for cube_id in cube_ids:
-        result.add(read_record(out / cube_id))
+        record = read_record(out / cube_id)
+        if set(record["area"]) != set(result.pixels):
+            raise ValueError(
+                f"{out / cube_id / RECORD}: expected areas of {', '.join(result.pixels)}, found "
+                f"those of {', '.join(record['area'])[:300]}; remove that folder, and run the same "
+                f"command again"
+            )
+        result.add(record)
     return result
 
 

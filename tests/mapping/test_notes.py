@@ -56,7 +56,7 @@ def test_a_window_from_before_the_images():
     found = notes.before([info(), info("b")], recipe, dt.date(2022, 6, 1))
     # December to May are there.
     (note,) = found
-    assert note.endswith("begins before the images of all 2 cubes: up to 1 of them are missing")
+    assert note.endswith("begins before the images of both cubes: up to 1 of them are missing")
 
 
 def test_pixels_of_which_the_checkpoint_says_nothing():
@@ -109,7 +109,7 @@ def test_a_sensor_or_a_band_without_a_value():
     no_s1 = {"s1": (0, 0), "s1_missing": cube.BANDS["s1"]}
     assert after(seen()) == []
     (note,) = after(seen(**no_s1), seen("b", **no_s1))
-    assert note.startswith("Sentinel-1: no value in the window of all 2 cubes, although the net")
+    assert note.startswith("Sentinel-1: no value in the window of both cubes, although the net")
     (note,) = after(seen(**no_s1), seen("b"), seen("c"))
     assert "in the window of 1 of 3 cubes (a)," in note
     (note,) = after(seen(s2=(0, 0), s2_missing=cube.BANDS["s2"]))

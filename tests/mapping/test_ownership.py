@@ -128,14 +128,22 @@ def test_a_map_with_something_else_in_its_folder_is_not_replaced(make, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["{", "[]", '{"settings": {}}', "[" * 100_000, '{"cube": "c00", "area": 3}', "\xff", None],
+    ("text", "change"),
+    [
+        *((text, {}) for text in ("{", "[]", '{"settings": {}}', "[" * 100_000, "\xff", "3")),
+        (None, {"cube": "another"}),
+        (None, {"area": {"wheat": 3}}),
+        (None, {"lead_days": {"wheat": "soon"}}),
+        (None, {"window": ["2022-04-01"]}),
+        (None, {"seen": {"s1": [1], "s2": [1], "missing_bands": {"s1": [], "s2": []}}}),
+    ],
 )
-def test_a_folder_whose_record_is_not_ours_is_refused(make, tmp_path, text):
+def test_a_folder_whose_record_is_not_ours_is_refused(make, tmp_path, text, change):
     make()
     file = tmp_path / "map" / "c00" / "map.json"
-    record = json.loads(file.read_text()) | {"cube": "another"}
-    file.write_text(json.dumps(record) if text is None else text, encoding="latin-1")
+    if text is None:
+        text = json.dumps(json.loads(file.read_text()) | change)
+    file.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=r"c00.map\.json: expected the record of the map") as told:
         make(overwrite=True)
     assert "--overwrite" not in str(told.value) and len(str(told.value)) < 800
@@ -290,6 +298,16 @@ def test_a_damaged_map_is_named(make, tmp_path, monkeypatch):
         make()
     shutil.rmtree(file.parent)
     assert make()[2] == 1
+
+
+def test_a_record_of_other_classes_is_named(make, tmp_path):
+    make()
+    file = tmp_path / "map" / "c01" / "map.json"
+    record = json.loads(file.read_text())
+    del record["area"]["maize"]
+    file.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=rf"{file}: expected areas of wheat, rapeseed, maize, no"):
+        make()
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{}", '["../x"]', "\xff"])
