@@ -4,8 +4,8 @@
 
 The checkpoint is all that is needed beside the cubes: legend, scaling and window come from it. Each
 cube gets a crop map and a confidence map as cloud-optimised GeoTIFF; the region gets virtual
-rasters with a QGIS style, a picture and a table of hectares. Interrupted, the same command goes on:
-maps that are there are left as they are.
+rasters with a QGIS style, a picture and a table of hectares. Interrupted, the same command resumes:
+maps that are there are left as they are. Files that predict did not write are never touched.
 """
 
 from absl import flags
@@ -22,16 +22,12 @@ _AS_OF = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder of the map.", required=True)
 _THRESHOLD = flags.DEFINE_float(
-    "threshold",
-    0.5,
-    "Probability from which a class is shown; without meaning for a softmax head.",
-    lower_bound=0.0,
-    upper_bound=1.0,
+    "threshold", 0.5, "Probability from which a class is shown; without meaning for a softmax head."
 )
-_BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.")
 _SEASON = flags.DEFINE_string("season", None, "Which cubes; needed where there are several.")
 _OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Make maps anew that were made with other settings."
+    "overwrite", False, "Recompute maps that predict made with other settings."
 )
 
 
@@ -49,16 +45,20 @@ def main(_):
         overwrite=_OVERWRITE.value,
         checkpoint=_CHECKPOINT.value,
     )
-    maker = crop_map.MapMaker(options)
-    if maker.finished:
-        print(f"mapped already: {len(maker.finished)} of {maker.cubes} cubes")
-    if maker.stale:
-        print(f"mapped anew, since cubes or settings have changed: {len(maker.stale)}")
-    if maker.parts:
-        for _ in _cli.progress(maker.run(), total=maker.parts, unit="part", desc="predict"):
-            pass
-    result = maker.finish()
+    with crop_map.MapMaker(options) as maker:
+        for note in maker.notes:
+            print(f"note: {note}", flush=True)
+        if maker.finished:
+            print(f"mapped already: {len(maker.finished)} of {maker.cubes} cubes")
+        if maker.stale:
+            print(f"recomputed, since cubes or settings have changed: {len(maker.stale)}")
+        if maker.parts:
+            for _ in _cli.progress(maker.run(), total=maker.parts, unit="part", desc="predict"):
+                pass
+        result = maker.finish()
     print(result.table)
+    for note in result.notes:
+        print(f"note: {note}")
     print("\n".join(f"map: {path}" for path in result.crops))
     print(f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at the .png")
 

@@ -19,9 +19,9 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-_UNFINISHED = re.compile(r"\..+\.\d+\.(part|old)")
+_UNFINISHED = re.compile(r"\.(.+)\.\d+\.(?:part|old)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|/vsi")
 
 
@@ -75,10 +75,16 @@ def not_written(path: pathlib.Path, error: OSError) -> OSError:
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def tidy(folder: pathlib.Path) -> None:
-    """Removes what runs that were killed left unfinished in a folder."""
+def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
+    """Removes what runs that were killed left unfinished in a folder.
+
+    Args:
+      folder: where.
+      names: of what may have been left unfinished there; None where the whole folder is ours.
+    """
     for path in folder.iterdir():
-        if _UNFINISHED.fullmatch(path.name):
+        found = _UNFINISHED.fullmatch(path.name)
+        if found and (names is None or found[1] in names):
             _remove(path)
 
 
@@ -184,7 +190,7 @@ class Written:
                     raise ValueError(f"found {type(names).__name__}")
                 if any(os.path.isabs(n) or ".." in pathlib.Path(n).parts for n in names):
                     raise ValueError("found a path that leads out of the folder")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(
                     f"{self._path}: expected a list of the files that {command} wrote ({error})"
                 ) from error

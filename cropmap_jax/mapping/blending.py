@@ -118,6 +118,11 @@ class Blender:
         chips = []
         for probability, nothing in zip(self._predict(examples), lost, strict=True):
             chip = np.array(probability, np.float32)
+            if np.isnan(chip[~nothing]).any():
+                raise ValueError(
+                    "--workdir: the network's probabilities are not numbers (NaN); expected a "
+                    "checkpoint from before its training diverged"
+                )
             chip[nothing] = np.nan
             chips.append(chip)
         return chips

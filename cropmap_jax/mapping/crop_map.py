@@ -1,5 +1,6 @@
 """One map from a checkpoint and a folder of cubes: cube by cube, then the region as a whole."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -10,15 +11,24 @@ import numpy as np
 
 from cropmap_jax.evaluation.inference import Predictor
 from cropmap_jax.geo import cube, cube_io, files, periods
-from cropmap_jax.mapping import decision, ground, rasters, records, region
+from cropmap_jax.mapping import (
+    decision,
+    ground,
+    notes,
+    pixels,
+    rasters,
+    records,
+    region,
+    verified,
+)
 from cropmap_jax.mapping.blending import Blender, Predict
-from cropmap_jax.mapping.ground import Ground
-from cropmap_jax.mapping.pixels import PixelReader
 from cropmap_jax.mapping.sheets import HALO_PX, PART_PX
 from cropmap_jax.training import checkpoints
 
 PIXEL_BYTES = CHIP_BYTES = 256 * 2**20
 """What is kept of pixels, and of probabilities, for chips and cubes next door."""
+MOST_CHIPS = 1024
+"""Largest batch: a slip of the finger beyond, since each chip takes some 10 MB and more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +45,9 @@ class Options:
       season: which cubes to map; None where all are of one season.
       overwrite: make maps anew that were made with other settings.
       checkpoint: "last", "best" by validation, or the number of a step.
+
+    Raises:
+      ValueError: names the flag whose value cannot be.
     """
 
     workdir: str
@@ -47,17 +60,34 @@ class Options:
     overwrite: bool = False
     checkpoint: str = checkpoints.LAST
 
+    def __post_init__(self):
+        if not 0 <= self.threshold <= 1:  # NaN is refused as well
+            raise ValueError(
+                f"--threshold: expected a probability from 0 to 1, found {self.threshold}"
+            )
+        if not 1 <= self.batch_size <= MOST_CHIPS:
+            raise ValueError(
+                f"--batch_size: expected 1 to {MOST_CHIPS} chips, found {self.batch_size}"
+            )
+        inputs = {"--cubes": self.cubes, "--workdir": self.workdir}
+        for flag, path in {"--out": self.out, **inputs}.items():
+            if not os.fspath(path):
+                raise ValueError(f"{flag}: expected a folder, found an empty name")
+            files.local(flag, path)
+        files.check_apart({"--out": self.out}, inputs)
+
 
 class MapMaker:
-    """Makes a map, or goes on with one.
+    """Makes a map, or goes on with one; a context manager that keeps `out` for itself.
 
     Args:
       options: what to map.
       predict: stands in for the checkpoint's network, for tests.
 
     Raises:
-      ValueError: a mistake in the options, cubes that cannot be mapped with this checkpoint, or an
-        `out` that holds something else or cannot be written.
+      ValueError: a mistake in the options, cubes that are damaged or cannot be mapped with this
+        checkpoint, or (as it is entered) an `out` that is in use, holds files of others under the
+        names of the map's, or cannot be written.
     """
 
     def __init__(self, options: Options, predict: Predict | None = None):
@@ -65,7 +95,13 @@ class MapMaker:
         self._as_of = periods.parse_date(options.as_of, "--as_of")
         self._restored = checkpoints.load(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
-        self.grounds = ground.survey(options.cubes, recipe, self._as_of, options.season)
+        records.check_names(recipe.legend)
+        infos = ground.find_cubes(options.cubes, recipe, self._as_of, options.season)
+        self.grounds = ground.join(infos, recipe.num_periods, self._as_of)
+        self.notes = notes.before(infos, recipe, self._as_of)
+        default = Options.threshold
+        if recipe.loss != "sigmoid" and options.threshold != default:
+            self.notes.append(f"--threshold has no effect on a network trained with {recipe.loss}")
         self._settings = records.Settings(
             checkpoint=records.fingerprint(self._restored),
             step=self._restored.step,
@@ -73,15 +109,39 @@ class MapMaker:
             threshold=options.threshold if recipe.loss == "sigmoid" else None,
         )
         self._out = pathlib.Path(options.out)
-        self._prepare_out()
+        self._files = region.file_names(self.grounds)
+        self._verified = verified.verify(self._out, self.grounds)
         self._inputs = {
             made.cube_id: found.inputs(number)
             for found in self.grounds
             for number, made in enumerate(found.cubes)
         }
+        self._predict = predict
+
+    def __enter__(self) -> "MapMaker":
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(files.Lock(self._out, "--out"))
+            except OSError as error:
+                raise ValueError(
+                    f"--out: expected a folder that can be written to, found {self._out} "
+                    f"({error.strerror or error})"
+                ) from error
+            self._prepare_out()
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._held.close()
+
+    def _prepare_out(self) -> None:
         self.finished, self.stale = records.find_finished(
-            self._out, self._inputs, self._settings, options.overwrite
+            self._out, self._inputs, self._settings, self._options.overwrite
         )
+        self._written = files.Written(self._out, "predict")
+        self._written.claim(*self._files, verified.NAME)
+        files.tidy(self._out, {*self._inputs, *self._written.names()})
+        recipe = self._restored.recipe
         across = parts_across(len(recipe.legend), recipe.num_periods)
         self._todo = [
             (number, cube_number)
@@ -89,19 +149,9 @@ class MapMaker:
             for cube_number in found.ordered(across)
             if found.cubes[cube_number].cube_id not in self.finished
         ]
-        self._predict = predict
-
-    def _prepare_out(self) -> None:
-        try:
-            self._out.mkdir(parents=True, exist_ok=True)
-            files.tidy(self._out)
-            files.write_bytes(self._out / ".writable", b"")
-            (self._out / ".writable").unlink()
-        except OSError as error:
-            raise ValueError(
-                f"--out: expected a folder that can be written to, found {self._out} "
-                f"({error.strerror or error})"
-            ) from error
+        # Styles follow from the checkpoint, which only --overwrite can have changed.
+        region.clear(self._written, styles=self._options.overwrite and bool(self._todo))
+        verified.remember(self._out, self._verified)
 
     @property
     def cubes(self) -> int:
@@ -122,34 +172,38 @@ class MapMaker:
         """
         if not self._todo:
             return
-        region.clear(self._out)
-        blender = self._blender()
+        blender, reader = self._blender()
         for number, cube_number in self._todo:
-            found = self.grounds[number]
-            yield from self._map_cube(found, number, cube_number, blender)
+            yield from self._map_cube(number, cube_number, blender, reader)
 
-    def _blender(self) -> Blender:
+    def _blender(self) -> tuple[Blender, pixels.PixelReader]:
         recipe, restored = self._restored.recipe, self._restored
         devices = jax.local_device_count()
         batch_size = -(-self._options.batch_size // devices) * devices
         as_of = periods.to_day(self._as_of)
-        reader = PixelReader(self.grounds, as_of, recipe.num_periods, PIXEL_BYTES)
-        pieces = ((n, box) for n, c in self._todo for box in self.grounds[n].pieces(c))
+        reader = pixels.PixelReader(self.grounds, as_of, recipe.num_periods, PIXEL_BYTES)
+        pieces = [(n, box) for n, c in self._todo for box in self.grounds[n].pieces(c)]
+        for number, box in pieces:
+            reader.expect(number, box)
         predict = self._predict or Predictor(restored, batch_size, full_batches=True)
-        return Blender(self.grounds, pieces, reader, predict, batch_size, CHIP_BYTES)
+        predict = _with_enough_memory(predict, batch_size)
+        blender = Blender(self.grounds, pieces, reader, predict, batch_size, CHIP_BYTES)
+        return blender, reader
 
     def _map_cube(
-        self, found: Ground, number: int, cube_number: int, blender: Blender
+        self, number: int, cube_number: int, blender: Blender, reader: pixels.PixelReader
     ) -> Iterator[None]:
-        recipe, own = self._restored.recipe, found.cubes[cube_number]
+        recipe, found = self._restored.recipe, self.grounds[number]
+        own = found.cubes[cube_number]
         info = cube_io.read_info(own.path)
-        possible = self._possible(info)
+        possible, seen = self._possible(info), 0
         crop, confidence = (np.full(info.shape, 255, np.uint8) for _ in range(2))
         for box in found.pieces(cube_number):
             here = box.inside(found.sheet.boxes[cube_number])
             crop[here], confidence[here] = decision.decide(
                 blender.probability(number, box), possible, recipe.loss, self._options.threshold
             )
+            seen += pixels.count_values(reader.read(number, box))
             yield
         record = records.make_record(
             info,
@@ -158,6 +212,7 @@ class MapMaker:
             os.fspath(self._options.workdir),
             self._inputs[own.cube_id],
             crop,
+            seen,
         )
         rasters.write_map(self._out, info, recipe.legend, crop, confidence, record)
 
@@ -173,8 +228,31 @@ class MapMaker:
           ValueError: names a record that cannot be read.
           OSError: names what cannot be written.
         """
-        classes = self._restored.recipe.legend
-        return region.write_region(self._out, self.grounds, classes, self._settings.as_of)
+        return region.write_region(
+            self._out,
+            self.grounds,
+            self._restored.recipe.legend,
+            self._settings.as_of,
+            self.notes,
+            notes.trained_bands(self._restored),
+        )
+
+
+def _with_enough_memory(predict: Predict, batch_size: int) -> Predict:
+    """Says in one line which flag helps where a batch is too large for the memory."""
+
+    def guarded(examples: list[dict]) -> list[np.ndarray]:
+        try:
+            return predict(examples)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                raise ValueError(
+                    f"--batch_size {batch_size}: found too little memory for a batch; expected a "
+                    f"smaller one"
+                ) from error
+            raise
+
+    return guarded
 
 
 def parts_across(classes: int, num_periods: int) -> int:

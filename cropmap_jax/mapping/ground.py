@@ -20,6 +20,10 @@ from cropmap_jax.training.recipe import Recipe
 
 _MATCH_PX = 1e-3
 """Grids that are this far apart count as aligned: a hundredth of a metre, from rounding."""
+_SIZE = 1e-3
+"""Pixels whose sizes differ by this share are of one size: a seventh of a pixel across a chip."""
+MOST_DAYS = 366
+"""Images that ended longer ago than this say nothing about the season of the as-of date."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +115,10 @@ class Ground:
             yield self.sheet.cell(part).common(box)
 
 
-def survey(
+def find_cubes(
     cubes_dir: str | os.PathLike, recipe: Recipe, as_of: dt.date, season: str | None = None
-) -> list[Ground]:
-    """Reads every cube's item and joins the cubes that touch, share a grid and see one window.
+) -> list[cube.CubeInfo]:
+    """Reads every cube's item and checks that the checkpoint can map the cubes together.
 
     Args:
       cubes_dir: folder of cubes.
@@ -124,12 +128,28 @@ def survey(
 
     Raises:
       ValueError: no cubes, several seasons and none named, shared ground, periods of another kind
-        than in training, an as-of date before a cube's first period has ended or before any of its
-        classes is planted.
+        or pixels of another size than in training, pixels of several sizes, an as-of date before a
+        cube's first period has ended, before any of its classes is planted, or more than a year
+        after the last image of all.
     """
     infos = _of_season(cube_io.list_cubes(cubes_dir), cubes_dir, season)
     _check_overlap(infos)
-    seen = [_check(info, recipe, as_of) for info in infos]
+    for info in infos:
+        _check(info, recipe, as_of)
+    _check_pixels(infos, recipe)
+    _check_age(infos, as_of)
+    return infos
+
+
+def join(infos: list[cube.CubeInfo], num_periods: int, as_of: dt.date) -> list[Ground]:
+    """Joins the cubes that touch, share a grid and see one window.
+
+    Args:
+      infos: what `find_cubes` found.
+      num_periods: periods of the window.
+      as_of: exclusive date of the prediction.
+    """
+    seen = [_window(info, num_periods, as_of) for info in infos]
     whole = _join_windows(set(seen))
     lattices: list[Lattice] = []
     together: dict[tuple, list[MapCube]] = {}
@@ -170,8 +190,7 @@ def _check_overlap(infos: list[cube.CubeInfo]) -> None:
             )
 
 
-def _check(info: cube.CubeInfo, recipe: Recipe, as_of: dt.date) -> tuple:
-    """The window of a cube as ((start, end), ...), without what lies before the cube begins."""
+def _check(info: cube.CubeInfo, recipe: Recipe, as_of: dt.date) -> None:
     where = f"cube {info.cube_id}"
     kind = periods.period_kind(info.periods)
     if kind != recipe.period_kind:
@@ -184,9 +203,40 @@ def _check(info: cube.CubeInfo, recipe: Recipe, as_of: dt.date) -> tuple:
             f"{where}: as-of {as_of} lies before the planting of every class; expected "
             f"{min(excluded.values())} or later"
         )
-    spans = periods.to_days(info.periods)
-    chosen = windows.window_indices(spans, periods.to_day(as_of), recipe.num_periods, where)
+    _window(info, recipe.num_periods, as_of)
+
+
+def _window(info: cube.CubeInfo, num_periods: int, as_of: dt.date) -> tuple:
+    """The window of a cube as ((start, end), ...), without what lies before the cube begins."""
+    spans, where = periods.to_days(info.periods), f"cube {info.cube_id}"
+    chosen = windows.window_indices(spans, periods.to_day(as_of), num_periods, where)
     return tuple(tuple(int(day) for day in spans[i]) for i in chosen if i != windows.MISSING)
+
+
+def _check_pixels(infos: list[cube.CubeInfo], recipe: Recipe) -> None:
+    first, wanted = infos[0], recipe.pixel_m
+    for info in infos:
+        size, known = info.geobox.affine.a, first.geobox.affine.a
+        if not math.isclose(size, known, rel_tol=_SIZE):
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected pixels of one size, found "
+                f"{known:g} m and {size:g} m; map them apart, each with a network of its own"
+            )
+        if wanted is not None and not math.isclose(size, wanted, rel_tol=_SIZE):
+            raise ValueError(
+                f"cube {info.cube_id}: expected pixels of {wanted:g} m as in training, found "
+                f"{size:g} m; resample the images, or train on cubes of that size"
+            )
+
+
+def _check_age(infos: list[cube.CubeInfo], as_of: dt.date) -> None:
+    newest = max(infos, key=lambda info: info.periods[-1].end)
+    end = newest.periods[-1].end
+    if (as_of - end).days > MOST_DAYS:
+        raise ValueError(
+            f"--as_of {as_of}: expected a date within a year of the last image, found cubes whose "
+            f"images end by {end} (cube {newest.cube_id})"
+        )
 
 
 def unplanted(info: cube.CubeInfo, recipe: Recipe, as_of: dt.date) -> dict[str, dt.date]:

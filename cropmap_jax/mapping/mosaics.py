@@ -1,6 +1,7 @@
 """One virtual raster per pixel grid over all cubes of a map, and its QGIS style."""
 
 import dataclasses
+import os
 import pathlib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.mapping.ground import Ground, Lattice
 from cropmap_jax.mapping.records import values
 from cropmap_jax.mapping.sheets import Box, bounds
+from cropmap_jax.mapping.summary import one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +101,8 @@ def write_vrt(
         for cube_id, box in mosaic.tiles():
             file.writelines(_lines([_source(f"{cube_id}/{raster}", box)]))
         file.write("</VRTRasterBand>\n</VRTDataset>\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _lines(elements: Iterable[ET.Element]) -> Iterable[str]:
@@ -106,8 +110,9 @@ def _lines(elements: Iterable[ET.Element]) -> Iterable[str]:
 
 
 def _element(tag: str, text: str | None = None, **attributes) -> ET.Element:
-    element = ET.Element(tag, {key: str(value) for key, value in attributes.items()})
-    element.text = text
+    # XML has no characters for what cannot be printed, not even escaped ones.
+    element = ET.Element(tag, {key: one_line(str(value)) for key, value in attributes.items()})
+    element.text = text and one_line(text)
     return element
 
 

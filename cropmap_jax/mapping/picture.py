@@ -1,8 +1,10 @@
 """A quick look at a map: one picture per mosaic, drawn from a thinned-out copy of it."""
 
+import contextlib
 import io
 import pathlib
 from collections.abc import Sequence
+from unicodedata import bidirectional
 
 import matplotlib
 
@@ -10,7 +12,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import rasterio
-from matplotlib import patheffects
+import rasterio.errors
+from matplotlib import font_manager, patheffects
 from matplotlib.patches import Patch
 from rasterio.enums import Resampling
 from rasterio.windows import Window
@@ -50,13 +53,15 @@ def draw(
       pieces: its connected pieces, in pixels from its upper left corner.
 
     Raises:
-      OSError: names the file that cannot be read or written.
+      ValueError: names a raster that is damaged.
+      OSError: names the file that cannot be written.
     """
     handles = _handles(classes, found)
+    lines = sum(handle.get_label().count("\n") + 1 for handle in handles)
     if _sparse(vrt, pieces):
-        fig = _panels(vrt, classes, pieces, len(handles))
+        fig = _panels(vrt, classes, pieces, lines)
     else:
-        fig = _one(vrt, classes, len(handles))
+        fig = _one(vrt, classes, lines)
     fig.legend(handles=handles, loc="outside right center", fontsize=8.5, frameon=False)
     title = f"Crops as of {as_of}\n{summary.describe_dates(found)}"
     fig.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -124,7 +129,7 @@ def _one(vrt: pathlib.Path, classes: Legend, lines: int):
 
 def _read(vrt: pathlib.Path, box: Box | None = None):
     """Pixels uint8 [at most MAX_PX, ...], (left, right, bottom, top) and the CRS's name."""
-    with rasterio.open(vrt) as raster:
+    with _naming_the_file(vrt), rasterio.open(vrt) as raster:
         box = box or Box(0, 0, raster.height, raster.width)
         window = Window.from_slices((box.top, box.bottom), (box.left, box.right))
         factor = max(1.0, max(window.height, window.width) / MAX_PX)
@@ -133,6 +138,21 @@ def _read(vrt: pathlib.Path, box: Box | None = None):
         ground, code = raster.window_bounds(window), raster.crs.to_epsg()
     left, bottom, right, top = ground
     return image, (left, right, bottom, top), f"EPSG:{code}" if code else "local"
+
+
+@contextlib.contextmanager
+def _naming_the_file(vrt: pathlib.Path):
+    """Says which of the rasters that a mosaic joins is damaged; rasterio says "Read failed"."""
+    try:
+        yield
+    except rasterio.errors.RasterioError as error:
+        cause = error
+        while cause.__cause__:
+            cause = cause.__cause__
+        raise ValueError(
+            f"{vrt}: expected whole rasters in the folders of the cubes, found a damaged one "
+            f"({str(cause)[:300]}); remove that folder, and run the same command again"
+        ) from error
 
 
 def _colours(image: np.ndarray, classes: Legend) -> np.ndarray:
@@ -145,15 +165,28 @@ def _colours(image: np.ndarray, classes: Legend) -> np.ndarray:
 
 def _handles(classes: Legend, found: summary.Tally) -> list[Patch]:
     colours = [rgba[:3] for rgba in cube_io.colour_table(classes).values()]
+    apart = summary.one_lead(found) is None
     handles = []
     for row, rgb in zip(found.rows(classes), colours, strict=True):
         if row["pixels"] and row["class"] != summary.NO_DATA:
             share = f"{row['share']:.1%}" if row["share"] >= 0.001 else "< 0.1%"
             colour = tuple(c / 255 for c in rgb)
-            handles.append(
-                Patch(facecolor=colour, edgecolor="0.5", label=f"{row['title']}  {share}")
-            )
+            label = f"{_drawable(row['title'], row['class'])}  {share}"
+            if apart and row["last_image"]:
+                label += f"\n{row['last_image']}"
+            handles.append(Patch(facecolor=colour, edgecolor="0.5", label=label))
     return handles or [Patch(facecolor="white", edgecolor="0.5", label="no data")]
+
+
+def _drawable(title: str, name: str) -> str:
+    """The title, or the class's name where the font cannot write it: Persian would be drawn in
+    pieces and from the left, Chinese as boxes."""
+    text = summary.one_line(title)
+    known = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    if any(ord(c) not in known or bidirectional(c) in ("R", "AL") for c in text):
+        text = name
+    # A dollar would begin mathematics, a leading underscore hides a label.
+    return f"{'' if text[:1] != '_' else ' '}{text}".replace("$", r"\$")
 
 
 def _round_length(metres: float) -> float:

@@ -12,11 +12,12 @@ from cropmap_jax.geo import cube, cube_io, files
 from cropmap_jax.geo.legend import IGNORE, Legend
 from cropmap_jax.mapping.decision import PERCENT
 from cropmap_jax.mapping.records import CONFIDENCE, CROP, RECORD, values
+from cropmap_jax.mapping.summary import one_line
 
 
 def crop_name(classes: Legend, as_of: str) -> str:
     """Band description of a crop map."""
-    return f"crop, legend {classes.name}, as of {as_of}"
+    return f"crop, legend {one_line(classes.name)}, as of {as_of}"
 
 
 def confidence_name(as_of: str) -> str:

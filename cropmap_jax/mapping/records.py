@@ -4,9 +4,11 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import os
 import pathlib
 
 import jax
+import jsonschema
 import numpy as np
 
 from cropmap_jax.geo import calendars, cube, periods, windows
@@ -59,6 +61,7 @@ def make_record(
     workdir: str,
     inputs: str,
     crop: np.ndarray,
+    seen: np.ndarray,
 ) -> dict:
     """The record of a cube's map, JSON-ready.
 
@@ -69,11 +72,12 @@ def make_record(
       workdir: where the checkpoint came from.
       inputs: `Ground.inputs` of the cube.
       crop: uint8 [H, W], the map.
+      seen: int [T, bands], see `pixels.count_values`.
     """
     as_of = dt.date.fromisoformat(settings.as_of)
     spans = periods.to_days(info.periods)
     chosen = windows.window_indices(spans, periods.to_day(as_of), recipe.num_periods)
-    seen = [info.periods[i] for i in chosen if i != windows.MISSING]
+    window = [info.periods[i] for i in chosen if i != windows.MISSING]
     starts = {c: calendars.harvest_start(info.harvest, c) for c in recipe.legend.names}
     excluded = ground.unplanted(info, recipe, as_of)
     return {
@@ -82,17 +86,29 @@ def make_record(
         "settings": dataclasses.asdict(settings),
         "workdir": workdir,
         "inputs": inputs,
-        "window": [f"{p.start}/{p.end}" for p in seen],
-        "window_end": seen[-1].end.isoformat(),
+        "window": [f"{p.start}/{p.end}" for p in window],
+        "window_end": window[-1].end.isoformat(),
         "periods_before_the_cube": int((chosen == windows.MISSING).sum()),
         "lead_days": {
-            name: start and windows.effective_lead(start, seen[-1].end)
+            name: start and windows.effective_lead(start, window[-1].end)
             for name, start in starts.items()
         },
         "excluded": {name: planting.isoformat() for name, planting in excluded.items()},
         "pixel_m": info.geobox.affine.a,
+        "seen": _seen(seen, crop.size),
         "area": _area(crop, recipe.legend, info.geobox.affine.a),
     }
+
+
+def _seen(counts: np.ndarray, pixels: int) -> dict:
+    """Share of pixels with a value, per sensor and period; bands without one in all periods."""
+    shares, missing, start = {}, {}, 0
+    for sensor, bands in cube.BANDS.items():
+        own = counts[:, start : start + len(bands)]
+        shares[sensor] = [round(float(share), 4) for share in own.max(1) / pixels]
+        missing[sensor] = [b for b, count in zip(bands, own.sum(0), strict=True) if not count]
+        start += len(bands)
+    return shares | {"missing_bands": missing}
 
 
 def _area(crop: np.ndarray, classes: Legend, pixel_m: float) -> dict:
@@ -109,18 +125,97 @@ def values(classes: Legend) -> dict[int, str]:
     return named | {NONE_OF_THESE: "none_of_these", IGNORE: "no_data"}
 
 
+def check_names(classes: Legend) -> None:
+    """Demands classes whose names are not what maps call other pixel values.
+
+    Raises:
+      ValueError: names the class.
+    """
+    for value in (NONE_OF_THESE, IGNORE):
+        name = values(classes)[value]
+        if name in classes.names:
+            raise ValueError(
+                f"checkpoint's legend {classes.name!r}: class {name!r} has the name of pixel value "
+                f"{value} of a map; expected another name for the class"
+            )
+
+
 def read_record(folder: pathlib.Path) -> dict:
     """Reads the record of a finished map.
 
     Raises:
-      ValueError: names the file if it is no record.
+      ValueError: names the file if it is no record of this folder's map.
     """
     file = folder / RECORD
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        return record | {"settings": dict(record["settings"])}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: expected the record of a map, found {error!r}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _not_ours(file, str(error) or type(error).__name__) from error
+    wrong = next(_VALIDATOR.iter_errors(record), None)
+    if wrong is not None:
+        raise _not_ours(file, f"{wrong.json_path}: {wrong.message[:200]}")
+    if record["cube"] != folder.name:
+        raise _not_ours(file, f"that of cube {str(record['cube'])[:80]!r}")
+    count = len(record["window"]) + record["periods_before_the_cube"]
+    if any(len(record["seen"][sensor]) != count for sensor in cube.BANDS if "seen" in record):
+        raise _not_ours(file, f"shares of other than {count} periods")
+    return record
+
+
+def _not_ours(file: pathlib.Path, found: str) -> ValueError:
+    return ValueError(
+        f"{file}: expected the record of the map of cube {file.parent.name}, found {found}; move "
+        f"that folder away, or choose another --out"
+    )
+
+
+def _each(values: dict) -> dict:
+    return {"type": "object", "additionalProperties": values}
+
+
+_COUNT = {"type": "integer", "minimum": 0}
+_DATE = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"}
+_SHARES = {"type": "array", "items": {"type": "number"}}
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_VALIDATOR = jsonschema.Draft202012Validator(
+    {
+        "type": "object",
+        "required": [
+            "cube", "settings", "window", "window_end", "periods_before_the_cube", "lead_days",
+            "excluded", "area",
+        ],
+        "properties": {
+            "settings": {
+                "type": "object",
+                "required": [field.name for field in dataclasses.fields(Settings)],
+                "properties": {"as_of": _DATE},
+            },
+            "window": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d/\d{4}-\d\d-\d\d$"},
+            },
+            "window_end": _DATE,
+            "periods_before_the_cube": _COUNT,
+            "lead_days": _each({"type": ["integer", "null"]}),
+            "excluded": _each({"type": "string"}),
+            "area": _each(
+                {
+                    "type": "object",
+                    "required": ["pixels", "hectares"],
+                    "properties": {"pixels": _COUNT, "hectares": {"type": "number"}},
+                }
+            ),
+            "seen": {
+                "type": "object",
+                "required": [*cube.BANDS, "missing_bands"],
+                "properties": dict.fromkeys(cube.BANDS, _SHARES)
+                | {"missing_bands": _each(_NAMES) | {"required": [*cube.BANDS]}},
+            },
+        },
+    }
+)  # fmt: skip
+"""What later code reads of a record, so that what is wrong shows where the file is opened."""
 
 
 def find_finished(
@@ -141,6 +236,12 @@ def find_finished(
       ValueError: a map of a cube that is not wanted, one made with other settings, or a folder of
         a cube's name that holds something else.
     """
+    for name in wanted:
+        if os.path.lexists(out / name) and not (out / name).is_dir():
+            raise ValueError(
+                f"{out / name}: expected a cube's map or no folder, found a file; move it away, or "
+                f"choose another --out"
+            )
     good, stale = set(), set()
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
         if folder.name.startswith("."):
@@ -148,9 +249,14 @@ def find_finished(
         name = folder.name
         if not (folder / RECORD).is_file():
             if name in wanted:
-                raise ValueError(f"{folder}: expected a cube's map or no folder, found neither")
+                raise ValueError(
+                    f"{folder}: expected a cube's map or no folder, found neither; move it away, "
+                    f"or choose another --out"
+                )
             continue
         if name not in wanted:
+            if not _is_record(folder):
+                continue
             raise ValueError(
                 f"{folder}: found the map of a cube that is not among those to map; expected "
                 f"another --out, or that folder gone"
@@ -163,9 +269,31 @@ def find_finished(
                 f"another --out, or --overwrite"
             )
         complete = (folder / CROP).is_file() and (folder / CONFIDENCE).is_file()
-        same = not differ and complete and record.get("inputs") == wanted[name]
-        (good if same else stale).add(name)
+        if not differ and complete and record.get("inputs") == wanted[name]:
+            good.add(name)
+        else:
+            _check_replaceable(folder)
+            stale.add(name)
     return good, stale
+
+
+def _is_record(folder: pathlib.Path) -> bool:
+    try:
+        read_record(folder)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_replaceable(folder: pathlib.Path) -> None:
+    """Demands that a map's folder holds a map's files, and what GDAL notes beside a raster."""
+    own = {CROP, CONFIDENCE, RECORD} | {f"{name}.aux.xml" for name in (CROP, CONFIDENCE)}
+    for path in sorted(folder.iterdir()):
+        if path.name not in own or path.is_dir():
+            raise ValueError(
+                f"{path}: found in the folder of a map that is to be made anew, and not made by "
+                f"predict; move it away, or choose another --out"
+            )
 
 
 def _differences(was: dict, settings: Settings) -> str:

@@ -5,30 +5,64 @@ import pathlib
 
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
-from cropmap_jax.mapping import decision, mosaics, picture, rasters, records, summary
+from cropmap_jax.mapping import decision, mosaics, notes, picture, rasters, records, summary
 from cropmap_jax.mapping.ground import Ground
 
-SUMMARY = "summary.csv"
+SUMMARY, TEXT = "summary.csv", "summary.txt"
 STYLE = "crop.qml"
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A finished map: its table for people, its virtual rasters and its summary."""
+    """A finished map: its table for people, notes, virtual rasters and summary."""
 
     table: str
+    notes: list[str]
     crops: list[pathlib.Path]
     summary: pathlib.Path
 
 
-def clear(out: pathlib.Path) -> None:
-    """Removes what spanned the cubes of an earlier state of the map."""
-    for pattern in ("crop_*.vrt", "crop_*.qml", "crop_*.png", "confidence_*.vrt", SUMMARY, STYLE):
-        for path in out.glob(pattern):
-            path.unlink()
+def file_names(grounds: list[Ground]) -> list[str]:
+    """Names of the files that `write_region` writes.
+
+    Raises:
+      ValueError: a cube, and so its folder, has one of these names.
+    """
+    names = [SUMMARY, TEXT, STYLE]
+    for mosaic in mosaics.join(grounds):
+        names += [f"crop_{mosaic.name}{suffix}" for suffix in (".vrt", ".qml", ".png")]
+        names.append(f"confidence_{mosaic.name}.vrt")
+    # Some file systems do not tell capitals from small letters.
+    taken = {name.lower() for name in names}
+    for made in (made for found in grounds for made in found.cubes):
+        if made.cube_id.lower() in taken:
+            raise ValueError(
+                f"cube {made.cube_id}: its id is the name of a file of the map; expected another id"
+            )
+    return names
 
 
-def write_region(out: pathlib.Path, grounds: list[Ground], classes: Legend, as_of: str) -> Result:
+def clear(written: files.Written, styles: bool) -> None:
+    """Removes what spanned the cubes of an earlier state of the map.
+
+    Args:
+      written: what is ours.
+      styles: whether to remove QGIS styles, too; they depend on the legend only, and people
+        change them.
+    """
+    for name in written.names():
+        if styles or not name.endswith(".qml"):
+            written.remove(name)
+
+
+def write_region(
+    out: pathlib.Path,
+    grounds: list[Ground],
+    classes: Legend,
+    as_of: str,
+    known: list[str],
+    trained: dict[str, list[str]],
+) -> Result:
     """Writes what spans the cubes, from their records and rasters; the summary comes last.
 
     Args:
@@ -36,12 +70,13 @@ def write_region(out: pathlib.Path, grounds: list[Ground], classes: Legend, as_o
       grounds: the sheets.
       classes: the legend.
       as_of: ISO date.
+      known: notes that were made before.
+      trained: bands by sensor, see `notes.trained_bands`.
 
     Raises:
       ValueError: names a record that cannot be read.
       OSError: names what cannot be written.
     """
-    clear(out)
     tallies, crops, style = [], [], mosaics.style(classes)
     for mosaic in mosaics.join(grounds):
         crop, confidence = (out / f"{what}_{mosaic.name}.vrt" for what in ("crop", "confidence"))
@@ -49,13 +84,24 @@ def write_region(out: pathlib.Path, grounds: list[Ground], classes: Legend, as_o
         mosaics.write_vrt(crop, mosaic, records.CROP, name, classes)
         name, scale = rasters.confidence_name(as_of), 1 / decision.PERCENT
         mosaics.write_vrt(confidence, mosaic, records.CONFIDENCE, name, scale=scale)
-        files.write_bytes(crop.with_suffix(".qml"), style)
+        _write_style(crop.with_suffix(".qml"), style)
         found = summary.tally(out, (cube_id for cube_id, _ in mosaic.tiles()), classes)
         png, pieces = crop.with_suffix(".png"), mosaic.pieces()
         picture.draw(png, crop, classes, found, as_of, pieces)
         tallies.append(found)
         crops.append(crop)
-    files.write_bytes(out / STYLE, style)
+    _write_style(out / STYLE, style)
     total = summary.merge(tallies, classes)
+    ids = (made.cube_id for found in grounds for made in found.cubes)
+    said = notes.after((records.read_record(out / cube_id) for cube_id in ids), trained)
+    table = summary.table(total, classes)
+    lines = [table, *(f"note: {note}" for note in known + said)]
+    files.write_bytes(out / TEXT, ("\n".join(lines) + "\n").encode())
     summary.write_csv(out / SUMMARY, total.rows(classes))
-    return Result(summary.table(total, classes), crops, out / SUMMARY)
+    return Result(table, said, crops, out / SUMMARY)
+
+
+def _write_style(path: pathlib.Path, style: bytes) -> None:
+    # One that is there was changed by somebody, or is the same.
+    if not path.exists():
+        files.write_bytes(path, style)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
-from cropmap_jax.mapping.records import read_record, values
+from cropmap_jax.geo.text import csv_cell
+from cropmap_jax.mapping.records import RECORD, read_record, values
 
 NO_DATA = "no_data"
 
@@ -19,7 +20,8 @@ class Tally:
 
     Args:
       pixels, hectares: by class name, with "none_of_these" and "no_data".
-      leads: smallest and largest effective lead in days of any class that could be shown.
+      leads: smallest and largest effective lead in days, by the name of each class that has a
+        harvest date where it could be shown; negative after harvest began.
       window_ends: earliest and latest end of a window, ISO dates.
       excluded: cubes in which a class was excluded, by class name.
       cubes: how many.
@@ -27,7 +29,7 @@ class Tally:
 
     pixels: dict[str, int]
     hectares: dict[str, float]
-    leads: tuple[int, int] | None = None
+    leads: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     window_ends: tuple[str, str] | None = None
     excluded: dict[str, int] = dataclasses.field(default_factory=dict)
     cubes: int = 0
@@ -46,9 +48,9 @@ class Tally:
             self.hectares[name] += area["hectares"]
         for name in record["excluded"]:
             self.excluded[name] = self.excluded.get(name, 0) + 1
-        leads = record["lead_days"].items()
-        known = [d for name, d in leads if d is not None and name not in record["excluded"]]
-        self.leads = _span(self.leads, known)
+        for name, days in record["lead_days"].items():
+            if days is not None and name not in record["excluded"]:
+                self.leads[name] = _span(self.leads.get(name), [days])
         self.window_ends = _span(self.window_ends, [record["window_end"]])
 
     @property
@@ -57,7 +59,7 @@ class Tally:
         return sum(self.hectares.values()) - self.hectares[NO_DATA]
 
     def rows(self, classes: Legend) -> list[dict]:
-        """One row per class: name, title, pixels, hectares and share of the mapped area."""
+        """One row per class: name, title, pixels, hectares, share of the mapped area and lead."""
         titles = {c.name: c.title for c in classes.classes}
         titles |= {"none_of_these": "None of these", NO_DATA: "No data"}
         return [
@@ -69,6 +71,9 @@ class Tally:
                 "share": ""
                 if name == NO_DATA or not self.mapped
                 else round(self.hectares[name] / self.mapped, 6),
+                "lead_days_min": self.leads[name][0] if name in self.leads else "",
+                "lead_days_max": self.leads[name][1] if name in self.leads else "",
+                "last_image": describe_lead(*self.leads[name]) if name in self.leads else "",
             }
             for name in values(classes).values()
         ]
@@ -80,10 +85,21 @@ def _span(known: tuple | None, found: list) -> tuple | None:
 
 
 def tally(out: pathlib.Path, cube_ids: Iterable[str], classes: Legend) -> Tally:
-    """Sums the records of these cubes, one at a time."""
+    """Sums the records of these cubes, one at a time.
+
+    Raises:
+      ValueError: names a record that cannot be read, or that is of other classes.
+    """
     result = Tally.of(classes)
     for cube_id in cube_ids:
-        result.add(read_record(out / cube_id))
+        record = read_record(out / cube_id)
+        if set(record["area"]) != set(result.pixels):
+            raise ValueError(
+                f"{out / cube_id / RECORD}: expected areas of {', '.join(result.pixels)}, found "
+                f"those of {', '.join(record['area'])[:300]}; remove that folder, and run the same "
+                f"command again"
+            )
+        result.add(record)
     return result
 
 
@@ -97,13 +113,14 @@ def merge(tallies: list[Tally], classes: Legend) -> Tally:
             result.hectares[name] += one.hectares[name]
         for name, count in one.excluded.items():
             result.excluded[name] = result.excluded.get(name, 0) + count
-        result.leads = _span(result.leads, list(one.leads or ()))
+        for name, days in one.leads.items():
+            result.leads[name] = _span(result.leads.get(name), list(days))
         result.window_ends = _span(result.window_ends, list(one.window_ends or ()))
     return result
 
 
 def write_csv(path: pathlib.Path, rows: list[dict]) -> None:
-    """Writes rows as CSV.
+    """Writes rows as CSV, whose texts no spreadsheet takes for formulas.
 
     Raises:
       OSError: names the file.
@@ -111,31 +128,67 @@ def write_csv(path: pathlib.Path, rows: list[dict]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({k: csv_cell(v) if isinstance(v, str) else v for k, v in row.items()})
     files.write_bytes(path, text.getvalue().encode())
 
 
 def table(found: Tally, classes: Legend) -> str:
     """What a person reads: a line per class that occurs, and what the map rests on."""
-    lines = [f"{'class':32}{'pixels':>14}{'hectares':>14}{'share':>9}"]
+    lines = [f"{'class':32}{'pixels':>14}{'hectares':>14}{'share':>9}  last image"]
     for row in found.rows(classes):
         if row["pixels"]:
             share = f"{row['share']:8.1%}" if row["share"] != "" else f"{'-':>8}"
-            lines.append(
-                f"{row['title'][:31]:32}{row['pixels']:14,d}{row['hectares']:14,.1f} {share}"
-            )
-    lines.append(f"{found.cubes} cubes, {describe_dates(found)}")
+            title = one_line(row["title"])[:31]
+            line = f"{title:32}{row['pixels']:14,d}{row['hectares']:14,.1f} {share}"
+            lines.append(f"{line}  {row['last_image']}".rstrip())
+    lines.append(f"{found.cubes} cube{'s' if found.cubes > 1 else ''}, {describe_dates(found)}")
     for name, count in found.excluded.items():
         lines.append(f"{name} is not planted yet in {count} of them and was not claimed there")
     return "\n".join(lines)
 
 
+def one_line(text: str) -> str:
+    """A text of a user for one line of a terminal, a picture or XML: nothing unprintable."""
+    # Joiners are letters' shapes in Persian and Hindi, printable or not.
+    shown = "".join(c if c.isprintable() or c in "\u200c\u200d" else " " for c in text)
+    return " ".join(shown.split())
+
+
 def describe_dates(found: Tally) -> str:
-    """What was seen and how long before harvest, in words."""
+    """What was seen, and how long before harvest if that is the same for all classes."""
     first, last = found.window_ends
-    ends = first if first == last else f"{first} to {last}"
-    if found.leads is None:
-        return f"images until {ends}, no harvest dates"
-    low, high = found.leads
-    days = f"{low}" if low == high else f"{low} to {high}"
-    return f"images until {ends}, {days} days before harvest"
+    ends = f"images until {first}" if first == last else f"images until {first} to {last}"
+    if not found.leads:
+        return f"{ends}, no harvest dates"
+    return f"{ends}, {describe_lead(*one)}" if (one := one_lead(found)) else ends
+
+
+def one_lead(found: Tally) -> tuple[int, int] | None:
+    """The smallest and largest lead where those of all classes are the same."""
+    spans = set(found.leads.values())
+    return spans.pop() if len(spans) == 1 else None
+
+
+def describe_lead(low: int, high: int) -> str:
+    """When the last image was taken, in words.
+
+    Args:
+      low, high: smallest and largest days from the last image to harvest; negative after harvest
+        began.
+
+    Example:
+      (20, 45) is "20 to 45 days before harvest", (-91, -91) "91 days after harvest began" and
+      (-91, 58) "58 days before harvest to 91 days after it began".
+    """
+    if low == high == 0:
+        return "on the day harvest began"
+    if low >= 0:
+        return f"{_days(low, high)} before harvest"
+    if high <= 0:
+        return f"{_days(-high, -low)} after harvest began"
+    return f"{_days(high, high)} before harvest to {_days(-low, -low)} after it began"
+
+
+def _days(low: int, high: int) -> str:
+    return f"{low} day{'s' if low != 1 else ''}" if low == high else f"{low} to {high} days"

@@ -15,10 +15,12 @@ from odc.geo.geobox import GeoBox
 from training import small_runs
 
 from cropmap_jax.geo import cube, cube_io
-from cropmap_jax.mapping import crop_map
+from cropmap_jax.mapping import crop_map, ground
 from cropmap_jax.training import checkpoints, steps
 
 AS_OF = "2022-06-01"
+HIDDEN = [".predict.verified.json", ".predict.written.json"]
+"""What a finished map's folder holds beside what a person sees."""
 CORNER = (512_000.0, 3_841_280.0)
 """Upper left corner of `making.TILE` in metres: column 400 x 1280 m, (row 3000 + 1) x 1280 m."""
 
@@ -27,11 +29,11 @@ def make_recipe(loss="sigmoid", **model):
     return small_runs.make_recipe(loss, making.LEGEND, **({"levels": 1} | model))
 
 
-def save_checkpoint(workdir, recipe=None, seed: int = 1, step: int = 3):
+def save_checkpoint(workdir, recipe=None, seed: int = 1, step: int = 3, unseen=None):
     recipe = recipe or make_recipe()
     meta = {"recipe": recipe.to_json(), "config": {}, "stage": "finetune"}
     checkpointer = checkpoints.Checkpointer(workdir, meta)
-    checkpointer.save(step, steps.init_variables(recipe, seed))
+    checkpointer.save(step, steps.init_variables(recipe, seed, unseen))
     checkpointer.close()
     return workdir
 
@@ -110,9 +112,19 @@ def make_map(workdir, cubes, out, predict=None, **options):
     """Runs the whole of it; returns the `MapMaker` and its result."""
     settings = {"as_of": AS_OF, "batch_size": 2} | options
     chosen = crop_map.Options(workdir=str(workdir), cubes=str(cubes), out=str(out), **settings)
-    maker = crop_map.MapMaker(chosen, predict)
-    done = sum(1 for _ in maker.run())
-    return maker, maker.finish(), done
+    with crop_map.MapMaker(chosen, predict) as maker:
+        done = sum(1 for _ in maker.run())
+        return maker, maker.finish(), done
+
+
+def survey(cubes_dir, recipe, as_of, season=None) -> list[ground.Ground]:
+    infos = ground.find_cubes(cubes_dir, recipe, as_of, season)
+    return ground.join(infos, recipe.num_periods, as_of)
+
+
+def shown(out) -> list[str]:
+    """Names of what a person sees in a folder."""
+    return sorted(p.name for p in out.iterdir() if not p.name.startswith("."))
 
 
 def read(path) -> np.ndarray:

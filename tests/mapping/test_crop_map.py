@@ -79,10 +79,12 @@ def test_every_pixel_lies_where_it_says(world, kind):
 
 def test_what_a_map_consists_of(world):
     out, maker, result, done = world
-    assert sorted(p.name for p in out.iterdir()) == [
+    assert small_maps.shown(out) == [
         "c00", "c01", "c10", "confidence_32639.vrt", "crop.qml", "crop_32639.png",
-        "crop_32639.qml", "crop_32639.vrt", "summary.csv",
+        "crop_32639.qml", "crop_32639.vrt", "summary.csv", "summary.txt",
     ]  # fmt: skip
+    assert (out / "summary.txt").read_text() == f"{result.table}\n"
+    assert maker.notes == result.notes == []
     assert (maker.cubes, maker.parts, done, maker.finished, maker.stale) == (3, 3, 3, set(), set())
     assert result.crops == [out / "crop_32639.vrt"] and result.summary == out / "summary.csv"
     # Four rows of twenty pixels were not seen: 8 columns of them lie in the first tile.
@@ -127,13 +129,13 @@ def test_an_interrupted_map_goes_on_to_the_same_end(workdir, row_of_three, tmp_p
     # Four chips, of which the first two are predicted: enough for the first cube alone.
     with pytest.raises(KeyboardInterrupt):
         make_map(workdir, row_of_three, out, Fragile(workdir, 1))
-    assert [p.name for p in out.iterdir()] == ["c00"]
+    assert small_maps.shown(out) == ["c00"]
     # A process that was killed leaves a folder half written, and one half replaced.
     shutil.copytree(out / "c00", out / ".c01.4711.part")
     (out / ".c02.4711.old").mkdir()
     maker, _, done = make_map(workdir, row_of_three, out, Fragile(workdir, 9))
     assert maker.finished == {"c00"} and maker.stale == set() and done == 2
-    assert not list(out.glob(".*"))
+    assert sorted(p.name for p in out.glob(".*")) == small_maps.HIDDEN
     files = [p.relative_to(out) for p in out.rglob("*") if p.suffix in (".tif", ".vrt", ".csv")]
     assert len(files) == 9
     for file in files:
@@ -214,6 +216,7 @@ def test_a_softmax_head_names_a_class_everywhere(coded, tmp_path):
     record = json.loads((tmp_path / "map" / "c00" / "map.json").read_text())
     assert record["settings"]["threshold"] is None
     assert record["area"]["none_of_these"]["pixels"] == 0
+    assert maker.notes == ["--threshold has no effect on a network trained with softmax"]
     # Another threshold is no other map.
     maker, _, done = make_map(run, coded, tmp_path / "map", threshold=0.1)
     assert done == 0 and len(maker.finished) == 3
@@ -249,8 +252,9 @@ def test_folders_that_do_not_belong_are_refused(workdir, coded, world, tmp_path)
             make_map(workdir, cubes, out, small_maps.say_where)
 
     cubes = shutil.copytree(coded, tmp_path / "cubes")
-    refuse(cubes, "c00: expected a cube's map or no folder", cubes)
-    assert (cubes / "c00" / "s1.tif").is_file()
+    refuse(cubes, "--out .*: is --cubes .*, which is read", cubes)
+    refuse(shutil.copytree(coded, tmp_path / "copy"), "c00: expected a cube's map or no folder")
+    assert (tmp_path / "copy" / "c00" / "s1.tif").is_file()
     shutil.rmtree(cubes / "c01")
     refuse(world[0], "c01: found the map of a cube that is not among those to map", cubes)
     file = tmp_path / "file"
@@ -259,7 +263,7 @@ def test_folders_that_do_not_belong_are_refused(workdir, coded, world, tmp_path)
     refuse(file / "below", "--out: expected a folder")
     out = shutil.copytree(world[0], tmp_path / "map")
     (out / "c10" / "map.json").write_text("{")
-    refuse(out, r"c10.map\.json: expected the record of a map")
+    refuse(out, r"c10.map\.json: expected the record of the map of cube c10, found")
 
 
 def test_mistakes_are_found_before_anything_is_written(workdir, coded, tmp_path):
@@ -272,7 +276,7 @@ def test_mistakes_are_found_before_anything_is_written(workdir, coded, tmp_path)
         with pytest.raises(ValueError, match=match):
             make_map(workdir, coded, out, **options)
     with pytest.raises(ValueError, match="expected a run's workdir with checkpoints/, found none"):
-        make_map(tmp_path, coded, out)
+        make_map(tmp_path / "no_run", coded, out)
     with pytest.raises(ValueError, match="none: expected a folder of cubes, found none"):
         make_map(workdir, tmp_path / "none", out)
     assert not out.exists()

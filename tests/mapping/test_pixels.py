@@ -4,14 +4,17 @@ import datetime as dt
 import shutil
 
 import making
+import matplotlib.image
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from mapping import small_maps
+from rasterio.vrt import WarpedVRT
 
 from cropmap_jax.geo import cube, cube_io, windows
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
-from cropmap_jax.mapping import ground, pixels
+from cropmap_jax.mapping import pixels
 from cropmap_jax.mapping.sheets import Box
 
 DAY = to_day(dt.date(2022, 3, 15))
@@ -20,7 +23,7 @@ DAY = to_day(dt.date(2022, 3, 15))
 def reader(cubes_dir, num_periods=4, as_of=DAY, limit=2**20):
     recipe = small_maps.make_recipe(num_periods=num_periods)
     date = dt.date(1970, 1, 1) + dt.timedelta(days=as_of)
-    grounds = ground.survey(cubes_dir, recipe, date)
+    grounds = small_maps.survey(cubes_dir, recipe, date)
     return pixels.PixelReader(grounds, as_of, num_periods, limit)
 
 
@@ -84,6 +87,32 @@ def test_damage_names_the_file(tmp_path):
     stack.unlink()
     with pytest.raises(ValueError, match=f"{stack}: expected the cube's s2, found no file"):
         reader(tmp_path).read(0, box)
+
+
+@pytest.mark.parametrize("kind", ["vrt", "png"])
+def test_what_is_only_called_a_geotiff_is_refused(tmp_path, kind):
+    path = cube_io.write_cube(making.make_cube("a", 16), tmp_path / "cubes")
+    stack, elsewhere = path / "s2.tif", tmp_path / "elsewhere.tif"
+    stack.rename(elsewhere)
+    if kind == "vrt":
+        with rasterio.open(elsewhere) as raster, WarpedVRT(raster) as other:
+            rasterio.shutil.copy(other, stack, driver="VRT")
+    else:
+        matplotlib.image.imsave(stack, np.zeros((16, 16)), format="png")
+    with pytest.raises(ValueError, match=r"s2\.tif: damaged or not a GeoTIFF"):
+        reader(tmp_path / "cubes").read(0, Box(0, 0, 16, 16))
+
+
+def test_a_sidecar_changes_nothing(tmp_path):
+    path = cube_io.write_cube(making.make_cube("a", 16), tmp_path)
+    box = Box(0, 0, 16, 16)
+    before = reader(tmp_path).read(0, box)
+    band = '<PAMRasterBand band="{}"><NoDataValue>{}</NoDataValue></PAMRasterBand>'
+    text = "".join(band.format(i, 1) for i in range(1, 91))
+    (path / "s2.tif.aux.xml").write_text(f"<PAMDataset><SRS>EPSG:32640</SRS>{text}</PAMDataset>")
+    after = reader(tmp_path).read(0, box)
+    for sensor, values in before.items():
+        np.testing.assert_array_equal(after[sensor], values)
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,29 @@
 """Pixels and hectares, by hand."""
 
 import csv
+import warnings
+import xml.etree.ElementTree as ET
 
 import making
 import matplotlib.image
 import numpy as np
 import pytest
+import rasterio
 from mapping import small_maps
 
-from cropmap_jax.geo.legend import EUCROPMAP
-from cropmap_jax.mapping import mosaics, picture, records, summary
+from cropmap_jax.geo.legend import EUCROPMAP, Legend, make_class
+from cropmap_jax.mapping import mosaics, picture, rasters, records, summary
 from cropmap_jax.mapping.sheets import Box
 
 SETTINGS = records.Settings("abc", 3, small_maps.AS_OF, 0.5)
 RECIPE = small_maps.make_recipe()
 
 
-def record(crop, cube_id="a", **changes) -> dict:
+def record(crop, cube_id="a", seen=None, **changes) -> dict:
     made = small_maps.changed(making.make_cube(cube_id, np.asarray(crop).shape), **changes)
     pixels = np.array(crop, np.uint8)
-    return records.make_record(made.info, RECIPE, SETTINGS, "run", "inputs", pixels)
+    seen = np.full((RECIPE.num_periods, 12), pixels.size) if seen is None else np.array(seen)
+    return records.make_record(made.info, RECIPE, SETTINGS, "run", "inputs", pixels, seen)
 
 
 def test_a_record_by_hand():
@@ -61,9 +65,9 @@ def test_rows_and_table_by_hand(tmp_path):
     with open(tmp_path / "summary.csv", newline="") as file:
         assert [r["title"] for r in csv.DictReader(file)][:2] == ["Wheat", "Rape seed"]
     lines = summary.table(total, making.LEGEND).splitlines()
-    assert lines[1].split() == ["Wheat", "3", "0.0", "37.5%"]
+    assert lines[1].split(maxsplit=4) == ["Wheat", "3", "0.0", "37.5%", "30 days before harvest"]
     assert "Rape" not in "".join(lines) and lines[-2].split()[-1] == "-"
-    assert lines[-1] == "2 cubes, images until 2022-06-01, 30 to 92 days before harvest"
+    assert lines[-1] == "2 cubes, images until 2022-06-01"
 
 
 def test_tallies_add_up():
@@ -74,10 +78,10 @@ def test_tallies_add_up():
         | {"window_end": "2022-05-01", "excluded": {"rapeseed": "2022-07-01"}}
     )
     total = summary.merge(parts, making.LEGEND)
-    assert total.cubes == 2 and total.pixels["none_of_these"] == 2 and total.leads == (30, 92)
+    assert total.cubes == 2 and total.pixels["none_of_these"] == 2 and total.leads == parts[0].leads
     assert total.excluded == {"rapeseed": 1}
     text = summary.table(total, making.LEGEND)
-    assert "images until 2022-05-01 to 2022-06-01, 30 to 92 days" in text
+    assert "images until 2022-05-01 to 2022-06-01" in text and "30 days before harvest" in text
     assert "rapeseed is not planted yet in 1 of them" in text
     nowhere = summary.merge([parts[1]], making.LEGEND)
     assert "no harvest dates" in summary.describe_dates(nowhere)
@@ -86,7 +90,76 @@ def test_tallies_add_up():
 def test_an_excluded_class_has_no_part_in_the_leads():
     total = summary.Tally.of(making.LEGEND)
     total.add(record([[0]]) | {"excluded": {"maize": "2022-07-01"}})
-    assert total.leads == (30, 61)
+    assert total.leads == {"wheat": (30, 30), "rapeseed": (61, 61)}
+
+
+@pytest.mark.parametrize(
+    ("lead", "words"),
+    [
+        ((58, 58), "58 days before harvest"),
+        ((20, 45), "20 to 45 days before harvest"),
+        ((1, 1), "1 day before harvest"),
+        ((0, 0), "on the day harvest began"),
+        ((0, 9), "0 to 9 days before harvest"),
+        ((-91, -91), "91 days after harvest began"),
+        ((-45, -20), "20 to 45 days after harvest began"),
+        ((-91, 58), "58 days before harvest to 91 days after it began"),
+        ((-1, 1), "1 day before harvest to 1 day after it began"),
+    ],
+)
+def test_leads_in_words(lead, words):
+    assert summary.describe_lead(*lead) == words
+
+
+def test_leads_are_said_per_class_or_once_for_all():
+    one, two = summary.Tally.of(making.LEGEND), summary.Tally.of(making.LEGEND)
+    one.add(record([[0, 2]]))
+    late = record([[0, 2]], "b")
+    late["lead_days"] = {"wheat": -14, "rapeseed": -14, "maize": -14}
+    two.add(late)
+    assert summary.describe_dates(two) == "images until 2022-06-01, 14 days after harvest began"
+    labels = [h.get_label() for h in picture._handles(making.LEGEND, two)]
+    assert labels == ["Wheat  50.0%", "Maize  50.0%"]
+    both = summary.merge([one, two], making.LEGEND)
+    rows = {r["class"]: r for r in both.rows(making.LEGEND)}
+    words = "30 days before harvest to 14 days after it began"
+    found = rows["wheat"]
+    assert (found["lead_days_min"], found["lead_days_max"], found["last_image"]) == (-14, 30, words)
+    assert rows["no_data"]["last_image"] == ""
+    labels = [h.get_label() for h in picture._handles(making.LEGEND, both)]
+    assert labels[0] == f"Wheat  50.0%\n{words}"
+
+
+def test_titles_of_users_stay_texts(tmp_path):
+    """A formula, markup, mathematics, a line's end, and scripts that the font cannot write."""
+    titles = ['=HYPERLINK("http://x","W")', "<b>a & b</b>", "$x$ \n_a", "_a", "小麦", "گندم"]
+    classes = Legend("odd\x00<name>", tuple(
+        make_class(i, i, f"crop_{i}", title) for i, title in enumerate(titles)
+    ))  # fmt: skip
+    total = summary.Tally.of(classes)
+    total.window_ends = ("2022-06-01",) * 2
+    for name in classes.names:
+        total.pixels[name], total.hectares[name] = 10, 0.1
+    summary.write_csv(tmp_path / "summary.csv", total.rows(classes))
+    with open(tmp_path / "summary.csv", newline="", encoding="utf-8") as file:
+        cells = [row["title"] for row in csv.DictReader(file)]
+    assert cells[0] == f"'{titles[0]}" and cells[4:6] == ["小麦", "گندم"]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    entries = ET.fromstring(mosaics.style(classes).decode()).iter("paletteEntry")
+    labels = [entry.get("label") for entry in entries]
+    assert labels[:6] == [*titles[:2], "$x$ _a", *titles[3:]]
+    lines = summary.table(total, classes).splitlines()
+    assert len(lines) == 8 and lines[3].startswith("$x$ _a ")
+    lattice = mosaics.Lattice(making.make_cube("a", 16).info.geobox.crs, 10.0, 5e5, 4e6)
+    one, vrt = mosaics.Mosaic("32639", lattice, (), Box(0, 0, 4, 4)), tmp_path / "crop.vrt"
+    mosaics.write_vrt(vrt, one, "crop.tif", rasters.crop_name(classes, "2022-06-01"), classes)
+    with rasterio.open(vrt) as raster:
+        assert raster.descriptions == ("crop, legend odd <name>, as of 2022-06-01",)
+    shown = [h.get_label().split("  ")[0] for h in picture._handles(classes, total)]
+    assert shown[2:] == [r"\$x\$ _a", " _a", "crop_4", "crop_5"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        picture.draw(tmp_path / "crop.png", vrt, classes, total, "2022-06-01")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +203,10 @@ def test_a_picture_shows_the_colours_of_the_map_and_reads_no_more_than_it_needs(
     total = summary.Tally.of(making.LEGEND)
     total.add(record([[0, 0, 1, 255]]))
     labels = [h.get_label() for h in picture._handles(making.LEGEND, total)]
-    assert labels == ["Wheat  66.7%", "Rape seed  33.3%"]
+    assert labels == [
+        "Wheat  66.7%\n30 days before harvest",
+        "Rape seed  33.3%\n61 days before harvest",
+    ]
 
 
 def test_pieces_far_apart_are_drawn_one_by_one(tmp_path):

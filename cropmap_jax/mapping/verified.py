@@ -1,0 +1,57 @@
+"""Which cubes are whole: rasters compared with their checksums, once for each state of a file."""
+
+import contextlib
+import json
+import pathlib
+
+from cropmap_jax.geo import cube_io, files
+from cropmap_jax.mapping.ground import Ground
+
+NAME = ".predict.verified.json"
+
+
+def verify(out: pathlib.Path, grounds: list[Ground]) -> dict:
+    """Compares the rasters of the cubes with the checksums in their items.
+
+    A file that has the size and the times that it had when it was last found whole is not read.
+
+    Args:
+      out: folder of the map, which remembers what was verified; it need not be there.
+      grounds: the cubes.
+
+    Returns:
+      What `remember` keeps.
+
+    Raises:
+      ValueError: names the file that is missing or damaged.
+    """
+    known, found = _known(out / NAME), {}
+    for made in (made for ground in grounds for made in ground.cubes):
+        state = [made.digest, *(_state(file) for file in sorted(made.path.glob("*.tif")))]
+        if known.get(made.cube_id) != state:
+            cube_io.verify_checksums(cube_io.read_info(made.path))
+        found[made.cube_id] = state
+    return found
+
+
+def remember(out: pathlib.Path, found: dict) -> None:
+    """Keeps what `verify` found; where that cannot be written, it is verified anew next time."""
+    with contextlib.suppress(OSError):
+        files.write_bytes(out / NAME, json.dumps(found).encode())
+
+
+def _known(file: pathlib.Path) -> dict:
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _state(file: pathlib.Path) -> list:
+    try:
+        found = file.stat()
+    except OSError:  # a link to nowhere: verified, and so found missing, in any case
+        return [file.name]
+    # The time of change too: that of modification can be set to what it was.
+    return [file.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns]

@@ -1,0 +1,169 @@
+"""What a map's reader is told, and what is refused: facts of cubes and checkpoint that differ."""
+
+import dataclasses
+import datetime as dt
+
+import making
+import numpy as np
+import pytest
+from mapping import small_maps
+
+from cropmap_jax.geo import calendars, cube
+from cropmap_jax.geo.periods import month_periods
+from cropmap_jax.mapping import ground, notes, pixels
+from cropmap_jax.training import checkpoints
+
+RECIPE = small_maps.make_recipe()
+ALL = {sensor: list(bands) for sensor, bands in cube.BANDS.items()}
+
+
+def info(cube_id="a", pixel=10.0, **changes) -> cube.CubeInfo:
+    return small_maps.changed(
+        small_maps.moved(making.make_cube(cube_id, 16), pixel=pixel), **changes
+    ).info
+
+
+def before(*infos, as_of=dt.date(2022, 6, 1), **recipe) -> list[str]:
+    return notes.before(list(infos), dataclasses.replace(RECIPE, **recipe), as_of)
+
+
+def test_images_that_end_long_before_the_as_of_date():
+    # Periods are months until the end of August, harvests end on 21 September.
+    ends_in_may = info("b", periods=month_periods(dt.date(2021, 12, 1), dt.date(2022, 5, 31)))
+    assert before(info(), as_of=dt.date(2022, 9, 10)) == []
+    (note,) = before(info(), ends_in_may, as_of=dt.date(2022, 7, 15))
+    assert note.startswith("images of 1 of 2 cubes (b) end 2022-06-01, 44 days before --as_of 2022")
+    # June has 30 days: a period, and not more than one.
+    assert before(ends_in_may, as_of=dt.date(2022, 7, 2)) == []
+
+
+def test_a_season_that_is_over_is_no_forecast():
+    day = dt.date(2022, 9, 21)
+    assert before(info(), as_of=day) == []
+    (note,) = before(info(), as_of=day + dt.timedelta(days=1))
+    assert note == (
+        "the season of cube a is over: the last harvest was 2022-09-21, before --as_of "
+        "2022-09-22; this map is not a forecast"
+    )
+    # Without an end the start counts; without a calendar nothing is known.
+    start = calendars.Season(dt.date(2022, 5, 20))
+    assert "was 2022-05-20" in before(info(harvest={calendars.ANY_CROP: (start,)}))[0]
+    assert before(info(harvest={}), as_of=day + dt.timedelta(days=1)) == []
+
+
+def test_a_window_from_before_the_images():
+    recipe = small_maps.make_recipe(num_periods=7)
+    found = notes.before([info(), info("b")], recipe, dt.date(2022, 6, 1))
+    # December to May are there.
+    (note,) = found
+    assert note.endswith("begins before the images of both cubes: up to 1 of them are missing")
+
+
+def test_pixels_of_which_the_checkpoint_says_nothing():
+    assert before(info(pixel=30.0), pixel_m=30.0) == []
+    (note,) = before(info(pixel=30.0), pixel_m=None)
+    assert note.startswith("pixels measure 30 m, and the checkpoint does not say")
+    assert before(info(), pixel_m=None) == []
+
+
+def test_pixels_of_another_size_are_refused(tmp_path):
+    coarse = small_maps.moved(making.make_cube("b", 16), 640, pixel=20.0)
+    folder = small_maps.write(tmp_path, making.make_cube("a", 16), coarse)
+    day = dt.date(2022, 6, 1)
+    with pytest.raises(ValueError, match="cubes a and b: .* one size, found 10 m and 20 m"):
+        ground.find_cubes(folder, RECIPE, day)
+    at_60 = dataclasses.replace(RECIPE, pixel_m=60.0)
+    with pytest.raises(ValueError, match="cube a: expected pixels of 60 m as in training, found 1"):
+        ground.find_cubes(folder, at_60, day)
+
+
+def test_an_as_of_date_years_after_all_images_is_refused(tmp_path):
+    folder = small_maps.write(tmp_path, making.make_cube("a", 16))
+    for day in (dt.date(2023, 9, 3), dt.date(9999, 12, 31)):
+        with pytest.raises(ValueError, match=f"--as_of {day}: .* by 2022-09-01 .cube a."):
+            ground.find_cubes(folder, RECIPE, day)
+    assert ground.find_cubes(folder, RECIPE, dt.date(2023, 9, 2))
+
+
+def seen(name="a", s1=(1, 1), s2=(1, 1), s1_missing=(), s2_missing=(), before=0) -> dict:
+    """A record; December to January, as of 1 February."""
+    window = ["2021-12-01/2022-01-01", "2022-01-01/2022-02-01"][before:]
+    return {
+        "cube": name,
+        "window": window,
+        "settings": {"as_of": "2022-02-01"},
+        "periods_before_the_cube": before,
+        "seen": {
+            "s1": list(s1),
+            "s2": list(s2),
+            "missing_bands": {"s1": list(s1_missing), "s2": list(s2_missing)},
+        },
+    }
+
+
+def after(*records, trained=ALL) -> list[str]:
+    return notes.after(records, trained)
+
+
+def test_a_sensor_or_a_band_without_a_value():
+    no_s1 = {"s1": (0, 0), "s1_missing": cube.BANDS["s1"]}
+    assert after(seen()) == []
+    (note,) = after(seen(**no_s1), seen("b", **no_s1))
+    assert note.startswith("Sentinel-1: no value in the window of both cubes, although the net")
+    (note,) = after(seen(**no_s1), seen("b"), seen("c"))
+    assert "in the window of 1 of 3 cubes (a)," in note
+    (note,) = after(seen(s2=(0, 0), s2_missing=cube.BANDS["s2"]))
+    assert note.startswith("Sentinel-2: no value in the window of cube a,")
+    (note,) = after(seen(s2_missing=["B5", "B11"]))
+    assert note.startswith("Sentinel-2: no value of B5, B11 in the window of cube a,")
+    # What training never had is not missed.
+    assert after(seen(**no_s1), trained=ALL | {"s1": []}) == []
+    assert after(seen(s2_missing=["B5"]), trained=ALL | {"s2": ["B4", "B8"]}) == []
+
+
+def test_windows_without_images_or_with_few():
+    (note,) = after(seen(s1=(0, 0), s2=(0, 0)))
+    assert note == "no value of any image in the window of cube a: nothing is mapped"
+    (note,) = after(seen(s1=(1, 0), s2=(1, 0)))
+    assert note.startswith("the last periods of cube a hold no value: the last image is up to 31 ")
+    (note,) = after(seen(s2=(0.5, 0.4)))
+    assert note == "Sentinel-2: less than half of the window has values in cube a"
+    # What lies before the cube has a note of its own.
+    assert after(seen(s1=(0, 1), s2=(0, 1), before=1)) == []
+    old = seen()
+    del old["seen"]
+    assert after(old) == []
+
+
+def test_bands_that_the_network_listens_to(tmp_path):
+    run = small_maps.save_checkpoint(tmp_path, unseen={"s1": [0, 1], "s2": [7]})
+    expected = [band for band in cube.BANDS["s2"] if band != "B8A"]
+    assert notes.trained_bands(checkpoints.load(run)) == {"s1": [], "s2": expected}
+
+
+def test_values_are_counted_by_hand():
+    found = {"s1": np.zeros((2, 3, 4, 2), np.int16), "s2": np.zeros((2, 3, 4, 10), np.int16)}
+    found["s1"][0, 0, :3, 1] = cube.NODATA
+    found["s2"][1] = cube.NODATA
+    counts = pixels.count_values(found)
+    assert counts.tolist() == [[12, 9, *[12] * 10], [12, 12, *[0] * 10]]
+
+
+def test_a_map_says_what_it_lacked(tmp_path):
+    """Sentinel-1 was not there, and the second of two periods of one of two cubes was empty."""
+    whole = making.make_cube("whole", (16, 32), fields=False, missing=False)
+    whole.s1[:] = np.nan
+    whole.s2[5, :, 16:] = np.nan
+    cubes = small_maps.write(tmp_path / "cubes", *small_maps.quarters(whole, 16))
+    run = small_maps.save_checkpoint(tmp_path / "run")
+
+    def even(examples):
+        return [np.full((*e["label"].shape, 3), 0.6, np.float32) for e in examples]
+
+    _, result, _ = small_maps.make_map(run, cubes, tmp_path / "map", even)
+    assert [note.split(" in the window")[0].split(" hold")[0] for note in result.notes] == [
+        "Sentinel-1: no value",
+        "the last periods of 1 of 2 cubes (c01)",
+    ]
+    text = (tmp_path / "map" / "summary.txt").read_text()
+    assert all(f"note: {note}\n" in text for note in result.notes)
