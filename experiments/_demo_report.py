@@ -4,6 +4,8 @@ import json
 import pathlib
 import statistics
 
+from cropmap_jax.geo import windows
+
 METHODS = ("pretrained", "scratch", "forest")
 COLOURS = {"pretrained": "#0072b2", "scratch": "#e69f00", "forest": "#999999"}  # Okabe & Ito
 NEXT = """next, on real data:
@@ -41,11 +43,11 @@ def table(scores: dict) -> str:
     """One line per crop: F1 of pixels and of fields by each method, and the effective lead."""
     units = ("pixels", "fields")
     heads = "".join(f"{m:>11}" for m in METHODS)
-    lines = [f"{'F1':14}{'pixels':>22}{'fields':>33}", f"{'crop':14}{heads}{heads}{'lead':>12}"]
+    lines = [f"{'F1':14}{'pixels':>22}{'fields':>33}", f"{'crop':14}{heads}{heads}{'lead':>14}"]
     for crop, lead in scores["lead"].items():
         cells = [scores.get((m, u), {}).get(crop, []) for u in units for m in METHODS]
-        days = "-" if not lead else f"{lead[0]}-{lead[1]} d"
-        lines.append(f"{crop:14}{''.join(map(_cell, cells))}{days:>12}")
+        days = windows.format_lead(lead)
+        lines.append(f"{crop:14}{''.join(map(_cell, cells))}{days:>14}")
     means = [_macro(scores, m, u) for u in units for m in METHODS]
     lines.append(f"{'mean' + _over(scores, 'pixels'):14}{''.join(map(_cell, means))}")
     return "\n".join(lines)

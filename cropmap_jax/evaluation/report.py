@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from cropmap_jax.evaluation import inference
 from cropmap_jax.evaluation.inference import CubePrediction
-from cropmap_jax.geo import files, periods
+from cropmap_jax.geo import files, periods, windows
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 
 SCORES = ("accuracy", "recall", "true_negative_rate", "precision", "f1")
@@ -38,22 +38,15 @@ def score_table(rows: list[dict]) -> str:
     wide = max([15, *(len(row["crop"]) for row in rows)]) + 1
     header = f"{'crop':{wide}}{'method':9}{'unit':8}{'thr':>6}"
     header += "".join(f"{n:>11}" for n in ("accuracy", "recall", "tn rate", "precision", "F1"))
-    lines = [header + f"{'n':>9}{'no image':>10}{'lead':>10}"]
+    lines = [header + f"{'n':>9}{'no image':>10}{'lead':>14}"]
     for row in rows:
         values = "".join(f"{'-':>11}" if row[s] is None else f"{row[s]:11.3f}" for s in SCORES)
         n = row["tp"] + row["fp"] + row["fn"] + row["tn"]
         lines.append(
             f"{row['crop']:{wide}}{row['method']:9}{row['unit']:8}{row['threshold']:6.2f}{values}"
-            f"{n:9,d}{row['without_image']:10,d}{_lead(row['lead_days']):>10}"
+            f"{n:9,d}{row['without_image']:10,d}{windows.format_lead(row['lead_days']):>14}"
         )
     return "\n".join(lines)
-
-
-def _lead(span) -> str:
-    if not span:
-        return "-"
-    low, high = span
-    return f"{low} d" if low == high else f"{low}-{high} d"
 
 
 def write_json(path: pathlib.Path, value: dict) -> None:
@@ -159,7 +152,7 @@ def _draw(prediction: CubePrediction, position, crop, classes, threshold, pixel_
         ax.tick_params(labelsize=8)
     axes[0].set_ylabel("m south")
     as_of = periods.from_day(prediction.as_of[position])
-    ahead = "no harvest date" if lead is None else f"effective lead {lead} days"
+    ahead = "no harvest date" if lead is None else f"last image {windows.describe_lead(lead, lead)}"
     fig.suptitle(f"{_text(prediction.cube_id)}: {title}, as of {as_of}, {ahead}", fontsize=12)
     return fig
 

@@ -6,6 +6,7 @@ periods that end with the last usable one.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,3 +65,35 @@ def take_window(values: np.ndarray, indices: np.ndarray, fill) -> np.ndarray:
 def effective_lead(harvest_start: dt.date, window_end: dt.date) -> int:
     """Days between the end of the last usable period and the harvest start."""
     return to_day(harvest_start) - to_day(window_end)
+
+
+def describe_lead(low: int, high: int) -> str:
+    """When the last image was taken, in words.
+
+    Args:
+      low, high: smallest and largest days from the last image to harvest; negative after harvest
+        began.
+
+    Example:
+      (20, 45) is "20 to 45 days before harvest", (-91, -91) "91 days after harvest began" and
+      (-91, 58) "58 days before harvest to 91 days after it began".
+    """
+    if low == high == 0:
+        return "on the day harvest began"
+    if low >= 0:
+        return f"{_days(low, high)} before harvest"
+    if high <= 0:
+        return f"{_days(-high, -low)} after harvest began"
+    return f"{_days(high, high)} before harvest to {_days(-low, -low)} after it began"
+
+
+def _days(low: int, high: int) -> str:
+    return f"{low} day{'s' if low != 1 else ''}" if low == high else f"{low} to {high} days"
+
+
+def format_lead(span: Sequence[int] | None) -> str:
+    """A range of leads for a table: "30 d", "30 to 61 d"; "-" where there is none."""
+    if not span:
+        return "-"
+    low, high = span
+    return f"{low} d" if low == high else f"{low} to {high} d"

@@ -6,7 +6,7 @@ import io
 import pathlib
 from collections.abc import Iterable
 
-from cropmap_jax.geo import files
+from cropmap_jax.geo import files, windows
 from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.text import csv_cell
 from cropmap_jax.mapping.records import RECORD, read_record, values
@@ -71,12 +71,15 @@ class Tally:
                 "share": ""
                 if name == NO_DATA or not self.mapped
                 else round(self.hectares[name] / self.mapped, 6),
-                "lead_days_min": self.leads[name][0] if name in self.leads else "",
-                "lead_days_max": self.leads[name][1] if name in self.leads else "",
-                "last_image": describe_lead(*self.leads[name]) if name in self.leads else "",
+                **self._lead_columns(name),
             }
             for name in values(classes).values()
         ]
+
+    def _lead_columns(self, name: str) -> dict:
+        lead = self.leads.get(name)
+        low, high, words = (*lead, windows.describe_lead(*lead)) if lead else ("", "", "")
+        return {"lead_days_min": low, "lead_days_max": high, "last_image": words}
 
 
 def _span(known: tuple | None, found: list) -> tuple | None:
@@ -161,34 +164,10 @@ def describe_dates(found: Tally) -> str:
     ends = f"images until {first}" if first == last else f"images until {first} to {last}"
     if not found.leads:
         return f"{ends}, no harvest dates"
-    return f"{ends}, {describe_lead(*one)}" if (one := one_lead(found)) else ends
+    return f"{ends}, {windows.describe_lead(*one)}" if (one := one_lead(found)) else ends
 
 
 def one_lead(found: Tally) -> tuple[int, int] | None:
     """The smallest and largest lead where those of all classes are the same."""
     spans = set(found.leads.values())
     return spans.pop() if len(spans) == 1 else None
-
-
-def describe_lead(low: int, high: int) -> str:
-    """When the last image was taken, in words.
-
-    Args:
-      low, high: smallest and largest days from the last image to harvest; negative after harvest
-        began.
-
-    Example:
-      (20, 45) is "20 to 45 days before harvest", (-91, -91) "91 days after harvest began" and
-      (-91, 58) "58 days before harvest to 91 days after it began".
-    """
-    if low == high == 0:
-        return "on the day harvest began"
-    if low >= 0:
-        return f"{_days(low, high)} before harvest"
-    if high <= 0:
-        return f"{_days(-high, -low)} after harvest began"
-    return f"{_days(high, high)} before harvest to {_days(-low, -low)} after it began"
-
-
-def _days(low: int, high: int) -> str:
-    return f"{low} day{'s' if low != 1 else ''}" if low == high else f"{low} to {high} days"

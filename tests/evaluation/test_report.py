@@ -32,7 +32,7 @@ def test_a_row_of_the_table_by_hand():
     names = ["crop", "method", "unit", "thr", "accuracy", "recall", "tn", "rate", "precision", "F1"]
     assert header.split() == [*names, "n", "no", "image", "lead"]
     expected = "rye network pixels 0.35 0.750 1.000 0.500 - 0.123 1,234 5".split()
-    assert first.split() == [*expected, "31-45", "d"]
+    assert first.split() == [*expected, "31", "to", "45", "d"]
     assert second.split() == [*expected, "31", "d"]
     assert third.split()[-3:] == ["1,234", "5", "-"]
     assert third.startswith("a crop with a long name ")

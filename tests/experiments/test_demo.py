@@ -67,9 +67,9 @@ def test_it_ends_with_a_table_of_every_crop_and_method(demo):
     assert crops and {row["method"] for row in scored} == {"network", "forest"}
     lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     for name in crops:
-        assert re.fullmatch(rf"{name} +([01]\.\d{{3}} +){{6}}-?\d+--?\d+ d", lines[name]), lines[
-            name
-        ]
+        assert re.fullmatch(rf"{name} +([01]\.\d{{3}} +){{6}}-?\d+( to -?\d+)? d", lines[name]), (
+            lines[name]
+        )
     assert "pretrained minus scratch, mean F1 of pixels" in table
     assert (root / "out" / "scores.png").stat().st_size > 10_000
 
@@ -102,7 +102,7 @@ def test_the_gain_and_its_standard_error():
     assert "of pixels: +0.200 +- 0.100 (standard error), 2 seeds" in told
     table = _demo_report.table(scores).splitlines()
     assert table[2].split()[:4] == ["pea", "0.500", "0.400", "0.200"]
-    assert table[2].endswith("30-60 d") and table[3].endswith("-")
+    assert table[2].endswith("30 to 60 d") and table[3].endswith("-")
     assert math.isclose(float(table[-1].split()[1]), 0.6)
 
 

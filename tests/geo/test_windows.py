@@ -79,3 +79,27 @@ def test_take_window_fills_what_is_missing_and_copies():
 def test_effective_lead():
     # Window to the end of May (exclusively 1 June), harvest on 10 July: 30 + 9 days.
     assert windows.effective_lead(dt.date(2022, 7, 10), dt.date(2022, 6, 1)) == 39
+
+
+@pytest.mark.parametrize(
+    ("lead", "words"),
+    [
+        ((58, 58), "58 days before harvest"),
+        ((20, 45), "20 to 45 days before harvest"),
+        ((1, 1), "1 day before harvest"),
+        ((0, 0), "on the day harvest began"),
+        ((0, 9), "0 to 9 days before harvest"),
+        ((-91, -91), "91 days after harvest began"),
+        ((-45, -20), "20 to 45 days after harvest began"),
+        ((-91, 58), "58 days before harvest to 91 days after it began"),
+        ((-1, 1), "1 day before harvest to 1 day after it began"),
+    ],
+)
+def test_leads_in_words(lead, words):
+    assert windows.describe_lead(*lead) == words
+
+
+def test_leads_in_a_table():
+    assert [windows.format_lead(lead) for lead in (None, (30, 30), (30, 61), (-91, 58))] == [
+        "-", "30 d", "30 to 61 d", "-91 to 58 d",
+    ]  # fmt: skip

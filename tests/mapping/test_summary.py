@@ -93,24 +93,6 @@ def test_an_excluded_class_has_no_part_in_the_leads():
     assert total.leads == {"wheat": (30, 30), "rapeseed": (61, 61)}
 
 
-@pytest.mark.parametrize(
-    ("lead", "words"),
-    [
-        ((58, 58), "58 days before harvest"),
-        ((20, 45), "20 to 45 days before harvest"),
-        ((1, 1), "1 day before harvest"),
-        ((0, 0), "on the day harvest began"),
-        ((0, 9), "0 to 9 days before harvest"),
-        ((-91, -91), "91 days after harvest began"),
-        ((-45, -20), "20 to 45 days after harvest began"),
-        ((-91, 58), "58 days before harvest to 91 days after it began"),
-        ((-1, 1), "1 day before harvest to 1 day after it began"),
-    ],
-)
-def test_leads_in_words(lead, words):
-    assert summary.describe_lead(*lead) == words
-
-
 def test_leads_are_said_per_class_or_once_for_all():
     one, two = summary.Tally.of(making.LEGEND), summary.Tally.of(making.LEGEND)
     one.add(record([[0, 2]]))
