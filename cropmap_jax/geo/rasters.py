@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import rasterio
 import rasterio.errors
+import rasterio.io
 
 _OPTIONS = {
     # A sidecar (.aux.xml) may give a raster another nodata value, scale or CRS than it has.
@@ -19,7 +20,7 @@ _OPTIONS = {
 
 @contextlib.contextmanager
 def open_geotiff(
-    file: str | os.PathLike, sidecars: bool = False
+    file: str | os.PathLike, sidecars: bool = False, data: bytes | None = None
 ) -> Iterator[rasterio.io.DatasetReader]:
     """Opens a GeoTIFF for reading, by its content: a VRT or another format named .tif is refused.
 
@@ -27,6 +28,7 @@ def open_geotiff(
       file: its path.
       sidecars: whether files beside it (.aux.xml, .ovr, .msk) count, as for a user's own rasters;
         for cubes they do not.
+      data: the file's bytes where they have been read already, e.g. to compare a checksum.
 
     Raises:
       ValueError: there is no such file, it is no GeoTIFF, or it is damaged; names the file. Also
@@ -37,8 +39,12 @@ def open_geotiff(
         raise ValueError(f"{path}: expected a GeoTIFF, found no file")
     options = {} if sidecars else _OPTIONS
     try:
-        with rasterio.Env(**options), rasterio.open(path.absolute(), driver="GTiff") as raster:
-            yield raster
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(rasterio.Env(**options))
+            place = path.absolute()
+            if data is not None:
+                place = stack.enter_context(rasterio.io.MemoryFile(data)).name
+            yield stack.enter_context(rasterio.open(place, driver="GTiff"))
     except rasterio.errors.RasterioError as error:
         raise ValueError(f"{path}: damaged or not a GeoTIFF ({_reason(error)})") from error
 

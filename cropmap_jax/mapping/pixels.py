@@ -1,15 +1,13 @@
 """Pixels of a window, read part by part from however many cubes they lie in."""
 
-import contextlib
 import functools
 import pathlib
 
 import numpy as np
 import rasterio
-import rasterio.errors
 from rasterio.windows import Window
 
-from cropmap_jax.geo import cube, cube_io, periods, windows
+from cropmap_jax.geo import cube, cube_io, periods, rasters, windows
 from cropmap_jax.mapping.ground import Ground
 from cropmap_jax.mapping.sheets import Box, Part
 from cropmap_jax.mapping.shelf import Shelf
@@ -37,13 +35,10 @@ def read_window(info: cube.CubeInfo, sensor: str, indices: np.ndarray, box: Box)
     wanted = [int(i) * bands + band + 1 for i in indices[present] for band in range(bands)]
     if not file.is_file():
         raise ValueError(f"{file}: expected the cube's {sensor}, found no file")
-    try:
-        with contextlib.closing(rasterio.open(file)) as raster:
-            _check(raster, file, info, sensor)
-            (height, width), (top, left) = box.shape, box[:2]
-            stored = raster.read(wanted, window=Window(left, top, width, height))
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
+    with rasters.open_geotiff(file) as raster:
+        _check(raster, file, info, sensor)
+        (height, width), (top, left) = box.shape, box[:2]
+        stored = raster.read(wanted, window=Window(left, top, width, height))
     out[present] = np.moveaxis(stored.reshape(len(present), bands, height, width), 1, -1)
     return out
 
