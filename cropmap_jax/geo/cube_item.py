@@ -16,6 +16,7 @@ from pystac.extensions.projection import ProjectionExtension
 from cropmap_jax.geo import calendars, cube, grid, legend, periods, schemas
 
 ITEM = "item.json"
+_SCHEMA = pathlib.Path(__file__).with_name("cube_item.schema.json")
 _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 
 
@@ -36,7 +37,7 @@ def read_item(file: pathlib.Path) -> dict:
       ValueError: as `read_info`.
     """
     item = schemas.read_json(file, "a cube's STAC item")
-    schemas.check(item, "cube_item", file)
+    schemas.check(item, _SCHEMA, file)
     if item["id"] != file.parent.name:
         raise ValueError(
             f"{file}: expected id {file.parent.name!r} (the folder's name), found {item['id']!r}"
@@ -65,7 +66,7 @@ def item_bytes(info: cube.CubeInfo, checksums: dict[str, str]) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{where}: expected a source that JSON can hold, found {error}") from error
     item = json.loads(data)
-    schemas.check(item, "cube_item", where)
+    schemas.check(item, _SCHEMA, where)
     _legend(item, where)
     return data
 

@@ -53,7 +53,7 @@ def verify_checksums(info: cube.CubeInfo) -> None:
     expected = _checksums(info)
     for asset in _assets(info):
         file = _file(info, asset)
-        with open(file, "rb") as opened:
+        with _readable(file), open(file, "rb") as opened:
             _check_digest(file, hashlib.file_digest(opened, "sha256"), expected[asset])
 
 
@@ -157,13 +157,23 @@ def _checksums(info: cube.CubeInfo) -> dict[str, str]:
 
 
 def _identity(file: pathlib.Path) -> tuple[int, int, int]:
-    found = file.stat()
+    with _readable(file):
+        found = file.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _readable(file: pathlib.Path) -> Iterator[None]:
+    # An OSError would read as if something could not be written.
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def _verified(file: pathlib.Path, expected: str) -> bytes | None:
     """Compares a checksum; returns the bytes that have it, None of a file that is too long."""
-    with open(file, "rb") as opened:
+    with _readable(file), open(file, "rb") as opened:
         if os.fstat(opened.fileno()).st_size > _IN_MEMORY:
             _check_digest(file, hashlib.file_digest(opened, "sha256"), expected)
             return None

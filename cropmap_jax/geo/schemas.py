@@ -51,6 +51,8 @@ def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES):
         # Half of a surrogate pair is no text: it could be neither printed nor written again.
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
     except RecursionError as error:
         raise ValueError(f"{file}: expected {what}, found JSON nested too deep") from error
     except ValueError as error:  # of json, of UTF-8, and of integers with thousands of digits
@@ -58,12 +60,12 @@ def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES):
     return value
 
 
-def check(value, schema: str, where: str | pathlib.Path) -> None:
+def check(value, schema: pathlib.Path, where: str | pathlib.Path) -> None:
     """Requires a value that a schema of this package allows.
 
     Args:
       value: as `read_json` returns it.
-      schema: name of a file in this folder, without `.schema.json`.
+      schema: file of a JSON schema; its descriptions say what was expected.
       where: what to name, e.g. the file.
 
     Raises:
@@ -80,9 +82,8 @@ def show(value) -> str:
 
 
 @functools.cache
-def _validator(schema: str) -> jsonschema.Draft202012Validator:
-    file = pathlib.Path(__file__).with_name(f"{schema}.schema.json")
-    return jsonschema.Draft202012Validator(json.loads(file.read_text(encoding="utf-8")))
+def _validator(schema: pathlib.Path) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
 
 
 def _explain(error: jsonschema.ValidationError) -> str:

@@ -15,7 +15,7 @@ import pytest
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
-from cropmap_jax.training import cube_builder, dataset, input_pipeline
+from cropmap_jax.training import cube_builder, dataset, input_pipeline, pieces
 
 CHIP = 16
 LAST_END = making.PERIODS[-1].end
@@ -109,21 +109,61 @@ def test_every_record_holds_the_pixels_of_its_cube_at_its_place(folders):
     ]
 
 
-def test_shards_hold_the_cubes_in_order_and_no_more_than_there_may_be(folders, monkeypatch):
+CHIP_BYTES = CHIP**2 * (24 * len(making.PERIODS) + 6)
+
+
+def test_shards_hold_the_chips_in_order_and_no_more_than_there_may_be(folders, monkeypatch):
     numbered = list(enumerate(cube_io.list_cubes(folders[0])))
-    size = 24 * len(making.PERIODS) * SIZE[0] * SIZE[1]
+    every = [(n, row, col) for n in range(4) for row in (0, 16, 32) for col in (0, 16)]
 
     def sizes(shard_bytes: int, most: int = 500) -> list[int]:
-        monkeypatch.setattr(cube_builder, "SHARD_BYTES", shard_bytes)
-        monkeypatch.setattr(cube_builder, "MAX_SHARDS", most)
-        found = cube_builder._shards(numbered)
-        assert [n for part in found for n in part] == numbered
-        return [len(part) for part in found]
+        monkeypatch.setattr(pieces, "SHARD_BYTES", shard_bytes)
+        monkeypatch.setattr(pieces, "MAX_SHARDS", most)
+        found = pieces.shards(numbered, CHIP, 0)
+        assert [(p.index, *c) for shard in found for p in shard for c in p.chips] == every
+        assert [p.index for shard in found for p in shard if p.last] == [0, 1, 2, 3]
+        return [sum(len(p.chips) for p in shard) for shard in found]
 
-    assert sizes(1) == [1, 1, 1, 1]
-    assert sizes(2 * size) == [2, 2]
-    assert sizes(100 * size) == [4]
-    assert len(sizes(1, most=2)) <= 2
+    assert sizes(1) == [1] * 24
+    # Padding counts: a cube of 40 x 24 pixels is cut into six chips of 16 x 16.
+    assert sizes(6 * CHIP_BYTES) == [6, 6, 6, 6]
+    assert sizes(4 * CHIP_BYTES) == [4] * 6
+    assert sizes(100 * CHIP_BYTES) == [24]
+    assert sizes(1, most=2) == [12, 12]
+
+
+@pytest.mark.parametrize("overlap", [0, 6])
+def test_a_large_cube_is_read_in_parts_and_gives_the_same(folders, tmp_path, monkeypatch, overlap):
+    cubes_dir, _ = folders
+    build(cubes_dir, tmp_path / "whole", overlap=overlap)
+    # Two chips at once, three to a file.
+    monkeypatch.setattr(pieces, "READ_BYTES", 2 * CHIP**2 * 24 * len(making.PERIODS))
+    monkeypatch.setattr(pieces, "SHARD_BYTES", 3 * CHIP_BYTES)
+    read, sizes = cube_io.CubeReader.read, []
+
+    def read_part(self, rows, cols):
+        found = read(self, rows, cols)
+        sizes.append(found.s2.nbytes)
+        return found
+
+    monkeypatch.setattr(cube_io.CubeReader, "read", read_part)
+    build(cubes_dir, tmp_path / "parts", overlap=overlap)
+    assert max(sizes) <= 2 * CHIP**2 * 20 * len(making.PERIODS)
+    whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
+    assert same_records(whole, parts)
+    assert whole.statistics == parts.statistics
+    for split in whole.chips:
+        np.testing.assert_array_equal(whole.chips[split].pixels, parts.chips[split].pixels)
+    files = list(parts.path.glob("*train*"))
+    assert len(files) == -(-len(parts.chips["train"]) // 3)
+
+
+def test_chips_too_large_for_a_record_are_refused(folders, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"--chip 3000: expected chips of at most 1\.1 GB, found 2"
+    ):
+        build(folders[0], tmp_path / "new", chip=3000)
+    assert not (tmp_path / "new").exists()
 
 
 def test_metadata_says_what_the_cubes_say(folders):
@@ -320,7 +360,7 @@ def test_a_damaged_raster_is_named_and_the_next_try_succeeds(copies, folders, tm
 def test_after_a_crash_in_the_middle_nothing_remains_and_the_next_try_succeeds(
     folders, tmp_path, monkeypatch, error
 ):
-    read, calls = cube_io.read_raw, []
+    read, calls = cube_io.open_cube, []
 
     def crash(*args, **kwargs):
         calls.append(args)
@@ -329,7 +369,7 @@ def test_after_a_crash_in_the_middle_nothing_remains_and_the_next_try_succeeds(
         return read(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cube_io, "read_raw", crash)
+        patch.setattr(cube_io, "open_cube", crash)
         with pytest.raises(error, match="in the middle"):
             build(folders[0], tmp_path)
     assert nothing_is_taken_for_whole(tmp_path)
