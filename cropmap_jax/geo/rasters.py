@@ -38,17 +38,13 @@ def open_geotiff(
     if not path.is_file():
         raise ValueError(f"{path}: expected a GeoTIFF, found no file")
     options = {} if sidecars else _OPTIONS
+    place = path.absolute()
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(rasterio.Env(**options))
-            place = path.absolute()
             if data is not None:
                 place = stack.enter_context(rasterio.io.MemoryFile(data)).name
             yield stack.enter_context(rasterio.open(place, driver="GTiff"))
     except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{path}: damaged or not a GeoTIFF ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:200]
+        lines = str(error).replace(str(place), path.name).splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: damaged or not a GeoTIFF ({lines[0][:200]})") from error
