@@ -192,7 +192,7 @@ def _legend(item: dict, where: str) -> legend.Legend:
 
 
 def _geobox(props: dict, where: str) -> GeoBox:
-    shape, numbers = (int(v) for v in props["proj:shape"]), props["proj:transform"]
+    shape, numbers = props["proj:shape"], props["proj:transform"]
     code, wkt = props.get("proj:code"), props.get("proj:wkt2")
     if not (code or wkt):
         raise ValueError(f"{where}: expected property 'proj:code' or 'proj:wkt2', found none")

@@ -81,10 +81,20 @@ def show(value) -> str:
     return _SHORT.repr(value)
 
 
+_BASE = jsonschema.Draft202012Validator
+_Validator = jsonschema.validators.extend(
+    _BASE,
+    # JSON schema itself takes 64.0 and 1e300 for integers.
+    type_checker=_BASE.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
 @functools.cache
-def _validator(schema: pathlib.Path) -> jsonschema.Draft202012Validator:
+def _validator(schema: pathlib.Path):
     found = json.loads(schema.read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(_inline(found, found.pop("$defs", {})))
+    return _Validator(_inline(found, found.pop("$defs", {})))
 
 
 def _inline(node, defs: dict):

@@ -103,10 +103,13 @@ class Records:
         found = {name: data[at : at + size] for name, at, size in _features(shard, i)}
         try:
             record = self._decode(found)
-            _check_place([record[name] for name in _PLACE], self._expected[index].tolist())
-            return record
         except (KeyError, ValueError, IndexError, OverflowError) as error:
             raise shard.damaged(i, f"its features are not those of a chip ({error})") from error
+        try:
+            _check_place([record[name] for name in _PLACE], self._expected[index].tolist())
+        except ValueError as error:
+            raise shard.damaged(i, str(error)) from error
+        return record
 
     def label(self, index: int) -> np.ndarray:
         """uint8 [H, W], annotation of a chip."""

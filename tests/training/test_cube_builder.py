@@ -2,8 +2,10 @@
 
 import dataclasses
 import datetime as dt
+import errno
 import importlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -11,6 +13,8 @@ import sys
 import making
 import numpy as np
 import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
@@ -263,6 +267,13 @@ def make(cube_id, column=0, **settings) -> cube.Cube:
     return making.make_cube(cube_id, 16, tile=(making.TILE[0] + column, making.TILE[1]), **settings)
 
 
+def coarse(cube_id, column) -> cube.Cube:
+    made = make(cube_id, column)
+    a = made.info.geobox.affine
+    geobox = GeoBox((16, 16), Affine(30, 0, a.c, 0, -30, a.f), made.info.geobox.crs)
+    return dataclasses.replace(made, info=dataclasses.replace(made.info, geobox=geobox))
+
+
 FAR = 8  # tiles: another block
 OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
 
@@ -281,6 +292,10 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             ),
             "cubes a and b: expected periods of one kind, found month and dekad",
         ),
+        (
+            (make("a"), coarse("b", FAR)),
+            "cubes a and b: expected one pixel size, found 10 m and 30 m; build a dataset of each",
+        ),
         # The same ground twice: 16 x 16 pixels of 100 m².
         (
             (make("a"), make("b")),
@@ -295,7 +310,7 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             "cube b: expected a split of train, validation, test, found dev",
         ),
     ],
-    ids=["legends", "periods", "overlap", "block", "split"],
+    ids=["legends", "periods", "pixels", "overlap", "block", "split"],
 )
 def test_cubes_that_do_not_belong_together_are_named(pair, message):
     with pytest.raises(ValueError, match=message):
@@ -314,8 +329,9 @@ def test_the_same_ground_in_another_season_is_welcome():
 
 
 def test_a_folder_without_cubes_is_named(tmp_path):
-    with pytest.raises(ValueError, match=f"{tmp_path}: expected cubes"):
-        build(tmp_path, tmp_path / "data")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: expected cubes"):
+        build(tmp_path / "empty", tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
@@ -387,6 +403,121 @@ def test_what_a_killed_build_left_is_never_opened_and_is_cleared_away(copies):
     assert build(cubes_dir, data_dir)[1]
     assert [p.name for p in folder.iterdir()] == ["1.0.0"]
     assert opened(data_dir).path == folder / "1.0.0"
+
+
+def test_what_only_looks_like_a_killed_build_stays(copies):
+    cubes_dir, data_dir = copies
+    folder = data_dir / "cubes" / "small"
+    for name in ("incomplete.photos", "incomplete.deep/cubes"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "mine.jpg").write_text("x")
+    build(cubes_dir, data_dir, overwrite=True)
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == ["1.0.0", "incomplete.deep", "incomplete.photos"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("kind", ["a file more", "another folder", "a file", "a link"])
+def test_a_folder_that_is_not_of_build_stays(copies, overwrite, kind):
+    cubes_dir, data_dir = copies
+    final = data_dir / "cubes" / "small" / "1.0.0"
+    name = "1.0.0"
+    if kind == "a file more":
+        (final / (name := "notes.txt")).write_text("mine")
+    else:
+        moved = final.rename(data_dir / "moved")
+        if kind == "another folder":
+            (final / (name := "photos")).mkdir(parents=True)
+        elif kind == "a file":
+            final.write_text("mine")
+        else:
+            final.symlink_to(moved)
+    before = sorted(data_dir.rglob("*"))
+    message = f"{final}: found {name}, which build did not write; expected another --name"
+    with pytest.raises(ValueError, match=message) as caught:
+        build(cubes_dir, data_dir, overwrite=overwrite)
+    assert "overwrite" not in str(caught.value)
+    assert sorted(data_dir.rglob("*")) == before
+
+
+def test_a_damaged_dataset_of_build_is_named_and_overwritten(copies, folders):
+    cubes_dir, data_dir = copies
+    for file in ("dataset_info.json", "metadata.json", "features.json"):
+        damaged = data_dir / "cubes" / "small" / "1.0.0" / file
+        damaged.write_text("{")
+        with pytest.raises(ValueError, match=f"{damaged}: expected .*, found .*--overwrite"):
+            build(cubes_dir, data_dir)
+        assert build(cubes_dir, data_dir, overwrite=True)[1]
+        assert same_records(opened(data_dir), opened(folders[1]))
+
+
+def test_one_build_of_a_name_at_a_time(folders, tmp_path, monkeypatch):
+    read, said = cube_io.open_cube, []
+
+    def another_build(*args, **kwargs):
+        monkeypatch.setattr(cube_io, "open_cube", read)
+        with pytest.raises(ValueError) as caught:
+            build(folders[0], tmp_path / "data")
+        said.append(str(caught.value))
+        assert build(folders[0], tmp_path / "data", name="other")[1]
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(cube_io, "open_cube", another_build)
+    assert build(folders[0], tmp_path / "data")[1]
+    assert f"dataset {tmp_path}/data/cubes/small: in use by " in said[0]
+    assert same_records(opened(tmp_path / "data"), opened(tmp_path / "data", "other"))
+
+
+def test_a_dataset_that_cannot_be_opened_never_gets_its_name(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(cube_builder, "FORMAT", 2)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="expected format 1, found 2"):
+            build(folders[0], tmp_path / "data")
+        assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("where", ["records", "metadata"])
+def test_a_full_disk_is_one_line_and_nothing_stays(copies, tmp_path, monkeypatch, where):
+    cubes_dir, data_dir = copies
+
+    class Full(cube_builder.array_record_module.ArrayRecordWriter):
+        def close(self):
+            raise RuntimeError("write() failed: No space left on device; writing x; at byte 3")
+
+    def write_to_directory(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "records":
+        monkeypatch.setattr(cube_builder.array_record_module, "ArrayRecordWriter", Full)
+    else:
+        target = cube_builder.tfds.core.DatasetInfo
+        monkeypatch.setattr(target, "write_to_directory", write_to_directory)
+    final = tmp_path / "new" / "cubes" / "small" / "1.0.0"
+    message = f"{final}: could not be written \\(No space left on device\\); nothing was kept; free"
+    with pytest.raises(OSError, match=message) as caught:
+        build(cubes_dir, tmp_path / "new")
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "new").exists()
+    # One that is there already stays.
+    with pytest.raises(OSError, match="No space left on device"):
+        build(cubes_dir, data_dir, overwrite=True)
+    assert [p.name for p in (data_dir / "cubes" / "small").iterdir()] == ["1.0.0"]
+    assert len(opened(data_dir).source("train")) == 12
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\n", ".hidden", "x" * 101])
+def test_a_name_that_leads_elsewhere_is_refused(folders, tmp_path, name):
+    with pytest.raises(ValueError, match="--name: expected letters, digits, "):
+        build(folders[0], tmp_path / "data", name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_does_not_go_into_the_cubes(copies, tmp_path):
+    cubes_dir, _ = copies
+    # <data_dir>/cubes/<name> would be a cube's folder.
+    with pytest.raises(ValueError, match=f"--data_dir .*/test_3: lies in --cubes {cubes_dir}"):
+        build(cubes_dir, tmp_path, name="test_3")
+    assert len(cube_io.list_cubes(cubes_dir)) == 4
 
 
 def test_a_dataset_that_lost_a_file_is_refused_with_its_name(copies):
