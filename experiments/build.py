@@ -35,7 +35,6 @@ def load_builder(dataset: str):
 
 
 def main(_):
-    from cropmap_jax.geo import files
     from cropmap_jax.training import cube_builder, dataset
 
     overlap = _OVERLAP.value
@@ -43,9 +42,6 @@ def main(_):
         overlap = _CHIP.value // 2 if _DATASET.value == "isrc" else 0
     if not 0 <= overlap < _CHIP.value:
         raise ValueError(f"--overlap: expected 0 to {_CHIP.value - 1}, found {overlap}")
-    files.local("--cubes", _CUBES.value)
-    files.local("--data_dir", _DATA_DIR.value)
-    files.check_apart({"--data_dir": _DATA_DIR.value}, {"--cubes": _CUBES.value})
     builder_class = load_builder(_DATASET.value)
     builder, new = cube_builder.build(
         builder_class,
@@ -59,8 +55,6 @@ def main(_):
     )
     data = dataset.open_dataset(_DATA_DIR.value, f"{_DATASET.value}/{_NAME.value}")
     print(dataset.describe(data))
-    if abs(data.pixel_m - 10) > 1e-6:
-        print(f"note: pixel size {data.pixel_m:g} m, not 10 m: networks trained on it map no other")
     print(f"{'built' if new else 'already built'}: {builder.data_path}")
     print(
         "next: python -m experiments.pretrain --config configs/pretrain.py --workdir WORKDIR "

@@ -202,5 +202,7 @@ def _geobox(props: dict, where: str) -> GeoBox:
     except pyproj.exceptions.ProjError as error:
         reason = schemas.show(code or wkt)
         raise ValueError(f"{where}: expected proj:code or proj:wkt2, found {reason}") from error
+    except ValueError as error:  # which may quote a CRS of many lines
+        raise ValueError(" ".join(str(error).split())[:500]) from error
     cube.check_size(geobox, where)
     return geobox

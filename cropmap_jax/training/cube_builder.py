@@ -309,10 +309,11 @@ def build(
         raise ValueError(
             f"--name: expected letters, digits, '_', '-' and '.', at most 100, found {name!r}"
         )
-    infos = cube_io.list_cubes(cubes_dir)
+    files.local("--data_dir", data_dir)
+    infos = cube_io.list_cubes(files.local("--cubes", cubes_dir))
     config = CubesConfig(name, os.fspath(cubes_dir), **kwargs)
     folder = pathlib.Path(data_dir) / builder_class.name / name
-    files.check_apart({"--data_dir": folder}, {"--cubes": cubes_dir})
+    files.check_apart({"--data_dir": data_dir}, {"--cubes": cubes_dir})
     final = folder / str(builder_class.VERSION)
     made = [p for p in (folder, *folder.parents[:2]) if not p.exists()]
     try:
@@ -322,7 +323,7 @@ def build(
             ownership.check_replaceable(final)
             if new:
                 _make(builder_class, config, final)
-            elif dataset.open_folder(final).fingerprint != fingerprint(infos, config):
+            elif _open_whole(final).fingerprint != fingerprint(infos, config):
                 raise ValueError(
                     f"{final}: found a dataset built from other cubes or another cut; "
                     f"expected a new --name, or --overwrite"
@@ -344,11 +345,17 @@ def _make(builder_class, config: CubesConfig, final: pathlib.Path) -> None:
         except OSError as error:
             raise files.not_written(final, error) from error
         built = pathlib.Path(builder.data_path)
-        data = dataset.open_folder(built)
-        for split in data.chips:
-            data.source(split)
+        _open_whole(built)
         with files.replacing(final) as part:
             built.rename(part)
+
+
+def _open_whole(folder: pathlib.Path) -> dataset.Dataset:
+    """Opens a dataset and all files of its records."""
+    data = dataset.open_folder(folder)
+    for split in data.chips:
+        data.source(split)
+    return data
 
 
 def _prepare(builder: CubeDatasetBuilder, scratch: str) -> None:

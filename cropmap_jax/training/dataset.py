@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from cropmap_jax.geo import cube, legend, periods, splits
+from cropmap_jax.geo import cube, grid, legend, periods, splits
 from cropmap_jax.training import dataset_files, records
 
 
@@ -238,4 +238,9 @@ def describe(data: Dataset) -> str:
     for sensor, bands in data.statistics.items():
         missing = np.mean([band["missing"] for band in bands.values()])
         rows.append(f"{sensor}: {missing:.1%} missing in training cubes")
+    if not math.isclose(data.pixel_m, grid.PIXEL_M, rel_tol=1e-6):
+        rows.append(
+            f"note: pixel size {data.pixel_m:g} m, not {grid.PIXEL_M:g} m: networks trained on it "
+            f"map no other"
+        )
     return "\n".join(rows)

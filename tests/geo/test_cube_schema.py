@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 import making
+import pyproj
 import pytest
 
 from cropmap_jax.geo import cube_io, legend, schemas
@@ -109,6 +110,15 @@ def prop(name: str, *rest) -> tuple:
 )  # fmt: skip
 def test_one_line_says_what_is_wrong(original, tmp_path, place, value, message):
     assert message.replace("\\\\", "\\") in refused(tmp_path, changed(original, place, value))
+
+
+def test_a_crs_of_many_lines_makes_one_line(original, tmp_path):
+    item = changed(original, prop("proj:code"), None)
+    wkt = pyproj.CRS.from_epsg(4978).to_wkt("WKT2_2019", pretty=True)
+    assert wkt.count("\n") > 9
+    assert "expected a CRS with true metres" in refused(
+        tmp_path, changed(item, prop("proj:wkt2"), wkt)
+    )
 
 
 def test_a_class_that_lost_its_code_does_not_shift_the_others(original, tmp_path):

@@ -256,6 +256,15 @@ def test_describe_counts_chips_and_pixels(folders):
     assert "4 cubes, periods of a month from 2021-12-01 to 2022-09-01" in lines[6]
 
 
+def test_describe_notes_pixels_of_another_size(folders, tmp_path):
+    assert "pixel size" not in dataset.describe(opened(folders[1]))
+    cube_io.write_cube(coarse("a", 0), tmp_path / "cubes")
+    build(tmp_path / "cubes", tmp_path / "data")
+    data = opened(tmp_path / "data")
+    assert data.pixel_m == 30
+    assert "note: pixel size 30 m, not 10 m" in dataset.describe(data)
+
+
 # Cubes that do not belong together.
 
 
@@ -451,6 +460,14 @@ def test_a_damaged_dataset_of_build_is_named_and_overwritten(copies, folders):
         assert same_records(opened(data_dir), opened(folders[1]))
 
 
+def test_records_cut_short_never_pass_for_built(copies):
+    cubes_dir, data_dir = copies
+    (file,) = (data_dir / "cubes" / "small" / "1.0.0").glob("*validation*")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=f"{file}: record . is damaged: .*--overwrite"):
+        build(cubes_dir, data_dir)
+
+
 def test_one_build_of_a_name_at_a_time(folders, tmp_path, monkeypatch):
     read, said = cube_io.open_cube, []
 
@@ -512,12 +529,28 @@ def test_a_name_that_leads_elsewhere_is_refused(folders, tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dataset_does_not_go_into_the_cubes(copies, tmp_path):
+def test_a_dataset_and_its_cubes_lie_apart(copies, tmp_path):
     cubes_dir, _ = copies
-    # <data_dir>/cubes/<name> would be a cube's folder.
-    with pytest.raises(ValueError, match=f"--data_dir .*/test_3: lies in --cubes {cubes_dir}"):
-        build(cubes_dir, tmp_path, name="test_3")
+    for data_dir, relation in (
+        (cubes_dir, "is"),
+        (cubes_dir / "data", "lies in"),
+        # <data_dir>/cubes/<name> would lie among the cubes.
+        (tmp_path, "holds"),
+    ):
+        with pytest.raises(ValueError, match=f"--data_dir {data_dir}: {relation} --cubes"):
+            build(cubes_dir, data_dir, name="test_3")
     assert len(cube_io.list_cubes(cubes_dir)) == 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cubes", "data"]
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/x", "s3://bucket/x", "http://host/x", "/vsimem/x"])
+def test_urls_are_no_folders(folders, tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"--data_dir '{url}': expected a path on this machine"):
+        build(folders[0], url)
+    with pytest.raises(ValueError, match=f"--cubes '{url}': expected a path on this machine"):
+        build(url, tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dataset_that_lost_a_file_is_refused_with_its_name(copies):

@@ -82,13 +82,7 @@ def test_a_class_of_somebody_else_is_not_imported(folder, tmp_path, monkeypatch,
 def test_a_class_is_not_imported_to_read_compressed_records_either(folder, tmp_path, monkeypatch):
     data = opened(folder)
     (file,) = folder.glob("*train*")
-    reader = array_record_module.ArrayRecordReader(str(file))
-    found = reader.read_all()
-    reader.close()
-    writer = array_record_module.ArrayRecordWriter(str(file), "group_size:1")
-    for record in found:
-        writer.write(record)
-    writer.close()
+    compress(file, file)
     assert len(data.source("train")) == 4
     (tmp_path / "evil2.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
     monkeypatch.syspath_prepend(tmp_path)
@@ -118,6 +112,25 @@ def test_a_file_that_is_cut_short_or_lost(folder, name, content, message):
 
 
 # Files.
+
+
+def compress(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Writes records anew as TFDS does by itself."""
+    reader = array_record_module.ArrayRecordReader(str(source))
+    found = reader.read_all()
+    reader.close()
+    writer = array_record_module.ArrayRecordWriter(str(target), "group_size:1")
+    for record in found:
+        writer.write(record)
+    writer.close()
+
+
+def test_compressed_records_of_another_split_are_named(folder):
+    train, test = (next(folder.glob(f"*-{split}.*")) for split in ("train", "test"))
+    compress(test, train)
+    message = r"split train: record 1 cannot be read \(expected cube, row and column \[1, 0, 16\]"
+    with pytest.raises(ValueError, match=message):
+        opened(folder).source("train")[1]
 
 
 @pytest.mark.parametrize(
