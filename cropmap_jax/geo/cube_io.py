@@ -8,6 +8,7 @@ happens, instead of leaving a file that GDAL closed without a word.
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -115,9 +116,19 @@ def _remove_unfinished(final: pathlib.Path) -> None:
     """Removes what runs that were killed left of a cube."""
     # Digits only: ids may hold dots, and `.a.*.part` would also be cube a.b in the making.
     name = re.compile(re.escape(f".{final.name}.") + r"\d+\.(part|old)")
-    for path in final.parent.iterdir():
+    own = (final.with_name(f".{final.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    for path in (*_unfinished(final.parent.absolute()), *own):
         if name.fullmatch(path.name) and not _foreign(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+@functools.lru_cache(maxsize=16)
+def _unfinished(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """What was unfinished in a folder when this process first wrote there.
+
+    A look at every cube would take longer the more of them there are.
+    """
+    return tuple(p for p in folder.iterdir() if re.fullmatch(r"\..+\.\d+\.(part|old)", p.name))
 
 
 def list_cubes(cubes_dir: str | os.PathLike) -> list[cube.CubeInfo]:

@@ -318,7 +318,7 @@ def build(
     made = [p for p in (folder, *folder.parents[:2]) if not p.exists()]
     try:
         with files.Lock(folder, "dataset"):
-            ownership.remove_unfinished(folder)
+            ownership.remove_unfinished(final)
             new = overwrite or not os.path.lexists(final)
             ownership.check_replaceable(final)
             if new:

@@ -5,7 +5,6 @@ import pathlib
 import re
 import shutil
 
-from cropmap_jax.geo import files
 from cropmap_jax.training import dataset_files
 
 UNFINISHED = "incomplete."
@@ -35,9 +34,18 @@ def check_replaceable(final: pathlib.Path) -> None:
         )
 
 
-def remove_unfinished(folder: pathlib.Path) -> None:
-    """Removes what builds that were killed left."""
-    files.tidy(folder)
-    for path in folder.glob(f"{UNFINISHED}*"):
-        if not _foreign(path, deep=True):
+def remove_unfinished(final: pathlib.Path) -> None:
+    """Removes what builds that were killed left beside a dataset.
+
+    One that was killed between moving the old dataset aside and naming the new one left none: the
+    old one is put back.
+    """
+    hidden = re.compile(re.escape(f".{final.name}.") + r"\d+\.(part|old)")
+    for path in sorted(final.parent.iterdir()):
+        ours = path.name.startswith(UNFINISHED) or hidden.fullmatch(path.name)
+        if not ours or _foreign(path, deep=True):
+            continue
+        if path.suffix == ".old" and not os.path.lexists(final):
+            path.rename(final)
+        else:
             shutil.rmtree(path, ignore_errors=True)

@@ -288,6 +288,19 @@ def test_what_only_looks_like_a_killed_run_stays(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [".cube.7.part", "cube"]
 
 
+def test_the_folder_is_listed_once_however_many_cubes_go_into_it(tmp_path, monkeypatch):
+    real, listed = type(tmp_path).iterdir, []
+
+    def iterdir(self):
+        listed.append(self)
+        return real(self)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", iterdir)
+    for i in range(3):
+        cube_io.write_cube(making.make_cube(f"c{i}", size=16), tmp_path)
+    assert listed.count(tmp_path) == 1
+
+
 def test_ctrl_c_between_the_two_renames_puts_the_old_cube_back(tmp_path, monkeypatch):
     first = making.make_cube(size=16)
     cube_io.write_cube(first, tmp_path)

@@ -417,12 +417,29 @@ def test_what_a_killed_build_left_is_never_opened_and_is_cleared_away(copies):
 def test_what_only_looks_like_a_killed_build_stays(copies):
     cubes_dir, data_dir = copies
     folder = data_dir / "cubes" / "small"
-    for name in ("incomplete.photos", "incomplete.deep/cubes"):
+    for name in ("incomplete.photos", "incomplete.deep/cubes", ".1.0.0.7.part", ".x.7.part"):
         (folder / name).mkdir(parents=True)
         (folder / name / "mine.jpg").write_text("x")
     build(cubes_dir, data_dir, overwrite=True)
     names = sorted(p.name for p in folder.iterdir())
-    assert names == ["1.0.0", "incomplete.deep", "incomplete.photos"]
+    assert names == [".1.0.0.7.part", ".x.7.part", "1.0.0", "incomplete.deep", "incomplete.photos"]
+
+
+def test_the_old_dataset_comes_back_after_a_kill_between_two_renames(copies, folders):
+    cubes_dir, data_dir = copies
+    folder = data_dir / "cubes" / "small"
+    shutil.copytree(folder / "1.0.0", folder / ".1.0.0.7.part")
+    (folder / "1.0.0").rename(folder / ".1.0.0.7.old")
+    _, new = build(cubes_dir, data_dir)
+    assert not new
+    assert [p.name for p in folder.iterdir()] == ["1.0.0"]
+    assert same_records(opened(data_dir), opened(folders[1]))
+
+
+def test_a_name_may_be_of_any_script(folders, tmp_path):
+    name = "\u06af\u0646\u062f\u0645"  # wheat
+    assert build(folders[0], tmp_path, name=name)[1]
+    assert len(opened(tmp_path, name).source("train")) == 12
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
