@@ -3,7 +3,8 @@
     python -m experiments.build --dataset cubes --name belgium --cubes DIR --data_dir DIR
 
 Checksums are verified; cubes of different legends, overlapping cubes of one season and blocks in
-two splits are refused. A dataset is written under a temporary name and renamed when whole.
+two splits are refused, and so are cubes of different pixel size. A dataset is written under a
+temporary name, opened, and renamed when whole; one build of a name runs at a time.
 """
 
 import importlib

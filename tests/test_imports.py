@@ -35,6 +35,7 @@ ONLY = {
     "geo": {
         "affine",
         "jdatetime",
+        "jsonschema",
         "numpy",
         "odc",
         "pandas",

@@ -22,6 +22,8 @@ from cropmap_jax.geo.bands import SCALES as SCALES
 
 CLEAR = "clear"
 """Name of the raster, and of its bands, that counts the observations of S2 composites."""
+MAX_SIDE, MAX_PIXELS = 100_000, 1 << 30
+"""Of a cube: 327 km squared at 10 m. Its label is held in memory, the rest is read in parts."""
 MOST_CLEAR = 255
 """The largest count that uint8 holds; it stands for more, too."""
 
@@ -115,6 +117,7 @@ def validate(cube: Cube, pixels=np.float32) -> None:
             f"{where}: expected an id of letters, digits, '_', '-' and '.', found {info.cube_id!r}"
         )
     grid.check_true_pixels(info.geobox, where)
+    check_size(info.geobox, where)
     periods.check_contiguous(info.periods, where)
     t, (h, w) = len(info.periods), info.shape
     expected = {
@@ -137,11 +140,38 @@ def validate(cube: Cube, pixels=np.float32) -> None:
                 f"found {array.dtype.name} {list(array.shape)}"
             )
     check_label(cube.label, info.legend, where)
-    for crop in info.harvest:
-        if crop != calendars.ANY_CROP and crop not in info.legend.names:
+    check_crops(info.harvest, info.legend, where)
+
+
+def check_size(geobox: GeoBox, where: str) -> None:
+    """Requires a grid that can be handled: pixels of 1 cm to 100 km, and not too many of them.
+
+    Raises:
+      ValueError: names `where`, what was found and what was expected.
+    """
+    if not 0.01 <= geobox.affine.a <= 1e5:
+        raise ValueError(
+            f"{where}: expected pixels of 0.01 m to 100 km, found {geobox.affine.a:g} m"
+        )
+    height, width = geobox.shape
+    if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+        raise ValueError(
+            f"{where}: expected at most {MAX_SIDE:,} pixels a side and {MAX_PIXELS:,} in all, "
+            f"found {height:,} x {width:,}; cut it into several cubes"
+        )
+
+
+def check_crops(harvest: calendars.Calendar, classes: legend.Legend, where: str) -> None:
+    """Requires harvest dates of classes that the legend holds.
+
+    Raises:
+      ValueError: names `where`, the crop and the classes.
+    """
+    for crop in harvest:
+        if crop != calendars.ANY_CROP and crop not in classes.names:
             raise ValueError(
-                f"{where}: found a harvest date of {crop!r}, which legend {info.legend.name!r} "
-                f"does not hold; expected one of {', '.join(info.legend.names)}"
+                f"{where}: found a harvest date of {crop!r}, which legend {classes.name!r} "
+                f"does not hold; expected one of {', '.join(classes.names)}"
             )
 
 

@@ -7,26 +7,38 @@ whole. Rasters are encoded in memory and written as bytes: a full disk then rais
 happens, instead of leaving a file that GDAL closed without a word.
 """
 
-import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
-import rasterio
 import rasterio.io
 
-from cropmap_jax.geo import cube, cube_item, legend
+from cropmap_jax.geo import cube, cube_item, files, legend
 from cropmap_jax.geo.cube_item import ITEM, read_info
+from cropmap_jax.geo.cube_reader import (
+    BANDS,
+    DTYPES,
+    SHA256,
+    CubeReader,
+    RawCube,
+    band_names,
+    open_cube,
+    verify_checksums,
+)
 
 __all__ = [
     "ITEM",
+    "CubeReader",
     "RawCube",
     "band_names",
     "colour_table",
     "list_cubes",
+    "open_cube",
     "read_cube",
     "read_info",
     "read_raw",
@@ -34,31 +46,9 @@ __all__ = [
     "write_cube",
 ]
 
-_SHA256 = "1220"  # multihash prefix: sha2-256, 32 bytes
-_DTYPES = {"s1": "int16", "s2": "int16", "label": "uint8", "fields": "uint32", cube.CLEAR: "uint8"}
-_OPTIONAL = ("fields", cube.CLEAR)
 _NODATA = {"s1": cube.NODATA, "s2": cube.NODATA, "label": legend.IGNORE, "fields": 0}
-_BANDS = {**cube.BANDS, cube.CLEAR: (cube.CLEAR,)}
-"""Of a period; the other rasters have none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RawCube:
-    """Pixels as stored: s1 int16 [T, H, W, 2] (dB * 100), s2 int16 [T, H, W, 10]
-    (reflectance * 10000), NODATA where missing; label uint8 and fields uint32 [H, W]; clear uint8
-    [T, H, W], None where the cube has none."""
-
-    info: cube.CubeInfo
-    s1: np.ndarray
-    s2: np.ndarray
-    label: np.ndarray
-    fields: np.ndarray | None
-    clear: np.ndarray | None = None
-
-
-def band_names(info: cube.CubeInfo, asset: str) -> list[str]:
-    """Band names of "s1", "s2" or "clear", period by period: "2021-10-01/VV", ..."""
-    return [f"{p.name}/{band}" for p in info.periods for band in _BANDS[asset]]
+_FILES = {ITEM} | {f"{a}.tif{end}" for a in DTYPES for end in ("", ".aux.xml", ".ovr", ".msk")}
+"""All that a cube's folder may hold: also what QGIS puts beside a raster."""
 
 
 def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwrite: bool = False):
@@ -67,13 +57,14 @@ def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwri
     Args:
       value: the cube, or its pixels as they are stored; it is validated first.
       cubes_dir: folder of cubes, made if absent.
-      overwrite: replace a cube of the same id.
+      overwrite: replace a cube of the same id, never a folder that holds anything else.
 
     Returns:
       Path of the cube's folder.
 
     Raises:
-      ValueError: an inconsistent cube, or one that exists already.
+      ValueError: an inconsistent cube, one that exists already, or a folder of that name that is
+        no cube.
       OSError: no space or no permission; nothing is left behind.
     """
     if isinstance(value, RawCube) and not value.info.has_fields:
@@ -81,46 +72,63 @@ def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwri
     cube.validate(value, np.int16 if isinstance(value, RawCube) else np.float32)
     folder = pathlib.Path(cubes_dir)
     final = folder / value.info.cube_id
-    if final.exists() and not overwrite:
-        raise ValueError(f"{final}: exists already; expected a new cube id, or overwrite")
+    if os.path.lexists(final):
+        _check_replaceable(final)
+        if not overwrite:
+            raise ValueError(f"{final}: exists already; expected a new cube id, or overwrite")
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{value.info.cube_id}.{os.getpid()}.part"
-    old = part.with_suffix(".old")
-    shutil.rmtree(old, ignore_errors=True)  # of a process of the same number that was killed
-    # Digits only: ids may hold dots, and `.a.*.part` would also be cube a.b in the making.
-    for leftover in folder.glob(f".{value.info.cube_id}.*.part"):
-        if leftover.name.removeprefix(f".{value.info.cube_id}.").removesuffix(".part").isdigit():
-            shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
-    try:
+    _remove_unfinished(final)
+    with files.replacing(final) as part:
         part.mkdir()
         checksums = {}
         for asset, pixels in _rasters(value).items():
             data = _encode_raster(value.info, asset, pixels)
-            checksums[asset] = _SHA256 + hashlib.sha256(data).hexdigest()
+            checksums[asset] = SHA256 + hashlib.sha256(data).hexdigest()
             _write_bytes(part / f"{asset}.tif", data)
         _write_bytes(part / ITEM, cube_item.item_bytes(value.info, checksums))
-        _swap(part, final, old)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(
-            error.errno, f"{final}: could not be written ({reason}); nothing was kept"
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return final
 
 
-def _swap(part: pathlib.Path, final: pathlib.Path, old: pathlib.Path) -> None:
-    # Moved aside, not deleted: a deletion cut short would leave an item with rasters missing.
-    if final.exists():
-        final.rename(old)
-    try:
-        part.rename(final)
-    except OSError:
-        if old.exists():
-            old.rename(final)
-        raise
+def _check_replaceable(folder: pathlib.Path) -> None:
+    """Requires a folder that is a whole cube and nothing else."""
+    found = _foreign(folder)
+    if not found:
+        try:
+            read_info(folder)
+            return
+        except ValueError as error:
+            found = str(error)
+    raise ValueError(
+        f"{folder}: expected no such folder, or a cube of that id; found {found}; choose another "
+        f"cube id or folder, or move that one away"
+    )
+
+
+def _foreign(folder: pathlib.Path) -> str:
+    """The first thing in a folder that no cube has; "" if there is none."""
+    if folder.is_symlink() or not folder.is_dir():
+        return "something that is no folder"
+    wrong = (p.name for p in folder.iterdir() if p.name not in _FILES or not p.is_file())
+    return next(iter(sorted(wrong)), "")
+
+
+def _remove_unfinished(final: pathlib.Path) -> None:
+    """Removes what runs that were killed left of a cube."""
+    # Digits only: ids may hold dots, and `.a.*.part` would also be cube a.b in the making.
+    name = re.compile(re.escape(f".{final.name}.") + r"\d+\.(part|old)")
+    own = (final.with_name(f".{final.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    for path in (*_unfinished(final.parent.absolute()), *own):
+        if name.fullmatch(path.name) and not _foreign(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@functools.lru_cache(maxsize=16)
+def _unfinished(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """What was unfinished in a folder when this process first wrote there.
+
+    A look at every cube would take longer the more of them there are.
+    """
+    return tuple(p for p in folder.iterdir() if re.fullmatch(r"\..+\.\d+\.(part|old)", p.name))
 
 
 def list_cubes(cubes_dir: str | os.PathLike) -> list[cube.CubeInfo]:
@@ -162,42 +170,8 @@ def read_raw(path: str | os.PathLike, verify: bool = False) -> RawCube:
     Raises:
       ValueError: names the file, what was found and what was expected.
     """
-    info = read_info(path)
-    if verify:
-        verify_checksums(info)
-    t, (h, w) = len(info.periods), info.shape
-    pixels = {
-        sensor: np.ascontiguousarray(
-            np.moveaxis(_read_raster(info, sensor).reshape(t, len(bands), h, w), 1, -1)
-        )
-        for sensor, bands in cube.BANDS.items()
-    }
-    label = _read_raster(info, "label")[0]
-    cube.check_label(label, info.legend, str(info.path / "label.tif"))
-    fields = np.zeros((h, w), np.uint32)
-    if info.has_fields:
-        fields = _read_raster(info, "fields")[0]
-    clear = _read_raster(info, cube.CLEAR) if info.has_clear else None
-    return RawCube(info, pixels["s1"], pixels["s2"], label, fields, clear)
-
-
-def verify_checksums(info: cube.CubeInfo) -> None:
-    """Compares every raster's bytes with the checksum in the item.
-
-    Raises:
-      ValueError: names the file that is missing or damaged.
-    """
-    assets = cube_item.read_json(info.path / ITEM)["assets"]
-    for name in _DTYPES:
-        if name in _OPTIONAL and not getattr(info, f"has_{name}"):
-            continue
-        file = info.path / f"{name}.tif"
-        if not file.is_file():
-            raise ValueError(f"{file}: expected the cube's {name}, found no file")
-        expected = assets.get(name, {}).get("file:checksum")
-        found = _SHA256 + hashlib.sha256(file.read_bytes()).hexdigest()
-        if found != expected:
-            raise ValueError(f"{file}: damaged: expected checksum {expected}, found {found}")
+    with open_cube(path, verify) as opened:
+        return opened.read()
 
 
 def _rasters(value: cube.Cube | RawCube) -> dict[str, np.ndarray]:
@@ -223,7 +197,7 @@ def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes
     h, w = info.shape
     profile = {
         "driver": "GTiff",
-        "dtype": _DTYPES[asset],
+        "dtype": DTYPES[asset],
         "count": len(pixels),
         "height": h,
         "width": w,
@@ -242,7 +216,7 @@ def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes
     with rasterio.io.MemoryFile() as memory:
         with memory.open(**profile) as raster:
             raster.write(pixels)
-            if asset in _BANDS:
+            if asset in BANDS:
                 raster.descriptions = band_names(info, asset)
             if asset in cube.SCALES:
                 raster.scales = [1 / cube.SCALES[asset]] * len(pixels)
@@ -263,51 +237,3 @@ def _write_bytes(path: pathlib.Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _read_raster(info: cube.CubeInfo, asset: str) -> np.ndarray:
-    """[bands, H, W] after checking CRS, grid, dtype and band names against the item."""
-    file = info.path / f"{asset}.tif"
-    if not file.is_file():
-        raise ValueError(f"{file}: expected the cube's {asset}, found no file")
-    bands = len(info.periods) * len(_BANDS[asset]) if asset in _BANDS else 1
-    try:
-        with contextlib.closing(rasterio.open(file)) as raster:
-            _check_crs(file, raster.crs, rasterio.CRS.from_wkt(info.geobox.crs.to_wkt()))
-            found = {
-                "shape": (raster.count, raster.height, raster.width),
-                "dtype": raster.dtypes[0],
-                "transform": tuple(raster.transform)[:6],
-            }
-            expected = {
-                "shape": (bands, *info.shape),
-                "dtype": _DTYPES[asset],
-                "transform": tuple(info.geobox.affine)[:6],
-            }
-            for what, value in expected.items():
-                if found[what] != value:
-                    raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
-            if asset in _BANDS:
-                _check_band_names(file, list(raster.descriptions), band_names(info, asset))
-            return raster.read()
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
-
-
-def _check_crs(file: pathlib.Path, found: rasterio.CRS | None, expected: rasterio.CRS) -> None:
-    # Compared as CRSs, not as text: GeoTIFF keys reword a CRS that has no EPSG code.
-    if found is None or found != expected:
-        raise ValueError(f"{file}: expected CRS {_crs_name(expected)}, found {_crs_name(found)}")
-
-
-def _crs_name(crs: rasterio.CRS | None) -> str:
-    if crs is None:
-        return "none"
-    code = crs.to_epsg()
-    return f"EPSG:{code}" if code else crs.to_wkt()
-
-
-def _check_band_names(file: pathlib.Path, found: list, expected: list[str]) -> None:
-    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
-        if a != b:
-            raise ValueError(f"{file}: expected band {i + 1} to be named {b!r}, found {a!r}")

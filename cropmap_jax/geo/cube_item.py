@@ -13,9 +13,10 @@ from odc.geo.geobox import GeoBox
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
-from cropmap_jax.geo import calendars, cube, legend, periods
+from cropmap_jax.geo import calendars, cube, grid, legend, periods, schemas
 
 ITEM = "item.json"
+_SCHEMA = pathlib.Path(__file__).with_name("cube_item.schema.json")
 _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 
 
@@ -23,35 +24,25 @@ def read_info(path: str | os.PathLike) -> cube.CubeInfo:
     """Reads a cube's item, not its pixels.
 
     Raises:
-      ValueError: names the item and the property that is missing or wrong.
+      ValueError: names the item, the place in it, what was found and what was expected.
     """
     file = pathlib.Path(path) / ITEM
-    item = read_json(file)
-    try:
-        return _from_item(item, file)
-    except KeyError as error:
-        raise ValueError(f"{file}: expected property {error}, found none") from error
-    except pyproj.exceptions.CRSError as error:
-        raise ValueError(f"{file}: expected proj:code or proj:wkt2, found {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        named = str(error).startswith(str(file))
-        raise ValueError(
-            str(error) if named else f"{file}: expected a cube's STAC item, found {error}"
-        ) from error
+    return _from_item(read_item(file), file)
 
 
-def read_json(file: pathlib.Path) -> dict:
-    """Reads an item without looking into it.
+def read_item(file: pathlib.Path) -> dict:
+    """Reads an item as it is, once its schema (`cube_item.schema.json`) allows it.
 
     Raises:
-      ValueError: no file, or not JSON.
+      ValueError: as `read_info`.
     """
-    if not file.is_file():
-        raise ValueError(f"{file}: expected a cube's STAC item, found no file")
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: expected a cube's STAC item, found {error}") from error
+    item = schemas.read_json(file, "a cube's STAC item")
+    schemas.check(item, _SCHEMA, file)
+    if item["id"] != file.parent.name:
+        raise ValueError(
+            f"{file}: expected id {file.parent.name!r} (the folder's name), found {item['id']!r}"
+        )
+    return item
 
 
 def _midnight(date: dt.date) -> dt.datetime:
@@ -66,15 +57,18 @@ def item_bytes(info: cube.CubeInfo, checksums: dict[str, str]) -> bytes:
       checksums: multihash of each raster, by asset name.
 
     Raises:
-      ValueError: a source that JSON cannot hold.
+      ValueError: a source that JSON cannot hold, or what could not be read again.
     """
+    where = f"cube {info.cube_id}"
     try:
         item = _to_item(info, checksums)
-        return json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"cube {info.cube_id}: expected a source that JSON can hold, found {error}"
-        ) from error
+        data = json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: expected a source that JSON can hold, found {error}") from error
+    item = json.loads(data)
+    schemas.check(item, _SCHEMA, where)
+    _legend(item, where)
+    return data
 
 
 def _to_item(info: cube.CubeInfo, checksums: dict[str, str]) -> dict:
@@ -135,41 +129,80 @@ def _classes(classes: legend.Legend) -> list[dict]:
 
 
 def _from_item(item: dict, file: pathlib.Path) -> cube.CubeInfo:
+    """The cube of an item that its schema allows."""
     props, where = item["properties"], str(file)
-    rows = [r for r in item["assets"]["label"]["classification:classes"] if "cropmap:code" in r]
-    classes = legend.Legend(
-        props["cropmap:legend"],
-        tuple(
-            legend.LegendClass(
-                r["cropmap:code"], r["name"], r["title"], "#" + r["color_hint"].lower()
-            )
-            for r in rows
-        ),
-        tuple(props.get("cropmap:none_of_these", ())),
-    )
-    crs = props.get("proj:code") or props["proj:wkt2"]
-    geobox = GeoBox(tuple(props["proj:shape"]), Affine(*props["proj:transform"]), crs)
-    spans = tuple(
-        periods.Period(periods.parse_date(a, where), periods.parse_date(b, where))
-        for a, b in props["cropmap:periods"]
-    )
-    periods.check_contiguous(spans, where)
-    if item["id"] != file.parent.name:
-        raise ValueError(
-            f"{file}: expected id {file.parent.name!r} (the folder's name), found {item['id']!r}"
-        )
+    spans = _periods(props["cropmap:periods"], where)
+    classes = _legend(item, where)
+    harvest = calendars.from_json(props["cropmap:harvest"], where)
+    cube.check_crops(harvest, classes, where)
     return cube.CubeInfo(
         cube_id=item["id"],
-        geobox=geobox,
+        geobox=_geobox(props, where),
         periods=spans,
         legend=classes,
         block=props["cropmap:block"],
         split=props["cropmap:split"],
         season=props["cropmap:season"],
-        harvest=calendars.from_json(props["cropmap:harvest"], where),
+        harvest=harvest,
         province=props.get("cropmap:province", ""),
         source=props["cropmap:source"],
         has_fields="fields" in item["assets"],
         has_clear=cube.CLEAR in item["assets"],
         path=file.parent,
     )
+
+
+def _periods(rows: list, where: str) -> tuple[periods.Period, ...]:
+    dates = [[periods.parse_date(day, where) for day in row] for row in rows]
+    try:
+        spans = tuple(periods.Period(*pair) for pair in dates)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    periods.check_contiguous(spans, where)
+    return spans
+
+
+def _legend(item: dict, where: str) -> legend.Legend:
+    rows = item["assets"]["label"]["classification:classes"]
+    rows = [r for r in rows if r["value"] < legend.NONE_OF_THESE]
+    values = [r["value"] for r in rows]
+    if values != list(range(len(rows))):
+        raise ValueError(
+            f"{where}: assets/label/classification:classes: expected the values 0 to "
+            f"{len(rows) - 1} in order, found {schemas.show(values)}"
+        )
+    names = [(r["cropmap:code"], r["name"], r["title"], r["color_hint"].lower()) for r in rows]
+    try:
+        found = legend.Legend(
+            item["properties"]["cropmap:legend"],
+            tuple(legend.LegendClass(code, name, *rest, "#" + c) for code, name, *rest, c in names),
+            tuple(item["properties"].get("cropmap:none_of_these", ())),
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    # What a dataset and a checkpoint make of it must be the same legend.
+    kept = legend.Legend.from_json(found.to_json(), where)
+    for ours, theirs in zip(kept.classes, found.classes, strict=True):
+        if ours != theirs:
+            raise ValueError(
+                f"{where}: assets/label/classification:classes: expected class {ours.name!r} "
+                f"({ours.title!r}), found {theirs.name!r} ({theirs.title!r})"
+            )
+    return found
+
+
+def _geobox(props: dict, where: str) -> GeoBox:
+    shape, numbers = props["proj:shape"], props["proj:transform"]
+    code, wkt = props.get("proj:code"), props.get("proj:wkt2")
+    if not (code or wkt):
+        raise ValueError(f"{where}: expected property 'proj:code' or 'proj:wkt2', found none")
+    try:
+        geobox = GeoBox(tuple(shape), Affine(*map(float, numbers)), code or wkt)
+        grid.check_true_pixels(geobox, where)
+    except pyproj.exceptions.ProjError as error:
+        reason = schemas.show(code or wkt)
+        raise ValueError(f"{where}: expected proj:code or proj:wkt2, found {reason}") from error
+    except ValueError as error:  # which may quote a CRS of many lines
+        raise ValueError(" ".join(str(error).split())[:500]) from error
+    cube.check_size(geobox, where)
+    return geobox

@@ -57,10 +57,10 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
             path.rename(old)
         part.rename(path)
     except OSError as error:
-        if old.exists() and not path.exists():
-            old.rename(path)
         raise not_written(path, error) from error
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)  # also after Ctrl-C between the two renames
         _remove(part)
         _remove(old)
 

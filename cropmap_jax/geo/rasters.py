@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import rasterio
 import rasterio.errors
+import rasterio.io
 
 _OPTIONS = {
     # A sidecar (.aux.xml) may give a raster another nodata value, scale or CRS than it has.
@@ -19,7 +20,7 @@ _OPTIONS = {
 
 @contextlib.contextmanager
 def open_geotiff(
-    file: str | os.PathLike, sidecars: bool = False
+    file: str | os.PathLike, sidecars: bool = False, data: bytes | None = None
 ) -> Iterator[rasterio.io.DatasetReader]:
     """Opens a GeoTIFF for reading, by its content: a VRT or another format named .tif is refused.
 
@@ -27,6 +28,7 @@ def open_geotiff(
       file: its path.
       sidecars: whether files beside it (.aux.xml, .ovr, .msk) count, as for a user's own rasters;
         for cubes they do not.
+      data: the file's bytes where they have been read already, e.g. to compare a checksum.
 
     Raises:
       ValueError: there is no such file, it is no GeoTIFF, or it is damaged; names the file. Also
@@ -36,13 +38,13 @@ def open_geotiff(
     if not path.is_file():
         raise ValueError(f"{path}: expected a GeoTIFF, found no file")
     options = {} if sidecars else _OPTIONS
+    place = path.absolute()
     try:
-        with rasterio.Env(**options), rasterio.open(path.absolute(), driver="GTiff") as raster:
-            yield raster
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(rasterio.Env(**options))
+            if data is not None:
+                place = stack.enter_context(rasterio.io.MemoryFile(data)).name
+            yield stack.enter_context(rasterio.open(place, driver="GTiff"))
     except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{path}: damaged or not a GeoTIFF ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:200]
+        lines = str(error).replace(str(place), path.name).splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: damaged or not a GeoTIFF ({lines[0][:200]})") from error

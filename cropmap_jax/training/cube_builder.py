@@ -7,12 +7,15 @@ reading them.
 """
 
 import contextlib
+import dataclasses
+import errno
 import functools
 import hashlib
 import io
+import math
 import os
 import pathlib
-import shutil
+import re
 import tempfile
 from collections.abc import Callable
 
@@ -22,32 +25,11 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import dataset_builder, writer
 from tqdm import tqdm
 
-from cropmap_jax.geo import calendars, chips, cube, cube_io, legend, periods, splits
-
-FORMAT = 1
-"""Version of the metadata's layout; a reader refuses another."""
-
-SHARD_BYTES, MAX_SHARDS = 1 << 26, 500
-"""About how large a file is, in pixels without overlap, and how many a split may have: a builder
-keeps the chips of one in memory, a reader keeps all of a split's open."""
-
-
-def features(chip: int) -> tfds.features.FeaturesDict:
-    """Features of one chip of `chip` x `chip` pixels; the number of periods may vary."""
-    bytes_ = {"encoding": "bytes"}
-    return tfds.features.FeaturesDict(
-        {
-            "s1": tfds.features.Tensor(shape=(None, chip, chip, 2), dtype=np.int16, **bytes_),
-            "s2": tfds.features.Tensor(shape=(None, chip, chip, 10), dtype=np.int16, **bytes_),
-            "label": tfds.features.Tensor(shape=(chip, chip), dtype=np.uint8),
-            "fields": tfds.features.Tensor(shape=(chip, chip), dtype=np.uint32, **bytes_),
-            "periods": tfds.features.Tensor(shape=(None, 2), dtype=np.int32),
-            "cube": tfds.features.Text(),
-            "cube_index": np.int32,
-            "row": np.int32,
-            "col": np.int32,
-        }
-    )
+from cropmap_jax.geo import calendars, chips, cube, cube_io, files, legend, periods, splits
+from cropmap_jax.training import dataset, ownership, pieces
+from cropmap_jax.training.band_statistics import Statistics
+from cropmap_jax.training.dataset_files import FORMAT, features
+from cropmap_jax.training.pieces import Piece
 
 
 class CubesConfig(tfds.core.BuilderConfig):
@@ -68,7 +50,8 @@ class CubesConfig(tfds.core.BuilderConfig):
 
 
 def check_cubes(infos: list[cube.CubeInfo]) -> None:
-    """Demands cubes that belong together: one legend, one kind of period, no shared ground.
+    """Requires cubes that belong together: one legend, one kind of period, one size of pixels, no
+    shared ground.
 
     Raises:
       ValueError: names the two cubes that disagree and how.
@@ -86,6 +69,12 @@ def check_cubes(infos: list[cube.CubeInfo]) -> None:
             raise ValueError(
                 f"cubes {first.cube_id} and {info.cube_id}: expected periods of one kind, found "
                 f"{kinds[0]} and {kinds[1]}"
+            )
+        sizes = first.geobox.affine.a, info.geobox.affine.a
+        if not math.isclose(*sizes, rel_tol=1e-6):
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected one pixel size, found "
+                f"{sizes[0]:.10g} m and {sizes[1]:.10g} m; build a dataset of each"
             )
     splits.check_blocks([(info.cube_id, info.block, info.split) for info in infos])
     for season in sorted({info.season for info in infos}):
@@ -112,9 +101,10 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
     Subclasses set VERSION, and LEGEND where the dataset has a fixed one. All periods of a cube are
     kept: which of them a prediction may see is decided at loading, by its as-of date.
 
-    Shards are written one after the other as cubes are read: a builder that generates whole splits
-    gathers each of them in memory first (and, past 1 GB, in temporary files, of which records that
-    keep their order all land in the first, which is read at once).
+    Shards are written one after the other as cubes are read, part by part where they are large: a
+    builder that generates whole splits gathers each of them in memory first (and, past 1 GB, in
+    temporary files, of which records that keep their order all land in the first, which is read at
+    once).
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -144,72 +134,103 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
                 f"found {infos[0].legend.name!r}; use --dataset cubes for other legends"
             )
         check_cubes(infos)
-        self._statistics = {s: _Statistics(len(b)) for s, b in cube.BANDS.items()}
+        self._statistics = {s: Statistics(len(b)) for s, b in cube.BANDS.items()}
         present = [s for s in splits.SPLITS if any(info.split == s for info in infos)]
         self.info.metadata.update(_metadata(infos, self.builder_config))
         self._bar = tqdm(
             total=len(infos), unit="cube", desc="build", disable=not self.builder_config.progress
         )
+        self._open = contextlib.ExitStack()
+        self._cube = self._part = None
         numbered = list(enumerate(infos))
-        shards = {}
+        config, generators = self.builder_config, {}
         for split in present:
             table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
             self.info.metadata["chips"][split] = table
             own = [n for n in numbered if n[1].split == split]
-            shards[split] = [
-                functools.partial(self._generate_examples, part, split, table)
-                for part in _shards(own)
+            generators[split] = [
+                functools.partial(self._generate_examples, shard, split, table)
+                for shard in pieces.shards(own, config.chip, config.overlap)
             ]
-        return shards
+        return generators
 
-    def close_bar(self) -> None:
-        """Ends the progress bar's line, so that an error message starts its own."""
-        bar = getattr(self, "_bar", None)
-        if bar is not None:
-            bar.close()
+    def close(self) -> None:
+        """Closes files, and ends the progress bar's line: an error message starts its own."""
+        if hasattr(self, "_bar"):
+            self._open.close()
+            self._bar.close()
 
-    def _generate_examples(self, numbered: list, split: str, table: dict[str, list]):
-        for index, info in numbered:
-            raw = cube_io.read_raw(info.path, verify=True)
-            if split == "train":
-                for sensor, statistics in self._statistics.items():
-                    statistics.add(getattr(raw, sensor))
-            for example in _cut_cube(raw, self.builder_config, self.FIELDS_FROM_LABEL):
-                example["cube_index"] = index
+    def _generate_examples(self, shard: list[Piece], split: str, table: dict[str, list]):
+        for piece in shard:
+            raw = self._read(piece, split)
+            for example in _cut_cube(raw, piece, self.builder_config.chip):
+                example["cube_index"] = piece.index
                 counts = np.bincount(example["label"].ravel(), minlength=256)
-                table["cube"].append(index)
+                table["cube"].append(piece.index)
                 table["row"].append(example["row"])
                 table["col"].append(example["col"])
-                table["pixels"].append(
-                    [int(c) for c in (*counts[: len(info.legend)], counts[legend.NONE_OF_THESE])]
-                )
+                classes = counts[: len(raw.info.legend)]
+                table["pixels"].append([int(c) for c in (*classes, counts[legend.NONE_OF_THESE])])
                 yield len(table["cube"]), example
-            self._bar.update()
+                # TFDS keeps every example of a shard, only to count them in the end.
+                example.clear()
+            self._bar.update(piece.last)
         if split == "train":
             self.info.metadata["statistics"] = {
                 sensor: statistics.result(cube.BANDS[sensor], cube.SCALES[sensor])
                 for sensor, statistics in self._statistics.items()
             }
 
+    def _read(self, piece: Piece, split: str) -> cube_io.RawCube:
+        """Pixels of a piece's window; a cube stays open, and a window in memory, until the next."""
+        if self._cube != piece.index:
+            self._open.close()
+            self._reader = self._open.enter_context(cube_io.open_cube(piece.info.path, verify=True))
+            if self._reader.info != piece.info:
+                raise ValueError(f"{piece.info.path}: changed since the build began")
+            self._fields = None
+            if not piece.info.has_fields and self.FIELDS_FROM_LABEL:
+                self._fields = splits.connected_fields(self._reader.label())
+            self._cube, self._part = piece.index, None
+        if self._part is None or self._part[0] != piece.window:
+            raw = self._reader.read(piece.window.rows, piece.window.cols)
+            if self._fields is not None:
+                fields = self._fields[piece.window.rows, piece.window.cols]
+                raw = dataclasses.replace(raw, fields=fields)
+            if split == "train":
+                new = (slice(None), *piece.window.new)
+                for sensor, statistics in self._statistics.items():
+                    statistics.add(getattr(raw, sensor)[new])
+            self._part = piece.window, raw
+        return self._part[1]
+
 
 class _UncompressedWriter(writer.ExampleWriter):
     """Writes ArrayRecord files that `records.Records` can read in parts."""
 
     def write(self, path, examples) -> None:
+        """Writes one file.
+
+        Raises:
+          OSError: no space, or another fault of the disk.
+        """
         file = array_record_module.ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
         for _, example in examples:
-            file.write(example)
-        file.close()
+            with _writing(path):
+                file.write(example)
+        with _writing(path):
+            file.close()
 
 
-def _shards(numbered: list[tuple[int, cube.CubeInfo]]) -> list[list]:
-    """Cubes of a split in order, in parts of about SHARD_BYTES; fewer than MAX_SHARDS of them."""
-    sizes = np.array(
-        [24 * len(info.periods) * info.shape[0] * info.shape[1] for _, info in numbered], np.int64
-    )
-    target = max(SHARD_BYTES, int(sizes.sum()) // MAX_SHARDS + 1)
-    part = (np.cumsum(sizes) - sizes) // target
-    return [[n for n, p in zip(numbered, part, strict=True) if p == q] for q in np.unique(part)]
+@contextlib.contextmanager
+def _writing(path):
+    # The library reports every fault as a RuntimeError, with the system's words in its text.
+    try:
+        yield
+    except RuntimeError as error:
+        codes = (code for code in errno.errorcode if os.strerror(code) in str(error))
+        code = next(codes, errno.EIO)
+        raise OSError(code, os.strerror(code), os.fspath(path)) from error
 
 
 def _metadata(infos: list[cube.CubeInfo], config: CubesConfig) -> dict:
@@ -247,53 +268,20 @@ def _metadata(infos: list[cube.CubeInfo], config: CubesConfig) -> dict:
     }
 
 
-def _cut_cube(raw: cube_io.RawCube, config: CubesConfig, fields_from_label: bool):
-    fields, size = raw.fields, config.chip
-    if not raw.info.has_fields and fields_from_label:
-        fields = splits.connected_fields(raw.label)
-    height, width = raw.info.shape
-    for row in chips.chip_origins(height, size, config.overlap):
-        for col in chips.chip_origins(width, size, config.overlap):
-            yield {
-                "s1": chips.cut(raw.s1, row, col, size, cube.NODATA, axis=1),
-                "s2": chips.cut(raw.s2, row, col, size, cube.NODATA, axis=1),
-                "label": chips.cut(raw.label, row, col, size, legend.IGNORE),
-                "fields": chips.cut(fields, row, col, size, 0),
-                "periods": periods.to_days(raw.info.periods),
-                "cube": raw.info.cube_id,
-                "row": row,
-                "col": col,
-            }
-
-
-class _Statistics:
-    """Mean, standard deviation, range and missing share per band, from how often each value is."""
-
-    def __init__(self, bands: int):
-        self._counts = np.zeros((bands, 1 << 16), np.int64)
-
-    def add(self, stored: np.ndarray) -> None:
-        """Counts int16 [..., bands]."""
-        for band, counts in enumerate(self._counts):
-            counts += np.bincount(stored[..., band].view(np.uint16).ravel(), minlength=1 << 16)
-
-    def result(self, bands: tuple[str, ...], scale: float) -> dict:
-        """{band: {mean, std, min, max, missing}}; null where a band is missing throughout."""
-        stored = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
-        values, there = stored / scale, stored != cube.NODATA
-        out = {}
-        for band, counts in zip(bands, self._counts, strict=True):
-            n, total = int(counts[there].sum()), int(counts.sum())
-            row = {"mean": None, "std": None, "min": None, "max": None}
-            row["missing"] = 1 - n / max(total, 1)
-            if n:
-                seen = there & (counts > 0)
-                mean = float(np.sum(counts[seen] * values[seen]) / n)
-                variance = float(np.sum(counts[seen] * np.square(values[seen] - mean)) / n)
-                row |= {"mean": mean, "std": float(np.sqrt(variance))}
-                row |= {"min": float(values[seen].min()), "max": float(values[seen].max())}
-            out[band] = row
-        return out
+def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int):
+    top, left = piece.window.rows.start, piece.window.cols.start
+    for row, col in piece.chips:
+        place = row - top, col - left, size
+        yield {
+            "s1": chips.cut(raw.s1, *place, cube.NODATA, axis=1),
+            "s2": chips.cut(raw.s2, *place, cube.NODATA, axis=1),
+            "label": chips.cut(raw.label, *place, legend.IGNORE),
+            "fields": chips.cut(raw.fields, *place, 0),
+            "periods": periods.to_days(raw.info.periods),
+            "cube": raw.info.cube_id,
+            "row": row,
+            "col": col,
+        }
 
 
 def build(
@@ -314,41 +302,70 @@ def build(
 
     Raises:
       ValueError: cubes that are absent, damaged or do not belong together, or a dataset of that
-        name that was built from other cubes.
+        name that was built from other cubes; another build of the same dataset is running.
+      OSError: no space or no permission; nothing is left behind.
     """
-    infos = cube_io.list_cubes(cubes_dir)
+    if not re.fullmatch(r"[\w-][\w.-]{0,99}", name):
+        raise ValueError(
+            f"--name: expected letters, digits, '_', '-' and '.', at most 100, found {name!r}"
+        )
+    files.local("--data_dir", data_dir)
+    infos = cube_io.list_cubes(files.local("--cubes", cubes_dir))
     config = CubesConfig(name, os.fspath(cubes_dir), **kwargs)
-    builder = builder_class(data_dir=data_dir, config=config)
-    final = pathlib.Path(builder.data_path)
-    for leftover in final.parent.glob("incomplete.*"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a run that was killed
-    if final.exists() and overwrite:
-        with tempfile.TemporaryDirectory(prefix="incomplete.", dir=final.parent) as scratch:
-            fresh = builder_class(data_dir=scratch, config=config)
-            _prepare(fresh)
-            final.rename(pathlib.Path(scratch) / "replaced")
-            pathlib.Path(fresh.data_path).rename(final)
-        return builder_class(data_dir=data_dir, config=config), True
-    if final.exists():
-        if dict(builder.info.metadata or {}).get("fingerprint") != fingerprint(infos, config):
-            raise ValueError(
-                f"{final}: found a dataset built from other cubes or another cut; "
-                f"expected a new --name, or --overwrite"
-            )
-        return builder, False
-    _prepare(builder)
-    return builder, True
+    folder = pathlib.Path(data_dir) / builder_class.name / name
+    files.check_apart({"--data_dir": data_dir}, {"--cubes": cubes_dir})
+    final = folder / str(builder_class.VERSION)
+    made = [p for p in (folder, *folder.parents[:2]) if not p.exists()]
+    try:
+        with files.Lock(folder, "dataset"):
+            ownership.remove_unfinished(final)
+            new = overwrite or not os.path.lexists(final)
+            ownership.check_replaceable(final)
+            if new:
+                _make(builder_class, config, final)
+            elif _open_whole(final).fingerprint != fingerprint(infos, config):
+                raise ValueError(
+                    f"{final}: found a dataset built from other cubes or another cut; "
+                    f"expected a new --name, or --overwrite"
+                )
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
+        raise
+    return builder_class(data_dir=data_dir, config=config), new
 
 
-def _prepare(builder: CubeDatasetBuilder) -> None:
+def _make(builder_class, config: CubesConfig, final: pathlib.Path) -> None:
+    """Builds a dataset beside its place, opens it, and only then gives it its name."""
+    with tempfile.TemporaryDirectory(prefix=ownership.UNFINISHED, dir=final.parent) as scratch:
+        try:
+            builder = builder_class(data_dir=scratch, config=config)
+            _prepare(builder, scratch)
+        except OSError as error:
+            raise files.not_written(final, error) from error
+        built = pathlib.Path(builder.data_path)
+        _open_whole(built)
+        with files.replacing(final) as part:
+            built.rename(part)
+
+
+def _open_whole(folder: pathlib.Path) -> dataset.Dataset:
+    """Opens a dataset and all files of its records."""
+    data = dataset.open_folder(folder)
+    for split in data.chips:
+        data.source(split)
+    return data
+
+
+def _prepare(builder: CubeDatasetBuilder, scratch: str) -> None:
     # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
     # folder.
     tfds.disable_progress_bar()
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
+    with contextlib.redirect_stdout(io.StringIO()):
         try:
-            builder.download_and_prepare(download_dir=scratch, file_format="array_record")
+            builder.download_and_prepare(
+                download_dir=os.path.join(scratch, "downloads"), file_format="array_record"
+            )
         finally:
-            builder.close_bar()
+            builder.close()

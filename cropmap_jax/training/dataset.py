@@ -1,14 +1,14 @@
 """A built dataset, opened for reading: its legend, calendars, chip table and records."""
 
 import dataclasses
+import math
 import pathlib
 import re
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from cropmap_jax.geo import legend, periods, splits
-from cropmap_jax.training import cube_builder, records
+from cropmap_jax.geo import cube, grid, legend, periods, splits
+from cropmap_jax.training import dataset_files, records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,9 @@ class Dataset:
         Raises:
           ValueError: the dataset has no such split, or a file of it is damaged.
         """
-        self.split(split)
-        return records.open_records(self.path, split, self.chip)
+        table = self.split(split)
+        places = np.stack([table.cube, table.row, table.col], 1)
+        return records.open_records(self.path, split, self.chip, places)
 
     def split(self, split: str) -> Chips:
         """Chip table of a split.
@@ -121,45 +122,104 @@ def open_dataset(data_dir: str, name: str) -> Dataset:
       ValueError: no dataset there, one that has lost a file, or one of another format.
     """
     folder = pathlib.Path(data_dir) / (name if "/" in name else f"{name}/default")
-    # A dataset in the making lies beside, under a name like incomplete.ABCDEF_1.0.0.
+    # A dataset in the making lies beside, under a name like incomplete.ABCDEF.
     versions = [p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
-    versions = [p for p in versions if (p / "dataset_info.json").is_file()]
+    versions = [p for p in versions if (p / dataset_files.INFO).is_file()]
     versions.sort(key=lambda p: [int(n) for n in p.name.split(".")])
     if not versions:
         raise ValueError(
             f"{folder}: expected a dataset, found none; build one with python -m experiments.build"
         )
-    info = tfds.builder_from_directory(str(versions[-1])).info
-    meta = dict(info.metadata or {})
-    if meta.get("format") != cube_builder.FORMAT:
-        raise ValueError(
-            f"{versions[-1]}: expected format {cube_builder.FORMAT}, found {meta.get('format')}; "
-            f"build it again with --overwrite"
-        )
-    files = [pathlib.Path(f) for split in info.splits.values() for f in split.filepaths]
-    lost = [f for f in files if not f.is_file()]
-    if lost:
-        raise ValueError(
-            f"{lost[0]}: expected a file of the dataset, found none; "
-            f"build it again with --overwrite"
-        )
-    chips = {}
-    for split, table in meta["chips"].items():
-        columns = (np.asarray(table[c], np.int32) for c in ("cube", "row", "col"))
-        chips[split] = Chips(*columns, np.asarray(table["pixels"], np.int64))
+    return open_folder(versions[-1])
+
+
+def open_folder(folder: pathlib.Path) -> Dataset:
+    """Opens the folder of one version of a dataset; nothing in it is trusted.
+
+    Raises:
+      ValueError: names the file that is lost or damaged, or in which tables do not agree.
+    """
+    found = dataset_files.split_files(folder)
+    meta = dataset_files.read_metadata(folder)
+    dataset_files.check_features(folder, meta["chip"])
+    where = str(folder / dataset_files.METADATA)
+    with dataset_files.advice():
+        classes = legend.Legend.from_json(meta["legend"], where)
+        cubes = _cubes(meta["cubes"], where)
+        shape, days = (len(cubes), len(classes)), (-(10**6), 10**6)
+        harvest = dataset_files.table(meta["harvest"], shape, days, f"{where}: harvest")
+        planting = dataset_files.table(meta["planting"], shape, days, f"{where}: planting")
+        _check_statistics(meta["statistics"], where)
+        chips = {
+            split: _chips(meta["chips"][split], split, cubes, (meta["chip"], len(classes)), where)
+            for split in splits.SPLITS
+            if split in meta["chips"]
+        }
+        records_of = {split: sum(counts) for split, (_, counts) in found.items()}
+        if records_of != {split: len(table) for split, table in chips.items()}:
+            raise ValueError(
+                f"{where}: expected tables of {records_of} chips, as in {dataset_files.INFO}, "
+                f"found { ({split: len(table) for split, table in chips.items()}) }"
+            )
     return Dataset(
-        name="/".join(folder.parts[-2:]),
-        path=versions[-1],
-        legend=legend.Legend.from_json(meta["legend"], str(versions[-1])),
+        name="/".join(folder.parts[-3:-1]),
+        path=folder,
+        legend=classes,
         chip=meta["chip"],
         period_kind=meta["period_kind"],
-        cubes=meta["cubes"],
-        harvest=np.asarray(meta["harvest"], np.int32),
-        planting=np.asarray(meta["planting"], np.int32),
+        cubes=cubes,
+        harvest=harvest.astype(np.int32),
+        planting=planting.astype(np.int32),
         statistics=meta["statistics"],
-        chips={s: chips[s] for s in splits.SPLITS if s in chips},
+        chips=chips,
         fingerprint=meta["fingerprint"],
     )
+
+
+def _cubes(rows: list[dict], where: str) -> list[dict]:
+    ids = [row["id"] for row in rows]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{where}: cubes: expected ids that differ, found one twice")
+    for row in rows:
+        at = f"{where}: cube {row['id']}"
+        spans = dataset_files.table(row["periods"], (None, 2), (-(10**6), 10**6), at)
+        if (spans[:, 0] >= spans[:, 1]).any() or (spans[1:, 0] != spans[:-1, 1]).any():
+            raise ValueError(f"{at}: expected contiguous periods, found others")
+        a, b, _, d, e, _ = row["transform"]
+        if b or d or a <= 0 or not math.isclose(a, -e, rel_tol=1e-6):
+            raise ValueError(f"{at}: expected square north-up pixels, found {row['transform']}")
+    sizes = sorted({row["transform"][0] for row in rows})
+    if not math.isclose(sizes[0], sizes[-1], rel_tol=1e-6):
+        raise ValueError(f"{where}: expected pixels of one size, found {sizes[0]} and {sizes[-1]}")
+    return rows
+
+
+def _chips(rows: dict, split: str, cubes: list[dict], sizes: tuple[int, int], where: str) -> Chips:
+    (chip, classes), at = sizes, f"{where}: chips/{split}"
+    limit = (0, 10**6)
+    index = dataset_files.table(rows["cube"], (None,), (0, len(cubes) - 1), f"{at}/cube")
+    count = len(index)
+    row = dataset_files.table(rows["row"], (count,), limit, f"{at}/row")
+    col = dataset_files.table(rows["col"], (count,), limit, f"{at}/col")
+    shape = (count, classes + 1)
+    pixels = dataset_files.table(rows["pixels"], shape, (0, chip**2), f"{at}/pixels")
+    heights, widths = np.array([cube["shape"] for cube in cubes]).T
+    there = np.array([cube["split"] == split for cube in cubes])
+    wrong = ~there[index] | (row >= heights[index]) | (col >= widths[index])
+    wrong |= pixels.sum(1) > chip**2
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise ValueError(
+            f"{at}: expected chips within cubes of that split and no more pixels than they have, "
+            f"found chip {i}: cube {cubes[index[i]]['id']}, row {row[i]}, column {col[i]}"
+        )
+    return Chips(*(column.astype(np.int32) for column in (index, row, col)), pixels)
+
+
+def _check_statistics(statistics: dict, where: str) -> None:
+    expected = {sensor: set(bands) for sensor, bands in cube.BANDS.items()}
+    if statistics and {s: set(bands) for s, bands in statistics.items()} != expected:
+        raise ValueError(f"{where}: statistics: expected bands {cube.BANDS}, found others")
 
 
 def describe(data: Dataset) -> str:
@@ -178,4 +238,9 @@ def describe(data: Dataset) -> str:
     for sensor, bands in data.statistics.items():
         missing = np.mean([band["missing"] for band in bands.values()])
         rows.append(f"{sensor}: {missing:.1%} missing in training cubes")
+    if not math.isclose(data.pixel_m, grid.PIXEL_M, rel_tol=1e-6):
+        rows.append(
+            f"note: pixel size {data.pixel_m:g} m, not {grid.PIXEL_M:g} m: networks trained on it "
+            f"map no other"
+        )
     return "\n".join(rows)

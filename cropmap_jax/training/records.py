@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cropmap_jax.geo import cube, windows
+from cropmap_jax.training import dataset_files
 from cropmap_jax.training.shards import Compressed, Shard, varint
 
 _HEAD = 96
@@ -31,17 +32,22 @@ class Whole:
     Args:
       source: sequence of records.
       where: what to name in an error.
+      places: int [N, 3], cube, row and column that each record should have; None: any.
     """
 
-    def __init__(self, source, where=""):
-        self._source, self._where = source, where
+    def __init__(self, source, where="", places: np.ndarray | None = None):
+        self._source, self._where, self._places = source, where, places
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, index: int) -> dict:
         try:
-            return self._source[index]
+            record = self._source[index]
+            if self._places is not None:
+                place = [int(record[name]) for name in _PLACE]
+                _check_place(place, self._places[index].tolist())
+            return record
         except IndexError:
             raise
         except Exception as error:  # whatever the libraries below raise for damaged files
@@ -71,14 +77,15 @@ class Records:
       files: of the split, in order.
       counts: records in each.
       chip: side of a chip in pixels.
+      places: int [N, 3], cube, row and column that each record should have.
 
     Raises:
       ValueError: a file that ends early or is something else.
       Compressed: it is compressed.
     """
 
-    def __init__(self, files: list[pathlib.Path], counts: list[int], chip: int):
-        self._chip = chip
+    def __init__(self, files: list[pathlib.Path], counts: list[int], chip: int, places: np.ndarray):
+        self._chip, self._expected = chip, places
         self._shards = [Shard(f, n) for f, n in zip(files, counts, strict=True)]
         self._ends = np.cumsum(counts)
         # Where S1, S2 and label lie in each record and how long they are, once it has been seen.
@@ -95,9 +102,14 @@ class Records:
         shard.read(i, 0, data)
         found = {name: data[at : at + size] for name, at, size in _features(shard, i)}
         try:
-            return self._decode(found)
-        except (KeyError, ValueError) as error:
+            record = self._decode(found)
+        except (KeyError, ValueError, IndexError, OverflowError) as error:
             raise shard.damaged(i, f"its features are not those of a chip ({error})") from error
+        try:
+            _check_place([record[name] for name in _PLACE], self._expected[index].tolist())
+        except ValueError as error:
+            raise shard.damaged(i, str(error)) from error
+        return record
 
     def label(self, index: int) -> np.ndarray:
         """uint8 [H, W], annotation of a chip."""
@@ -152,10 +164,24 @@ class Records:
             found = {name: (at, size) for name, at, size in _features(shard, i)}
             try:
                 place = np.array([*found["s1"], *found["s2"], *found["label"]], np.int64)
+                self._check_place(index, {name: found[name] for name in _PLACE})
             except KeyError as error:
                 raise shard.damaged(i, f"it has no feature {error}") from error
             self._places[index] = place
         return place
+
+    def _check_place(self, index: int, found: dict[str, tuple[int, int]]) -> None:
+        """Compares a record with the table: files may have been exchanged for one another."""
+        shard, i = self._find(index)
+        values = []
+        for at, size in found.values():
+            data = np.empty(min(size, 16), np.uint8)
+            shard.read(i, at, data)
+            values.append(data)
+        try:
+            _check_place([_integer(v) for v in values], self._expected[index].tolist())
+        except (ValueError, IndexError, OverflowError) as error:
+            raise shard.damaged(i, str(error)) from error
 
     def _decode(self, found: dict[str, np.ndarray]) -> dict:
         chip = self._chip
@@ -170,19 +196,41 @@ class Records:
         }
 
 
-def open_records(path, split: str, chip: int) -> Records | Whole:
+def open_records(path, split: str, chip: int, places: np.ndarray) -> Records | Whole:
     """Records of a split of a dataset's folder; compressed ones come through TFDS.
+
+    Args:
+      path: the folder.
+      split: one that it has.
+      chip: side of a chip in pixels.
+      places: int [N, 3], cube, row and column of every chip, which the records are compared with.
 
     Raises:
       ValueError: names the file that is damaged.
     """
-    builder = tfds.builder_from_directory(str(path))
-    info = builder.info.splits[split]
-    files = [pathlib.Path(f) for f in info.filepaths]
+    folder = pathlib.Path(path)
+    files, counts = dataset_files.split_files(folder)[split]
     try:
-        return Records(files, list(info.shard_lengths), chip)
+        return Records(files, counts, chip, places)
     except Compressed:
-        return Whole(builder.as_data_source(split), f"{path}, split {split}")
+        dataset_files.check_features(folder, chip)
+        source = tfds.builder_from_directory(str(folder)).as_data_source(split)
+        return Whole(source, f"{path}, split {split}", places)
+
+
+_PLACE = ("cube_index", "row", "col")
+
+
+def _check_place(found: list[int], expected: list[int]) -> None:
+    if found != expected:
+        raise ValueError(f"expected cube, row and column {expected}, found {found}")
+
+
+def _integer(data: np.ndarray) -> int:
+    values = _integers(data)
+    if len(values) != 1:
+        raise ValueError(f"expected one integer, found {len(values)}")
+    return int(values[0])
 
 
 def _features(shard: Shard, i: int) -> Iterator[tuple[str, int, int]]:

@@ -235,6 +235,89 @@ def test_existing_cubes_are_kept_unless_told(tmp_path):
     assert not (tmp_path / "cube" / "fields.tif").exists()
 
 
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda p: (p / "notes.txt").write_text("mine"), "notes.txt"),
+        (lambda p: (p / "photos").mkdir(), "photos"),
+        (lambda p: (p / "item.json").unlink(), "item.json: expected a cube's STAC item, found no"),
+        (
+            lambda p: (p / "item.json").write_text('{"id": "cube"}'),
+            "expected property 'properties'",
+        ),
+        (lambda p: (p / "s1.tif").rename(p / "s1.tiff"), "s1.tiff"),
+    ],
+    ids=["file", "folder", "no item", "another item", "another name"],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_more_or_less_than_a_cube_stays(tmp_path, spoil, found, overwrite):
+    path = cube_io.write_cube(making.make_cube(size=16), tmp_path)
+    spoil(path)
+    before = sorted((p.name, p.stat().st_mtime_ns) for p in path.iterdir())
+    with pytest.raises(ValueError, match=f"{path}: expected .* found .*{found}") as caught:
+        cube_io.write_cube(making.make_cube(size=16, seed=1), tmp_path, overwrite)
+    assert "overwrite" not in str(caught.value)
+    assert sorted((p.name, p.stat().st_mtime_ns) for p in path.iterdir()) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["cube"]
+
+
+def test_a_file_or_link_in_the_place_of_a_cube_stays(tmp_path):
+    elsewhere = cube_io.write_cube(making.make_cube("b", size=16), tmp_path / "elsewhere")
+    (tmp_path / "cube").write_text("mine")
+    (tmp_path / "b").symlink_to(elsewhere)
+    for name in ("cube", "b"):
+        with pytest.raises(ValueError, match=f"{name}: .* found something that is no folder"):
+            cube_io.write_cube(making.make_cube(name, size=16), tmp_path, overwrite=True)
+    assert (tmp_path / "cube").read_text() == "mine"
+    cube_io.read_cube(elsewhere, verify=True)
+
+
+def test_what_a_viewer_put_beside_the_rasters_goes_with_the_cube(tmp_path):
+    path = cube_io.write_cube(making.make_cube(size=16), tmp_path)
+    (path / "s2.tif.aux.xml").write_text("<PAMDataset/>")
+    (path / "label.tif.ovr").write_bytes(b"overviews")
+    cube_io.write_cube(making.make_cube(size=16, seed=1), tmp_path, overwrite=True)
+    assert not list(path.glob("*.aux.xml")) and not list(path.glob("*.ovr"))
+
+
+def test_what_only_looks_like_a_killed_run_stays(tmp_path):
+    for name, file in ((".cube.7.part", "thesis.doc"), (".cube.8.old", "s1.tif")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("x")
+    cube_io.write_cube(making.make_cube(size=16), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".cube.7.part", "cube"]
+
+
+def test_the_folder_is_listed_once_however_many_cubes_go_into_it(tmp_path, monkeypatch):
+    real, listed = type(tmp_path).iterdir, []
+
+    def iterdir(self):
+        listed.append(self)
+        return real(self)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", iterdir)
+    for i in range(3):
+        cube_io.write_cube(making.make_cube(f"c{i}", size=16), tmp_path)
+    assert listed.count(tmp_path) == 1
+
+
+def test_ctrl_c_between_the_two_renames_puts_the_old_cube_back(tmp_path, monkeypatch):
+    first = making.make_cube(size=16)
+    cube_io.write_cube(first, tmp_path)
+    real = type(tmp_path).rename
+
+    def rename(self, target):
+        if self.suffix == ".part":
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        cube_io.write_cube(making.make_cube(size=16, seed=1), tmp_path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["cube"]
+    same_cube(cube_io.read_cube(tmp_path / "cube", verify=True), first)
+
+
 def full_disk_at(monkeypatch, nth: int) -> None:
     real, calls = cube_io._write_bytes, []
 

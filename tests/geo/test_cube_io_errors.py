@@ -1,7 +1,9 @@
 """Every fault of a cube's folder is told by file, what was found and what was expected."""
 
 import dataclasses
+import hashlib
 import json
+import os
 import shutil
 
 import making
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube_io, cube_reader
 from cropmap_jax.geo.periods import Period
 
 ASSETS = ["s1", "s2", "label", "fields", "clear"]
@@ -68,8 +70,10 @@ def test_one_flipped_bit_is_found_by_its_checksum(path, asset):
 
 def test_a_raster_without_checksum_does_not_pass(path):
     edit(path, lambda item: item["assets"].pop("s1"))
-    with pytest.raises(ValueError, match=r"s1\.tif: damaged: expected checksum None"):
-        cube_io.read_cube(path, verify=True)
+    with pytest.raises(
+        ValueError, match=r"item\.json: expected property 's1', found none in asset"
+    ):
+        cube_io.read_cube(path)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -177,6 +181,65 @@ def test_label_outside_the_legend(path):
         cube_io.read_cube(path)
 
 
+def vrt_of(file) -> str:
+    """GDAL's own way to refer to another file, under any name."""
+    with rasterio.open(file) as raster:
+        size = f'rasterXSize="{raster.width}" rasterYSize="{raster.height}"'
+        bands = "".join(
+            f'<VRTRasterBand dataType="{raster.dtypes[0].title()}" band="{i}"><SimpleSource>'
+            f"<SourceFilename>{file}</SourceFilename><SourceBand>{i}</SourceBand></SimpleSource>"
+            f"</VRTRasterBand>"
+            for i in raster.indexes
+        )
+    return f"<VRTDataset {size}>{bands}</VRTDataset>"
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+@pytest.mark.parametrize("kind", ["vrt", "png"])
+def test_another_format_with_the_right_checksum_is_refused(original, path, asset, kind):
+    file = path / f"{asset}.tif"
+    if kind == "vrt":
+        file.write_text(vrt_of(original / f"{asset}.tif"))
+    else:
+        with rasterio.open(file, "w", driver="PNG", width=8, height=8, count=1, dtype="uint8") as p:
+            p.write(np.zeros((1, 8, 8), np.uint8))
+    checksum = "1220" + hashlib.sha256(file.read_bytes()).hexdigest()
+    edit(path, lambda item: item["assets"][asset].update({"file:checksum": checksum}))
+    for verify in (False, True):
+        message = rf"a/{asset}\.tif: damaged or not a GeoTIFF \(.*{asset}\.tif"
+        with pytest.raises(ValueError, match=message):
+            cube_io.read_cube(path, verify)
+
+
+@pytest.mark.parametrize("limit", [1, 1 << 26], ids=["read twice", "in memory"])
+def test_what_is_read_has_the_checksum(path, monkeypatch, limit):
+    monkeypatch.setattr(cube_reader, "_IN_MEMORY", limit)
+    expected = cube_io.read_raw(path)
+    with cube_io.open_cube(path, verify=True) as opened:
+        part = opened.read(slice(3, 17), slice(5, 30))
+    np.testing.assert_array_equal(part.s2, expected.s2[:, 3:17, 5:30])
+    np.testing.assert_array_equal(part.fields, expected.fields[3:17, 5:30])
+    np.testing.assert_array_equal(part.clear, expected.clear[:, 3:17, 5:30])
+    with pytest.raises(ValueError, match=r"s1\.tif: changed while it was read"):
+        with cube_io.open_cube(path, verify=True) as opened:
+            opened.read()
+            os.utime(path / "s1.tif", (0, 0))
+    flipped = bytearray((path / "s1.tif").read_bytes())
+    flipped[-1] ^= 1
+    (path / "s1.tif").write_bytes(flipped)
+    with pytest.raises(ValueError, match=r"s1\.tif: damaged: expected checksum"):
+        cube_io.read_raw(path, verify=True)
+
+
+def test_a_cube_larger_than_memory_is_said(path, monkeypatch):
+    def read(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(cube_reader.CubeReader, "_read", read)
+    with pytest.raises(ValueError, match=r"a: expected a cube that memory holds, found 0\.0 GB"):
+        cube_io.read_raw(path)
+
+
 def test_missing_folders_and_items(path, tmp_path):
     with pytest.raises(ValueError, match=r"nowhere: expected a folder of cubes, found none"):
         cube_io.list_cubes(tmp_path / "nowhere")
@@ -230,7 +293,7 @@ def test_missing_part(path, name):
         ("proj:shape", [20], ""),
         ("proj:shape", ["a", "b"], "'a'"),
         ("proj:transform", [10, 0], ""),
-        ("cropmap:periods", [], "at least one period, found none"),
+        ("cropmap:periods", [], r"/cropmap:periods: expected 1 to 5000 periods .*, found \[\]"),
         ("cropmap:periods", [["2022-01-01"]], ""),
         ("cropmap:periods", [["2022-01-01", "soon"]], "expected a date like .*found 'soon'"),
         ("cropmap:periods", [["2022-02-01", "2022-01-01"]], "end after 2022-02-01, found 2022-01"),
@@ -239,7 +302,11 @@ def test_missing_part(path, name):
             [["2022-01-01", "2022-02-01"], ["2022-03-01", "2022-04-01"]],
             r"contiguous periods, found 2022-01-01\.\.2022-02-01 followed by 2022-03-01",
         ),
-        ("cropmap:harvest", {"maize": [{}]}, "harvest of 'maize': expected 'harvest_start'"),
+        (
+            "cropmap:harvest",
+            {"maize": [{}]},
+            "'harvest_start', found none in .*/maize/0",
+        ),
         ("cropmap:harvest", {"maize": ["July"]}, ""),
         ("cropmap:harvest", [], ""),
         ("cropmap:none_of_these", [11], "code 11 is a class and none of these"),

@@ -36,6 +36,17 @@ def test_a_vrt_called_tif_is_refused(tif, tmp_path):
             pass
 
 
+def test_bytes_that_were_read_already_are_the_file(tif):
+    data = tif.read_bytes()
+    tif.write_bytes(b"changed since")
+    with rasters.open_geotiff(tif, data=data) as raster:
+        assert raster.read(1)[1, 2] == 5
+    for other in (b"changed since", b""):
+        with pytest.raises(ValueError, match=r"a\.tif: damaged or not a GeoTIFF \((?!.*vsimem)"):
+            with rasters.open_geotiff(tif, data=other):
+                pass
+
+
 def test_damage_that_shows_in_reading_names_the_file(tif):
     data = tif.read_bytes()
     tif.write_bytes(data[:8] + data[8:].replace(bytes(range(6)), b""))

@@ -2,8 +2,10 @@
 
 import dataclasses
 import datetime as dt
+import errno
 import importlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -11,11 +13,13 @@ import sys
 import making
 import numpy as np
 import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
-from cropmap_jax.training import cube_builder, dataset, input_pipeline
+from cropmap_jax.training import cube_builder, dataset, input_pipeline, pieces
 
 CHIP = 16
 LAST_END = making.PERIODS[-1].end
@@ -109,21 +113,61 @@ def test_every_record_holds_the_pixels_of_its_cube_at_its_place(folders):
     ]
 
 
-def test_shards_hold_the_cubes_in_order_and_no_more_than_there_may_be(folders, monkeypatch):
+CHIP_BYTES = CHIP**2 * (24 * len(making.PERIODS) + 6)
+
+
+def test_shards_hold_the_chips_in_order_and_no_more_than_there_may_be(folders, monkeypatch):
     numbered = list(enumerate(cube_io.list_cubes(folders[0])))
-    size = 24 * len(making.PERIODS) * SIZE[0] * SIZE[1]
+    every = [(n, row, col) for n in range(4) for row in (0, 16, 32) for col in (0, 16)]
 
     def sizes(shard_bytes: int, most: int = 500) -> list[int]:
-        monkeypatch.setattr(cube_builder, "SHARD_BYTES", shard_bytes)
-        monkeypatch.setattr(cube_builder, "MAX_SHARDS", most)
-        found = cube_builder._shards(numbered)
-        assert [n for part in found for n in part] == numbered
-        return [len(part) for part in found]
+        monkeypatch.setattr(pieces, "SHARD_BYTES", shard_bytes)
+        monkeypatch.setattr(pieces, "MAX_SHARDS", most)
+        found = pieces.shards(numbered, CHIP, 0)
+        assert [(p.index, *c) for shard in found for p in shard for c in p.chips] == every
+        assert [p.index for shard in found for p in shard if p.last] == [0, 1, 2, 3]
+        return [sum(len(p.chips) for p in shard) for shard in found]
 
-    assert sizes(1) == [1, 1, 1, 1]
-    assert sizes(2 * size) == [2, 2]
-    assert sizes(100 * size) == [4]
-    assert len(sizes(1, most=2)) <= 2
+    assert sizes(1) == [1] * 24
+    # Padding counts: a cube of 40 x 24 pixels is cut into six chips of 16 x 16.
+    assert sizes(6 * CHIP_BYTES) == [6, 6, 6, 6]
+    assert sizes(4 * CHIP_BYTES) == [4] * 6
+    assert sizes(100 * CHIP_BYTES) == [24]
+    assert sizes(1, most=2) == [12, 12]
+
+
+@pytest.mark.parametrize("overlap", [0, 6])
+def test_a_large_cube_is_read_in_parts_and_gives_the_same(folders, tmp_path, monkeypatch, overlap):
+    cubes_dir, _ = folders
+    build(cubes_dir, tmp_path / "whole", overlap=overlap)
+    # Two chips at once, three to a file.
+    monkeypatch.setattr(pieces, "READ_BYTES", 2 * CHIP**2 * 24 * len(making.PERIODS))
+    monkeypatch.setattr(pieces, "SHARD_BYTES", 3 * CHIP_BYTES)
+    read, sizes = cube_io.CubeReader.read, []
+
+    def read_part(self, rows, cols):
+        found = read(self, rows, cols)
+        sizes.append(found.s2.nbytes)
+        return found
+
+    monkeypatch.setattr(cube_io.CubeReader, "read", read_part)
+    build(cubes_dir, tmp_path / "parts", overlap=overlap)
+    assert max(sizes) <= 2 * CHIP**2 * 20 * len(making.PERIODS)
+    whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
+    assert same_records(whole, parts)
+    assert whole.statistics == parts.statistics
+    for split in whole.chips:
+        np.testing.assert_array_equal(whole.chips[split].pixels, parts.chips[split].pixels)
+    files = list(parts.path.glob("*train*"))
+    assert len(files) == -(-len(parts.chips["train"]) // 3)
+
+
+def test_chips_too_large_for_a_record_are_refused(folders, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"--chip 3000: expected chips of at most 1\.1 GB, found 2"
+    ):
+        build(folders[0], tmp_path / "new", chip=3000)
+    assert not (tmp_path / "new").exists()
 
 
 def test_metadata_says_what_the_cubes_say(folders):
@@ -212,6 +256,15 @@ def test_describe_counts_chips_and_pixels(folders):
     assert "4 cubes, periods of a month from 2021-12-01 to 2022-09-01" in lines[6]
 
 
+def test_describe_notes_pixels_of_another_size(folders, tmp_path):
+    assert "pixel size" not in dataset.describe(opened(folders[1]))
+    cube_io.write_cube(coarse("a", 0), tmp_path / "cubes")
+    build(tmp_path / "cubes", tmp_path / "data")
+    data = opened(tmp_path / "data")
+    assert data.pixel_m == 30
+    assert "note: pixel size 30 m, not 10 m" in dataset.describe(data)
+
+
 # Cubes that do not belong together.
 
 
@@ -221,6 +274,13 @@ def infos(*cubes: cube.Cube) -> list[cube.CubeInfo]:
 
 def make(cube_id, column=0, **settings) -> cube.Cube:
     return making.make_cube(cube_id, 16, tile=(making.TILE[0] + column, making.TILE[1]), **settings)
+
+
+def coarse(cube_id, column) -> cube.Cube:
+    made = make(cube_id, column)
+    a = made.info.geobox.affine
+    geobox = GeoBox((16, 16), Affine(30, 0, a.c, 0, -30, a.f), made.info.geobox.crs)
+    return dataclasses.replace(made, info=dataclasses.replace(made.info, geobox=geobox))
 
 
 FAR = 8  # tiles: another block
@@ -241,6 +301,10 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             ),
             "cubes a and b: expected periods of one kind, found month and dekad",
         ),
+        (
+            (make("a"), coarse("b", FAR)),
+            "cubes a and b: expected one pixel size, found 10 m and 30 m; build a dataset of each",
+        ),
         # The same ground twice: 16 x 16 pixels of 100 m².
         (
             (make("a"), make("b")),
@@ -255,7 +319,7 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             "cube b: expected a split of train, validation, test, found dev",
         ),
     ],
-    ids=["legends", "periods", "overlap", "block", "split"],
+    ids=["legends", "periods", "pixels", "overlap", "block", "split"],
 )
 def test_cubes_that_do_not_belong_together_are_named(pair, message):
     with pytest.raises(ValueError, match=message):
@@ -274,8 +338,9 @@ def test_the_same_ground_in_another_season_is_welcome():
 
 
 def test_a_folder_without_cubes_is_named(tmp_path):
-    with pytest.raises(ValueError, match=f"{tmp_path}: expected cubes"):
-        build(tmp_path, tmp_path / "data")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: expected cubes"):
+        build(tmp_path / "empty", tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
@@ -320,7 +385,7 @@ def test_a_damaged_raster_is_named_and_the_next_try_succeeds(copies, folders, tm
 def test_after_a_crash_in_the_middle_nothing_remains_and_the_next_try_succeeds(
     folders, tmp_path, monkeypatch, error
 ):
-    read, calls = cube_io.read_raw, []
+    read, calls = cube_io.open_cube, []
 
     def crash(*args, **kwargs):
         calls.append(args)
@@ -329,7 +394,7 @@ def test_after_a_crash_in_the_middle_nothing_remains_and_the_next_try_succeeds(
         return read(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cube_io, "read_raw", crash)
+        patch.setattr(cube_io, "open_cube", crash)
         with pytest.raises(error, match="in the middle"):
             build(folders[0], tmp_path)
     assert nothing_is_taken_for_whole(tmp_path)
@@ -347,6 +412,162 @@ def test_what_a_killed_build_left_is_never_opened_and_is_cleared_away(copies):
     assert build(cubes_dir, data_dir)[1]
     assert [p.name for p in folder.iterdir()] == ["1.0.0"]
     assert opened(data_dir).path == folder / "1.0.0"
+
+
+def test_what_only_looks_like_a_killed_build_stays(copies):
+    cubes_dir, data_dir = copies
+    folder = data_dir / "cubes" / "small"
+    for name in ("incomplete.photos", "incomplete.deep/cubes", ".1.0.0.7.part", ".x.7.part"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "mine.jpg").write_text("x")
+    build(cubes_dir, data_dir, overwrite=True)
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == [".1.0.0.7.part", ".x.7.part", "1.0.0", "incomplete.deep", "incomplete.photos"]
+
+
+def test_the_old_dataset_comes_back_after_a_kill_between_two_renames(copies, folders):
+    cubes_dir, data_dir = copies
+    folder = data_dir / "cubes" / "small"
+    shutil.copytree(folder / "1.0.0", folder / ".1.0.0.7.part")
+    (folder / "1.0.0").rename(folder / ".1.0.0.7.old")
+    _, new = build(cubes_dir, data_dir)
+    assert not new
+    assert [p.name for p in folder.iterdir()] == ["1.0.0"]
+    assert same_records(opened(data_dir), opened(folders[1]))
+
+
+def test_a_name_may_be_of_any_script(folders, tmp_path):
+    name = "\u06af\u0646\u062f\u0645"  # wheat
+    assert build(folders[0], tmp_path, name=name)[1]
+    assert len(opened(tmp_path, name).source("train")) == 12
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("kind", ["a file more", "another folder", "a file", "a link"])
+def test_a_folder_that_is_not_of_build_stays(copies, overwrite, kind):
+    cubes_dir, data_dir = copies
+    final = data_dir / "cubes" / "small" / "1.0.0"
+    name = "1.0.0"
+    if kind == "a file more":
+        (final / (name := "notes.txt")).write_text("mine")
+    else:
+        moved = final.rename(data_dir / "moved")
+        if kind == "another folder":
+            (final / (name := "photos")).mkdir(parents=True)
+        elif kind == "a file":
+            final.write_text("mine")
+        else:
+            final.symlink_to(moved)
+    before = sorted(data_dir.rglob("*"))
+    message = f"{final}: found {name}, which build did not write; expected another --name"
+    with pytest.raises(ValueError, match=message) as caught:
+        build(cubes_dir, data_dir, overwrite=overwrite)
+    assert "overwrite" not in str(caught.value)
+    assert sorted(data_dir.rglob("*")) == before
+
+
+def test_a_damaged_dataset_of_build_is_named_and_overwritten(copies, folders):
+    cubes_dir, data_dir = copies
+    for file in ("dataset_info.json", "metadata.json", "features.json"):
+        damaged = data_dir / "cubes" / "small" / "1.0.0" / file
+        damaged.write_text("{")
+        with pytest.raises(ValueError, match=f"{damaged}: expected .*, found .*--overwrite"):
+            build(cubes_dir, data_dir)
+        assert build(cubes_dir, data_dir, overwrite=True)[1]
+        assert same_records(opened(data_dir), opened(folders[1]))
+
+
+def test_records_cut_short_never_pass_for_built(copies):
+    cubes_dir, data_dir = copies
+    (file,) = (data_dir / "cubes" / "small" / "1.0.0").glob("*validation*")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=f"{file}: record . is damaged: .*--overwrite"):
+        build(cubes_dir, data_dir)
+
+
+def test_one_build_of_a_name_at_a_time(folders, tmp_path, monkeypatch):
+    read, said = cube_io.open_cube, []
+
+    def another_build(*args, **kwargs):
+        monkeypatch.setattr(cube_io, "open_cube", read)
+        with pytest.raises(ValueError) as caught:
+            build(folders[0], tmp_path / "data")
+        said.append(str(caught.value))
+        assert build(folders[0], tmp_path / "data", name="other")[1]
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(cube_io, "open_cube", another_build)
+    assert build(folders[0], tmp_path / "data")[1]
+    assert f"dataset {tmp_path}/data/cubes/small: in use by " in said[0]
+    assert same_records(opened(tmp_path / "data"), opened(tmp_path / "data", "other"))
+
+
+def test_a_dataset_that_cannot_be_opened_never_gets_its_name(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(cube_builder, "FORMAT", 2)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="expected format 1, found 2"):
+            build(folders[0], tmp_path / "data")
+        assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("where", ["records", "metadata"])
+def test_a_full_disk_is_one_line_and_nothing_stays(copies, tmp_path, monkeypatch, where):
+    cubes_dir, data_dir = copies
+
+    class Full(cube_builder.array_record_module.ArrayRecordWriter):
+        def close(self):
+            raise RuntimeError("write() failed: No space left on device; writing x; at byte 3")
+
+    def write_to_directory(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "records":
+        monkeypatch.setattr(cube_builder.array_record_module, "ArrayRecordWriter", Full)
+    else:
+        target = cube_builder.tfds.core.DatasetInfo
+        monkeypatch.setattr(target, "write_to_directory", write_to_directory)
+    final = tmp_path / "new" / "cubes" / "small" / "1.0.0"
+    message = f"{final}: could not be written \\(No space left on device\\); nothing was kept; free"
+    with pytest.raises(OSError, match=message) as caught:
+        build(cubes_dir, tmp_path / "new")
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "new").exists()
+    # One that is there already stays.
+    with pytest.raises(OSError, match="No space left on device"):
+        build(cubes_dir, data_dir, overwrite=True)
+    assert [p.name for p in (data_dir / "cubes" / "small").iterdir()] == ["1.0.0"]
+    assert len(opened(data_dir).source("train")) == 12
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\n", ".hidden", "x" * 101])
+def test_a_name_that_leads_elsewhere_is_refused(folders, tmp_path, name):
+    with pytest.raises(ValueError, match="--name: expected letters, digits, "):
+        build(folders[0], tmp_path / "data", name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_and_its_cubes_lie_apart(copies, tmp_path):
+    cubes_dir, _ = copies
+    for data_dir, relation in (
+        (cubes_dir, "is"),
+        (cubes_dir / "data", "lies in"),
+        # <data_dir>/cubes/<name> would lie among the cubes.
+        (tmp_path, "holds"),
+    ):
+        with pytest.raises(ValueError, match=f"--data_dir {data_dir}: {relation} --cubes"):
+            build(cubes_dir, data_dir, name="test_3")
+    assert len(cube_io.list_cubes(cubes_dir)) == 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cubes", "data"]
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/x", "s3://bucket/x", "http://host/x", "/vsimem/x"])
+def test_urls_are_no_folders(folders, tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"--data_dir '{url}': expected a path on this machine"):
+        build(folders[0], url)
+    with pytest.raises(ValueError, match=f"--cubes '{url}': expected a path on this machine"):
+        build(url, tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dataset_that_lost_a_file_is_refused_with_its_name(copies):

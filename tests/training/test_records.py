@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
 from cropmap_jax.geo import cube, windows
-from cropmap_jax.training import cube_builder, dataset, input_pipeline, records, shards
+from cropmap_jax.training import cube_builder, dataset, input_pipeline, pieces, records, shards
 
 SPLITS = ("train", "train", "validation")
 LABEL = np.random.default_rng(0).integers(0, 256, (40, 72)).astype(np.uint8)
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     making.make_cubes(root / "cubes", SPLITS, size=(72, 40))
     builder = importlib.import_module("cubes.cubes_dataset_builder").Builder
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cube_builder, "SHARD_BYTES", 1)
+        patch.setattr(pieces, "SHARD_BYTES", 6 * 32**2 * (24 * len(making.PERIODS) + 6))
         cube_builder.build(builder, "small", root / "cubes", root / "data", chip=32)
     return root / "data"
 

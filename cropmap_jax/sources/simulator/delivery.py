@@ -20,7 +20,7 @@ import rasterio
 import rasterio.features
 import shapely
 
-from cropmap_jax.geo import calendars, grid
+from cropmap_jax.geo import calendars, grid, rasters
 from cropmap_jax.geo.legend import ISRC
 from cropmap_jax.sources.simulator import fields, run, sites, worlds
 
@@ -222,7 +222,7 @@ def _mosaic(settings, site: sites.Site, cubes_dir, name: str) -> np.ndarray:
     size = settings.tiles * grid.TILE_PX
     out = np.zeros((size, size), np.uint32)
     for cube_id, (i, j) in sites.cube_ids(settings, site).items():
-        with rasterio.open(pathlib.Path(cubes_dir) / cube_id / f"{name}.tif") as raster:
+        with rasters.open_geotiff(pathlib.Path(cubes_dir) / cube_id / f"{name}.tif") as raster:
             row, col = i * grid.TILE_PX, j * grid.TILE_PX
             out[row : row + grid.TILE_PX, col : col + grid.TILE_PX] = raster.read(1)
     return out

@@ -1,0 +1,230 @@
+"""Reading a cube's rasters, whole or in parts, after comparing them with its item."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import rasterio
+import rasterio.errors
+import rasterio.io
+from rasterio import windows
+
+from cropmap_jax.geo import cube, cube_item, rasters
+
+SHA256 = "1220"
+"""Prefix of a multihash: sha2-256, 32 bytes."""
+DTYPES = {"s1": "int16", "s2": "int16", "label": "uint8", "fields": "uint32", cube.CLEAR: "uint8"}
+"""Of every raster that a cube may have."""
+BANDS = {**cube.BANDS, cube.CLEAR: (cube.CLEAR,)}
+"""Of a period; the other rasters have none."""
+_IN_MEMORY = 1 << 26
+"""Bytes of a file that is read whole to compare its checksum; a longer one is read twice."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RawCube:
+    """Pixels as stored: s1 int16 [T, H, W, 2] (dB * 100), s2 int16 [T, H, W, 10]
+    (reflectance * 10000), NODATA where missing; label uint8 and fields uint32 [H, W]; clear uint8
+    [T, H, W], None where the cube has none."""
+
+    info: cube.CubeInfo
+    s1: np.ndarray
+    s2: np.ndarray
+    label: np.ndarray
+    fields: np.ndarray | None
+    clear: np.ndarray | None = None
+
+
+def band_names(info: cube.CubeInfo, asset: str) -> list[str]:
+    """Band names of "s1", "s2" or "clear", period by period: "2021-10-01/VV", ..."""
+    return [f"{p.name}/{band}" for p in info.periods for band in BANDS[asset]]
+
+
+def verify_checksums(info: cube.CubeInfo) -> None:
+    """Compares every raster's bytes with the checksum in the item.
+
+    Raises:
+      ValueError: names the file that is missing or damaged.
+    """
+    expected = _checksums(info)
+    for asset in _assets(info):
+        file = _file(info, asset)
+        with _readable(file), open(file, "rb") as opened:
+            _check_digest(file, hashlib.file_digest(opened, "sha256"), expected[asset])
+
+
+@contextlib.contextmanager
+def open_cube(path: str | os.PathLike, verify: bool = False) -> Iterator["CubeReader"]:
+    """Opens a cube to read its pixels in parts.
+
+    Args:
+      path: the cube's folder.
+      verify: compare the bytes that are read with the checksums in the item.
+
+    Raises:
+      ValueError: names the file, what was found and what was expected.
+    """
+    info = cube_item.read_info(path)
+    expected = _checksums(info) if verify else {}
+    before = {}
+    with contextlib.ExitStack() as stack:
+        opened = {}
+        for asset in _assets(info):
+            file = _file(info, asset)
+            before[file] = _identity(file)
+            data = _verified(file, expected[asset]) if verify else None
+            raster = stack.enter_context(rasters.open_geotiff(file, data=data))
+            _check_raster(info, asset, file, raster)
+            opened[asset] = raster
+        yield CubeReader(info, opened)
+    for file, identity in before.items():
+        if verify and _identity(file) != identity:
+            raise ValueError(f"{file}: changed while it was read; expected nobody to write it")
+
+
+class CubeReader:
+    """A cube that is open, see `open_cube`.
+
+    Args:
+      info: the cube.
+      opened: raster by asset.
+    """
+
+    def __init__(self, info: cube.CubeInfo, opened: dict[str, rasterio.io.DatasetReader]):
+        self.info, self._opened = info, opened
+
+    def read(self, rows: slice | None = None, cols: slice | None = None) -> RawCube:
+        """Pixels of some rows and columns, of all by default; `info` is that of the whole cube.
+
+        Raises:
+          ValueError: names the file that is damaged, or a cube that memory cannot hold.
+        """
+        height, width = self.info.shape
+        top, bottom, _ = (rows or slice(None)).indices(height)
+        left, right, _ = (cols or slice(None)).indices(width)
+        window = windows.Window(left, top, right - left, bottom - top)
+        try:
+            pixels = {sensor: self._periods(sensor, window) for sensor in cube.BANDS}
+            label = self.label(window)
+            fields = np.zeros(label.shape, np.uint32)
+            if self.info.has_fields:
+                fields = self._read("fields", window)[0]
+            clear = self._read(cube.CLEAR, window) if self.info.has_clear else None
+        except MemoryError as error:
+            size = 24 * len(self.info.periods) * window.width * window.height / 1e9
+            raise ValueError(
+                f"{self.info.path}: expected a cube that memory holds, found {size:.1f} GB"
+            ) from error
+        return RawCube(self.info, pixels["s1"], pixels["s2"], label, fields, clear)
+
+    def label(self, window: windows.Window | None = None) -> np.ndarray:
+        """uint8 [H, W], checked against the legend."""
+        label = self._read("label", window)[0]
+        cube.check_label(label, self.info.legend, str(self.info.path / "label.tif"))
+        return label
+
+    def _periods(self, sensor: str, window: windows.Window) -> np.ndarray:
+        stored = self._read(sensor, window)
+        stored = stored.reshape(-1, len(cube.BANDS[sensor]), *stored.shape[1:])
+        return np.ascontiguousarray(np.moveaxis(stored, 1, -1))
+
+    def _read(self, asset: str, window: windows.Window | None) -> np.ndarray:
+        try:
+            return self._opened[asset].read(window=window)
+        except rasterio.errors.RasterioError as error:
+            file = self.info.path / f"{asset}.tif"
+            raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
+
+
+def _assets(info: cube.CubeInfo) -> list[str]:
+    return [a for a in DTYPES if getattr(info, f"has_{a}", True)]
+
+
+def _file(info: cube.CubeInfo, asset: str) -> pathlib.Path:
+    file = info.path / f"{asset}.tif"
+    if not file.is_file():
+        raise ValueError(f"{file}: expected the cube's {asset}, found no file")
+    return file
+
+
+def _checksums(info: cube.CubeInfo) -> dict[str, str]:
+    assets = cube_item.read_item(info.path / cube_item.ITEM)["assets"]
+    return {asset: assets[asset]["file:checksum"] for asset in _assets(info)}
+
+
+def _identity(file: pathlib.Path) -> tuple[int, int, int]:
+    with _readable(file):
+        found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _readable(file: pathlib.Path) -> Iterator[None]:
+    # An OSError would read as if something could not be written.
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _verified(file: pathlib.Path, expected: str) -> bytes | None:
+    """Compares a checksum; returns the bytes that have it, None of a file that is too long."""
+    with _readable(file), open(file, "rb") as opened:
+        if os.fstat(opened.fileno()).st_size > _IN_MEMORY:
+            _check_digest(file, hashlib.file_digest(opened, "sha256"), expected)
+            return None
+        data = opened.read()
+    _check_digest(file, hashlib.sha256(data), expected)
+    return data
+
+
+def _check_digest(file: pathlib.Path, digest, expected: str) -> None:
+    found = SHA256 + digest.hexdigest()
+    if found != expected:
+        raise ValueError(f"{file}: damaged: expected checksum {expected}, found {found}")
+
+
+def _check_raster(
+    info: cube.CubeInfo, asset: str, file: pathlib.Path, raster: rasterio.io.DatasetReader
+) -> None:
+    """Compares CRS, grid, dtype and band names with the item."""
+    bands = len(info.periods) * len(BANDS[asset]) if asset in BANDS else 1
+    _check_crs(file, raster.crs, rasterio.CRS.from_wkt(info.geobox.crs.to_wkt()))
+    found = {
+        "shape": (raster.count, raster.height, raster.width),
+        "dtype": raster.dtypes[0],
+        "transform": tuple(raster.transform)[:6],
+    }
+    expected = {
+        "shape": (bands, *info.shape),
+        "dtype": DTYPES[asset],
+        "transform": tuple(info.geobox.affine)[:6],
+    }
+    for what, value in expected.items():
+        if found[what] != value:
+            raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
+    if asset in BANDS:
+        _check_band_names(file, list(raster.descriptions), band_names(info, asset))
+
+
+def _check_crs(file: pathlib.Path, found: rasterio.CRS | None, expected: rasterio.CRS) -> None:
+    # Compared as CRSs, not as text: GeoTIFF keys reword a CRS that has no EPSG code.
+    if found is None or found != expected:
+        raise ValueError(f"{file}: expected CRS {_crs_name(expected)}, found {_crs_name(found)}")
+
+
+def _crs_name(crs: rasterio.CRS | None) -> str:
+    if crs is None:
+        return "none"
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else crs.to_wkt()
+
+
+def _check_band_names(file: pathlib.Path, found: list, expected: list[str]) -> None:
+    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if a != b:
+            raise ValueError(f"{file}: expected band {i + 1} to be named {b!r}, found {a!r}")

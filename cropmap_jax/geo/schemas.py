@@ -1,0 +1,142 @@
+"""JSON of others, read at the door: bounded, and checked by a schema before anything uses it."""
+
+import functools
+import json
+import math
+import pathlib
+import reprlib
+
+import jsonschema
+
+MAX_BYTES = 64 << 20
+"""Size of a metadata file that is read unless told otherwise."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlist = _SHORT.maxdict = 4
+_KEYWORDS = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "minItems": "at least {} of them",
+    "maxItems": "at most {} of them",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "maxProperties": "at most {} properties",
+    "type": "{}",
+    "const": "{!r}",
+    "enum": "one of {}",
+}
+
+
+def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES):
+    """Reads a JSON file, without NaN and Infinity, which JSON does not have.
+
+    Args:
+      file: its path.
+      what: what it should be, for the message, e.g. "a cube's STAC item".
+      max_bytes: of a longer file only the size is looked at.
+
+    Raises:
+      ValueError: no file, too long, or not JSON; names the file.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file}: expected {what}, found no file")
+    size = file.stat().st_size
+    if size > max_bytes:
+        raise ValueError(f"{file}: expected {what} of at most {max_bytes} bytes, found {size}")
+    try:
+        text = file.read_bytes().decode("utf-8")
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        # Half of a surrogate pair is no text: it could be neither printed nor written again.
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
+    except RecursionError as error:
+        raise ValueError(f"{file}: expected {what}, found JSON nested too deep") from error
+    except ValueError as error:  # of json, of UTF-8, and of integers with thousands of digits
+        raise ValueError(f"{file}: expected {what}, found {_first_line(error)}") from error
+    return value
+
+
+def check(value, schema: pathlib.Path, where: str | pathlib.Path) -> None:
+    """Requires a value that a schema of this package allows.
+
+    Args:
+      value: as `read_json` returns it.
+      schema: file of a JSON schema; its descriptions say what was expected.
+      where: what to name, e.g. the file.
+
+    Raises:
+      ValueError: names `where`, the path inside, what was found and what was expected.
+    """
+    error = next(_validator(schema).iter_errors(value), None)
+    if error is not None:
+        raise ValueError(f"{where}: {_explain(error)}")
+
+
+def show(value) -> str:
+    """A value for a message: short, on one line, control characters escaped."""
+    return _SHORT.repr(value)
+
+
+_BASE = jsonschema.Draft202012Validator
+_Validator = jsonschema.validators.extend(
+    _BASE,
+    # JSON schema itself takes 64.0 and 1e300 for integers.
+    type_checker=_BASE.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+@functools.cache
+def _validator(schema: pathlib.Path):
+    found = json.loads(schema.read_text(encoding="utf-8"))
+    return _Validator(_inline(found, found.pop("$defs", {})))
+
+
+def _inline(node, defs: dict):
+    """Puts definitions in the place of references, which take most of the time of a check."""
+    if isinstance(node, list):
+        return [_inline(part, defs) for part in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _inline(part, defs) for key, part in node.items()}
+    if "$ref" in node:
+        target = _inline(defs[node.pop("$ref").removeprefix("#/$defs/")], defs)
+        node = {"allOf": [target], **node} if node else target
+    return node
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    # Keys are as little to be trusted as values.
+    path = "/".join(show(p)[1:-1] if isinstance(p, str) else str(p) for p in error.absolute_path)
+    if error.validator == "required":
+        lacking = next(n for n in error.validator_value if n not in error.instance)
+        return f"expected property {lacking!r}, found none{f' in {path}' if path else ''}"
+    said = error.schema.get("description") if isinstance(error.schema, dict) else None
+    if said is None:
+        form = _KEYWORDS.get(error.validator, f"{error.validator} {{}}")
+        said = form.format(_plain(error.validator_value))
+    return f"{f'{path}: ' if path else ''}expected {said}, found {show(error.instance)}"
+
+
+def _plain(value) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _no_number(text: str):
+    raise ValueError(f"{text}, which is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"a number too large: {text[:40]}")
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

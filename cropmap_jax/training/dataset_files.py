@@ -1,0 +1,150 @@
+"""The JSON beside a dataset's records, checked before anything uses it.
+
+TFDS imports whatever class `features.json` names, so that file is compared with the one that
+`experiments.build` writes before TFDS sees it. Names of files are made here, never taken from a
+dataset.
+"""
+
+import contextlib
+import functools
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+from google.protobuf import json_format
+
+from cropmap_jax.geo import schemas
+
+FORMAT = 1
+"""Version of the metadata's layout; a reader refuses another."""
+INFO, FEATURES, METADATA = "dataset_info.json", "features.json", "metadata.json"
+FILE = r"[A-Za-z0-9_]+-(train|validation|test)\.array_record-\d{5}-of-\d{5}"
+"""Regular expression of the name of a file of records."""
+AGAIN = "build it again with --overwrite"
+_MAX_METADATA = 1 << 31
+
+
+def features(chip: int) -> tfds.features.FeaturesDict:
+    """Features of one chip of `chip` x `chip` pixels; the number of periods may vary."""
+    bytes_ = {"encoding": "bytes"}
+    return tfds.features.FeaturesDict(
+        {
+            "s1": tfds.features.Tensor(shape=(None, chip, chip, 2), dtype=np.int16, **bytes_),
+            "s2": tfds.features.Tensor(shape=(None, chip, chip, 10), dtype=np.int16, **bytes_),
+            "label": tfds.features.Tensor(shape=(chip, chip), dtype=np.uint8),
+            "fields": tfds.features.Tensor(shape=(chip, chip), dtype=np.uint32, **bytes_),
+            "periods": tfds.features.Tensor(shape=(None, 2), dtype=np.int32),
+            "cube": tfds.features.Text(),
+            "cube_index": np.int32,
+            "row": np.int32,
+            "col": np.int32,
+        }
+    )
+
+
+def check_features(folder: pathlib.Path, chip: int) -> None:
+    """Requires the `features.json` that `build` writes for chips of `chip` pixels.
+
+    Raises:
+      ValueError: names the file.
+    """
+    file = folder / FEATURES
+    with advice():
+        found = schemas.read_json(file, "the features of a dataset of chips")
+        if found != _features_json(chip):
+            raise ValueError(
+                f"{file}: expected the features of chips of {chip} px as build writes them, found "
+                f"others"
+            )
+
+
+@functools.lru_cache(maxsize=8)
+def _features_json(chip: int) -> dict:
+    return json_format.MessageToDict(features(chip).to_proto())
+
+
+def split_files(folder: pathlib.Path) -> dict[str, tuple[list[pathlib.Path], list[int]]]:
+    """Files and numbers of records of every split, from `dataset_info.json`.
+
+    Raises:
+      ValueError: names the file that is missing or wrong.
+    """
+    file = folder / INFO
+    with advice():
+        info = schemas.read_json(file, "a dataset's description")
+        schemas.check(info, _schema("dataset_info"), file)
+        if info["version"] != folder.name:
+            raise ValueError(
+                f"{file}: expected version {folder.name} (the folder's name), found "
+                f"{info['version']}"
+            )
+        found = {}
+        for split in info["splits"]:
+            counts = [int(n) for n in split["shardLengths"]]
+            name = f"{info['name']}-{split['name']}.array_record"
+            names = [f"{name}-{i:05d}-of-{len(counts):05d}" for i in range(len(counts))]
+            paths = [folder / n for n in names]
+            for path in paths:
+                if not path.is_file():
+                    raise ValueError(f"{path}: expected a file of the dataset, found none")
+            if split["name"] in found:
+                raise ValueError(f"{file}: found split {split['name']} twice")
+            found[split["name"]] = paths, counts
+    return found
+
+
+def read_metadata(folder: pathlib.Path) -> dict:
+    """`metadata.json`, as its schema allows it; that its tables agree is not checked here.
+
+    Raises:
+      ValueError: names the file, or another format.
+    """
+    file = folder / METADATA
+    with advice():
+        meta = schemas.read_json(file, "a dataset's metadata", _MAX_METADATA)
+        found = meta.get("format") if isinstance(meta, dict) else None
+        if found != FORMAT:
+            raise ValueError(f"{folder}: expected format {FORMAT}, found {schemas.show(found)}")
+        schemas.check(meta, _schema("metadata"), file)
+    return meta
+
+
+def table(rows, shape: tuple[int | None, ...], limits: tuple[int, int], where: str) -> np.ndarray:
+    """int64 array of a list of (lists of) integers; None in `shape` is any length.
+
+    Raises:
+      ValueError: names `where`, and what was found and expected.
+    """
+    try:
+        found = np.asarray(rows)
+    except ValueError:  # rows of different lengths
+        found = np.empty(0, object)
+    if found.size == 0 and found.dtype != object:
+        # JSON has no empty table of two columns.
+        found = np.zeros([n or 0 for n in shape], np.int64)
+    fits = found.ndim == len(shape) and all(
+        n in (None, m) for n, m in zip(shape, found.shape, strict=True)
+    )
+    low, high = limits
+    if found.dtype.kind != "i" or not fits:
+        size = " x ".join("N" if n is None else str(n) for n in shape)
+        raise ValueError(f"{where}: expected {size} integers, found {schemas.show(rows)}")
+    if found.size and not (low <= found.min() and found.max() <= high):
+        raise ValueError(
+            f"{where}: expected integers from {low} to {high}, found {found.min()} to {found.max()}"
+        )
+    return found.astype(np.int64)
+
+
+@contextlib.contextmanager
+def advice() -> Iterator[None]:
+    """Adds to errors what helps: to build the dataset again."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}; {AGAIN}") from error
+
+
+def _schema(name: str) -> pathlib.Path:
+    return pathlib.Path(__file__).with_name(f"{name}.schema.json")
