@@ -1,12 +1,13 @@
 """GeoTIFF and netCDF files of one sensor, read window by window."""
 
+import contextlib
 import datetime as dt
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import h5py
 import numpy as np
-import rasterio
 import rasterio.windows
 import xarray as xr
 from affine import Affine
@@ -15,10 +16,14 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import layers
+from cropmap_jax.geo.rasters import open_geotiff
+from cropmap_jax.sources import band_names, layers
 
-_DATED = re.compile(r"^(\d{4}-\d{2}-\d{2})[/_ ](.+)$")
+_DATED = re.compile(r"(?<!\d)((?:19|20)\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 _NETCDF_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError)
+# Engines by a file's first bytes: netCDF-4 is HDF5, and xarray would try any engine there is, some
+# of which fetch from servers.
+_ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 
 
 def make_geobox(shape: Sequence[int], affine: Sequence[float], crs: object, where: str) -> GeoBox:
@@ -48,68 +53,73 @@ def read_tif_grid(file: pathlib.Path) -> GeoBox:
     """The grid of a raster.
 
     Raises:
-      ValueError: not a raster, or one without a CRS.
+      ValueError: not a GeoTIFF, or one without a CRS.
     """
-    try:
-        with rasterio.open(file) as raster:
-            crs = raster.crs.to_wkt() if raster.crs else None
-            return make_geobox(raster.shape, raster.transform, crs, str(file))
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
+    with open_geotiff(file, sidecars=True) as raster:
+        crs = raster.crs.to_wkt() if raster.crs else None
+        return make_geobox(raster.shape, raster.transform, crs, str(file))
 
 
-def read_tif_band(file: pathlib.Path) -> np.ma.MaskedArray:
-    """The only band of a raster of integers, masked where it is nodata.
+def read_tif_band(file: pathlib.Path) -> tuple[np.ma.MaskedArray, float | None]:
+    """The only band of a raster of integers, masked where it is nodata, and its nodata value.
 
     Raises:
       ValueError: several bands, or values that are not integers.
     """
-    try:
-        with rasterio.open(file) as raster:
-            if raster.count != 1 or np.dtype(raster.dtypes[0]).kind not in "iu":
-                raise ValueError(
-                    f"{file}: expected one band of integers, found {raster.count} of "
-                    f"{raster.dtypes[0]}"
-                )
-            return raster.read(1, masked=True)
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
+    with open_geotiff(file, sidecars=True) as raster:
+        if raster.count != 1 or np.dtype(raster.dtypes[0]).kind not in "iu":
+            raise ValueError(
+                f"{file}: expected one band of integers, found {raster.count} of {raster.dtypes[0]}"
+            )
+        return raster.read(1, masked=True), raster.nodata
 
 
-def open_tif(file: pathlib.Path, sensor: str, dates: Sequence[Period]) -> layers.Layers:
+def open_tif(
+    file: pathlib.Path, sensor: str, dates: Sequence[Period], s2_offset=None
+) -> layers.Layers:
     """One sensor of a GeoTIFF whose bands come period by period.
 
     Raises:
       ValueError: bands that do not fit the dates.
     """
-    try:
-        with rasterio.open(file) as raster:
-            names = list(raster.descriptions)
-            scaled = any(s != 1 for s in raster.scales) or any(raster.offsets)
-            integer = np.dtype(raster.dtypes[0]).kind in "iu" and not scaled
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
+    with open_geotiff(file, sidecars=True) as raster:
+        names = list(raster.descriptions)
+        scales, offsets = np.array(raster.scales), np.array(raster.offsets)
+        kind = np.dtype(raster.dtypes[0]).kind
+    if kind not in "fiu":
+        raise ValueError(f"{file}: expected real numbers, found {raster.dtypes[0]}")
     bands, table, unused = _band_table(file, sensor, names, dates)
+    wanted = table[table > 0]
 
-    def read(rows: slice, cols: slice) -> np.ndarray:
+    def read(rows: slice, cols: slice) -> np.ma.MaskedArray:
         window = rasterio.windows.Window.from_slices(rows, cols)
-        wanted = table[table > 0]
-        try:
-            with rasterio.open(file) as raster:
-                stored = raster.read(wanted.tolist(), window=window, masked=True)
-                scales, offsets = np.array(raster.scales), np.array(raster.offsets)
-        except rasterio.errors.RasterioError as error:
-            raise ValueError(f"{file}: damaged, could not be read ({error})") from error
-        values = layers.missing_to_nan(np.ma.getdata(stored))
-        values[np.ma.getmaskarray(stored)] = np.nan
-        if scaled:
-            factor = scales[wanted - 1].reshape(-1, 1, 1)
-            values = (values * factor + offsets[wanted - 1].reshape(-1, 1, 1)).astype(np.float32)
-        out = np.full((*table.shape, *values.shape[1:]), np.nan, np.float32)
-        out[table > 0] = values
-        return np.moveaxis(out, 1, -1)
+        with open_geotiff(file, sidecars=True) as raster:
+            stored = raster.read(wanted.tolist(), window=window, masked=True)
+        out = np.ma.masked_all((*table.shape, *stored.shape[1:]), stored.dtype)
+        out[table > 0] = stored
+        return np.ma.masked_array(
+            np.moveaxis(out.data, 1, -1), np.moveaxis(np.ma.getmaskarray(out), 1, -1)
+        )
 
-    return layers.Layers(sensor, str(file), tuple(dates), bands, read, integer, unused)
+    def own(values: np.ndarray, absent: float) -> np.ndarray:
+        out = np.full(table.shape, absent)
+        out[table > 0] = values[wanted - 1]
+        return out[:, None, None, :]
+
+    scale, offset = own(scales, 1.0), own(offsets, 0.0)
+    packed = (scale != 1).any() or (offset != 0).any()
+    return layers.Layers(
+        sensor,
+        str(file),
+        tuple(dates),
+        bands,
+        read,
+        integer=kind in "iu" and not packed,
+        unused=unused,
+        scale=scale if packed else 1.0,
+        offset=offset if packed else 0.0,
+        s2_offset=s2_offset,
+    )
 
 
 def _band_table(file: pathlib.Path, sensor: str, names: list, dates: Sequence[Period]):
@@ -124,15 +134,18 @@ def _band_table(file: pathlib.Path, sensor: str, names: list, dates: Sequence[Pe
         return bands, np.arange(1, len(names) + 1).reshape(len(dates), -1), ()
     if not all(names):
         raise ValueError(f"{file}: band {names.index(None) + 1} has no name, though others do")
-    dated = [_DATED.match(name) for name in names]
+    dated = [_DATED.search(name) for name in names]
     if all(dated):
-        starts = [p.name for p in dates]
-        strange = sorted({m[1] for m in dated} - set(starts))
+        starts = [p.start.isoformat() for p in dates]
+        days = ["-".join(m.group(1, 3, 4)) for m in dated]
+        strange = sorted(set(days) - set(starts))
         if strange:
             raise ValueError(f"{file}: found bands of {strange[0]}, expected it in dates.csv too")
         if len(set(starts)) < len(starts):
             raise ValueError(f"{file}: bands are named by date; expected each date once per sensor")
-        keys = [(starts.index(m[1]), m[2]) for m in dated]
+        place = {day: i for i, day in enumerate(starts)}
+        rests = [m.string[: m.start()] + m.string[m.end() :] for m in dated]
+        keys = [(place[day], rest.strip("/_ ")) for day, rest in zip(days, rests, strict=True)]
     else:
         if len(names) % len(dates):
             raise ValueError(
@@ -145,10 +158,10 @@ def _band_table(file: pathlib.Path, sensor: str, names: list, dates: Sequence[Pe
         numbers = [i for i, key in enumerate(keys) if key[0] == t]
         own = [keys[i][1] for i in numbers]
         if own:
-            found = layers.name_bands(own, sensor, f"{file} ({dates[t].name})")
+            found = band_names.name_bands(own, sensor, f"{file} ({dates[t].name})")
             columns |= {(t, band): numbers[i] + 1 for band, i in found.items()}
-            unused |= {name: None for name in own if not layers.band_of(name, sensor)}
-    order = (*cube.BANDS[sensor], layers.SCL)
+            unused |= {name: None for name in own if not band_names.band_of(name, sensor)}
+    order = (*cube.BANDS[sensor], band_names.SCL)
     bands = tuple(b for b in order if any(band == b for _, band in columns))
     table = np.array([[columns.get((t, b), 0) for b in bands] for t in range(len(dates))])
     return bands, table, tuple(unused)
@@ -158,12 +171,13 @@ def _band_table(file: pathlib.Path, sensor: str, names: list, dates: Sequence[Pe
 
 
 def open_netcdf(
-    file: pathlib.Path, sensor: str, dates: Sequence[Period] | None
+    file: pathlib.Path, sensor: str, dates: Sequence[Period] | None, s2_offset=None
 ) -> tuple[layers.Layers, GeoBox]:
     """One sensor of a netCDF file: a variable per band [t, y, x], or one of [t, band, y, x].
 
     Args:
       dates: periods from dates.csv; None takes single days from the time coordinate.
+      s2_offset: of each observation, see `layers.Layers`.
 
     Raises:
       ValueError: dimensions, bands, times or a CRS that cannot be found.
@@ -176,17 +190,21 @@ def open_netcdf(
         labels = list(variables)
         if band_dim:
             labels = _band_labels(file, data, sensor, band_dim)
-        found = layers.name_bands(labels, sensor, str(file))
-        sample = data[variables["all" if band_dim else labels[next(iter(found.values()))]]]
-        integer = np.dtype(sample.encoding.get("dtype", sample.dtype)).kind in "iu"
-        integer &= not {"scale_factor", "add_offset"} & set(sample.encoding)
+        found = band_names.name_bands(labels, sensor, str(file))
+        chosen = [data[variables["all" if band_dim else labels[i]]] for i in found.values()]
+        scale, offset = (
+            np.array([_number(file, v, key, default) for v in chosen])
+            for key, default in (("scale_factor", 1.0), ("add_offset", 0.0))
+        )
+        packed = (scale != 1).any() or (offset != 0).any()
+        integer = all(np.dtype(v.dtype).kind in "iu" for v in chosen) and not packed
         ys, xs = (_spaced(file, data, dim) for dim in ("y", "x"))
         affine = _affine(ys, xs)
         flip = ys[1] > ys[0]
         geobox = make_geobox((len(ys), len(xs)), affine, _netcdf_crs(data), str(file))
         spans = _netcdf_dates(file, data, names["t"], dates)
 
-    def read(rows: slice, cols: slice) -> np.ndarray:
+    def read(rows: slice, cols: slice) -> np.ma.MaskedArray:
         height = len(ys)
         lines = slice(height - rows.stop, height - rows.start) if flip else rows
         with _open(file) as data:
@@ -201,27 +219,101 @@ def open_netcdf(
                 )
                 for i in found.values()
             ]
-        out = np.stack(pixels, -1)
+        out = np.ma.stack(pixels, -1)
         return out[:, ::-1] if flip else out
 
-    unused = tuple(n for n in labels if not layers.band_of(n, sensor))
-    out = layers.Layers(sensor, str(file), spans, tuple(found), read, bool(integer), unused)
+    unused = tuple(n for n in labels if not band_names.band_of(n, sensor))
+    out = layers.Layers(
+        sensor,
+        str(file),
+        spans,
+        tuple(found),
+        read,
+        integer=bool(integer),
+        unused=unused,
+        scale=scale if packed else 1.0,
+        offset=offset if packed else 0.0,
+        s2_offset=s2_offset,
+    )
     return out, geobox
 
 
-def _open(file: pathlib.Path) -> xr.Dataset:
+@contextlib.contextmanager
+def _open(file: pathlib.Path) -> Iterator[xr.Dataset]:
+    """Opens a netCDF file with its numbers as they are stored; only dates are decoded."""
+    with open(file, "rb") as stream:
+        engine = _ENGINES.get(stream.read(4))
+    if engine is None:
+        raise ValueError(f"{file}: damaged or not a netCDF file (of HDF5, or classic)")
     try:
-        return xr.open_dataset(file)
+        if engine == "h5netcdf":
+            _check_own_bytes(file)
+        data = xr.open_dataset(file, engine=engine, mask_and_scale=False)
     except _NETCDF_ERRORS as error:
-        raise ValueError(f"{file}: damaged or not a netCDF file ({_reason(error)})") from error
+        named = str(error).startswith(str(file))
+        raise ValueError(
+            str(error) if named else f"{file}: damaged or not a netCDF file ({_reason(error)})"
+        ) from error
+    with data:
+        yield data
 
 
-def _read_variable(file, variable, choose, order, rows, cols) -> np.ndarray:
+def _check_own_bytes(file: pathlib.Path) -> None:
+    """Refuses variables of HDF5 whose numbers lie in other files.
+
+    Raises:
+      ValueError: names the variable.
+    """
+    with h5py.File(file, "r") as data:
+        for name in data:
+            link = data.get(name, getlink=True)
+            away = isinstance(link, h5py.ExternalLink)
+            if not away and isinstance(data[name], h5py.Dataset):
+                away = bool(data[name].external) or data[name].is_virtual
+            if away:
+                raise ValueError(
+                    f"{file}: variable {name!r} refers to another file; expected a netCDF file "
+                    f"that holds its own numbers"
+                )
+
+
+def _number(file: pathlib.Path, variable: xr.DataArray, key: str, default: float) -> float:
+    try:
+        value = float(np.ravel(variable.attrs.get(key, default))[0])
+    except (ValueError, TypeError, IndexError):
+        value = np.nan
+    if not np.isfinite(value) or (key == "scale_factor" and value == 0):
+        raise ValueError(
+            f"{file}: {variable.name}: expected a number as {key}, found {variable.attrs[key]!r}"
+        )
+    return value
+
+
+def _read_variable(file, variable, choose, order, rows, cols) -> np.ma.MaskedArray:
+    """Numbers as they are stored, masked where they are `_FillValue` or `missing_value`."""
     try:
         window = variable.isel({**choose, "y": rows, "x": cols})
-        return layers.missing_to_nan(window.transpose(*order).values)
+        stored = window.transpose(*order).values
     except _NETCDF_ERRORS as error:
         raise ValueError(f"{file}: damaged, could not be read ({_reason(error)})") from error
+    if stored.dtype.kind not in "fiu":
+        raise ValueError(f"{file}: {variable.name}: expected numbers, found {stored.dtype}")
+    # Classic netCDF has no unsigned integers: the same bits are said to be some.
+    other = {("i", "true"): "u", ("u", "false"): "i"}
+    kind = other.get((stored.dtype.kind, str(variable.attrs.get("_Unsigned", "")).lower()))
+    if kind:
+        stored = stored.view(stored.dtype.str.replace(stored.dtype.kind, kind))
+    mask = np.zeros(stored.shape, bool)
+    for key in ("_FillValue", "missing_value"):
+        for value in np.ravel(variable.attrs.get(key, ())):
+            try:
+                with np.errstate(invalid="ignore", over="ignore"):
+                    mask |= stored == np.asarray(value).astype(stored.dtype)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise ValueError(
+                    f"{file}: {variable.name}: expected a number as {key}, found {value!r}"
+                ) from error
+    return np.ma.masked_array(stored, mask)
 
 
 def _reason(error: Exception) -> str:
@@ -244,7 +336,7 @@ def _band_variables(file, data: xr.Dataset, sensor: str, names: dict) -> tuple[d
     base = set(names.values())
     flat = {str(v): v for v in data.data_vars if set(data[v].dims) == base}
     deep = [v for v in data.data_vars if len(data[v].dims) == 4 and base < set(data[v].dims)]
-    if any(layers.band_of(name, sensor) for name in flat) or not deep:
+    if any(band_names.band_of(name, sensor) for name in flat) or not deep:
         if not flat:
             raise ValueError(
                 f"{file}: expected variables with dimensions {', '.join(sorted(base))}, found "
@@ -274,6 +366,8 @@ def _spaced(file: pathlib.Path, data: xr.Dataset, dim: str) -> np.ndarray:
     if dim not in data.coords or data.sizes[dim] < 2:
         raise ValueError(f"{file}: expected coordinates of two or more pixels along {dim!r}")
     values = np.asarray(data[dim].values, np.float64)
+    values = values * _number(file, data[dim], "scale_factor", 1.0)
+    values += _number(file, data[dim], "add_offset", 0.0)
     steps = np.diff(values)
     if not np.isfinite(values).all() or np.abs(steps - steps.mean()).max() > 1e-3 * abs(steps[0]):
         raise ValueError(f"{file}: expected evenly spaced coordinates along {dim!r}")

@@ -7,20 +7,23 @@ import difflib
 import hashlib
 import os
 import pathlib
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, grid
+from cropmap_jax.geo import cube, files, grid
 from cropmap_jax.geo.periods import Period, parse_date
-from cropmap_jax.sources import layers, stack_files
+from cropmap_jax.sources import band_names, layers, npz_files, stack_files
 
 _NPZ_REQUIRED = ("period_start", "period_end", "crs", "transform")
 _NPZ_PIXELS = {"s1": "s1_db", "s2": "s2"}
-_NPZ_OPTIONAL = ("s1_db", "s2", "label", "class_names", "fields", "s1_bands", "s2_bands")
+_NPZ_OPTIONAL = (
+    *("s1_db", "s2", "label", "class_names", "fields", "s1_bands", "s2_bands", "s2_offset"),
+)
+_COLUMNS = ("sensor", "start", "end", "s2_offset")
+_PIXEL_BYTES = 24
+"""Label, its codes, fields and masks of one pixel, held in memory for the whole raster."""
 _SENSORS = tuple(cube.BANDS)
 
 
@@ -36,6 +39,9 @@ class Stack:
       class_names: names of label values 0, 1, ...; None where values are codes of a legend.
       fields: uint32 [H, W], 0 none; None where the input has none.
       sha256: of the file, or of all files of a folder that were used.
+      files: those that were used.
+      label_nodata: value that is declared as missing in the label's raster.
+      notes: what the user should know of the input.
     """
 
     where: str
@@ -45,6 +51,9 @@ class Stack:
     class_names: tuple[str, ...] | None
     fields: np.ndarray | None
     sha256: str
+    files: tuple[pathlib.Path, ...] = ()
+    label_nodata: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_stack(path: str | os.PathLike) -> Stack:
@@ -53,7 +62,7 @@ def open_stack(path: str | os.PathLike) -> Stack:
     Raises:
       ValueError: names the file or key, what was found and what was expected.
     """
-    file = pathlib.Path(path)
+    file = files.local("--input", path)
     if file.is_dir():
         stack = _open_folder(file)
     elif not file.exists():
@@ -79,15 +88,15 @@ def _size(shape) -> str:
     return " x ".join(str(n) for n in shape)
 
 
-def _sha256(files: list[pathlib.Path]) -> str:
+def _sha256(used: Sequence[pathlib.Path]) -> str:
     """Of one file its bytes; of several their names and digests."""
     digests = []
-    for file in files:
+    for file in used:
         with open(file, "rb") as stream:
             digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    if len(files) == 1:
+    if len(used) == 1:
         return digests[0]
-    rows = [f"{digest}  {file.name}\n" for digest, file in zip(digests, files, strict=True)]
+    rows = [f"{digest}  {file.name}\n" for digest, file in zip(digests, used, strict=True)]
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
@@ -95,24 +104,26 @@ def _sha256(files: list[pathlib.Path]) -> str:
 
 
 def _open_npz(file: pathlib.Path) -> Stack:
-    arrays = _load_npz(file)
+    arrays, unused = npz_files.load(file, (*_NPZ_REQUIRED, *_NPZ_OPTIONAL))
     missing = [key for key in _NPZ_REQUIRED if key not in arrays]
     if not any(key in arrays for key in _NPZ_PIXELS.values()):
         missing.append("s1_db or s2")
     if missing:
         raise ValueError(
-            f"{file}: expected key {', '.join(missing)}, found {', '.join(arrays) or 'no keys'}"
+            f"{file}: expected key {', '.join(missing)}, found "
+            f"{', '.join([*arrays, *unused]) or 'no keys'}"
         )
-    for key in set(arrays) - {*_NPZ_REQUIRED, *_NPZ_OPTIONAL}:
+    for key in unused:
         near = difflib.get_close_matches(key.lower(), [*_NPZ_REQUIRED, *_NPZ_OPTIONAL], n=1)
         if near and near[0] not in arrays:
             raise ValueError(f"{file}: found key {key!r}, expected {near[0]!r}")
     dates = _npz_periods(file, arrays)
     shape = _npz_shape(file, arrays, len(dates))
+    offsets = _npz_offsets(file, arrays, len(dates))
     found = {}
     for sensor, key in _NPZ_PIXELS.items():
         if key in arrays:
-            found[sensor] = _npz_layers(file, arrays, sensor, dates)
+            found[sensor] = _npz_layers(file, arrays, sensor, dates, offsets)
     transform = np.asarray(arrays["transform"])
     if transform.shape != (6,) or transform.dtype.kind not in "fiu":
         raise ValueError(
@@ -125,7 +136,7 @@ def _open_npz(file: pathlib.Path) -> Stack:
     geobox = stack_files.make_geobox(shape, transform.tolist(), crs.ravel()[0], f"{file}: crs")
     names = None
     if "class_names" in arrays:
-        names = tuple(str(n) for n in np.atleast_1d(arrays["class_names"]))
+        names = tuple(str(n) for n in _listed(file, arrays, "class_names"))
     return Stack(
         where=str(file),
         geobox=geobox,
@@ -134,27 +145,37 @@ def _open_npz(file: pathlib.Path) -> Stack:
         class_names=names,
         fields=_check_fields(f"{file}: fields", arrays.get("fields"), shape),
         sha256=_sha256([file]),
+        files=(file,),
+        notes=(f"{file}: not used: {', '.join(unused)}",) if unused else (),
     )
 
 
-def _load_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
-    wanted = "expected an .npz file of arrays, or a folder with s1 and s2 as .tif or .nc"
-    try:
-        data = np.load(file, allow_pickle=False)
-        if not isinstance(data, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with data:
-            arrays = {key: data[key] for key in data.files}
-        return {k: np.char.decode(a) if a.dtype.kind == "S" else a for k, a in arrays.items()}
-    except PermissionError as error:
-        raise ValueError(f"--input {file}: no permission to read it") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        found = "objects" if "Object arrays" in str(error) else "something else or a damaged file"
-        raise ValueError(f"--input {file}: {wanted}; found {found}") from error
+def _listed(file: pathlib.Path, arrays: Mapping, key: str) -> np.ndarray:
+    """An array of one dimension.
+
+    Raises:
+      ValueError: more of them.
+    """
+    array = np.atleast_1d(arrays[key])
+    if array.ndim > 1:
+        raise ValueError(f"{file}: {key}: expected a list, found [{_size(array.shape)}]")
+    return array
+
+
+def _npz_offsets(file: pathlib.Path, arrays: Mapping, count: int) -> tuple[float, ...] | None:
+    if "s2_offset" not in arrays:
+        return None
+    values = _listed(file, arrays, "s2_offset")
+    if values.dtype.kind not in "fiu" or len(values) != count or np.isinf(values).any():
+        raise ValueError(
+            f"{file}: s2_offset: expected {count} numbers, one per period, found {values.dtype} "
+            f"[{len(values)}]"
+        )
+    return tuple(float(v) for v in values)
 
 
 def _npz_periods(file: pathlib.Path, arrays: Mapping) -> tuple[Period, ...]:
-    starts, ends = (np.atleast_1d(arrays[key]) for key in ("period_start", "period_end"))
+    starts, ends = (_listed(file, arrays, key) for key in ("period_start", "period_end"))
     if len(starts) != len(ends):
         raise ValueError(
             f"{file}: expected as many period_end as period_start, found {len(ends)} and "
@@ -199,24 +220,31 @@ def _npz_shape(file: pathlib.Path, arrays: Mapping, count: int) -> tuple[int, in
     return next(iter(shapes.values()))
 
 
-def _npz_layers(file: pathlib.Path, arrays: Mapping, sensor: str, dates) -> layers.Layers:
+def _npz_layers(file: pathlib.Path, arrays: Mapping, sensor: str, dates, offsets) -> layers.Layers:
     key, named = _NPZ_PIXELS[sensor], f"{sensor}_bands"
     array, where = arrays[key], f"{file}: {key}"
     bands = cube.BANDS[sensor]
-    names = [str(n) for n in np.atleast_1d(arrays[named])] if named in arrays else list(bands)
+    names = [str(n) for n in _listed(file, arrays, named)] if named in arrays else list(bands)
     if len(names) != array.shape[-1]:
         raise ValueError(
             f"{where}: expected {len(names)} bands ({', '.join(names)}; {named} names others), "
             f"found {array.shape[-1]}"
         )
-    found = layers.name_bands(names, sensor, f"{file}: {named}")
+    found = band_names.name_bands(names, sensor, f"{file}: {named}")
 
     def read(rows: slice, cols: slice) -> np.ndarray:
-        return layers.missing_to_nan(array[:, rows, cols][..., list(found.values())])
+        return array[:, rows, cols][..., list(found.values())]
 
-    unused = tuple(n for n in names if not layers.band_of(n, sensor))
-    integer = array.dtype.kind in "iu"
-    return layers.Layers(sensor, where, dates, tuple(found), read, integer, unused)
+    return layers.Layers(
+        sensor,
+        where,
+        dates,
+        tuple(found),
+        read,
+        integer=array.dtype.kind in "iu",
+        unused=tuple(n for n in names if not band_names.band_of(n, sensor)),
+        s2_offset=offsets if sensor == "s2" else None,
+    )
 
 
 def _npz_label(file: pathlib.Path, arrays: Mapping) -> np.ma.MaskedArray | None:
@@ -246,22 +274,25 @@ def _check_fields(where: str, fields, shape) -> np.ndarray | None:
 
 
 def _open_folder(folder: pathlib.Path) -> Stack:
-    files = {sensor: _sensor_file(folder, sensor) for sensor in _SENSORS}
-    files = {sensor: file for sensor, file in files.items() if file}
-    if not files:
+    there = {sensor: _sensor_file(folder, sensor) for sensor in _SENSORS}
+    there = {sensor: file for sensor, file in there.items() if file}
+    if not there:
         raise ValueError(
             f"--input {folder}: expected s1 or s2 as .tif or .nc in the folder, found "
             f"{', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}"
         )
-    dates = _read_dates(folder / "dates.csv")
-    for sensor in set(dates) - set(files):
+    dates, offsets = _read_dates(folder / "dates.csv")
+    for sensor in set(dates) - set(there):
         raise ValueError(
             f"{folder / 'dates.csv'}: has rows of {sensor}, but there is no {sensor}.tif"
         )
     found, grids = {}, {}
-    for sensor, file in files.items():
+    for sensor, file in there.items():
+        own = offsets if sensor == "s2" else None
         if file.suffix == ".nc":
-            found[sensor], grids[file] = stack_files.open_netcdf(file, sensor, dates.get(sensor))
+            found[sensor], grids[file] = stack_files.open_netcdf(
+                file, sensor, dates.get(sensor), own
+            )
         else:
             if sensor not in dates:
                 raise ValueError(
@@ -269,20 +300,30 @@ def _open_folder(folder: pathlib.Path) -> Stack:
                     f"{file.name}, found {'none' if dates else 'no file'}"
                 )
             grids[file] = stack_files.read_tif_grid(file)
-            found[sensor] = stack_files.open_tif(file, sensor, dates[sensor])
+            found[sensor] = stack_files.open_tif(file, sensor, dates[sensor], own)
     extra = {k: folder / f"{k}.tif" for k in ("label", "fields") if (folder / f"{k}.tif").is_file()}
     grids |= {file: stack_files.read_tif_grid(file) for file in extra.values()}
     geobox = _one_grid(grids)
+    npz_files.check_memory(
+        _PIXEL_BYTES * geobox.shape.x * geobox.shape.y,
+        f"--input {folder}: {_size(geobox.shape)} (rows x columns) pixels",
+        "cut the rasters into several first, for instance with gdal_translate -srcwin",
+    )
     bands = {key: stack_files.read_tif_band(file) for key, file in extra.items()}
-    used = [*files.values(), *extra.values()] + ([folder / "dates.csv"] if dates else [])
+    label, nodata = bands.get("label", (None, None))
+    used = [*there.values(), *extra.values()] + ([folder / "dates.csv"] if dates else [])
     return Stack(
         where=str(folder),
         geobox=geobox,
         layers=found,
-        label=bands.get("label"),
+        label=label,
         class_names=None,
-        fields=_check_fields(str(folder / "fields.tif"), bands.get("fields"), geobox.shape),
+        fields=_check_fields(
+            str(folder / "fields.tif"), bands.get("fields", (None, None))[0], geobox.shape
+        ),
         sha256=_sha256(sorted(used)),
+        files=tuple(used),
+        label_nodata=nodata,
     )
 
 
@@ -293,22 +334,25 @@ def _sensor_file(folder: pathlib.Path, sensor: str) -> pathlib.Path | None:
     return there[0] if there else None
 
 
-def _read_dates(file: pathlib.Path) -> dict[str, tuple[Period, ...]]:
-    """Periods by sensor from `sensor,start[,end]`; empty where there is no such file."""
+def _read_dates(file: pathlib.Path) -> tuple[dict[str, tuple[Period, ...]], tuple | None]:
+    """Periods by sensor from `sensor,start[,end][,s2_offset]`, and the offsets of S2 if any.
+
+    Empty and None where there is no such file; an offset that is left empty is NaN.
+    """
     if not file.is_file():
-        return {}
+        return {}, None
     spans: dict[str, list[Period]] = {}
+    offsets: list[float] = []
+    wanted = "sensor,start[,end][,s2_offset]"
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
             columns = [name.strip().lower() for name in reader.fieldnames or []]
             rows = [dict(zip(columns, row.values(), strict=False)) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file}: expected a CSV with sensor,start[,end] ({error})") from error
-    if not {"sensor", "start"} <= set(columns) <= {"sensor", "start", "end"}:
-        raise ValueError(
-            f"{file}: expected columns sensor,start[,end], found {','.join(columns) or 'none'}"
-        )
+        raise ValueError(f"{file}: expected a CSV with {wanted} ({error})") from error
+    if not {"sensor", "start"} <= set(columns) <= set(_COLUMNS):
+        raise ValueError(f"{file}: expected columns {wanted}, found {','.join(columns) or 'none'}")
     for number, row in enumerate(rows, start=2):
         where = f"{file}: line {number}"
         sensor = (row["sensor"] or "").strip().lower()
@@ -318,7 +362,24 @@ def _read_dates(file: pathlib.Path) -> dict[str, tuple[Period, ...]]:
         end = (row.get("end") or "").strip()
         last = parse_date(end, where) if end else start + dt.timedelta(days=1)
         spans.setdefault(sensor, []).append(_span(start, last, where))
-    return {sensor: tuple(rows) for sensor, rows in spans.items()}
+        offset = _offset((row.get("s2_offset") or "").strip(), where)
+        if sensor == "s2":
+            offsets.append(offset)
+        elif not np.isnan(offset) and offset != 0:
+            raise ValueError(f"{where}: expected no s2_offset in a row of s1, found {offset:g}")
+    return {sensor: tuple(rows) for sensor, rows in spans.items()}, (
+        tuple(offsets) if "s2_offset" in columns else None
+    )
+
+
+def _offset(text: str, where: str) -> float:
+    try:
+        value = float(text) if text else np.nan
+    except ValueError:
+        value = np.inf
+    if np.isinf(value) or (text and np.isnan(value)):
+        raise ValueError(f"{where}: expected a number as s2_offset, such as -1000, found {text!r}")
+    return value
 
 
 def _one_grid(grids: Mapping[pathlib.Path, GeoBox]) -> GeoBox:
