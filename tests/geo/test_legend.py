@@ -106,7 +106,7 @@ def test_load_legend_built_in_and_short_form(tmp_path):
         json.dumps({"name": "short", "classes": [{"code": 3, "name": "Blé dur"}]}), "utf-8"
     )
     (made,) = legend.load_legend(str(file)).classes
-    assert (made.code, made.name, made.title) == (3, "bl_dur", "Blé dur")
+    assert (made.code, made.name, made.title) == (3, "ble_dur", "Blé dur")
 
 
 @pytest.mark.parametrize(

@@ -334,7 +334,7 @@ def test_a_legend_file_with_other_classes_is_another_source(tmp_path):
 def test_folders_in_the_way(tmp_path):
     file = own_stack.write_npz(tmp_path)
     (tmp_path / "cubes" / "stack").mkdir(parents=True)
-    refuses(file, tmp_path, "not as asked for (it holds no cube)")
+    refuses(file, tmp_path, "stack is there and no cube alone (found nothing in its place)")
     (tmp_path / "cubes" / "stack").rmdir()
     (tmp_path / "cubes").rmdir()
     (tmp_path / "cubes").write_text("")

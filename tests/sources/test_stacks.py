@@ -72,7 +72,7 @@ def test_a_sensor_may_be_absent(tmp_path, key):
 
 def test_missing_values_stay_missing_and_0_stays_0(tmp_path):
     s1, s2 = own_stack.s1_db(), own_stack.s2()
-    s1[0, 2, 3], s2[1, 4, 5, 6], s2[1, 4, 6] = np.nan, np.nan, 0
+    s1[0, 2, 3], s2[1, 4, 5, 6], s2[1, 4, 6, :9] = np.nan, np.nan, 0
     got = ingest(own_stack.write_npz(tmp_path, s1_db=s1, s2=s2), tmp_path)
     own_stack.assert_pixels(got, s1, s2)
 
@@ -321,7 +321,7 @@ BAD_DATES = [
     (
         own_stack.period_rows(),
         ("a", "start", "end"),
-        "columns sensor,start[,end], found a,start,en",
+        "columns sensor,start[,end][,s2_offset], found a,start,en",
     ),
     ([("s3", "2021-11-01", "")], None, "line 2: expected sensor s1 or s2, found 's3'"),
     ([("s1", "Nov 2021", "")], None, "line 2: expected a date like 2022-09-01, found 'Nov 2021'"),
