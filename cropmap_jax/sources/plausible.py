@@ -65,7 +65,9 @@ def check_power(values: np.ndarray, unit: str, where: str) -> None:
         )
 
 
-def check_wrapped(stored, decoded, there, sensor: str, where: str) -> None:
+def check_wrapped(
+    stored: np.ndarray, decoded: np.ndarray, there: np.ndarray, sensor: str, where: str
+) -> None:
     """Refuses S2 from which 1000 was taken off in unsigned numbers: 999 became 65535 - 0.
 
     Args:
@@ -81,14 +83,19 @@ def check_wrapped(stored, decoded, there, sensor: str, where: str) -> None:
     tops = [65535]
     if stored.dtype.kind == "u" and stored.dtype.itemsize > 2:
         tops.append(int(np.iinfo(stored.dtype).max))
+    bright = np.flatnonzero((decoded > PLAUSIBLE["s2"][1]) & there)
+    numbers = stored.ravel()[bright]
+    # Of floats that were divided before, what they were before.
+    before = np.rint(decoded.ravel()[bright].astype(np.float64) * 1e4)
     for top in tops:
-        with np.errstate(invalid="ignore"):
-            # The top itself and 0 less 1000 are fill values, see `fills`.
-            bad = (stored > top - 999) & (stored < top) & (decoded > PLAUSIBLE["s2"][1]) & there
+        # The top itself and 0 less 1000 are fill values, see `fills`.
+        bad = np.zeros(numbers.shape, bool)
+        for tried in (numbers, before):
+            bad |= (tried > top - 999) & (tried < top)
         if bad.any():
             raise ValueError(
-                f"{where}: found {int(bad.sum())} numbers of {stored[bad].min():g} to "
-                f"{stored[bad].max():g}, which numbers below 1000 become when 1000 is taken off "
+                f"{where}: found {int(bad.sum())} numbers of {numbers[bad].min():.9g} to "
+                f"{numbers[bad].max():.9g}, which numbers below 1000 become when 1000 is taken off "
                 f"them in an unsigned type; expected the numbers as delivered with --s2_offset "
                 f"-1000, or the difference in a signed type"
             )
@@ -116,9 +123,9 @@ def check_range(values: np.ndarray, sensor: str, where: str, unit: str, found: F
     if lowest < _LOWEST[sensor] and (sensor == "s2" or unit == "db"):
         count = int((finite < _LOWEST[sensor]).sum())
         raise ValueError(
-            f"{where}: found {what} {lowest:g} ({count} values below {_LOWEST[sensor]:g}); "
-            f"expected {_LOWEST[sensor]:g} or more, and NaN or a declared nodata value where "
-            f"missing"
+            f"{where}: found {what} {lowest:g} ({count} of {finite.size} values below "
+            f"{_LOWEST[sensor]:g}); expected {_LOWEST[sensor]:g} or more, and NaN or a declared "
+            f"nodata value where missing"
         )
     low, high = (-60.0, 30.0) if sensor == "s1" else (-1.0, _LARGEST["s2"])
     if not low <= typical <= high:
@@ -183,7 +190,7 @@ def notes(found: Findings, sensor: str, where: str, spans: Sequence[Period]) -> 
     if found.fills:
         count = sum(found.fills.values())
         out.append(
-            f"{name}: {count} of {found.total} values ({count / found.total:.2g}) are fill that "
+            f"{name}: {count} of {found.total} values ({count / found.total:.2%}) are fill that "
             f"nobody declared, and missing in the cubes: {describe(found.fills)}"
         )
     for what, count in found.odd.items():
