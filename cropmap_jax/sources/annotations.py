@@ -102,7 +102,7 @@ def _check_distinct(stack: stacks.Stack, slugs: Sequence[str], used: set[int]) -
             raise ValueError(
                 f"{stack.where}: class_names: expected different names, found "
                 f"{stack.class_names[other]!r} ({other}) and {stack.class_names[i]!r} ({i}), both "
-                f"of which come to {slugs[i]}"
+                f"of which come to {slugs[i]}; rename one of them"
             )
 
 

@@ -1,5 +1,6 @@
 """A user's own stack becomes cubes: all of `python -m experiments.ingest` but its flags."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -10,7 +11,7 @@ import numpy as np
 
 from cropmap_jax.geo import composites, cube, cube_io, files, legend, periods
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.sources import layers, parts, plans, plausible
+from cropmap_jax.sources import existing, layers, parts, plans, plausible
 
 
 def _unchanged(items: Iterable, **_) -> Iterable:
@@ -64,18 +65,20 @@ def _ingest(options: plans.Options, progress: Callable) -> str:
         )
     for sensor, layer in plan.stack.layers.items():
         notes += plausible.notes(found[sensor], sensor, layer.where, layer.periods)
-    rows = []
-    with files.Lock(options.cubes, "--cubes"):
+    rows, folder = [], pathlib.Path(options.cubes)
+    infos = [info for _, info in plan.cubes]
+    all_there = all(info.cube_id in plan.done for _, info in todo)
+    with contextlib.nullcontext() if all_there else files.Lock(folder, "--cubes"):
         done = plan.done
-        if plans.list_names(pathlib.Path(options.cubes)) != plan.seen:
+        if existing.list_names(folder) != plan.seen:
             # Another command wrote here while the pixels were checked.
-            done = plans.find_done([info for _, info in plan.cubes], options)
+            done = existing.find_done(infos, folder, options.overwrite)
         for part, info in progress(todo, desc="writing", unit="cube"):
             if info.cube_id in done:
-                value = cube_io.read_cube(pathlib.Path(options.cubes) / info.cube_id)
+                value = cube_io.read_cube(folder / info.cube_id)
             else:
                 value = make_cube(plan, part, info)
-                cube_io.write_cube(value, options.cubes, options.overwrite)
+                cube_io.write_cube(value, folder, options.overwrite)
             rows.append(_row(value, "already there" if info.cube_id in done else "written"))
     return "\n".join([*format_table(rows), *(f"note: {note}" for note in notes)])
 
@@ -131,9 +134,9 @@ def make_cube(plan: plans.Plan, part: parts.Part, info: cube.CubeInfo) -> cube.C
             )
             clear[sensor] = [round(float(c), 2) for c in counts.mean(axis=(1, 2))]
     if plan.composited:
-        info = dataclasses.replace(info, source={**info.source, plans.CLEAR: clear})
+        info = dataclasses.replace(info, source={**info.source, existing.CLEAR: clear})
     if fills:
-        info = dataclasses.replace(info, source={**info.source, plans.FILL: fills})
+        info = dataclasses.replace(info, source={**info.source, existing.FILL: fills})
     fields = plan.fields
     if fields is not None:
         fields = np.ascontiguousarray(fields[part.rows, part.cols])
@@ -159,7 +162,7 @@ def _row(value: cube.Cube, status: str) -> tuple[str, ...]:
 
 def _fill_share(info: cube.CubeInfo, sensor: str) -> str:
     """What of the input's values was fill that nobody declared, "" where none was."""
-    fills = dict(info.source.get(plans.FILL, {}).get(sensor, {}))
+    fills = dict(info.source.get(existing.FILL, {}).get(sensor, {}))
     total = fills.pop("of", 0)
     return f" (fill {sum(fills.values()) / total:.1%})" if total else ""
 

@@ -4,7 +4,7 @@ import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: pathlib.Path) -
     ):
         raise ValueError(
             f"--input {file}: {info.filename}: expected {count * dtype.itemsize} bytes of "
-            f"{dtype} [{' x '.join(map(str, shape))}], found {left}"
+            f"{dtype} [{size_text(shape)}], found {left}"
         )
     with archive.open(info) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
@@ -91,3 +91,8 @@ def check_memory(size: int, what: str, otherwise: str) -> None:
             f"{what} would take {size / 2**30:.0f} GiB of memory, this machine has "
             f"{memory / 2**30:.0f}; {otherwise}"
         )
+
+
+def size_text(shape: Sequence[int]) -> str:
+    """A shape, "12 x 15"."""
+    return " x ".join(str(n) for n in shape)

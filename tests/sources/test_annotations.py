@@ -107,7 +107,11 @@ def test_classes_that_do_not_fit(stack, flags, message):
         ({"label": None}, {}, "found no label; expected --legend with eucropmap, isrc or a JSON"),
         ({"label": None}, {"flag": "isrc", "none": ["x"]}, "--none_of_these x: expected an input"),
         ({"class_names": None}, {"flag": "eucropmap"}, "found code 0, 1, 2, 3, which legend"),
-        ({"class_names": np.array(["a", "b", "A ", "c"])}, {}, "found 'a' (0) and 'A ' (2), both of"),
+        (
+            {"class_names": np.array(["a", "b", "A ", "c"])},
+            {},
+            "found 'a' (0) and 'A ' (2), both of",
+        ),
         ({"class_names": np.array(["a", "b", "?", "c"])}, {}, "expected a name with letters"),
     ],
 )

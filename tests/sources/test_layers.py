@@ -52,14 +52,24 @@ def test_the_scene_classification_masks_every_band_of_its_date():
     "values, sensor, units, message",
     [
         ([[-10, np.inf]], "s1", {}, "expected finite values, or NaN where missing, found 1"),
-        ([[-9998, -12]] * 3, "s1", {}, "found dB -9998 (3 of 6 values below -100); expected -100 or"),
+        (
+            [[-9998, -12]] * 3,
+            "s1",
+            {},
+            "found dB -9998 (3 of 6 values below -100); expected -100 or",
+        ),
         ([[4000, 300]], "s1", {}, "--s1_unit db: found a median of"),
         ([[-10, -12]], "s1", {"s1_unit": "linear"}, "found 2 negative ones; dB is --s1_unit db"),
         ([[-10, -12]], "s1", {"s1_unit": "dn"}, "found 2 negative ones; dB is --s1_unit db"),
         ([[0.1, 0.01]], "s1", {"s1_unit": "dn"}, "--s1_unit dn: found a median of"),
         ([[4000, 900]], "s1", {"s1_unit": "linear"}, "--s1_unit linear: found a median of"),
         ([[900] * 10], "s2", {}, "--s2_scale: found a median of 900 reflectance"),
-        ([[-0.9] + [0.1] * 9], "s2", {}, "found reflectance -0.9 (1 of 10 values below -0.5); expected"),
+        (
+            [[-0.9] + [0.1] * 9],
+            "s2",
+            {},
+            "found reflectance -0.9 (1 of 10 values below -0.5); expected",
+        ),
     ],
 )
 def test_values_in_another_unit_are_refused(values, sensor, units, message):
@@ -78,5 +88,3 @@ def test_values_in_another_unit_are_refused(values, sensor, units, message):
 def test_units_that_there_are_not(units, message):
     with pytest.raises(ValueError, match=message):
         layers.Units(**units)
-
-

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, cube_io, splits
@@ -376,7 +377,7 @@ def test_folders_that_do_not_fit(tmp_path):
 def test_netcdf_that_does_not_fit(tmp_path, change, message):
     folder = netcdf_folder(tmp_path)
     file = folder / "s1.nc"
-    with stacks.stack_files.xr.open_dataset(file) as data:
+    with xr.open_dataset(file) as data:
         changed = change(data.load())
     changed.to_netcdf(file, engine="h5netcdf")
     check(folder, tmp_path, message, legend="isrc", months=True)
