@@ -85,13 +85,14 @@ def check_wrapped(
         tops.append(int(np.iinfo(stored.dtype).max))
     bright = np.flatnonzero((decoded > PLAUSIBLE["s2"][1]) & there)
     numbers = stored.ravel()[bright]
-    # Of floats that were divided before, what they were before.
-    before = np.rint(decoded.ravel()[bright].astype(np.float64) * 1e4)
+    tried = [numbers]
+    if stored.dtype.kind == "f":  # perhaps divided since
+        tried.append(np.rint(decoded.ravel()[bright].astype(np.float64) * 1e4))
     for top in tops:
         # The top itself and 0 less 1000 are fill values, see `fills`.
         bad = np.zeros(numbers.shape, bool)
-        for tried in (numbers, before):
-            bad |= (tried > top - 999) & (tried < top)
+        for values in tried:
+            bad |= (values > top - 999) & (values < top)
         if bad.any():
             raise ValueError(
                 f"{where}: found {int(bad.sum())} numbers of {numbers[bad].min():.9g} to "
