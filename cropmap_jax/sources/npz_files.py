@@ -1,7 +1,9 @@
 """Arrays of an .npz file, each read only when its size is known and fits."""
 
+import contextlib
 import os
 import pathlib
+import resource
 import zipfile
 import zlib
 from collections.abc import Collection, Sequence
@@ -80,17 +82,29 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: pathlib.Path) -
 
 
 def check_memory(size: int, what: str, otherwise: str) -> None:
-    """Demands that this machine could hold that many bytes.
+    """Demands that this process could hold that many bytes.
 
     Raises:
       ValueError: says how many it would take, and the way out.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = _memory()
     if size > memory:
         raise ValueError(
-            f"{what} would take {size / 2**30:.0f} GiB of memory, this machine has "
+            f"{what} would take {size / 2**30:.0f} GiB of memory, this process may have "
             f"{memory / 2**30:.0f}; {otherwise}"
         )
+
+
+def _memory() -> int:
+    """Bytes of this machine, or what its container or `ulimit -v` leaves of them."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if address_space != resource.RLIM_INFINITY:
+        limits.append(address_space)
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(pathlib.Path(file).read_text()))
+    return min(limits)
 
 
 def size_text(shape: Sequence[int]) -> str:

@@ -30,23 +30,24 @@ class Findings:
       fills: how many values are fill, by name of the fill.
       odd: how many values are odd, by what is odd about them.
       levels: int64 [T, B, bins], a histogram of reflectance per date and band; None for S1.
-      loud: dates of S1 almost all of whose values lie above 0 dB.
+      loud: int64 [T, 2], values of S1 above 0 dB and of all, per date; None for S2.
     """
 
     total: int = 0
     fills: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     odd: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     levels: np.ndarray | None = None
-    loud: set[int] = dataclasses.field(default_factory=set)
+    loud: np.ndarray | None = None
 
     def add(self, other: "Findings") -> None:
         """Adds what was found in another window of the same sensor."""
         self.total += other.total
         self.fills.update(other.fills)
         self.odd.update(other.odd)
-        self.loud |= other.loud
-        if other.levels is not None:
-            self.levels = other.levels if self.levels is None else self.levels + other.levels
+        for name in ("levels", "loud"):
+            mine, more = getattr(self, name), getattr(other, name)
+            if more is not None:
+                setattr(self, name, more if mine is None else mine + more)
 
 
 def check_power(values: np.ndarray, unit: str, where: str) -> None:
@@ -139,7 +140,9 @@ def check_range(values: np.ndarray, sensor: str, where: str, unit: str, found: F
     if sensor == "s2":
         found.levels = _levels(values)
     elif unit == "db":
-        found.loud |= _loud(values)
+        there = np.isfinite(values).sum((1, 2, 3))
+        with np.errstate(invalid="ignore"):
+            found.loud = np.stack([(values > 0).sum((1, 2, 3)), there], -1)
 
 
 def _count_tails(values, finite, sensor: str, where: str, flag: str, found: Findings) -> None:
@@ -159,16 +162,6 @@ def _count_tails(values, finite, sensor: str, where: str, flag: str, found: Find
     for name, mask in (("below", finite < low), ("above", (finite > high) & (finite <= largest))):
         limit = low if name == "below" else high
         found.odd[f"{name} {limit:g} {_WHAT[sensor]}, kept"] += int(mask.sum())
-
-
-def _loud(values: np.ndarray) -> set[int]:
-    """Dates almost all of whose values lie above 0 dB."""
-    out = set()
-    for t, image in enumerate(values):
-        there = image[np.isfinite(image)]
-        if there.size and (there > 0).mean() > 0.95:
-            out.add(t)
-    return out
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
@@ -198,11 +191,10 @@ def notes(found: Findings, sensor: str, where: str, spans: Sequence[Period]) -> 
         often = count > _BRIGHT_SHARE * found.total or not what.startswith("above 1.6")
         if count and often:
             out.append(f"{where}: {count} of {found.total} values {what}")
-    if found.loud:
-        first = spans[min(found.loud)].name if spans else "?"
-        which = (
-            "" if len(found.loud) == len(spans) else f" of {len(found.loud)} dates ({first} ...)"
-        )
+    loud = () if found.loud is None else found.loud[:, 0] > 0.95 * found.loud[:, 1]
+    if np.any(loud):
+        first = spans[int(np.argmax(loud))].start
+        which = "" if np.all(loud) else f" of {int(np.sum(loud))} dates ({first} first)"
         out.append(
             f"{where}: almost all values{which} lie above 0 dB, which only towns do; is it "
             f"--s1_unit linear?"

@@ -110,6 +110,9 @@ def _open_npz(file: pathlib.Path) -> Stack:
     if crs.size != 1 or crs.dtype.kind not in "Uiu":
         raise ValueError(f"{file}: crs: expected text such as EPSG:32631, found {crs.dtype}")
     geobox = stack_files.make_geobox(shape, transform.tolist(), crs.ravel()[0], f"{file}: crs")
+    fields, notes = _check_fields(f"{file}: fields", arrays.get("fields"), shape)
+    if unused:
+        notes.append(f"{file}: not used: {', '.join(unused)}")
     names = None
     if "class_names" in arrays:
         names = tuple(str(n) for n in npz_arrays.listed(file, arrays, "class_names"))
@@ -119,16 +122,17 @@ def _open_npz(file: pathlib.Path) -> Stack:
         layers=found,
         label=npz_arrays.label(file, arrays),
         class_names=names,
-        fields=_check_fields(f"{file}: fields", arrays.get("fields"), shape),
+        fields=fields,
         sha256=_sha256([file]),
         files=(file,),
-        notes=(f"{file}: not used: {', '.join(unused)}",) if unused else (),
+        notes=tuple(notes),
     )
 
 
-def _check_fields(where: str, fields, shape) -> np.ndarray | None:
+def _check_fields(where: str, fields, shape) -> tuple[np.ndarray | None, list[str]]:
+    """Field ids as uint32, 0 where missing, and notes on what was taken as missing."""
     if fields is None:
-        return None
+        return None, []
     if fields.shape != tuple(shape) or fields.dtype.kind not in "iu":
         raise ValueError(
             f"{where}: expected integers [{size_text(shape)}], found {fields.dtype} "
@@ -137,7 +141,14 @@ def _check_fields(where: str, fields, shape) -> np.ndarray | None:
     filled = np.ma.filled(fields, 0)
     if filled.min(initial=0) < 0 or filled.max(initial=0) > np.iinfo(np.uint32).max:
         raise ValueError(f"{where}: expected field ids from 0 (none) to 2^32 - 1")
-    return filled.astype(np.uint32)
+    ids, notes = filled.astype(np.uint32), []
+    # The largest number of two or four bytes is a fill value rather than a field's number.
+    largest = np.iinfo(fields.dtype).max
+    count = int((filled == largest).sum()) if fields.dtype.itemsize > 1 else 0
+    if count:
+        ids[filled == largest] = 0
+        notes.append(f"{where}: {count} pixels of {largest} are fill, and no field")
+    return ids, notes
 
 
 # Folder -------------------------------------------------------------------------------------------
@@ -181,6 +192,9 @@ def _open_folder(folder: pathlib.Path) -> Stack:
     )
     bands = {key: stack_files.read_tif_band(file) for key, file in extra.items()}
     label, nodata = bands.get("label", (None, None))
+    fields, notes = _check_fields(
+        str(folder / "fields.tif"), bands.get("fields", (None, None))[0], geobox.shape
+    )
     used = [*there.values(), *extra.values()] + ([folder / "dates.csv"] if spans else [])
     return Stack(
         where=str(folder),
@@ -188,11 +202,10 @@ def _open_folder(folder: pathlib.Path) -> Stack:
         layers=found,
         label=label,
         class_names=None,
-        fields=_check_fields(
-            str(folder / "fields.tif"), bands.get("fields", (None, None))[0], geobox.shape
-        ),
+        fields=fields,
         sha256=_sha256(sorted(used)),
         files=tuple(used),
+        notes=tuple(notes),
         label_nodata=nodata,
     )
 

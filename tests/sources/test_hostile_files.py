@@ -84,8 +84,10 @@ def test_arrays_of_another_form(tmp_path, changes, message):
 
 def test_more_than_this_machine_can_hold(tmp_path, monkeypatch):
     file = own_stack.write_npz(tmp_path)
-    monkeypatch.setattr(npz_files.os, "sysconf", lambda name: 100)
-    refuses(file, tmp_path, "its arrays would take 0 GiB of memory, this machine has 0; cut it")
+    monkeypatch.setattr(npz_files, "_memory", lambda: 10_000)
+    refuses(
+        file, tmp_path, "its arrays would take 0 GiB of memory, this process may have 0; cut it"
+    )
     monkeypatch.undo()
 
     def full(*_):
@@ -93,6 +95,12 @@ def test_more_than_this_machine_can_hold(tmp_path, monkeypatch):
 
     monkeypatch.setattr(arrays.layers, "physical", full)
     refuses(file, tmp_path, "memory does not hold it (Unable to allocate 9 TiB); smaller parts")
+
+
+def test_what_a_container_or_a_limit_leaves_of_the_memory(monkeypatch):
+    whole = npz_files._memory()
+    monkeypatch.setattr(npz_files.resource, "getrlimit", lambda _: (2**20, 2**30))
+    assert npz_files._memory() == 2**20 < whole
 
 
 # GeoTIFF ------------------------------------------------------------------------------------------

@@ -101,7 +101,9 @@ def test_negative_power_is_counted():
     assert notes == ["x: 2 of 50 values negative power, missing"]
 
 
-@pytest.mark.parametrize("loud, words", [([0, 1, 2], "values lie"), ([1], "values of 1 dates (20")])
+@pytest.mark.parametrize(
+    "loud, words", [([0, 1, 2], "values lie"), ([1], "values of 1 dates (2022-02-01 first)")]
+)
 def test_linear_power_taken_for_db_is_worth_a_note_even_on_one_date(loud, words):
     pixels = np.full((3, 5, 5, 2), -12, np.float32)
     pixels[loud] = 0.1

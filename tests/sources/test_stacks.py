@@ -88,6 +88,15 @@ def test_fields_of_the_input(tmp_path):
     assert ingest(file, tmp_path, fields="none", overwrite=True).fields is None
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.int32])
+def test_the_largest_number_is_no_field(tmp_path, dtype):
+    fields = np.zeros((own_stack.H, own_stack.W), dtype)
+    fields[1:3], fields[5:] = 7, np.iinfo(dtype).max
+    stack = stacks.open_stack(own_stack.write_npz(tmp_path, fields=fields))
+    np.testing.assert_array_equal(stack.fields, np.where(fields == 7, 7, 0))
+    assert stack.notes[0].endswith(f"105 pixels of {np.iinfo(dtype).max} are fill, and no field")
+
+
 # GeoTIFF ------------------------------------------------------------------------------------------
 
 
