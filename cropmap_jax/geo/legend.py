@@ -16,6 +16,7 @@ IGNORE = 255
 NONE_OF_THESE = 254
 """Label value of a pixel known to be none of the legend's classes (a true negative)."""
 MAX_CLASSES = 254
+_LONGEST = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,6 +226,11 @@ def _is_accent(mark: str) -> bool:
     return "\u0300" <= mark <= "\u036f"
 
 
+def _line(text: str) -> str:
+    """Without line breaks and control characters, which would end a row of a table."""
+    return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())
+
+
 def _code(value) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"expected a whole number as code, found {value!r}")
@@ -268,7 +274,12 @@ def make_class(index: int, code: int, name: str, title: str | None = None, colou
         raise ValueError(f"legend class {name!r}: expected a colour like #a57000, found {colour!r}")
     if not slug(_text("the name of a legend class", name)):
         raise ValueError(f"legend class {code}: expected a name with letters, found {name!r}")
-    return LegendClass(_code(code), slug(str(name)), str(title or name), colour.lower())
+    if len(str(title or name)) > _LONGEST:
+        raise ValueError(
+            f"legend class {code}: expected a name and a title of at most {_LONGEST} letters, "
+            f"found {str(title or name)[:20]!r}..."
+        )
+    return LegendClass(_code(code), slug(str(name)), _line(str(title or name)), colour.lower())
 
 
 def _eucropmap() -> Legend:

@@ -1,6 +1,5 @@
 """One sensor's observations in a user's stack: units, and what counts as missing."""
 
-import collections
 import dataclasses
 from collections.abc import Callable
 
@@ -121,7 +120,7 @@ def physical(layers: Layers, units: Units, rows: slice, cols: slice):
     )
     missing = missing | fill
     if stored.dtype.kind == "f":
-        missing |= _no_power(layers, units, stored, missing, counts)
+        missing |= _no_power(layers, units, np.isinf(stored) & ~missing, stored, counts)
     findings = plausible.Findings(stored.size, counts)
     if layers.sensor == "s1":
         findings.odd["negative power, missing"] += int((negative & ~missing).sum())
@@ -172,27 +171,21 @@ def _zero_is_fill(layers: Layers, units: Units, stored: np.ndarray, given) -> np
     return _decode(layers, units, np.zeros((1, 1, 1, len(given)), stored.dtype), given) < 0
 
 
-def _no_power(layers, units, stored, missing, counts: collections.Counter) -> np.ndarray:
-    """Infinite numbers: the dB of no power are missing, any others are refused.
+def _no_power(layers: Layers, units: Units, infinite: np.ndarray, stored, counts) -> np.ndarray:
+    """Which of the infinite numbers are the dB of no power: those are missing, and counted.
 
     Raises:
-      ValueError: infinite numbers that are not -inf dB.
+      ValueError: others.
     """
-    infinite = np.isinf(stored) & ~missing
-    if layers.sensor == "s1" and units.s1_unit == "db" and infinite.any():
-        silent = infinite & (stored < 0)
-        if silent.any():
-            counts["-inf"] += int(silent.sum())
-        infinite &= stored > 0
-        missing = silent
-    else:
-        missing = np.zeros_like(missing)
-    if infinite.any():
+    silent = infinite & (stored < 0) & (layers.sensor == "s1" and units.s1_unit == "db")
+    if silent.any():
+        counts["-inf"] += int(silent.sum())
+    others = int((infinite & ~silent).sum())
+    if others:
         raise ValueError(
-            f"{layers.where}: expected finite values, or NaN where missing, found "
-            f"{int(infinite.sum())} infinite"
+            f"{layers.where}: expected finite values, or NaN where missing, found {others} infinite"
         )
-    return missing
+    return silent
 
 
 def _to_db(values: np.ndarray, unit: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from cropmap_jax.sources.dates import span
 PIXELS = {"s1": "s1_db", "s2": "s2"}
 """Key by sensor."""
 _REQUIRED = ("period_start", "period_end", "crs", "transform")
+_LONGEST = 200
 _KEYS = (
     *_REQUIRED,
     *("s1_db", "s2", "label", "class_names", "fields", "s1_bands", "s2_bands", "s2_offset"),
@@ -54,6 +55,22 @@ def listed(file: pathlib.Path, arrays: Mapping, key: str) -> np.ndarray:
             f"{file}: {key}: expected a list, found [{npz_files.size_text(array.shape)}]"
         )
     return array
+
+
+def names(file: pathlib.Path, arrays: Mapping, key: str) -> list[str]:
+    """Text of one dimension, each in one line.
+
+    Raises:
+      ValueError: more dimensions, or a text that is no name.
+    """
+    out = [" ".join(str(name).split()) for name in listed(file, arrays, key)]
+    long = [name for name in out if len(name) > _LONGEST]
+    if long:
+        raise ValueError(
+            f"{file}: {key}: expected names of at most {_LONGEST} letters, found "
+            f"{long[0][:20]!r}..."
+        )
+    return out
 
 
 def offsets(file: pathlib.Path, arrays: Mapping, count: int) -> tuple[float, ...] | None:
@@ -128,13 +145,13 @@ def sensor_layers(
     key, named = PIXELS[sensor], f"{sensor}_bands"
     array, where = arrays[key], f"{file}: {key}"
     bands = cube.BANDS[sensor]
-    names = [str(n) for n in listed(file, arrays, named)] if named in arrays else list(bands)
-    if len(names) != array.shape[-1]:
+    labels = names(file, arrays, named) if named in arrays else list(bands)
+    if len(labels) != array.shape[-1]:
         raise ValueError(
-            f"{where}: expected {len(names)} bands ({', '.join(names)}; {named} names others), "
+            f"{where}: expected {len(labels)} bands ({', '.join(labels)}; {named} names others), "
             f"found {array.shape[-1]}"
         )
-    found = band_names.name_bands(names, sensor, f"{file}: {named}")
+    found = band_names.name_bands(labels, sensor, f"{file}: {named}")
 
     def read(rows: slice, cols: slice) -> np.ndarray:
         return array[:, rows, cols][..., list(found.values())]
@@ -146,7 +163,7 @@ def sensor_layers(
         tuple(found),
         read,
         integer=array.dtype.kind in "iu",
-        unused=tuple(n for n in names if not band_names.band_of(n, sensor)),
+        unused=tuple(n for n in labels if not band_names.band_of(n, sensor)),
         s2_offset=s2_offset if sensor == "s2" else None,
     )
 

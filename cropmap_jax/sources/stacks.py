@@ -115,7 +115,7 @@ def _open_npz(file: pathlib.Path) -> Stack:
         notes.append(f"{file}: not used: {', '.join(unused)}")
     names = None
     if "class_names" in arrays:
-        names = tuple(str(n) for n in npz_arrays.listed(file, arrays, "class_names"))
+        names = tuple(npz_arrays.names(file, arrays, "class_names"))
     return Stack(
         where=str(file),
         geobox=geobox,

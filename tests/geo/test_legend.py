@@ -259,12 +259,17 @@ def test_a_class_is_found_by_id_and_by_title():
         ({"code": 2**60}, "whole number as code"),
         ({"name": ["a"]}, "expected text as the name"),
         ({"colour": 5}, "expected a colour"),
+        ({"name": "x" * 201}, "at most 200 letters"),
     ],
 )
 def test_json_of_other_types_is_refused(changes, message):
     value = {"name": "x", "classes": [{"code": 1, "name": "a"} | changes]}
     with pytest.raises(ValueError, match=f"^file: .*{message}"):
         Legend.from_json(value, "file")
+
+
+def test_a_title_is_one_line():
+    assert make_class(0, 1, "a", "Rape\x00\nseed ").title == "Rape seed"
 
 
 def test_two_titles_that_come_to_one_name_are_both_said():

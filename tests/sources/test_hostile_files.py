@@ -73,6 +73,8 @@ def test_a_key_twice(tmp_path):
     [
         ({"class_names": np.array([["a", "b"], ["c", "d"]])}, "class_names: expected a list"),
         ({"period_start": np.zeros((3, 2))}, "period_start: expected a list, found [3 x 2]"),
+        ({"class_names": np.array(["x" * 201] * 4)}, "class_names: expected names of at most 200"),
+        ({"s2_bands": np.array("B2\n")}, "s2: expected 1 bands (B2; s2_bands names others)"),
         ({"s2_offset": np.array([0.0])}, "s2_offset: expected 3 numbers, one per period"),
         ({"s2_offset": np.array([0, 0, np.inf])}, "s2_offset: expected 3 numbers"),
         ({"s2": own_stack.s2().astype(complex)}, "s2: expected numbers [periods, rows"),
