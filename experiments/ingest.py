@@ -4,8 +4,9 @@
         --harvest potato=2022-10-01 --months --split columns:train=0-52,test=53-62
 
 The input is an .npz of arrays or a folder with s1 and s2 as .tif (and dates.csv) or .nc, on one
-grid of square pixels in a CRS with true metres. Everything is checked before the first cube is
-written. Interrupted, the same command goes on: cubes that are there are left as they are.
+grid of square pixels in a CRS with true metres. Fill values that nobody declared (-9999, 65535,
+0 in every band and the like) are missing, with a count. Everything is checked before the first cube
+is written. Interrupted, the same command resumes: cubes that are there are left as they are.
 """
 
 import dataclasses
@@ -25,7 +26,9 @@ flags.DEFINE_string(
     "legend", "from_input", "Built-in name, JSON file, or from_input: the input's class names."
 )
 flags.DEFINE_multi_string(
-    "none_of_these", [], "Class of the input that is none of those to map; may be repeated."
+    "none_of_these",
+    [],
+    "Class of the input (name or id) that is none of those to map; may be repeated.",
 )
 flags.DEFINE_multi_string(
     "unknown", [], "Class of the input about which nothing is known; may be repeated."
@@ -51,7 +54,10 @@ flags.DEFINE_float(
     "Reflectance = (value + s2_offset) / s2_scale; default: 10000 for integers, else 1.",
 )
 flags.DEFINE_float(
-    "s2_offset", 0.0, "-1000 for Level-2A as delivered since 2022 (processing baseline 04.00)."
+    "s2_offset",
+    0.0,
+    "-1000 for Level-2A as delivered since 2022 (processing baseline 04.00); a column s2_offset of "
+    "dates.csv, or a key of the .npz, says it for each date.",
 )
 flags.DEFINE_bool("scl_mask", False, "Mask S2 by the scene classification (SCL).")
 flags.DEFINE_list(

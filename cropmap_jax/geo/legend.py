@@ -9,11 +9,15 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from cropmap_jax.geo.names import one_line, same_name
+from cropmap_jax.geo.names import slug as slug
+
 IGNORE = 255
 """Label value of a pixel about which nothing is known."""
 NONE_OF_THESE = 254
 """Label value of a pixel known to be none of the legend's classes (a true negative)."""
 MAX_CLASSES = 254
+_LONGEST = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,18 +73,30 @@ class Legend:
         return tuple(c.name for c in self.classes)
 
     def index(self, name: str) -> int:
-        """Label index of the class called `name`.
+        """Label index of the class called `name`, or whose title that is.
 
         Raises:
-          ValueError: unknown name; the message suggests the nearest one.
+          ValueError: unknown name, or a title that several classes have; the message suggests the
+            nearest name.
         """
         if name in self.names:
             return self.names.index(name)
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
+        titled = [i for i, c in enumerate(self.classes) if same_name(c.title, name)]
+        if len(titled) > 1:
+            raise ValueError(
+                f"crop {name!r} is the title of several classes of legend {self.name!r}: expected "
+                f"one of {', '.join(self.names[i] for i in titled)}"
+            )
+        if titled or slug(name) in self.names:
+            return titled[0] if titled else self.names.index(slug(name))
+        known = [*self.names, *(c.title for c in self.classes if not c.title.isascii())]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
+        expected = ", ".join(
+            c.name if c.title.isascii() else f"{c.name} ({c.title})" for c in self.classes
+        )
         raise ValueError(
-            f"crop {name!r} is not in legend {self.name!r}: {hint}expected one of "
-            f"{', '.join(self.names)}"
+            f"crop {name!r} is not in legend {self.name!r}: {hint}expected one of {expected}"
         )
 
     def encode(self, codes: np.ndarray, where: str = "label", missing: Iterable[int] = ()):
@@ -136,9 +152,13 @@ class Legend:
                 make_class(i, c["code"], c["name"], c.get("title"), c.get("colour"))
                 for i, c in enumerate(value["classes"])
             ]
-            none_of_these = tuple(int(code) for code in value.get("none_of_these", ()))
-            return cls(str(value["name"]), tuple(classes), none_of_these)
-        except (KeyError, TypeError, AttributeError) as error:
+            none_of_these = value.get("none_of_these") or []
+            if not isinstance(none_of_these, list):
+                raise ValueError(f"expected a list as none_of_these, found {none_of_these!r}")
+            none_of_these = tuple(_code(code) for code in none_of_these)
+            _check_titles(classes)
+            return cls(_text("name", value["name"]), tuple(classes), none_of_these)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{where}: expected {{'name', 'classes': [{{'code', 'name'}}, ...]}}, "
                 f"found {type(value).__name__} with a problem at {error}"
@@ -156,23 +176,55 @@ _PALETTE = (
 ).split()
 
 
-def slug(title: str) -> str:
-    """Lower-case name with underscores, fit for a command line and for STAC's class names."""
-    return re.sub(r"[^0-9a-z]+", "_", title.lower()).strip("_")
+def _code(value) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"expected a whole number as code, found {value!r}")
+    if isinstance(value, str):
+        value = int(value)
+    if value != int(value) or abs(value) >= 2**53:
+        raise ValueError(f"expected a whole number as code, found {value!r}")
+    return int(value)
+
+
+def _text(what: str, value) -> str:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (str, int, float))
+        or not str(value).strip()
+    ):
+        raise ValueError(f"expected text as {what}, found {value!r}")
+    return str(value)
+
+
+def _check_titles(classes: Iterable[LegendClass]) -> None:
+    """Names two classes by their titles whose names come out the same."""
+    seen: dict[str, LegendClass] = {}
+    for one in classes:
+        other = seen.setdefault(one.name, one)
+        if other is not one:
+            raise ValueError(
+                f"name {one.name} is repeated: classes {other.code} ({other.title!r}) and "
+                f"{one.code} ({one.title!r}) both come to it"
+            )
 
 
 def make_class(index: int, code: int, name: str, title: str | None = None, colour=None):
     """A `LegendClass` with defaults: title from the name, colour from a fixed palette.
 
     Raises:
-      ValueError: an empty name or a colour that is not `#rrggbb`.
+      ValueError: a code that is no whole number, an empty name, or a colour that is not `#rrggbb`.
     """
     colour = colour or _PALETTE[index % len(_PALETTE)]
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+    if not isinstance(colour, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
         raise ValueError(f"legend class {name!r}: expected a colour like #a57000, found {colour!r}")
-    if not slug(str(name)):
+    if not slug(_text("the name of a legend class", name)):
         raise ValueError(f"legend class {code}: expected a name with letters, found {name!r}")
-    return LegendClass(int(code), slug(str(name)), str(title or name), colour.lower())
+    if len(str(title or name)) > _LONGEST:
+        raise ValueError(
+            f"legend class {code}: expected a name and a title of at most {_LONGEST} letters, "
+            f"found {str(title or name)[:20]!r}..."
+        )
+    return LegendClass(_code(code), slug(str(name)), one_line(str(title or name)), colour.lower())
 
 
 def _eucropmap() -> Legend:
@@ -249,7 +301,7 @@ def load_legend(name_or_file: str) -> Legend:
             f"expected one of {', '.join(LEGENDS)} or a JSON file"
         )
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, found {error}") from error
     return Legend.from_json(value, where=str(path))

@@ -103,7 +103,9 @@ def check_blocks(blocks: Sequence[tuple[str, str, str]]) -> None:
             )
 
 
-def find_overlap(ids: Sequence[str], geoboxes: Sequence[GeoBox]) -> tuple[str, str, float] | None:
+def find_overlap(
+    ids: Sequence[str], geoboxes: Sequence[GeoBox], first: int | None = None
+) -> tuple[str, str, float] | None:
     """First pair of cubes that share ground, and by how many square metres.
 
     Cubes of one CRS are compared exactly; across UTM zones a strip of one pixel is forgiven,
@@ -112,6 +114,7 @@ def find_overlap(ids: Sequence[str], geoboxes: Sequence[GeoBox]) -> tuple[str, s
     Args:
       ids: cube ids, to name the pair.
       geoboxes: their grids.
+      first: only pairs with one of that many first cubes count; None counts them all.
 
     Returns:
       (id, id, shared square metres) or None.
@@ -133,7 +136,7 @@ def find_overlap(ids: Sequence[str], geoboxes: Sequence[GeoBox]) -> tuple[str, s
         left, right = tree.query([shapes[i] for i in own], predicate="intersects")
         for a, j in zip(left, right, strict=True):
             i = own[a]
-            if i != j:
+            if i != j and (first is None or min(i, j) < first):
                 area = shapes[i].intersection(shapes[j]).area
                 return ids[min(i, j)], ids[max(i, j)], float(area)
     return None

@@ -15,6 +15,12 @@ from cropmap_jax.sources import stacks
 
 FROM_INPUT = "from_input"
 FIELDS = (FROM_INPUT, "components", "none")
+_RESERVED = {
+    "unknown": "--unknown",
+    "none_of_these": "--none_of_these",
+    "all": "another name",
+}
+"""Names that commands and items give to something else, and what a class of that name needs."""
 
 
 def annotate(
@@ -51,6 +57,7 @@ def annotate(
                 f"{'no label' if stack.label is None else 'no class_names'}; expected --legend "
                 f"with {', '.join(legend.LEGENDS)} or a JSON file"
             )
+        _check_reserved(given, f"--legend {legend_flag}")
         return given, _encode_codes(stack, given)
     slugs = [legend.slug(name) for name in stack.class_names]
     negative = _match("--none_of_these", none_of_these, stack.class_names)
@@ -58,9 +65,13 @@ def annotate(
     if negative & ignored:
         both = stack.class_names[min(negative & ignored)]
         raise ValueError(f"--unknown {both}: is in --none_of_these too; expected one of them")
-    if given is None:
-        given = _own_legend(stack, negative | ignored)
-    known = {s: given.index(s) for s in slugs if s in given.names}
+    own = given is None
+    used = set(range(len(slugs))) if own else set(np.unique(stack.label.compressed()).tolist())
+    _check_distinct(stack, slugs, used - negative - ignored)
+    given = _own_legend(stack, negative | ignored) if own else given
+    _check_reserved(given, f"{stack.where}: class_names" if own else f"--legend {legend_flag}")
+    titles = {legend.slug(c.title): i for i, c in enumerate(given.classes)}
+    known = {s: i for s, i in (titles | _positions(given)).items() if s in slugs}
     held = [stack.class_names[i] for i in sorted(negative) if slugs[i] in known]
     if held:
         raise ValueError(
@@ -72,6 +83,44 @@ def annotate(
     return given, _encode_names(stack, table, given)
 
 
+def _positions(given: legend.Legend) -> dict[str, int]:
+    return {name: i for i, name in enumerate(given.names)}
+
+
+def _check_distinct(stack: stacks.Stack, slugs: Sequence[str], used: set[int]) -> None:
+    """Demands that no two classes of the input come to one name.
+
+    Raises:
+      ValueError: names both classes.
+    """
+    seen: dict[str, int] = {}
+    for i in sorted(used):
+        if not 0 <= i < len(slugs) or not slugs[i]:
+            continue
+        other = seen.setdefault(slugs[i], i)
+        if other != i:
+            raise ValueError(
+                f"{stack.where}: class_names: expected different names, found "
+                f"{stack.class_names[other]!r} ({other}) and {stack.class_names[i]!r} ({i}), both "
+                f"of which come to {slugs[i]}; rename one of them"
+            )
+
+
+def _check_reserved(given: legend.Legend, where: str) -> None:
+    """Refuses classes that are called what a label says of pixels without a class.
+
+    Raises:
+      ValueError: names the class and the flag that says what it means.
+    """
+    for one in given.classes:
+        if one.name in _RESERVED:
+            raise ValueError(
+                f"{where}: found a class {one.title!r} (value {one.code}), whose name "
+                f"{one.name} has a meaning of its own; expected {_RESERVED[one.name]} for it, or "
+                f"another name"
+            )
+
+
 def _match(flag: str, values: Sequence[str], class_names: Sequence[str]) -> set[int]:
     """Indices of class names; one value may be a comma list."""
     slugs = [legend.slug(name) for name in class_names]
@@ -80,13 +129,15 @@ def _match(flag: str, values: Sequence[str], class_names: Sequence[str]) -> set[
         words += [value] if legend.slug(value) in slugs else value.split(",")
     for word in words:
         if legend.slug(word) not in slugs:
-            near = difflib.get_close_matches(legend.slug(word), slugs, n=1, cutoff=0.5)
+            names = [name.casefold() for name in class_names]
+            near = difflib.get_close_matches(word.strip().casefold(), names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(
                 f"{flag} {word.strip()}: no class of the input; {hint}expected one of "
                 f"{', '.join(class_names)}"
             )
-    return {slugs.index(legend.slug(word)) for word in words}
+    wanted = {legend.slug(word) for word in words}
+    return {i for i, name in enumerate(slugs) if name in wanted}
 
 
 def _own_legend(stack: stacks.Stack, left_out: set[int]) -> legend.Legend:
@@ -106,13 +157,22 @@ def _own_legend(stack: stacks.Stack, left_out: set[int]) -> legend.Legend:
 
 
 def _encode_names(stack: stacks.Stack, table: dict[int, int], given: legend.Legend) -> np.ndarray:
-    values = np.ma.filled(stack.label, IGNORE)
+    values = stack.label.data
     out = np.full(values.shape, IGNORE, np.uint8)
-    out[values == NONE_OF_THESE] = NONE_OF_THESE
-    for value in np.unique(values).tolist():
-        if value in (NONE_OF_THESE, IGNORE):
+    sentinels = {NONE_OF_THESE: "none of these", IGNORE: "unknown"}
+    for value in np.unique(stack.label.compressed()).tolist():
+        named = 0 <= value < len(stack.class_names)
+        if value in sentinels and named:
+            raise ValueError(
+                f"{stack.where}: label: found value {value}, which is class "
+                f"{stack.class_names[value]!r} of class_names and also means "
+                f"{sentinels[value]}; expected classes in 0..{NONE_OF_THESE - 1}: leave out names "
+                f"without pixels, or give codes and --legend a JSON file"
+            )
+        if value in sentinels:
+            out[values == value] = value
             continue
-        if not 0 <= value < len(stack.class_names):
+        if not named:
             raise ValueError(
                 f"{stack.where}: label: found value {value}, which has no name; class_names holds "
                 f"0..{len(stack.class_names) - 1}, 254 is none of these, 255 is unknown"
@@ -126,17 +186,53 @@ def _encode_names(stack: stacks.Stack, table: dict[int, int], given: legend.Lege
                 f"not hold{hint}; expected it there, or in --none_of_these or --unknown"
             )
         out[values == value] = table[value]
+    out[np.ma.getmaskarray(stack.label)] = IGNORE
     return out
 
 
 def _encode_codes(stack: stacks.Stack, given: legend.Legend) -> np.ndarray:
     if stack.label is None:
         return np.full(stack.geobox.shape, IGNORE, np.uint8)
-    codes = {c.code for c in given.classes}
-    extra = (NONE_OF_THESE,) if NONE_OF_THESE not in codes | set(given.none_of_these) else ()
+    _check_nodata(stack, given)
+    meant = {c.code for c in given.classes} | set(given.none_of_these)
+    extra = () if NONE_OF_THESE in meant else (NONE_OF_THESE,)
     reading = dataclasses.replace(given, none_of_these=given.none_of_these + extra)
-    missing = () if IGNORE in codes else (IGNORE,)
+    missing = () if IGNORE in meant else (IGNORE,)
     return reading.encode(stack.label, f"{stack.where}: label", missing)
+
+
+def _check_nodata(stack: stacks.Stack, given: legend.Legend) -> None:
+    """Demands that the label's declared no-data is no class, where it hides pixels.
+
+    Raises:
+      ValueError: names the value, the class and how many pixels are hidden.
+    """
+    hidden = stack.label.data[np.ma.getmaskarray(stack.label)]
+    names = {c.code: f"class {c.title!r}" for c in given.classes}
+    names |= dict.fromkeys(given.none_of_these, "none of these")
+    for code, name in names.items():
+        count = int((hidden == code).sum())
+        if count:
+            raise ValueError(
+                f"{stack.where}: label: {count} pixels of {code} are {name} of legend "
+                f"{given.name!r}, and missing by the raster's declared no-data value "
+                f"({stack.label_nodata}); expected another one (gdal_edit.py -unsetnodata, or "
+                f"-a_nodata 255), or no such code in the legend"
+            )
+
+
+def sentinel_notes(stack: stacks.Stack, given: legend.Legend) -> list[str]:
+    """Codes of the legend that elsewhere mean none of these or unknown, and what they mean here."""
+    if stack.label is None or stack.class_names is not None:
+        return []
+    usual = {NONE_OF_THESE: "none of these", IGNORE: "unknown"}
+    names = {c.code: f"class {c.title!r}" for c in given.classes}
+    names |= {code: "none of these" for code in given.none_of_these if code == IGNORE}
+    return [
+        f"label: {code} is {names[code]} here, as legend {given.name!r} says, and not {word}"
+        for code, word in usual.items()
+        if code in names and (stack.label.compressed() == code).any()
+    ]
 
 
 def choose_fields(stack: stacks.Stack, label: np.ndarray, flag: str | None) -> np.ndarray | None:
@@ -174,7 +270,7 @@ def parse_harvest(
             raise ValueError(f"{where}: expected crop=DATE or crop=PLANTING:HARVEST")
         if crop.strip() != calendars.ANY_CROP:
             try:
-                crop = classes.names[classes.index(legend.slug(crop))]
+                crop = classes.names[classes.index(crop.strip())]
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
         planting, colon, harvest = dates.rpartition(":")

@@ -1,12 +1,13 @@
-"""One sensor's observations in a user's stack: band names, units, and what counts as missing."""
+"""One sensor's observations in a user's stack: units, and what counts as missing."""
 
 import dataclasses
-import re
 from collections.abc import Callable
 
 import numpy as np
 
 from cropmap_jax.geo import composites, cube, periods
+from cropmap_jax.sources import fills, plausible
+from cropmap_jax.sources.band_names import SCL
 
 S1_UNITS = ("db", "linear", "dn")
 DN_CALIBRATION_DB = -83.0
@@ -14,7 +15,6 @@ DN_CALIBRATION_DB = -83.0
 
 Source: JAXA's PALSAR mosaics (gamma-0 = 10 log10(DN^2) - 83.0); WorldCereal stores Sentinel-1 so.
 """
-SCL = "SCL"
 SCL_CLOUDY = (3, 8, 9, 10, 11)
 """Classes of the scene classification that hide the ground: 3 cloud shadow, 8 and 9 cloud of
 medium and high probability, 10 thin cirrus, 11 snow or ice.
@@ -23,10 +23,6 @@ Source: ESA, Sentinel-2 Level-2A scene classification (SentiWiki, S2 Processing 
 """
 INTEGER_SCALE = 10000.0
 """Reflectance of Level-2A is stored as an integer, times 10000 (QUANTIFICATION_VALUE)."""
-_UNSIGNED_MISSING, _SIGNED_MISSING = 65535, -32768
-_NAME = re.compile(r"(?:^|[^A-Za-z])(B(?:0?[1-9]|1[0-2]|8A)|VV|VH|SCL)$", re.IGNORECASE)
-_LARGEST = {sensor: 32767 / scale for sensor, scale in cube.SCALES.items()}
-_LOWEST = {"s1": -100.0, "s2": -1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +34,13 @@ class Layers:
       where: file (and key), to name in errors.
       periods: one per observation.
       bands: names of the bands that `read` returns, of BANDS[sensor] and SCL; none twice.
-      read: (rows, columns) -> float32 [T, h, w, len(bands)], NaN where missing.
+      read: (rows, columns) -> numbers as they are stored, [T, h, w, len(bands)]; a masked array's
+        masked ones are declared as missing.
       integer: whether pixels are stored as integers without a scale of their own.
       unused: names in the input that are no band of a cube.
+      scale, offset: of the file's own, value = stored * scale + offset; they broadcast to
+        [T, h, w, len(bands)].
+      s2_offset: of each observation, in place of the flag's; None or NaN takes the flag's.
     """
 
     sensor: str
@@ -50,6 +50,14 @@ class Layers:
     read: Callable[[slice, slice], np.ndarray]
     integer: bool = False
     unused: tuple[str, ...] = ()
+    scale: np.ndarray | float = 1.0
+    offset: np.ndarray | float = 0.0
+    s2_offset: tuple[float, ...] | None = None
+
+    @property
+    def packed(self) -> bool:
+        """Whether the file has a scale or an offset of its own."""
+        return bool(np.any(np.asarray(self.scale) != 1) or np.any(np.asarray(self.offset) != 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,129 +82,114 @@ class Units:
             raise ValueError(f"--s1_unit: expected {', '.join(S1_UNITS)}, found {self.s1_unit!r}")
         if self.s2_scale is not None and not 0 < self.s2_scale < np.inf:
             raise ValueError(f"--s2_scale: expected a positive number, found {self.s2_scale}")
+        if not np.isfinite(self.s2_offset):
+            raise ValueError(f"--s2_offset: expected a number, found {self.s2_offset}")
 
 
-def band_of(name: str, sensor: str) -> str | None:
-    """Band of a cube (or SCL) that a name ends with: "S2-L2A-B04" is B4; None where it is none."""
-    found = _NAME.search(name.strip())
-    if not found:
-        return None
-    band = found[1].upper().replace("B0", "B")
-    known = (*cube.BANDS[sensor], SCL) if sensor == "s2" else cube.BANDS[sensor]
-    return band if band in known else None
-
-
-def name_bands(names: list[str], sensor: str, where: str) -> dict[str, int]:
-    """Position of each band of a cube in a list of names.
-
-    Raises:
-      ValueError: a band twice, or none at all.
-    """
-    out: dict[str, int] = {}
-    for i, name in enumerate(names):
-        band = band_of(name, sensor)
-        if band in out:
-            raise ValueError(f"{where}: expected each band once, found {band} twice ({name!r})")
-        if band:
-            out[band] = i
-    if not set(out) - {SCL}:
-        found = ", ".join(names[:8]) or "none"
-        raise ValueError(
-            f"{where}: expected bands among {', '.join(cube.BANDS[sensor])}, found {found}"
-        )
-    return out
-
-
-def missing_to_nan(values: np.ndarray) -> np.ndarray:
-    """float32; integers lose the largest unsigned and smallest signed 16-bit value to NaN.
-
-    Source: 65535 is Level-2A's SATURATED, and openEO's and WorldCereal's missing; -32768 is the
-    nodata of cubes.
-    """
-    out = values.astype(np.float32)
-    if values.dtype.kind in "iu":
-        out[values == (_UNSIGNED_MISSING if values.dtype.kind == "u" else _SIGNED_MISSING)] = np.nan
-    return out
-
-
-def physical(layers: Layers, units: Units, rows: slice, cols: slice) -> np.ndarray:
+def physical(layers: Layers, units: Units, rows: slice, cols: slice):
     """Reads a window as dB or reflectance in the cube's order of bands.
 
     Returns:
-      float32 [T, h, w, B], NaN where missing: bands the input lacks, its nodata, S1 without power,
-      S2 that is 0 in every band of integer storage (Level-2A's NODATA), and masked SCL classes.
+      float32 [T, h, w, B], NaN where missing: bands the input lacks, its nodata, fill values that
+      it does not declare (see `fills`), S1 without power, values that a cube cannot hold, and
+      masked SCL classes; and a `plausible.Findings`.
 
     Raises:
       ValueError: values that cannot be what the flags say; names the file and the flag.
     """
-    bands = cube.BANDS[layers.sensor]
     raw = layers.read(rows, cols)
-    values = np.full((*raw.shape[:3], len(bands)), np.nan, np.float32)
-    for i, band in enumerate(layers.bands):
-        if band != SCL:
-            values[..., bands.index(band)] = raw[..., i]
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        raise ValueError(
-            f"{layers.where}: expected finite values, or NaN where missing, found {infinite} "
-            f"infinite"
-        )
+    given = [i for i, band in enumerate(layers.bands) if band != SCL]
+    stored, missing = np.ma.getdata(raw)[..., given], np.ma.getmaskarray(raw)[..., given]
+    if stored.dtype.kind == "f":
+        missing = missing | np.isnan(stored)
+    bands = cube.BANDS[layers.sensor]
+    columns = [bands.index(layers.bands[i]) for i in given]
+    decoded = _decode(layers, units, stored, given)
     if layers.sensor == "s1":
-        values = _to_db(values, units.s1_unit, layers.where)
-    else:
-        if layers.integer:
-            values[~(np.nan_to_num(values) != 0).any(-1)] = np.nan
-        if units.scl_classes:
-            values[np.isin(raw[..., layers.bands.index(SCL)], units.scl_classes)] = np.nan
+        plausible.check_power(decoded[~missing], units.s1_unit, layers.where)
+        negative = (decoded < 0) & ~missing if units.s1_unit != "db" else np.zeros_like(missing)
+        decoded = _to_db(decoded, units.s1_unit)
+    plausible.check_wrapped(stored, decoded, ~missing, layers.sensor, layers.where)
+    fill, counts = fills.find(
+        stored,
+        missing,
+        decoded,
+        layers.sensor,
+        zero_is_fill=_zero_is_fill(layers, units, stored, given),
+        has_offset=bool(np.any(np.asarray(layers.offset) != 0) or _s2_offset(layers, units).any()),
+    )
+    missing = missing | fill
+    if stored.dtype.kind == "f":
+        missing |= _no_power(layers, units, np.isinf(stored) & ~missing, stored, counts)
+    findings = plausible.Findings(stored.size, counts)
+    if layers.sensor == "s1":
+        findings.odd["negative power, missing"] += int((negative & ~missing).sum())
+    decoded[missing] = np.nan
+    values = np.full((*stored.shape[:3], len(bands)), np.nan, np.float32)
+    values[..., columns] = decoded
+    if layers.sensor == "s2" and units.scl_classes:
+        scl = _decode(layers, Units(s2_scale=1.0), np.ma.getdata(raw), None)
+        values[np.isin(scl[..., layers.bands.index(SCL)], units.scl_classes)] = np.nan
+    plausible.check_range(values, layers.sensor, layers.where, units.s1_unit, findings)
+    return values, findings
+
+
+def _s2_offset(layers: Layers, units: Units) -> np.ndarray:
+    """float32 [T or 1, 1, 1, 1], what is added to stored numbers of S2 before they are scaled."""
+    if layers.sensor == "s1":
+        return np.zeros((1, 1, 1, 1), np.float32)
+    own = np.array(layers.s2_offset or (np.nan,), np.float32)
+    return np.where(np.isnan(own), np.float32(units.s2_offset), own).reshape(-1, 1, 1, 1)
+
+
+def _decode(layers: Layers, units: Units, stored: np.ndarray, given: list[int] | None):
+    """float32, S1 in the unit of the flag and S2 as reflectance; `given` chooses bands."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = stored.astype(np.float32)
+        if layers.packed:
+            scale, offset = (
+                np.broadcast_to(v, np.broadcast_shapes(np.shape(v), (1, 1, 1, len(layers.bands))))
+                for v in (layers.scale, layers.offset)
+            )
+            if given is not None:
+                scale, offset = scale[..., given], offset[..., given]
+            values = (values * scale + offset).astype(np.float32)
+        if layers.sensor == "s1":
+            return values
+        if given is None:  # the scene classification, which has neither scale nor offset
+            return values
         scale = units.s2_scale or (INTEGER_SCALE if layers.integer else 1.0)
-        values = (values + np.float32(units.s2_offset)) / np.float32(scale)
-    _check_range(values, layers, units)
-    return values
+        return (values + _s2_offset(layers, units)) / np.float32(scale)
 
 
-def _to_db(values: np.ndarray, unit: str, where: str) -> np.ndarray:
+def _zero_is_fill(layers: Layers, units: Units, stored: np.ndarray, given) -> np.ndarray | bool:
+    """Whether a stored 0 in one band cannot be measured: no power, or less than no reflectance."""
+    if layers.sensor == "s1":
+        # dB packed as unsigned numbers: 0 is the lowest, where what is missing or cut off ends.
+        packed = stored.dtype.kind == "u" and np.any(np.asarray(layers.offset) != 0)
+        return units.s1_unit != "db" or bool(packed)
+    return _decode(layers, units, np.zeros((1, 1, 1, len(given)), stored.dtype), given) < 0
+
+
+def _no_power(layers: Layers, units: Units, infinite: np.ndarray, stored, counts) -> np.ndarray:
+    """Which of the infinite numbers are the dB of no power: those are missing, and counted.
+
+    Raises:
+      ValueError: others.
+    """
+    silent = infinite & (stored < 0) & (layers.sensor == "s1" and units.s1_unit == "db")
+    if silent.any():
+        counts["-inf"] += int(silent.sum())
+    others = int((infinite & ~silent).sum())
+    if others:
+        raise ValueError(
+            f"{layers.where}: expected finite values, or NaN where missing, found {others} infinite"
+        )
+    return silent
+
+
+def _to_db(values: np.ndarray, unit: str) -> np.ndarray:
     if unit == "db":
         return values
-    negative = int((values < 0).sum())
-    if negative > np.isfinite(values).sum() / 2:
-        raise ValueError(
-            f"{where}: --s1_unit {unit}: expected positive values, found {negative} negative ones; "
-            f"dB is --s1_unit db"
-        )
     db = composites.linear_to_db(values)
     return (2 * db + DN_CALIBRATION_DB if unit == "dn" else db).astype(np.float32)
-
-
-def _check_range(values: np.ndarray, layers: Layers, units: Units) -> None:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return
-    sensor = layers.sensor
-    flag = f"--s1_unit {units.s1_unit}" if sensor == "s1" else "--s2_scale"
-    what = "dB" if sensor == "s1" else "reflectance"
-    lowest, typical = finite.min(), np.median(finite[:: max(1, finite.size // 100_000)])
-    if lowest < _LOWEST[sensor] and (sensor == "s2" or units.s1_unit == "db"):
-        raise ValueError(
-            f"{layers.where}: found {what} {lowest:g}; expected {_LOWEST[sensor]:g} or more, and "
-            f"NaN or a declared nodata value where missing"
-        )
-    low, high = (-60.0, 30.0) if sensor == "s1" else (-1.0, _LARGEST["s2"])
-    if not low <= typical <= high:
-        hint = "is it linear, dn or db?" if sensor == "s1" else "integers are often times 10000"
-        raise ValueError(
-            f"{layers.where}: {flag}: found a median of {typical:g} {what}, expected {low:g} to "
-            f"{high:g}; {hint}"
-        )
-
-
-def implausible(values: np.ndarray, layers: Layers, units: Units) -> str:
-    """A warning where values may be in another unit than said, else "".
-
-    Ground returns more than it receives (above 0 dB) only in towns and at corners; linear power
-    mistaken for dB lies almost wholly above 0.
-    """
-    finite = values[np.isfinite(values)]
-    if layers.sensor == "s1" and units.s1_unit == "db" and finite.size:
-        if (finite > 0).mean() > 0.95:
-            return f"{layers.where}: almost all values lie above 0 dB; is it --s1_unit linear?"
-    return ""

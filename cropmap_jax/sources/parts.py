@@ -12,6 +12,8 @@ _FORMS = (
     "train | validation | test, columns:train=0-52,test=53-62, rows:..., or "
     "blocks[:SIZE_PX][:train=0.7,validation=0.15,test=0.15][:seed=0]"
 )
+_MOST_BLOCKS = 20_000
+"""Each is a cube, a folder of its own."""
 _RANGE = re.compile(r"^\s*([a-z]+)\s*=\s*(\d+)\s*-\s*(\d+)\s*$")
 
 
@@ -117,6 +119,12 @@ def _blocks(text: str, rest: str, name: str, geobox: GeoBox) -> list[Part]:
             raise ValueError(f"--split {text!r}: expected {_FORMS}, found {word!r}") from None
     if size < 1 or any(not 0 <= share <= 1 for share in fractions.values()):
         raise ValueError(f"--split {text!r}: expected a positive size and shares from 0 to 1")
+    count = len(_cells(geobox.shape.y, size)) * len(_cells(geobox.shape.x, size))
+    if count > _MOST_BLOCKS:
+        raise ValueError(
+            f"--split {text!r}: expected at most {_MOST_BLOCKS} blocks, found {count} of {size} "
+            f"pixels a side; larger blocks are fewer"
+        )
     cells = [
         ((row, rows), (col, cols))
         for row, rows in enumerate(_cells(geobox.shape.y, size))

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 import cropmap_jax
-from cropmap_jax.geo import cube, cube_io, periods, splits
+from cropmap_jax.geo import cube, files, grid, legend, periods, splits
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.sources import annotations, layers, parts, stacks
+from cropmap_jax.sources import annotations, band_names, existing, layers, npz_files, parts, stacks
 
-CLEAR = "clear_observations"
-"""Key of a cube's source: mean number of clear observations per sensor and period."""
+_VALUE_BYTES = 8
+"""Of one value of pixels, as it is stored and as float32: the least that is held at once."""
 _TARGETS = {"months": (periods.month_periods, 31), "dekads": (periods.dekad_periods, 11)}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -82,6 +82,7 @@ class Plan:
       fields: uint32 [H, W] or None.
       cubes: every part and what its cube will say of itself.
       done: ids of cubes that are there already.
+      seen: names in the folder of cubes when that was found out.
       notes: what the user should know.
     """
 
@@ -93,6 +94,7 @@ class Plan:
     fields: np.ndarray | None
     cubes: tuple[tuple[parts.Part, cube.CubeInfo], ...]
     done: frozenset[str]
+    seen: frozenset[str]
     notes: tuple[str, ...]
 
 
@@ -103,11 +105,12 @@ def make_plan(options: Options) -> Plan:
       ValueError: a user's mistake.
     """
     units = options.units
+    folder = files.local("--cubes", options.cubes)
     name = options.name or _default_name(options.input)
     if not _NAME.fullmatch(name):
         raise ValueError(f"--name: expected letters, digits, '_', '-' and '.', found {name!r}")
     stack = stacks.open_stack(options.input)
-    if units.scl_classes and layers.SCL not in getattr(stack.layers.get("s2"), "bands", ()):
+    if units.scl_classes and band_names.SCL not in getattr(stack.layers.get("s2"), "bands", ()):
         raise ValueError(f"--scl_mask: expected a band SCL of S2 in {stack.where}, found none")
     targets, composited = choose_periods(stack, options)
     classes, label = annotations.annotate(
@@ -115,6 +118,8 @@ def make_plan(options: Options) -> Plan:
     )
     harvest = annotations.parse_harvest(options.harvest, classes, targets)
     cut, notes = parts.parse_split(options.split, name, stack.geobox)
+    _check_apart(folder, cut, stack, options)
+    _check_size(stack, cut, targets)
     fields = annotations.choose_fields(stack, label, options.fields)
     confined = label
     if fields is not None and len(cut) > 1:
@@ -124,18 +129,53 @@ def make_plan(options: Options) -> Plan:
         if changed:
             notes.append(f"{changed} pixels of fields that cross into another split are unknown")
     _check_annotated(options, cut, label, confined)
-    notes += _input_notes(stack, cut, options)
+    notes += _input_notes(stack, cut, options) + annotations.sentinel_notes(stack, classes)
     cubes = tuple(
         (part, _info(stack, options, part, targets, classes, harvest, fields is not None))
         for part in cut
     )
-    done = _find_done([info for _, info in cubes], options)
-    return Plan(stack, options, targets, composited, confined, fields, cubes, done, tuple(notes))
+    seen = existing.list_names(folder)
+    done = existing.find_done([info for _, info in cubes], folder, options.overwrite)
+    return Plan(
+        stack, options, targets, composited, confined, fields, cubes, done, seen, tuple(notes)
+    )
+
+
+def _check_apart(folder: pathlib.Path, cut, stack: stacks.Stack, options: Options) -> None:
+    """Demands that no cube takes the place of what is read."""
+    inputs = {"--input": options.input}
+    if options.legend != annotations.FROM_INPUT and options.legend not in legend.LEGENDS:
+        inputs["--legend"] = options.legend
+    targets = [folder / part.cube_id for part in cut]
+    for target in targets:
+        files.check_apart({"--cubes": target}, inputs)
+    ours = {target.resolve() for target in targets}
+    for file in stack.files:
+        if not ours.isdisjoint(file.resolve().parents):
+            raise ValueError(
+                f"--cubes {folder}: {file} of --input leads into a cube that would be written; "
+                f"expected another folder, or another --name"
+            )
+
+
+def _check_size(stack: stacks.Stack, cut: Sequence[parts.Part], targets) -> None:
+    """Refuses parts that this machine's memory cannot hold."""
+    for part in cut:
+        pixels = (part.rows.stop - part.rows.start) * (part.cols.stop - part.cols.start)
+        values = max(len(layer.periods) * len(layer.bands) for layer in stack.layers.values())
+        npz_files.check_memory(
+            _VALUE_BYTES * pixels * max(values, len(targets) * len(cube.S2_BANDS)),
+            f"{stack.where}: {part.cube_id} of {pixels} pixels",
+            "smaller parts come from --split blocks:SIZE_PX",
+        )
 
 
 def _default_name(path: str) -> str:
     full = pathlib.Path(path).absolute()
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", full.name if full.is_dir() else full.stem).strip("-")
+    name = full.name if full.is_dir() else full.stem
+    # Letters of other scripts are told apart, see `slug`.
+    name = name if name.isascii() else legend.slug(name)
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
 
 
 def choose_periods(
@@ -193,7 +233,13 @@ def _check_annotated(options, cut, label: np.ndarray, confined: np.ndarray) -> N
 
 
 def _input_notes(stack: stacks.Stack, cut: Sequence[parts.Part], options: Options) -> list[str]:
-    notes = []
+    notes = list(stack.notes)
+    pixel = stack.geobox.resolution.x
+    if abs(pixel - grid.PIXEL_M) > 1e-6 * grid.PIXEL_M:
+        notes.append(
+            f"pixels measure {pixel:g} m: cubes of {grid.PIXEL_M:g} m, such as export makes, "
+            f"cannot share a dataset or a network with these"
+        )
     for sensor, bands in cube.BANDS.items():
         layer = stack.layers.get(sensor)
         absent = [b for b in bands if layer is None or b not in layer.bands]
@@ -235,65 +281,3 @@ def _info(stack, options, part, targets, classes, harvest, has_fields) -> cube.C
         source=source,
         has_fields=has_fields,
     )
-
-
-def _find_done(infos: Sequence[cube.CubeInfo], options: Options) -> frozenset[str]:
-    """Ids of cubes that are there and the same; anything else in the way is an error."""
-    folder = pathlib.Path(options.cubes)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--cubes {folder}: expected a folder, found a file")
-    if not folder.is_dir() or not any(folder.glob(f"*/{cube_io.ITEM}")):
-        there = []
-    else:
-        there = cube_io.list_cubes(folder)
-    own = {info.cube_id: info for info in infos}
-    done = set()
-    for cube_id, info in own.items():
-        if options.overwrite or not (folder / cube_id).exists():
-            continue
-        old = next((other for other in there if other.cube_id == cube_id), None)
-        changed = "it holds no cube" if old is None else _difference(old, info)
-        if changed:
-            raise ValueError(
-                f"{folder / cube_id}: exists already, and not as asked for ({changed}); expected "
-                f"--overwrite, or another --name"
-            )
-        done.add(cube_id)
-    _check_neighbours(infos, [info for info in there if info.cube_id not in own], folder)
-    return frozenset(done)
-
-
-def _check_neighbours(infos, others: Sequence[cube.CubeInfo], folder: pathlib.Path) -> None:
-    """What `build` would refuse later: blocks in two splits, shared ground within a season."""
-    splits.check_blocks([(i.cube_id, i.block, i.split) for i in [*others, *infos]])
-    for other in others:
-        # One other at a time: `find_overlap` names the first pair, which could be two others.
-        if other.season != infos[0].season:
-            continue
-        both = [*infos, other]
-        pair = splits.find_overlap([i.cube_id for i in both], [i.geobox for i in both])
-        if pair:
-            raise ValueError(
-                f"--cubes {folder}: expected ground that no other cube of season {other.season} "
-                f"has, found {other.cube_id}, which {pair[0]} would overlap; remove it, or choose "
-                f"another folder or --season"
-            )
-
-
-def _difference(old: cube.CubeInfo, new: cube.CubeInfo) -> str:
-    """What differs between a cube on disk and one about to be made; "" where nothing does."""
-    a, b = dict(old.source), dict(new.source)
-    a.pop(CLEAR, None)
-    if a.get("kind") != "ingest":
-        return f"its source is {a.get('kind')!r}"
-    was, now = a.pop("options", {}), b.pop("options")
-    for key in sorted(now):
-        if was.get(key) != now[key]:
-            return f"--{key} was {was.get(key)!r}, is {now[key]!r}"
-    for key in sorted(b):
-        if a.get(key) != b[key]:
-            return f"{key} was {a.get(key)!r}, is {b[key]!r}"
-    for key in ("legend", "split", "block", "season", "periods", "harvest", "has_fields", "shape"):
-        if getattr(old, key) != getattr(new, key):
-            return f"its {key} differs"
-    return ""

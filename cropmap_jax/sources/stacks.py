@@ -1,26 +1,20 @@
 """A user's own stack: one raster's observations, label and fields, from an .npz or a folder."""
 
-import csv
 import dataclasses
-import datetime as dt
-import difflib
 import hashlib
 import os
 import pathlib
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, grid
-from cropmap_jax.geo.periods import Period, parse_date
-from cropmap_jax.sources import layers, stack_files
+from cropmap_jax.geo import cube, files, grid
+from cropmap_jax.sources import dates, layers, netcdf_files, npz_arrays, npz_files, stack_files
+from cropmap_jax.sources.npz_files import size_text
 
-_NPZ_REQUIRED = ("period_start", "period_end", "crs", "transform")
-_NPZ_PIXELS = {"s1": "s1_db", "s2": "s2"}
-_NPZ_OPTIONAL = ("s1_db", "s2", "label", "class_names", "fields", "s1_bands", "s2_bands")
+_PIXEL_BYTES = 24
+"""Label, its codes, fields and masks of one pixel, held in memory for the whole raster."""
 _SENSORS = tuple(cube.BANDS)
 
 
@@ -36,6 +30,9 @@ class Stack:
       class_names: names of label values 0, 1, ...; None where values are codes of a legend.
       fields: uint32 [H, W], 0 none; None where the input has none.
       sha256: of the file, or of all files of a folder that were used.
+      files: those that were used.
+      label_nodata: value that is declared as missing in the label's raster.
+      notes: what the user should know of the input.
     """
 
     where: str
@@ -45,6 +42,9 @@ class Stack:
     class_names: tuple[str, ...] | None
     fields: np.ndarray | None
     sha256: str
+    files: tuple[pathlib.Path, ...] = ()
+    label_nodata: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_stack(path: str | os.PathLike) -> Stack:
@@ -53,7 +53,7 @@ def open_stack(path: str | os.PathLike) -> Stack:
     Raises:
       ValueError: names the file or key, what was found and what was expected.
     """
-    file = pathlib.Path(path)
+    file = files.local("--input", path)
     if file.is_dir():
         stack = _open_folder(file)
     elif not file.exists():
@@ -62,8 +62,8 @@ def open_stack(path: str | os.PathLike) -> Stack:
         stack = _open_npz(file)
     if stack.label is not None and stack.label.shape != tuple(stack.geobox.shape):
         raise ValueError(
-            f"{stack.where}: expected a label of {_size(stack.geobox.shape)} (rows x columns) as "
-            f"the pixels have, found {_size(stack.label.shape)}"
+            f"{stack.where}: expected a label of {size_text(stack.geobox.shape)} (rows x "
+            f"columns) as the pixels have, found {size_text(stack.label.shape)}"
         )
     try:
         grid.check_true_pixels(stack.geobox, stack.where)
@@ -75,19 +75,15 @@ def open_stack(path: str | os.PathLike) -> Stack:
     return stack
 
 
-def _size(shape) -> str:
-    return " x ".join(str(n) for n in shape)
-
-
-def _sha256(files: list[pathlib.Path]) -> str:
+def _sha256(used: Sequence[pathlib.Path]) -> str:
     """Of one file its bytes; of several their names and digests."""
     digests = []
-    for file in files:
+    for file in used:
         with open(file, "rb") as stream:
             digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    if len(files) == 1:
+    if len(used) == 1:
         return digests[0]
-    rows = [f"{digest}  {file.name}\n" for digest, file in zip(digests, files, strict=True)]
+    rows = [f"{digest}  {file.name}\n" for digest, file in zip(digests, used, strict=True)]
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
@@ -95,194 +91,122 @@ def _sha256(files: list[pathlib.Path]) -> str:
 
 
 def _open_npz(file: pathlib.Path) -> Stack:
-    arrays = _load_npz(file)
-    missing = [key for key in _NPZ_REQUIRED if key not in arrays]
-    if not any(key in arrays for key in _NPZ_PIXELS.values()):
-        missing.append("s1_db or s2")
-    if missing:
-        raise ValueError(
-            f"{file}: expected key {', '.join(missing)}, found {', '.join(arrays) or 'no keys'}"
-        )
-    for key in set(arrays) - {*_NPZ_REQUIRED, *_NPZ_OPTIONAL}:
-        near = difflib.get_close_matches(key.lower(), [*_NPZ_REQUIRED, *_NPZ_OPTIONAL], n=1)
-        if near and near[0] not in arrays:
-            raise ValueError(f"{file}: found key {key!r}, expected {near[0]!r}")
-    dates = _npz_periods(file, arrays)
-    shape = _npz_shape(file, arrays, len(dates))
-    found = {}
-    for sensor, key in _NPZ_PIXELS.items():
-        if key in arrays:
-            found[sensor] = _npz_layers(file, arrays, sensor, dates)
+    arrays, unused = npz_arrays.load(file)
+    spans = npz_arrays.spans(file, arrays)
+    shape = npz_arrays.image_shape(file, arrays, len(spans))
+    offsets = npz_arrays.offsets(file, arrays, len(spans))
+    found = {
+        sensor: npz_arrays.sensor_layers(file, arrays, sensor, spans, offsets)
+        for sensor, key in npz_arrays.PIXELS.items()
+        if key in arrays
+    }
     transform = np.asarray(arrays["transform"])
     if transform.shape != (6,) or transform.dtype.kind not in "fiu":
         raise ValueError(
             f"{file}: transform: expected six numbers, found {transform.dtype} "
-            f"[{_size(transform.shape)}]"
+            f"[{size_text(transform.shape)}]"
         )
     crs = arrays["crs"]
     if crs.size != 1 or crs.dtype.kind not in "Uiu":
         raise ValueError(f"{file}: crs: expected text such as EPSG:32631, found {crs.dtype}")
     geobox = stack_files.make_geobox(shape, transform.tolist(), crs.ravel()[0], f"{file}: crs")
+    fields, notes = _check_fields(f"{file}: fields", arrays.get("fields"), shape)
+    if unused:
+        notes.append(f"{file}: not used: {', '.join(unused)}")
     names = None
     if "class_names" in arrays:
-        names = tuple(str(n) for n in np.atleast_1d(arrays["class_names"]))
+        names = tuple(npz_arrays.names(file, arrays, "class_names"))
     return Stack(
         where=str(file),
         geobox=geobox,
         layers=found,
-        label=_npz_label(file, arrays),
+        label=npz_arrays.label(file, arrays),
         class_names=names,
-        fields=_check_fields(f"{file}: fields", arrays.get("fields"), shape),
+        fields=fields,
         sha256=_sha256([file]),
+        files=(file,),
+        notes=tuple(notes),
     )
 
 
-def _load_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
-    wanted = "expected an .npz file of arrays, or a folder with s1 and s2 as .tif or .nc"
-    try:
-        data = np.load(file, allow_pickle=False)
-        if not isinstance(data, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with data:
-            arrays = {key: data[key] for key in data.files}
-        return {k: np.char.decode(a) if a.dtype.kind == "S" else a for k, a in arrays.items()}
-    except PermissionError as error:
-        raise ValueError(f"--input {file}: no permission to read it") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        found = "objects" if "Object arrays" in str(error) else "something else or a damaged file"
-        raise ValueError(f"--input {file}: {wanted}; found {found}") from error
-
-
-def _npz_periods(file: pathlib.Path, arrays: Mapping) -> tuple[Period, ...]:
-    starts, ends = (np.atleast_1d(arrays[key]) for key in ("period_start", "period_end"))
-    if len(starts) != len(ends):
-        raise ValueError(
-            f"{file}: expected as many period_end as period_start, found {len(ends)} and "
-            f"{len(starts)}"
-        )
-    spans = []
-    for i, (a, b) in enumerate(zip(starts, ends, strict=True)):
-        start = parse_date(a, f"{file}: period_start[{i}]")
-        spans.append(_span(start, parse_date(b, f"{file}: period_end[{i}]"), f"{file}: [{i}]"))
-    return tuple(spans)
-
-
-def _span(start: dt.date, end: dt.date, where: str) -> Period:
-    try:
-        return Period(start, end)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _npz_shape(file: pathlib.Path, arrays: Mapping, count: int) -> tuple[int, int]:
-    """(height, width), the same for both sensors."""
-    shapes = {}
-    for key in _NPZ_PIXELS.values():
-        if key not in arrays:
-            continue
-        array = arrays[key]
-        if array.ndim != 4 or array.dtype.kind not in "fiu" or 0 in array.shape:
-            raise ValueError(
-                f"{file}: {key}: expected numbers [periods, rows, columns, bands], found "
-                f"{array.dtype} [{_size(array.shape)}]"
-            )
-        if len(array) != count:
-            raise ValueError(
-                f"{file}: {key}: expected {count} periods as in period_start, found {len(array)}"
-            )
-        shapes[key] = array.shape[1:3]
-    if len(set(shapes.values())) > 1:
-        raise ValueError(
-            f"{file}: expected s1_db and s2 of the same rows x columns, found "
-            f"{_size(shapes['s1_db'])} and {_size(shapes['s2'])}"
-        )
-    return next(iter(shapes.values()))
-
-
-def _npz_layers(file: pathlib.Path, arrays: Mapping, sensor: str, dates) -> layers.Layers:
-    key, named = _NPZ_PIXELS[sensor], f"{sensor}_bands"
-    array, where = arrays[key], f"{file}: {key}"
-    bands = cube.BANDS[sensor]
-    names = [str(n) for n in np.atleast_1d(arrays[named])] if named in arrays else list(bands)
-    if len(names) != array.shape[-1]:
-        raise ValueError(
-            f"{where}: expected {len(names)} bands ({', '.join(names)}; {named} names others), "
-            f"found {array.shape[-1]}"
-        )
-    found = layers.name_bands(names, sensor, f"{file}: {named}")
-
-    def read(rows: slice, cols: slice) -> np.ndarray:
-        return layers.missing_to_nan(array[:, rows, cols][..., list(found.values())])
-
-    unused = tuple(n for n in names if not layers.band_of(n, sensor))
-    integer = array.dtype.kind in "iu"
-    return layers.Layers(sensor, where, dates, tuple(found), read, integer, unused)
-
-
-def _npz_label(file: pathlib.Path, arrays: Mapping) -> np.ma.MaskedArray | None:
-    if "label" not in arrays:
-        return None
-    label = arrays["label"]
-    if label.dtype.kind not in "iub":
-        raise ValueError(f"{file}: label: expected uint8 (255 where unknown), found {label.dtype}")
-    return np.ma.MaskedArray(label.astype(np.int64))
-
-
-def _check_fields(where: str, fields, shape) -> np.ndarray | None:
+def _check_fields(where: str, fields, shape) -> tuple[np.ndarray | None, list[str]]:
+    """Field ids as uint32, 0 where missing, and notes on what was taken as missing."""
     if fields is None:
-        return None
+        return None, []
     if fields.shape != tuple(shape) or fields.dtype.kind not in "iu":
         raise ValueError(
-            f"{where}: expected integers [{_size(shape)}], found {fields.dtype} "
-            f"[{_size(fields.shape)}]"
+            f"{where}: expected integers [{size_text(shape)}], found {fields.dtype} "
+            f"[{size_text(fields.shape)}]"
         )
     filled = np.ma.filled(fields, 0)
     if filled.min(initial=0) < 0 or filled.max(initial=0) > np.iinfo(np.uint32).max:
         raise ValueError(f"{where}: expected field ids from 0 (none) to 2^32 - 1")
-    return filled.astype(np.uint32)
+    ids, notes = filled.astype(np.uint32), []
+    # The largest number of two or four bytes is a fill value rather than a field's number.
+    largest = np.iinfo(fields.dtype).max
+    count = int((filled == largest).sum()) if fields.dtype.itemsize > 1 else 0
+    if count:
+        ids[filled == largest] = 0
+        notes.append(f"{where}: {count} pixels of {largest} are fill, and no field")
+    return ids, notes
 
 
 # Folder -------------------------------------------------------------------------------------------
 
 
 def _open_folder(folder: pathlib.Path) -> Stack:
-    files = {sensor: _sensor_file(folder, sensor) for sensor in _SENSORS}
-    files = {sensor: file for sensor, file in files.items() if file}
-    if not files:
+    there = {sensor: _sensor_file(folder, sensor) for sensor in _SENSORS}
+    there = {sensor: file for sensor, file in there.items() if file}
+    if not there:
         raise ValueError(
             f"--input {folder}: expected s1 or s2 as .tif or .nc in the folder, found "
             f"{', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}"
         )
-    dates = _read_dates(folder / "dates.csv")
-    for sensor in set(dates) - set(files):
+    spans, offsets = dates.read_dates(folder / "dates.csv")
+    for sensor in set(spans) - set(there):
         raise ValueError(
             f"{folder / 'dates.csv'}: has rows of {sensor}, but there is no {sensor}.tif"
         )
     found, grids = {}, {}
-    for sensor, file in files.items():
+    for sensor, file in there.items():
+        own = offsets if sensor == "s2" else None
         if file.suffix == ".nc":
-            found[sensor], grids[file] = stack_files.open_netcdf(file, sensor, dates.get(sensor))
+            found[sensor], grids[file] = netcdf_files.open_netcdf(
+                file, sensor, spans.get(sensor), own
+            )
         else:
-            if sensor not in dates:
+            if sensor not in spans:
                 raise ValueError(
                     f"{folder / 'dates.csv'}: expected rows of {sensor} (sensor,start[,end]) for "
-                    f"{file.name}, found {'none' if dates else 'no file'}"
+                    f"{file.name}, found {'none' if spans else 'no file'}"
                 )
             grids[file] = stack_files.read_tif_grid(file)
-            found[sensor] = stack_files.open_tif(file, sensor, dates[sensor])
+            found[sensor] = stack_files.open_tif(file, sensor, spans[sensor], own)
     extra = {k: folder / f"{k}.tif" for k in ("label", "fields") if (folder / f"{k}.tif").is_file()}
     grids |= {file: stack_files.read_tif_grid(file) for file in extra.values()}
     geobox = _one_grid(grids)
+    npz_files.check_memory(
+        _PIXEL_BYTES * geobox.shape.x * geobox.shape.y,
+        f"--input {folder}: {size_text(geobox.shape)} (rows x columns) pixels",
+        "cut the rasters into several first, for instance with gdal_translate -srcwin",
+    )
     bands = {key: stack_files.read_tif_band(file) for key, file in extra.items()}
-    used = [*files.values(), *extra.values()] + ([folder / "dates.csv"] if dates else [])
+    label, nodata = bands.get("label", (None, None))
+    fields, notes = _check_fields(
+        str(folder / "fields.tif"), bands.get("fields", (None, None))[0], geobox.shape
+    )
+    used = [*there.values(), *extra.values()] + ([folder / "dates.csv"] if spans else [])
     return Stack(
         where=str(folder),
         geobox=geobox,
         layers=found,
-        label=bands.get("label"),
+        label=label,
         class_names=None,
-        fields=_check_fields(str(folder / "fields.tif"), bands.get("fields"), geobox.shape),
+        fields=fields,
         sha256=_sha256(sorted(used)),
+        files=tuple(used),
+        notes=tuple(notes),
+        label_nodata=nodata,
     )
 
 
@@ -291,34 +215,6 @@ def _sensor_file(folder: pathlib.Path, sensor: str) -> pathlib.Path | None:
     if len(there) > 1:
         raise ValueError(f"{folder}: expected {sensor} once, found {sensor}.tif and {sensor}.nc")
     return there[0] if there else None
-
-
-def _read_dates(file: pathlib.Path) -> dict[str, tuple[Period, ...]]:
-    """Periods by sensor from `sensor,start[,end]`; empty where there is no such file."""
-    if not file.is_file():
-        return {}
-    spans: dict[str, list[Period]] = {}
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
-            columns = [name.strip().lower() for name in reader.fieldnames or []]
-            rows = [dict(zip(columns, row.values(), strict=False)) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file}: expected a CSV with sensor,start[,end] ({error})") from error
-    if not {"sensor", "start"} <= set(columns) <= {"sensor", "start", "end"}:
-        raise ValueError(
-            f"{file}: expected columns sensor,start[,end], found {','.join(columns) or 'none'}"
-        )
-    for number, row in enumerate(rows, start=2):
-        where = f"{file}: line {number}"
-        sensor = (row["sensor"] or "").strip().lower()
-        if sensor not in _SENSORS:
-            raise ValueError(f"{where}: expected sensor s1 or s2, found {row['sensor']!r}")
-        start = parse_date(row["start"], where)
-        end = (row.get("end") or "").strip()
-        last = parse_date(end, where) if end else start + dt.timedelta(days=1)
-        spans.setdefault(sensor, []).append(_span(start, last, where))
-    return {sensor: tuple(rows) for sensor, rows in spans.items()}
 
 
 def _one_grid(grids: Mapping[pathlib.Path, GeoBox]) -> GeoBox:
@@ -335,8 +231,8 @@ def _one_grid(grids: Mapping[pathlib.Path, GeoBox]) -> GeoBox:
             ("CRS", other.crs, geobox.crs, other.crs == geobox.crs),
             (
                 "rows x columns",
-                _size(other.shape),
-                _size(geobox.shape),
+                size_text(other.shape),
+                size_text(geobox.shape),
                 other.shape == geobox.shape,
             ),
             ("transform", b, a, np.allclose(a, b, rtol=0, atol=tolerance)),

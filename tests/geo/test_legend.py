@@ -106,7 +106,7 @@ def test_load_legend_built_in_and_short_form(tmp_path):
         json.dumps({"name": "short", "classes": [{"code": 3, "name": "Blé dur"}]}), "utf-8"
     )
     (made,) = legend.load_legend(str(file)).classes
-    assert (made.code, made.name, made.title) == (3, "bl_dur", "Blé dur")
+    assert (made.code, made.name, made.title) == (3, "ble_dur", "Blé dur")
 
 
 @pytest.mark.parametrize(
@@ -170,3 +170,111 @@ def test_eucropmap_encodes_a_real_map(real_dir):
         np.testing.assert_array_equal(label == legend.EUCROPMAP.index(name), codes == code)
     np.testing.assert_array_equal(label == NONE_OF_THESE, np.isin(codes, [100, 600, 700, 800]))
     assert not (label == IGNORE).any()
+
+
+# Names in any script ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Spring wheat", "spring_wheat"),
+        ("Blé dur", "ble_dur"),
+        ("Weißkohl", "weisskohl"),
+        ("Żyto", "zyto"),
+        ("Rød kløver", "rod_klover"),
+        ("İncir", "incir"),
+        ("ｗｈｅａｔ", "wheat"),
+        ("Maize ۱", "maize_1"),
+        ("?", ""),
+    ],
+)
+def test_latin_names_fold_to_ascii(title, expected):
+    assert legend.slug(title) == expected
+
+
+NAMES = [
+    "گندم",
+    "ذرت",
+    "小麦",
+    "玉米",
+    "пшеница",
+    "рожь",
+    "ガ",
+    "カ",
+    "अंगूर",
+    "अगर",
+    "μ",
+    "сой",
+    "сои",
+]
+
+
+def test_names_of_other_scripts_stay_apart_and_fit_stac():
+    slugs = [legend.slug(name) for name in NAMES]
+    assert len(set(slugs)) == len(NAMES)
+    assert all(re.fullmatch("[0-9A-Za-z_-]+", name) for name in slugs)
+    # Written down in cubes: it must never change.
+    assert legend.slug("گندم") == "name_ebef1739"
+    assert legend.slug("maïs — گندم").startswith("mais_")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("يونجه", "یونجه"),  # Arabic and Persian ye
+        ("كنجد", "کنجد"),  # and kaf
+        ("سیب‌زمینی", "سیب زمینی"),  # joined without a join, and spaced
+        ("سیب‌زمینی", "سیبزمینی"),
+        ("مزرعه ۱۲", "مزرعه 12"),
+        ("گنـــدم", "گندم"),
+        ("Пшеница", "пшеница"),
+        ("Ble\u0301", "Bl\u00e9"),
+        ("\ufeffگندم \u200f", "گندم"),
+        ("ｶﾞ", "ガ"),
+    ],
+)
+def test_one_name_typed_two_ways_is_one_id(one, other):
+    assert legend.slug(one) == legend.slug(other)
+
+
+def test_a_class_is_found_by_id_and_by_title():
+    rows = [(0, 1, "گندم", None), (1, 2, "maize", "ذرت"), (2, 3, "Rape seed", None)]
+    classes = Legend("fa", tuple(make_class(*row) for row in rows))
+    assert [classes.index(name) for name in classes.names] == [0, 1, 2]
+    assert [classes.index(name) for name in ("گندم ", "ذرت", "Rape seed")] == [0, 1, 2]
+    with pytest.raises(ValueError, match="did you mean 'گندم'.*expected one of name_.* \\(گندم\\)"):
+        classes.index("گندمم")
+    twice = Legend("t", (make_class(0, 1, "a", "Same"), make_class(1, 2, "b", "Same")))
+    with pytest.raises(ValueError, match="'Same' is the title of several.*expected one of a, b"):
+        twice.index("Same")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"code": 1.5}, "whole number as code, found 1.5"),
+        ({"code": True}, "whole number as code, found True"),
+        ({"code": float("inf")}, "problem at cannot convert"),
+        ({"code": 2**60}, "whole number as code"),
+        ({"name": ["a"]}, "expected text as the name"),
+        ({"colour": 5}, "expected a colour"),
+        ({"name": "x" * 201}, "at most 200 letters"),
+    ],
+)
+def test_json_of_other_types_is_refused(changes, message):
+    value = {"name": "x", "classes": [{"code": 1, "name": "a"} | changes]}
+    with pytest.raises(ValueError, match=f"^file: .*{message}"):
+        Legend.from_json(value, "file")
+
+
+def test_a_title_is_one_line():
+    assert make_class(0, 1, "a", "Rape\x00\nseed ").title == "Rape seed"
+
+
+def test_two_titles_that_come_to_one_name_are_both_said():
+    rows = [{"code": 1, "name": "Blé"}, {"code": 2, "name": "Ble"}]
+    with pytest.raises(ValueError, match=r"name ble is repeated: classes 1 \('Blé'\) and 2 \('Ble"):
+        Legend.from_json({"name": "x", "classes": rows})
+    with pytest.raises(ValueError, match="expected a list as none_of_these, found '100'"):
+        Legend.from_json({"name": "x", "classes": rows[:1], "none_of_these": "100"})

@@ -334,7 +334,7 @@ def test_a_legend_file_with_other_classes_is_another_source(tmp_path):
 def test_folders_in_the_way(tmp_path):
     file = own_stack.write_npz(tmp_path)
     (tmp_path / "cubes" / "stack").mkdir(parents=True)
-    refuses(file, tmp_path, "not as asked for (it holds no cube)")
+    refuses(file, tmp_path, "stack is there and no cube alone (found nothing in its place)")
     (tmp_path / "cubes" / "stack").rmdir()
     (tmp_path / "cubes").rmdir()
     (tmp_path / "cubes").write_text("")
@@ -450,3 +450,37 @@ def test_counts_agree_with_composites(tmp_path):
     spans = [periods.Period(*days(*pair)) for pair in OVERLAPPING]
     _, counts = composites.composite(s2, spans, got.info.periods, "s2")
     assert got.info.source["clear_observations"]["s2"] == counts.mean((1, 2)).tolist()
+
+
+# What is said -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pixel, said", [(10.0, False), (20.0, True), (30.0, True)])
+def test_pixels_that_do_not_measure_10_m_are_said(tmp_path, pixel, said):
+    affine = np.array([pixel, 0, 600000.0, 0, -pixel, 5600000.0])
+    _, text = ingest(own_stack.write_npz(tmp_path, transform=affine), tmp_path)
+    assert (f"note: pixels measure {pixel:g} m" in text) == said
+
+
+def test_ratios_of_bands_are_listed_and_not_taken(tmp_path):
+    s1 = own_stack.s1_db()
+    more = np.concatenate([s1[..., :1], s1[..., :1] - s1[..., 1:]], -1)
+    file = own_stack.write_npz(tmp_path, s1_db=more, s1_bands=np.array(["VV", "VV_VH"]))
+    cubes, text = ingest(file, tmp_path)
+    assert np.isnan(cubes["stack"].s1[..., 1]).all() and "s1_db: not used: VV_VH" in text
+    np.testing.assert_allclose(cubes["stack"].s1[..., 0], s1[..., 0], atol=0.0051)
+
+
+def test_an_input_that_is_all_fill_says_so(tmp_path):
+    file = own_stack.write_npz(tmp_path, s1_db=None, s2=np.full((3, 12, 15, 10), -9999, np.int16))
+    refuses(file, tmp_path, "found none of S1 or S2 for stack (fill values: S2 -9999 (5400))")
+
+
+def test_the_name_of_an_input_in_another_script(tmp_path):
+    first = own_stack.write_npz(tmp_path, "مزرعه الف.npz")
+    other = own_stack.write_npz(
+        tmp_path, "مزرعه ب.npz", transform=np.array([10, 0, 7e5, 0, -10, 56e5])
+    )
+    ingest(first, tmp_path)
+    cubes, _ = ingest(other, tmp_path)
+    assert len(cubes) == 2 and all(name.isascii() for name in cubes)

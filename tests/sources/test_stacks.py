@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, cube_io, splits
@@ -72,7 +73,7 @@ def test_a_sensor_may_be_absent(tmp_path, key):
 
 def test_missing_values_stay_missing_and_0_stays_0(tmp_path):
     s1, s2 = own_stack.s1_db(), own_stack.s2()
-    s1[0, 2, 3], s2[1, 4, 5, 6], s2[1, 4, 6] = np.nan, np.nan, 0
+    s1[0, 2, 3], s2[1, 4, 5, 6], s2[1, 4, 6, :9] = np.nan, np.nan, 0
     got = ingest(own_stack.write_npz(tmp_path, s1_db=s1, s2=s2), tmp_path)
     own_stack.assert_pixels(got, s1, s2)
 
@@ -85,6 +86,15 @@ def test_fields_of_the_input(tmp_path):
     got = ingest(file, tmp_path, fields="components", overwrite=True)
     np.testing.assert_array_equal(got.fields, splits.connected_fields(got.label))
     assert ingest(file, tmp_path, fields="none", overwrite=True).fields is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.int32])
+def test_the_largest_number_is_no_field(tmp_path, dtype):
+    fields = np.zeros((own_stack.H, own_stack.W), dtype)
+    fields[1:3], fields[5:] = 7, np.iinfo(dtype).max
+    stack = stacks.open_stack(own_stack.write_npz(tmp_path, fields=fields))
+    np.testing.assert_array_equal(stack.fields, np.where(fields == 7, 7, 0))
+    assert stack.notes[0].endswith(f"105 pixels of {np.iinfo(dtype).max} are fill, and no field")
 
 
 # GeoTIFF ------------------------------------------------------------------------------------------
@@ -321,7 +331,7 @@ BAD_DATES = [
     (
         own_stack.period_rows(),
         ("a", "start", "end"),
-        "columns sensor,start[,end], found a,start,en",
+        "columns sensor,start[,end][,s2_offset], found a,start,en",
     ),
     ([("s3", "2021-11-01", "")], None, "line 2: expected sensor s1 or s2, found 's3'"),
     ([("s1", "Nov 2021", "")], None, "line 2: expected a date like 2022-09-01, found 'Nov 2021'"),
@@ -376,7 +386,7 @@ def test_folders_that_do_not_fit(tmp_path):
 def test_netcdf_that_does_not_fit(tmp_path, change, message):
     folder = netcdf_folder(tmp_path)
     file = folder / "s1.nc"
-    with stacks.stack_files.xr.open_dataset(file) as data:
+    with xr.open_dataset(file) as data:
         changed = change(data.load())
     changed.to_netcdf(file, engine="h5netcdf")
     check(folder, tmp_path, message, legend="isrc", months=True)

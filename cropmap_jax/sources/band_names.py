@@ -1,0 +1,106 @@
+"""Names of bands as people and programs write them, and which of them are no bands at all."""
+
+import re
+
+from cropmap_jax.geo import cube
+
+SCL = "SCL"
+
+_COMMON = {
+    "blue": "B2",
+    "green": "B3",
+    "red": "B4",
+    "rededge1": "B5",
+    "rededge2": "B6",
+    "rededge3": "B7",
+    "rededge071": "B5",
+    "rededge075": "B6",
+    "rededge078": "B7",
+    "re1": "B5",
+    "re2": "B6",
+    "re3": "B7",
+    "nir": "B8",
+    "nir08": "B8A",
+    "swir1": "B11",
+    "swir2": "B12",
+    "swir16": "B11",
+    "swir22": "B12",
+    "scl": SCL,
+}
+"""Common names of bands.
+
+Source: STAC's electro-optical extension 1.1 and 2.0 and Earth Search's sentinel-2-l2a; re1 to re3
+and swir1, swir2 as in FORCE and the Earth Engine community.
+"""
+_OPTICAL = re.compile(r"(?:s2)?b(0?[1-9]|1[0-2]|8a)")
+_RADAR = re.compile(r"(?:s1|sigma0?|gamma0?|beta0?|\d+)?(vv|vh|hh|hv)(?:db|lin)?")
+_WORDS = frozenset(
+    "s1 s1a s1b s1c s1d s2 s2a s2b s2c l1c l2a msi grd iw sentinel sentinel1 sentinel2 sigma "
+    "sigma0 gamma gamma0 beta beta0 rtc db lin linear power dn amplitude intensity band bands "
+    "sr boa toa refl reflectance surface asc ascending desc descending mean median nm m "
+    "vegetation cog tif tiff jp2".split()
+)
+"""What a name may say of a band without making it another quantity."""
+_DERIVED = re.compile(
+    r"ratio|index|ndvi|evi\d?|savi|msavi|ndwi|mndwi|ndre\d?|ndmi|nbr\d?|rvi|dprvi|cr|std|stdev|"
+    r"stddev|sd|var|variance|cv|count|n|num|diff|difference|dif|delta|sum|slope|trend|anomaly|angle|"
+    r"lia|incidence|mask|qa|quality|unc|uncertainty|error|err|min|max|range|amp|phase|coh|coherence|"
+    r"texture|glcm|contrast|entropy|asm|homogeneity|correlation|dissimilarity|skew|kurtosis|iqr|"
+    r"p\d+|q\d+|doy|date|weight|rank|zscore|log|cos|sin|harmonic|lag\d*|shadow|cloud"
+)
+
+
+def band_of(name: str, sensor: str) -> str | None:
+    """Band of a cube (or SCL) that a name stands for; None where it stands for none or for two.
+
+    Whole words count, not endings: "S2-L2A-B04", "B04_10m", "Sigma0_VV_db" and "nir" are bands,
+    "VV/VH", "B8_std" and "NDVI_B8_B4" are not.
+    """
+    known = (*cube.BANDS["s2"], SCL) if sensor == "s2" else cube.BANDS["s1"]
+    text = re.sub(r"red[^a-z0-9]*edge[^a-z0-9]*", "rededge", name.strip().lower())
+    words = [word for word in re.split(r"[^0-9a-z]+", text) if word]
+    found = [(i, *band) for i, word in enumerate(words) if (band := _band_word(word))]
+    if len(found) != 1 or any(c in text for c in "+*÷"):
+        return None
+    at, band, common = found[0]
+    # A place or a product may stand before a band ("field7_B04"), but not before a plain word
+    # ("infra red"), and what follows a band says more of it than where it is from.
+    for i, word in enumerate(words):
+        plain = word in _WORDS or re.fullmatch(r"\d+m?|t?\d+t?\d*", word)
+        if i != at and (_DERIVED.fullmatch(word) or ((i > at or common) and not plain)):
+            return None
+    return band if band in known else None
+
+
+def _band_word(word: str) -> tuple[str, bool] | None:
+    """(band, whether the word is a common name) of one word of a name."""
+    if word in _COMMON:
+        return _COMMON[word], word != "scl"
+    optical, radar = _OPTICAL.fullmatch(word), _RADAR.fullmatch(word)
+    if optical:
+        return "B" + optical[1].lstrip("0").upper(), False
+    return (radar[1].upper(), False) if radar else None
+
+
+def name_bands(names: list[str], sensor: str, where: str) -> dict[str, int]:
+    """Position of each band of a cube in a list of names.
+
+    Raises:
+      ValueError: a band twice, or none at all.
+    """
+    out: dict[str, int] = {}
+    for i, name in enumerate(names):
+        band = band_of(name, sensor)
+        if band in out:
+            raise ValueError(
+                f"{where}: expected each band once, found {band} twice ({names[out[band]]!r} and "
+                f"{name!r})"
+            )
+        if band:
+            out[band] = i
+    if not set(out) - {SCL}:
+        found = ", ".join(names[:8]) or "none"
+        raise ValueError(
+            f"{where}: expected bands among {', '.join(cube.BANDS[sensor])}, found {found}"
+        )
+    return out
