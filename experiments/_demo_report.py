@@ -1,8 +1,12 @@
 """What the demo ends with: one table, one picture, and where to go from here."""
 
+import io
 import json
+import math
 import pathlib
 import statistics
+
+from cropmap_jax.geo import files
 
 METHODS = ("pretrained", "scratch", "forest")
 COLOURS = {"pretrained": "#0072b2", "scratch": "#e69f00", "forest": "#999999"}  # Okabe & Ito
@@ -12,7 +16,10 @@ NEXT = """next, on real data:
 
 
 def read(out: pathlib.Path, seeds: int) -> dict:
-    """{(method, unit): {crop: [F1 per seed]}} at the chosen threshold, "lead": {crop: days}."""
+    """{(method, unit): {crop: [F1 per seed]}} at the chosen threshold, "lead": {crop: days}.
+
+    F1 is NaN where there was nothing to score.
+    """
     scores: dict = {"lead": {}}
     for seed in range(seeds):
         for name in ("finetuned", "scratch"):
@@ -23,13 +30,16 @@ def read(out: pathlib.Path, seeds: int) -> dict:
                 network = "pretrained" if name == "finetuned" else "scratch"
                 method = network if row["method"] == "network" else row["method"]
                 crops = scores.setdefault((method, row["unit"]), {})
-                crops.setdefault(row["crop"], []).append(row["f1"] or 0.0)
+                crops.setdefault(row["crop"], []).append(
+                    math.nan if row["f1"] is None else row["f1"]
+                )
                 scores["lead"][row["crop"]] = row["lead_days"]
     return scores
 
 
 def _cell(values: list[float]) -> str:
-    return f"{statistics.mean(values):11.3f}" if values else f"{'-':>11}"
+    mean = statistics.mean(values) if values else math.nan
+    return f"{'-':>11}" if math.isnan(mean) else f"{mean:11.3f}"
 
 
 def table(scores: dict) -> str:
@@ -47,14 +57,23 @@ def table(scores: dict) -> str:
 
 
 def _macro(scores: dict, method: str, unit: str) -> list[float]:
-    """Mean over crops, per seed."""
-    return [statistics.mean(run) for run in zip(*scores[method, unit].values(), strict=True)]
+    """Mean per seed over the crops that every method could be scored on in every seed."""
+    of = [scores.get((m, unit), {}) for m in METHODS]
+    scored = [
+        crop for crop in scores["lead"]
+        if not any(math.isnan(f1) for own in of for f1 in own.get(crop, ()))
+    ]  # fmt: skip
+    own = [runs for crop, runs in scores[method, unit].items() if crop in scored]
+    return [statistics.mean(run) for run in zip(*own, strict=True)]
 
 
 def difference(scores: dict) -> str:
     """Pretrained minus scratch, with its standard error where there are several seeds."""
     lines = []
     for unit in ("pixels", "fields"):
+        if not _macro(scores, "pretrained", unit):
+            lines.append(f"pretrained minus scratch, mean F1 of {unit}: -, nothing to score")
+            continue
         pairs = zip(_macro(scores, "pretrained", unit), _macro(scores, "scratch", unit),
                     strict=True)  # fmt: skip
         gains = [a - b for a, b in pairs]
@@ -69,8 +88,8 @@ def difference(scores: dict) -> str:
     return "\n".join(lines)
 
 
-def picture(scores: dict, file: pathlib.Path) -> None:
-    """Bars of F1 per crop and method, for pixels and fields; dots are seeds."""
+def picture(scores: dict) -> bytes:
+    """A PNG: bars of F1 per crop and method, for pixels and fields; dots are seeds."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -94,16 +113,31 @@ def picture(scores: dict, file: pathlib.Path) -> None:
     axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes[1].set_xticks(range(len(crops)), crops)
     fig.suptitle("Simulated Iran, places not trained on, 30 days before harvest or more", x=0.35)
-    fig.savefig(file, dpi=110)
+    data = io.BytesIO()
+    fig.savefig(data, dpi=110, format="png")
     plt.close(fig)
+    return data.getvalue()
+
+
+def claim(out: pathlib.Path) -> None:
+    """Demands that files of the report that are there are of an earlier run of the demo.
+
+    Raises:
+      ValueError: one is somebody else's.
+    """
+    files.Written(out, "demo").claim("scores.txt", "scores.png")
 
 
 def write(out: pathlib.Path, seeds: int) -> str:
-    """Writes `scores.txt` and `scores.png`, and returns what to print."""
+    """Writes `scores.txt` and `scores.png`, and returns what to print.
+
+    Raises:
+      OSError: no space or no permission; names the file.
+    """
     scores = read(out, seeds)
     text = f"{table(scores)}\n\n{difference(scores)}\n"
-    (out / "scores.txt").write_text(text)
-    picture(scores, out / "scores.png")
+    files.write_bytes(out / "scores.txt", text.encode())
+    files.write_bytes(out / "scores.png", picture(scores))
     return (
         f"{text}\nthis table: {out / 'scores.txt'}, drawn: {out / 'scores.png'}\n"
         f"pictures of each crop: {out / 'finetuned-0' / 'evaluation' / 'test'}\n"
