@@ -59,13 +59,19 @@ def _handler(numbers: Sequence[int], handler) -> Iterator[None]:
 
 class _Pool(concurrent.futures.ProcessPoolExecutor):
     def submit(self, *args, **kwargs):
-        # Workers are started here: a signal has to wait until they were told what they are. They
-        # inherit what is blocked: a terminal sends Ctrl-C to all, but only their starter answers.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
-            return super().submit(*args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # Workers are started here: a signal has to wait until they were told what to do.
+        late: list[int] = []
+        with _handler((signal.SIGINT, signal.SIGTERM), lambda number, _: late.append(number)):
+            # They inherit what is blocked: a terminal sends Ctrl-C to all, only their starter
+            # answers it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                future = super().submit(*args, **kwargs)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in late:
+            signal.raise_signal(number)
+        return future
 
 
 @contextlib.contextmanager
@@ -103,7 +109,6 @@ def pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
 
 def _end_with(pipe) -> None:
     """Ends this process when the other end of the pipe is closed, or was already."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def watch():
         with contextlib.suppress(EOFError, OSError):
