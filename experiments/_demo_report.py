@@ -1,10 +1,12 @@
 """What the demo ends with: one table, one picture, and where to go from here."""
 
+import io
 import json
+import math
 import pathlib
 import statistics
 
-from cropmap_jax.geo import windows
+from cropmap_jax.geo import files, windows
 
 METHODS = ("pretrained", "scratch", "forest")
 COLOURS = {"pretrained": "#0072b2", "scratch": "#e69f00", "forest": "#999999"}  # Okabe & Ito
@@ -16,7 +18,7 @@ NEXT = """next, on real data:
 def read(out: pathlib.Path, seeds: int) -> dict:
     """{(method, unit): {crop: [F1 per seed]}} at the chosen threshold, "lead": {crop: days}.
 
-    A crop has no F1 where the test places hold none of it, or nothing else.
+    F1 is NaN where there was nothing to score.
     """
     scores: dict = {"lead": {}}
     for seed in range(seeds):
@@ -28,15 +30,16 @@ def read(out: pathlib.Path, seeds: int) -> dict:
                 network = "pretrained" if name == "finetuned" else "scratch"
                 method = network if row["method"] == "network" else row["method"]
                 crops = scores.setdefault((method, row["unit"]), {})
-                values = crops.setdefault(row["crop"], [])
-                if row["f1"] is not None:
-                    values.append(row["f1"])
+                crops.setdefault(row["crop"], []).append(
+                    math.nan if row["f1"] is None else row["f1"]
+                )
                 scores["lead"][row["crop"]] = row["lead_days"]
     return scores
 
 
 def _cell(values: list[float]) -> str:
-    return f"{statistics.mean(values):11.3f}" if values else f"{'-':>11}"
+    mean = statistics.mean(values) if values else math.nan
+    return f"{'-':>11}" if math.isnan(mean) else f"{mean:11.3f}"
 
 
 def table(scores: dict) -> str:
@@ -46,39 +49,44 @@ def table(scores: dict) -> str:
     lines = [f"{'F1':14}{'pixels':>22}{'fields':>33}", f"{'crop':14}{heads}{heads}{'lead':>14}"]
     for crop, lead in scores["lead"].items():
         cells = [scores.get((m, u), {}).get(crop, []) for u in units for m in METHODS]
-        days = windows.format_lead(lead)
-        lines.append(f"{crop:14}{''.join(map(_cell, cells))}{days:>14}")
+        lines.append(f"{crop:14}{''.join(map(_cell, cells))}{windows.format_lead(lead):>14}")
     means = [_macro(scores, m, u) for u in units for m in METHODS]
     lines.append(f"{'mean' + _over(scores, 'pixels'):14}{''.join(map(_cell, means))}")
     return "\n".join(lines)
 
 
-def _scored(scores: dict, method: str, unit: str) -> list[list[float]]:
-    """Per crop that has an F1, its values."""
-    return [values for values in scores.get((method, unit), {}).values() if values]
+def _scored(scores: dict, unit: str) -> list[str]:
+    """The crops that every method could be scored on in every seed."""
+    of = [scores.get((m, unit), {}) for m in METHODS]
+    return [
+        crop for crop in scores["lead"]
+        if not any(math.isnan(f1) for own in of for f1 in own.get(crop, ()))
+    ]  # fmt: skip
 
 
 def _over(scores: dict, unit: str) -> str:
     """Of how many crops a mean is, where it is not of all."""
-    there, every = len(_scored(scores, "pretrained", unit)), len(scores["lead"])
+    there, every = len(_scored(scores, unit)), len(scores["lead"])
     return "" if there == every else f" ({there} of {every})"
 
 
 def _macro(scores: dict, method: str, unit: str) -> list[float]:
-    """Mean over the crops that have an F1, per seed."""
-    return [statistics.mean(run) for run in zip(*_scored(scores, method, unit), strict=True)]
+    """Mean per seed over the crops that every method could be scored on."""
+    scored = _scored(scores, unit)
+    own = [runs for crop, runs in scores.get((method, unit), {}).items() if crop in scored]
+    return [statistics.mean(run) for run in zip(*own, strict=True)]
 
 
 def difference(scores: dict) -> str:
     """Pretrained minus scratch, with its standard error where there are several seeds."""
     lines = []
     for unit in ("pixels", "fields"):
+        if not _macro(scores, "pretrained", unit):
+            lines.append(f"pretrained minus scratch: no crop has an F1 of {unit}")
+            continue
         pairs = zip(_macro(scores, "pretrained", unit), _macro(scores, "scratch", unit),
                     strict=True)  # fmt: skip
         gains = [a - b for a, b in pairs]
-        if not gains:
-            lines.append(f"no crop has an F1 of {unit}")
-            continue
         error = ""
         if len(gains) > 1:
             error = f" +- {statistics.stdev(gains) / len(gains) ** 0.5:.3f} (standard error)"
@@ -90,8 +98,8 @@ def difference(scores: dict) -> str:
     return "\n".join(lines)
 
 
-def picture(scores: dict, file: pathlib.Path) -> None:
-    """Bars of F1 per crop and method, for pixels and fields; dots are seeds."""
+def picture(scores: dict) -> bytes:
+    """A PNG: bars of F1 per crop and method, for pixels and fields; dots are seeds."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -102,8 +110,7 @@ def picture(scores: dict, file: pathlib.Path) -> None:
     for ax, unit in zip(axes, ("pixels", "fields"), strict=True):
         for i, method in enumerate(METHODS):
             at = [k + (i - 1) * 0.27 for k in range(len(crops))]
-            found = scores.get((method, unit), {})
-            values = [found.get(crop) or [float("nan")] for crop in crops]  # nan: no bar
+            values = [scores.get((method, unit), {}).get(crop, [0.0]) for crop in crops]
             means = [statistics.mean(v) for v in values]
             ax.bar(at, means, 0.25, color=COLOURS[method], label=method)
             for x, runs in zip(at, values, strict=True):
@@ -116,16 +123,31 @@ def picture(scores: dict, file: pathlib.Path) -> None:
     axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes[1].set_xticks(range(len(crops)), crops)
     fig.suptitle("Simulated Iran, places not trained on, 30 days before harvest or more", x=0.35)
-    fig.savefig(file, dpi=110)
+    data = io.BytesIO()
+    fig.savefig(data, dpi=110, format="png")
     plt.close(fig)
+    return data.getvalue()
+
+
+def claim(out: pathlib.Path) -> None:
+    """Demands that files of the report that are there are of an earlier run of the demo.
+
+    Raises:
+      ValueError: one is somebody else's.
+    """
+    files.Written(out, "demo").claim("scores.txt", "scores.png")
 
 
 def write(out: pathlib.Path, seeds: int) -> str:
-    """Writes `scores.txt` and `scores.png`, and returns what to print."""
+    """Writes `scores.txt` and `scores.png`, and returns what to print.
+
+    Raises:
+      OSError: no space or no permission; names the file.
+    """
     scores = read(out, seeds)
     text = f"{table(scores)}\n\n{difference(scores)}\n"
-    (out / "scores.txt").write_text(text)
-    picture(scores, out / "scores.png")
+    files.write_bytes(out / "scores.txt", text.encode())
+    files.write_bytes(out / "scores.png", picture(scores))
     return (
         f"{text}\nthis table: {out / 'scores.txt'}, drawn: {out / 'scores.png'}\n"
         f"pictures of each crop: {out / 'finetuned-0' / 'evaluation' / 'test'}\n"

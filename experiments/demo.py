@@ -5,21 +5,21 @@
 Simulates Europe under a crop map and Iran with a few known fields, pretrains on the one, fine-tunes
 on the other, with and without the pretraining, scores each crop a month before its harvest on other
 places, and draws a crop map. Every step is one of the commands of this package, printed before it
-runs; interrupted, the same command goes on.
+runs; interrupted, the same command resumes. A command that runs ends with the demo.
 """
 
 import pathlib
 import shlex
-import subprocess
 import sys
 import time
 
 from absl import flags
 
+from cropmap_jax.geo import files, periods, processes
 from experiments import _cli, _demo_report
 
 _OUT = flags.DEFINE_string("out", None, "Folder of everything the demo makes.", required=True)
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each kind, to see the spread.", 1)
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each kind, to see the spread.", 1, 100)
 _CONFIGS = flags.DEFINE_string(
     "configs", "configs/demo", "Folder of simulate.py, pretrain.py and finetune.py."
 )
@@ -67,17 +67,39 @@ def _scored(arguments: list[str]) -> bool:
     return (pathlib.Path(workdir) / "evaluation" / "test" / "all.json").is_file()
 
 
+def _check_flags() -> pathlib.Path:
+    """Refuses at once what would be found after minutes; returns --out."""
+    periods.parse_date(_AS_OF.value, "--as_of")
+    given = files.local("--configs", _CONFIGS.value)
+    there = given
+    if not given.exists() and given.parts[:1] == ("configs",):
+        there = _cli.installed_or_checkout("configs").joinpath(*given.parts[1:])
+    for name in ("simulate", "pretrain", "finetune"):
+        if not (there / f"{name}.py").is_file():
+            raise ValueError(f"--configs {given}: expected {name}.py in it, found none")
+    if not _OUT.value:
+        raise ValueError("--out: expected a folder, found no name")
+    return files.local("--out", _OUT.value)
+
+
 def main(_):
-    out, begun = pathlib.Path(_OUT.value), time.monotonic()
+    out = _check_flags()
+    with processes.stoppable(), files.Lock(out, "--out"):
+        _demo_report.claim(out)
+        _run(out)
+
+
+def _run(out: pathlib.Path) -> None:
+    begun = time.monotonic()
     for title, (command, *arguments) in _steps(out):
         if command == "evaluate" and _scored(arguments):
             continue
         shown = f"python -m experiments.{command} {shlex.join(arguments)}"
         print(f"\n== {title}\n$ {shown}", flush=True)
         start = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", f"experiments.{command}", *arguments])
-        if done.returncode:
-            raise ValueError(f"{title} failed (exit {done.returncode}): {shown}")
+        code = processes.run([sys.executable, "-m", f"experiments.{command}", *arguments])
+        if code:
+            raise ValueError(f"{title} failed (exit {code}): {shown}")
         print(f"({time.monotonic() - start:.0f} s)", flush=True)
     print(f"\n== result\n{_demo_report.write(out, _SEEDS.value)}")
     print(f"\nthe demo took {(time.monotonic() - begun) / 60:.1f} min; all of it is in {out}")

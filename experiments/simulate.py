@@ -4,7 +4,7 @@
     python -m experiments.simulate --config configs/simulate.py:iran --cubes DIR
 
 Beside the cubes goes the truth of every pixel, for checking; nothing that trains reads it.
-Interrupted, the same command goes on: cubes that are there are left as they are. With --delivery
+Interrupted, the same command resumes: what is there and whole is left as it is. With --delivery
 the Iranian world is also written as a field team would deliver it: shapefiles and crop calendars.
 """
 
@@ -22,20 +22,37 @@ _TRUTH = flags.DEFINE_string("truth", None, "Folder of the truth; default: truth
 _DELIVERY = flags.DEFINE_string(
     "delivery", None, "Folder to make of the annotated fields as a field team's delivery."
 )
-_WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", lower_bound=0)
+_WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", 0, 1024)
 flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.sources.simulator import run, sites
+    from cropmap_jax.geo import files, processes
+    from cropmap_jax.sources.simulator import delivery, sites
 
-    settings = sites.Settings(**_CONFIG.value.to_dict())
-    if _DELIVERY.value:
-        from cropmap_jax.sources.simulator import delivery
-
-        delivery.check(settings, _DELIVERY.value)  # before the hours that the cubes may take
-    cubes = os.path.abspath(_CUBES.value)
+    settings = sites.Settings.of(_CONFIG.value.to_dict())
+    if not _CUBES.value:
+        raise ValueError("--cubes: expected a folder, found no name")
+    cubes = os.path.abspath(files.local("--cubes", _CUBES.value))
     truth = _TRUTH.value or os.path.join(os.path.dirname(cubes), "truth")
+    files.local("--truth", truth)
+    files.check_apart({"--truth": truth}, {"--cubes": cubes})
+    if _DELIVERY.value:
+        files.local("--delivery", _DELIVERY.value)
+        files.check_apart({"--delivery": _DELIVERY.value}, {"--cubes": cubes, "--truth": truth})
+        delivery.check(settings, _DELIVERY.value)  # before the hours that the cubes may take
+    sites.list_sites(settings)  # and before a folder is made
+    with (
+        processes.stoppable(),
+        files.Lock(cubes, "--cubes"),
+        files.Lock(truth, "--truth"),
+    ):
+        _simulate(settings, cubes, truth)
+
+
+def _simulate(settings, cubes: str, truth: str) -> None:
+    from cropmap_jax.sources.simulator import delivery, run
+
     start = time.monotonic()
     done = run.simulate(settings, cubes, truth, _WORKERS.value, _cli.progress)
     minutes = (time.monotonic() - start) / 60

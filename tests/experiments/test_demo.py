@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from cropmap_jax.geo import legend
+from cropmap_jax.geo import files, legend
 from experiments import _demo_report
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -34,8 +34,9 @@ SMALLER = {
 }
 
 
-def run(out, configs):
-    command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}"]
+def run(out, configs, *flags):
+    command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}",
+               *flags]  # fmt: skip
     return subprocess.run(command, cwd=CHECKOUT, env=ENV, capture_output=True, text=True)
 
 
@@ -90,6 +91,55 @@ def test_run_again_it_changes_nothing(demo):
     assert before == {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
 
 
+@pytest.mark.parametrize(
+    ("out", "configs", "flags", "message"),
+    [
+        ("s3://bucket/demo", "configs/demo", [], "--out 's3://bucket/demo': expected a path on"),
+        ("{}/out", "{}", [], "--configs {}: expected simulate.py in it, found none"),
+        ("{}/out", "configs/demo", ["--as_of=later"], "--as_of: expected a date like 2022-09-01"),
+    ],
+)
+def test_a_mistake_is_a_line_before_anything_runs(tmp_path, out, configs, flags, message):
+    wrong = run(out.format(tmp_path), configs.format(tmp_path), *flags)
+    assert wrong.returncode == 1 and wrong.stdout == ""
+    (line,) = wrong.stderr.splitlines()
+    assert line.startswith("error: " + message.format(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_demo_in_a_folder_and_no_file_of_others_replaced(tmp_path):
+    with files.Lock(tmp_path, "--out"):
+        wrong = run(tmp_path, "configs/demo")
+    assert wrong.returncode == 1 and "in use by" in wrong.stderr and "==" not in wrong.stdout
+    (tmp_path / "scores.txt").write_text("mine")
+    with pytest.raises(ValueError, match="found scores.txt, which demo did not write"):
+        _demo_report.claim(tmp_path)
+    (tmp_path / "scores.txt").unlink()
+    _demo_report.claim(tmp_path)
+    (tmp_path / "scores.txt").touch()
+    _demo_report.claim(tmp_path)
+
+
+def test_what_could_not_be_scored_is_no_zero(tmp_path):
+    # Onion has no F1 from scratch: the mean is over pea alone, for every method.
+    rows = {"pretrained": (0.6, 0.9), "scratch": (0.4, None), "forest": (0.5, 0.8)}
+    for name, of in (("finetuned", ("pretrained", "forest")), ("scratch", ("scratch",))):
+        file = tmp_path / f"{name}-0" / "evaluation" / "test" / "all.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"scores": [
+            {"rule": "chosen", "unit": unit, "crop": crop, "f1": rows[method][i],
+             "method": "forest" if method == "forest" else "network", "lead_days": None}
+            for unit in ("pixels", "fields") for method in of
+            for i, crop in enumerate(("pea", "onion"))
+        ]}))  # fmt: skip
+    _demo_report.write(tmp_path, 1)
+    pea, onion, mean = (tmp_path / "scores.txt").read_text().splitlines()[2:5]
+    assert pea.split()[1:4] == ["0.600", "0.400", "0.500"]
+    assert onion.split()[1:4] == ["0.900", "-", "0.800"]
+    assert mean.split()[:7] == ["mean", "(1", "of", "2)", "0.600", "0.400", "0.500"]
+    assert "of pixels (1 of 2): +0.200, 1 seed" in (tmp_path / "scores.txt").read_text()
+
+
 def test_the_gain_and_its_standard_error():
     scores = {"lead": {"pea": [30, 60], "onion": None}}
     # Means per seed: pretrained 0.5 and 0.7, scratch 0.4 and 0.4: gains 0.1 and 0.3, mean 0.2,
@@ -119,7 +169,7 @@ def test_a_crop_without_an_f1_is_left_out_and_said(tmp_path):
         rows += [row(crop, None, unit="fields") for crop in ("pea", "onion")]
         (folder / "all.json").write_text(json.dumps({"scores": rows}))
     told = _demo_report.write(tmp_path, 1)
-    assert re.search(r"^onion +(- +){6}30-30 d$", told, re.MULTILINE)
+    assert re.search(r"^onion +(- +){6}30 d$", told, re.MULTILINE)
     assert re.search(r"^mean \(1 of 2\) +0.600 +0.500 +(- *){4}$", told, re.MULTILINE)
     assert "mean F1 of pixels (1 of 2): +0.100, 1 seed" in told
     assert "no crop has an F1 of fields" in told

@@ -2,7 +2,9 @@ import pathlib
 import subprocess
 import sys
 
-from cropmap_jax.geo import cube_io
+import pytest
+
+from cropmap_jax.geo import cube_io, files
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 # A tile of two splits each, over two months.
@@ -46,6 +48,45 @@ def test_a_mistake_is_a_line(tmp_path):
         "error: config.world: expected one of europe, iran, france, found 'atlantis'"
     ]
     assert not (tmp_path / "cubes").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--truth=gs://bucket/truth"], "--truth 'gs://bucket/truth': expected a path on this"),
+        (["--truth={}"], "--truth {0}: is --cubes {0}"),
+        (["--delivery={}/d"], "--delivery {0}/d: lies in --cubes {0}"),
+    ],
+)
+def test_folders_are_here_and_apart(tmp_path, flags, message):
+    cubes = str(tmp_path / "cubes")
+    wrong = run(cubes, *(flag.format(cubes) for flag in flags))
+    assert wrong.returncode == 1 and wrong.stdout == ""
+    (line,) = wrong.stderr.splitlines()
+    assert line.startswith("error: " + message.format(cubes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_command_writes_a_folder_at_a_time(tmp_path):
+    with files.Lock(tmp_path / "truth", "--truth"):
+        wrong = run(tmp_path / "cubes")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith(f"error: --truth {tmp_path / 'truth'}: in use by ")
+
+
+def test_sigterm_ends_it_in_a_line_and_nothing_unfinished_is_left(tmp_path):
+    command = [sys.executable, "-m", "experiments.simulate", *SMALL, "--config.tiles=8",
+               "--cubes", str(tmp_path / "cubes"), "--workers=2"]  # fmt: skip
+    started = subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while "0/2" not in said and started.poll() is None:
+        said += started.stderr.read(1)
+    started.terminate()
+    _, error = started.communicate(timeout=60)
+    assert started.returncode == 143
+    assert error.splitlines()[-1].startswith("stopped by SIGTERM: run the same command again")
+    assert "Traceback" not in error
+    assert not [path for path in tmp_path.rglob(".*")]
 
 
 def test_the_iranian_world_can_be_delivered(tmp_path):

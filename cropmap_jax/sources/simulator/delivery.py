@@ -8,7 +8,6 @@ import collections
 import dataclasses
 import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 
 import geopandas
@@ -16,13 +15,12 @@ import jdatetime
 import numpy as np
 import openpyxl
 import pandas
-import rasterio
 import rasterio.features
 import shapely
 
 from cropmap_jax.geo import calendars, grid, rasters
 from cropmap_jax.geo.legend import ISRC
-from cropmap_jax.sources.simulator import fields, run, sites, worlds
+from cropmap_jax.sources.simulator import delivery_files, fields, run, sites, worlds
 
 FOLDERS = {name: name.capitalize() for name in ISRC.names} | {"sugarbeet": "SugarBeet"}
 """{class: folder}."""
@@ -137,16 +135,11 @@ def write_delivery(
     rng = np.random.default_rng(settings.seed)
     first = world.year - _JALALI
     out = pathlib.Path(os.path.abspath(out))
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-    try:
+    with delivery_files.making(out) as part:
         forms = _write_crops(crops, part / "crops", first, rng)
         points = _write_others(others, part / "crops", first + 1)
         _write_provinces(settings, everything, part / "provinces")
         _write_workbook(world, everything, part / "CropsCalendar.xlsx")
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     if unlisted := points.get(KINDS[UNLISTED][0]):
         forms["points of a name that the config does not list"] = unlisted
     count = collections.Counter(crops.label)
@@ -265,7 +258,9 @@ def _write_crops(table, folder: pathlib.Path, first: int, rng) -> dict[str, int]
         if crop == TWICE_CROP:
             layer = pandas.concat([layer, _again(layer, rng)], ignore_index=True)
             forms["feature that is there twice"] = 1
-        _write(layer, folder / name / "GCP" / season / f"{name}_GCP_Tr_{season}.shp")
+        delivery_files.write_shapefile(
+            layer, folder / name / "GCP" / season / f"{name}_GCP_Tr_{season}.shp"
+        )
     return dict(forms)
 
 
@@ -298,7 +293,9 @@ def _write_others(table, folder: pathlib.Path, first: int) -> dict[str, int]:
         {"FID_": np.arange(1, len(table) + 1), NAME_COLUMN: _texts(table)},
         geometry=table.inside.array,
     )
-    _write(layer, folder / "Other" / season / f"OtherCrop_GCP_Tr_{season}.shp")
+    delivery_files.write_shapefile(
+        layer, folder / "Other" / season / f"OtherCrop_GCP_Tr_{season}.shp"
+    )
     return {str(k): int(n) for k, n in layer[NAME_COLUMN].value_counts().items()}
 
 
@@ -318,12 +315,7 @@ def _write_provinces(settings: sites.Settings, everything: list, folder: pathlib
     layer = geopandas.GeoDataFrame(
         {"province": names}, geometry=shapely.envelope(shapes), crs=WEB_MERCATOR
     )
-    _write(layer, folder / "Iran_Provinces.shp")
-
-
-def _write(layer, path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True)
-    layer.to_file(path, driver="ESRI Shapefile", engine="pyogrio", encoding="UTF-8")
+    delivery_files.write_shapefile(layer, folder / "Iran_Provinces.shp")
 
 
 def _write_workbook(world: worlds.World, everything: list, path: pathlib.Path) -> None:
@@ -337,7 +329,7 @@ def _write_workbook(world: worlds.World, everything: list, path: pathlib.Path) -
         dates = {KINDS[kind][1]: season for kind, season in seasons_of(world, region).items()}
         for sheet in book:
             sheet.append((region.name, *_row(dates.get(sheet.title))))
-    book.save(path)
+    delivery_files.write_workbook(book, path)
 
 
 def _row(season: calendars.Season | None) -> tuple[str, ...]:

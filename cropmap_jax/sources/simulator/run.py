@@ -1,13 +1,16 @@
 """Simulates all sites of a world, several at once, and goes on where an interrupted run stopped."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
-import multiprocessing
 import os
 import pathlib
+import re
+import shutil
+from collections.abc import Iterator
 
-from cropmap_jax.geo import cube_io, grid
-from cropmap_jax.sources.simulator import sites
+from cropmap_jax.geo import cube_io, files, grid, processes
+from cropmap_jax.sources.simulator import sites, truths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +34,7 @@ def simulate(
     workers: int = 0,
     progress=lambda iterable, **_: iterable,
 ) -> Summary:
-    """Writes every cube of the settings that is not there yet.
+    """Writes every cube of the settings, and its truth, that is not there yet.
 
     Args:
       settings: what to simulate.
@@ -41,36 +44,61 @@ def simulate(
       progress: wraps an iterable, called with `total` and `unit`.
 
     Raises:
-      ValueError: a cube of that id is there, but made in another way.
+      ValueError: a cube or a truth of that id is there, but made in another way.
+      OSError: something could not be written, or a worker ended before its work did.
     """
+    cubes_dir, truth_dir = pathlib.Path(cubes_dir), pathlib.Path(truth_dir)
     everything = sites.list_sites(settings)
-    check_existing(settings, everything, pathlib.Path(cubes_dir))
-    ids = [sites.cube_ids(settings, site) for site in everything]
+    check_existing(settings, everything, cubes_dir)
+    ids = [list(sites.cube_ids(settings, site)) for site in everything]
     total = sum(map(len, ids))
+    _tidy(cubes_dir, truth_dir, ids)
     # No process is started for a site that is there.
-    there = [all((pathlib.Path(cubes_dir) / i).exists() for i in own) for own in ids]
-    todo = [site for site, whole in zip(everything, there, strict=True) if not whole]
+    todo = [
+        site for site, own in zip(everything, ids, strict=True)
+        if not _is_there(settings, own, cubes_dir, truth_dir)
+    ]  # fmt: skip
     workers = min(workers or os.cpu_count() or 1, len(todo))
     arguments = [(settings, site, str(cubes_dir), str(truth_dir)) for site in todo]
     written = 0
-    if workers <= 1:
-        for made in progress((sites.simulate_site(*a) for a in arguments), total=len(todo),
-                             unit="site"):  # fmt: skip
-            written += len(made)
-    else:
-        # Spawned, not forked: a caller may have started threads of its own.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures = [pool.submit(sites.simulate_site, *a) for a in arguments]
-            try:
-                for future in progress(
-                    concurrent.futures.as_completed(futures), total=len(todo), unit="site"
-                ):
-                    written += len(future.result())
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    try:
+        with contextlib.closing(_each(arguments, workers)) as results:
+            for made in progress(results, total=len(todo), unit="site"):
+                written += len(made)
+    except BaseException:
+        _tidy(cubes_dir, truth_dir, ids)  # workers that were ended leave their unfinished files
+        raise
     return Summary(written, total - written, written * (grid.TILE_M / 1000) ** 2)
+
+
+def _each(arguments: list[tuple], workers: int) -> Iterator[list[str]]:
+    """Ids written, site by site."""
+    if workers <= 1:
+        yield from (sites.simulate_site(*one) for one in arguments)
+        return
+    with processes.pool(workers) as pool:
+        futures = [pool.submit(sites.simulate_site, *one) for one in arguments]
+        for future in concurrent.futures.as_completed(futures):
+            yield future.result()
+
+
+def _is_there(settings, ids: list[str], cubes_dir: pathlib.Path, truth_dir: pathlib.Path) -> bool:
+    source = sites.truth_source(settings)
+    # Each is looked at: what is of something else is found before anything is simulated.
+    truth = [truths.is_whole(truth_dir / one, source) for one in ids]
+    return all(truth) and all((cubes_dir / one).exists() for one in ids)
+
+
+def _tidy(cubes_dir: pathlib.Path, truth_dir: pathlib.Path, ids: list[list[str]]) -> None:
+    """Removes what a run that was killed left unfinished of these tiles."""
+    own = {one for site in ids for one in site}
+    for path in cubes_dir.iterdir() if cubes_dir.is_dir() else ():
+        part = re.fullmatch(r"\.(.+)\.\d+\.part", path.name)
+        if part and part[1] in own:
+            shutil.rmtree(path, ignore_errors=True)
+    for one in own:
+        if (truth_dir / one).is_dir():
+            files.tidy(truth_dir / one)
 
 
 def check_existing(settings: sites.Settings, todo: list, cubes_dir: pathlib.Path) -> None:

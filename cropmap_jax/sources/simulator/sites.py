@@ -2,12 +2,12 @@
 
 import dataclasses
 import datetime as dt
+import difflib
 import math
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-import rasterio
 
 from cropmap_jax.geo import cube, cube_io, grid, splits
 from cropmap_jax.geo.legend import IGNORE
@@ -19,6 +19,7 @@ from cropmap_jax.sources.simulator import (
     labels,
     landscape,
     pixels,
+    truths,
     weather,
     worlds,
 )
@@ -29,6 +30,9 @@ BLOCKS_PER_ROW = 8
 """Sites of one split and region in a row, 80 km, before the next row begins."""
 SPIN_UP_DAYS = 60
 """Weather before the first period, after which the soil has forgotten how it began."""
+MAX_SITES = 10_000
+_NORTH_M = 9_300_000.0
+"""Of UTM's 84 degrees north."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Settings:
             raise ValueError(f"config.sites: expected counts of {splits.SPLITS}, found {counts}")
         if not sum(counts.values()):
             raise ValueError("config.sites: expected at least one site, found none")
+        if sum(counts.values()) > MAX_SITES:
+            raise ValueError(f"config.sites: expected at most {MAX_SITES} sites, found {counts}")
         if not 1 <= self.tiles <= grid.TILES_PER_BLOCK:
             raise ValueError(f"config.tiles: expected 1 to 8 tiles, found {self.tiles}")
         if not 0 < self.annotated <= 1 or not 0 <= self.negatives < 1:
@@ -86,7 +92,7 @@ class Settings:
             )
         if self.seed < 0:
             raise ValueError(f"config.seed: expected 0 or more, found {self.seed}")
-        if self.map_errors < 0:
+        if not 0 <= self.map_errors < math.inf:
             raise ValueError(f"config.map_errors: expected 0 or more, found {self.map_errors}")
         first, last = (parse_date(d, f"config.{n}") for d, n in
                        ((self.first, "first"), (self.last, "last")))  # fmt: skip
@@ -95,10 +101,51 @@ class Settings:
                 f"config.last: expected a date from {self.first} on, found {self.last}"
             )
 
+    @classmethod
+    def of(cls, values: Mapping) -> "Settings":
+        """Settings from a config's values.
+
+        Raises:
+          ValueError: an unknown or missing setting, one of another type, or dates of other years
+            than the world's, in which nothing grows; names it.
+        """
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, 1)
+                hint = f"; nearest: {near[0]!r}" if near else ""
+                raise ValueError(
+                    f"config.{name}: expected one of {', '.join(known)}, found another{hint}"
+                )
+        for name, field in known.items():
+            if name not in values:
+                if field.default is dataclasses.MISSING:
+                    raise ValueError(f"config.{name}: expected a value, found none")
+            elif not _fits(values[name], field.type):
+                what = field.type.__name__ if isinstance(field.type, type) else "counts"
+                raise ValueError(f"config.{name}: expected {what}, found {values[name]!r}")
+        settings = cls(**values)
+        year = worlds.find(settings.world).year
+        for name in ("first", "last"):
+            if abs(parse_date(values[name], f"config.{name}").year - year) > 1:
+                raise ValueError(
+                    f"config.{name}: expected a date from {year - 1} to {year + 1}, in which "
+                    f"{settings.world!r} is sown and harvested, found {values[name]}"
+                )
+        return settings
+
     @property
     def periods(self) -> tuple[Period, ...]:
         """Calendar months, oldest first."""
         return month_periods(dt.date.fromisoformat(self.first), dt.date.fromisoformat(self.last))
+
+
+def _fits(value, kind) -> bool:
+    if kind in (str, int):
+        return type(value) is kind  # a bool is no number here
+    if kind is float:
+        return type(value) in (int, float)
+    return isinstance(value, Mapping) and all(type(count) is int for count in value.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +171,9 @@ def list_sites(settings: Settings) -> list[Site]:
 
     Each split has its own row of blocks in a region, so that sites can be added to one without
     moving another's. Between two sites lies at least the rest of a block, unless `tiles` fills it.
+
+    Raises:
+      ValueError: so many that two would lie on the same ground, or one beyond its UTM zone.
     """
     regions = worlds.find(settings.world).regions
     sites: list[Site] = []
@@ -136,6 +186,13 @@ def list_sites(settings: Settings) -> list[Site]:
             row = math.floor(region.north * 1000 / grid.BLOCK_M) + up * len(splits.SPLITS) + lane
             corner = col * grid.TILES_PER_BLOCK, row * grid.TILES_PER_BLOCK
             sites.append(Site(len(sites), region, split, *corner))
+    places = {(site.region.epsg, site.col, site.row) for site in sites}
+    top = max(site.row + settings.tiles for site in sites) * grid.TILE_M
+    if len(places) < len(sites) or top > _NORTH_M:
+        raise ValueError(
+            f"config.sites: expected so few that the regions of {settings.world!r} hold them, "
+            f"found {dict(settings.sites)}"
+        )
     return sites
 
 
@@ -155,16 +212,24 @@ def source(settings: Settings) -> dict:
     return value
 
 
+def truth_source(settings: Settings) -> dict:
+    """What a tile's truth hangs on: of the settings only those that lay out the ground."""
+    kept = ("made_by", "version", "world", "tiles", "seed")
+    return {key: value for key, value in source(settings).items() if key in kept}
+
+
 def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str) -> list[str]:
-    """Simulates a site and writes the cubes that are not there yet, each after its truth.
+    """Simulates a site and writes what is not there yet: cubes, each after its truth.
 
     Returns:
       Ids of the cubes written.
+
+    Raises:
+      ValueError: a truth that is there is of something else.
+      OSError: no space or no permission; names the file.
     """
     ids = cube_ids(settings, site)
     missing = {k: v for k, v in ids.items() if not (pathlib.Path(cubes_dir) / k).exists()}
-    if not missing:
-        return []
     world = worlds.find(settings.world)
     region = site.region
     # A site's random numbers hang on its place, not on how many sites there are.
@@ -172,6 +237,13 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
     ground_rng, weather_rng, growth_rng, scene_rng = map(np.random.default_rng, seeds)
     size = settings.tiles * grid.TILE_PX
     ground = fields.plant(world, region, (size, size), ground_rng)
+    has_fields = settings.label != "map"
+    for cube_id, (i, j) in ids.items():
+        info = _info(settings, world, site, cube_id, i, j, has_fields)
+        own = {"truth": ground.truth[_window(i, j)], "parcel": ground.parcel[_window(i, j)]}
+        truths.complete(pathlib.Path(truth_dir) / cube_id, info, own, truth_source(settings))
+    if not missing:
+        return []
     days = to_day(settings.periods[0].start), to_day(settings.periods[-1].end) - 1
     air = weather.make_weather(region.climate, days[0] - SPIN_UP_DAYS, days[1], weather_rng)
     growth = fields.grow(world, region, ground, air, to_day(dt.date(world.year, 1, 1)), growth_rng)
@@ -179,15 +251,18 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
     scenes = pixels.observe(ground, growth, air, latitude, *days, scene_rng)
     label, ids_map = make_label(settings, ground, int(seeds[0].generate_state(1)[0]))
     for cube_id, (i, j) in missing.items():
-        info = _info(settings, world, site, cube_id, i, j, ids_map is not None)
+        info = _info(settings, world, site, cube_id, i, j, has_fields)
         row, col = i * grid.TILE_PX, j * grid.TILE_PX
-        window = slice(row, row + grid.TILE_PX), slice(col, col + grid.TILE_PX)
         s1, s2 = pixels.tile_composites(ground, scenes, row, col, grid.TILE_PX, info.periods)
-        own = None if ids_map is None else ids_map[window]
-        value = cube.Cube(info, s1, s2, label[window], own)
-        write_truth(pathlib.Path(truth_dir) / cube_id, info, ground, window)
+        own = ids_map[_window(i, j)] if has_fields else None
+        value = cube.Cube(info, s1, s2, label[_window(i, j)], own)
         cube_io.write_cube(value, cubes_dir)
     return list(missing)
+
+
+def _window(i: int, j: int) -> tuple[slice, slice]:
+    row, col = i * grid.TILE_PX, j * grid.TILE_PX
+    return slice(row, row + grid.TILE_PX), slice(col, col + grid.TILE_PX)
 
 
 def make_label(settings: Settings, ground: fields.Ground, seed: int):
@@ -231,24 +306,3 @@ def _info(settings, world, site: Site, cube_id: str, i: int, j: int, has_fields:
         source=source(settings),
         has_fields=has_fields,
     )
-
-
-def write_truth(folder: pathlib.Path, info: cube.CubeInfo, ground: fields.Ground, window) -> None:
-    """Writes `truth.tif` (uint8 legend index) and `parcel.tif` (uint32) of a tile.
-
-    They are for checking; nothing that trains reads them.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array, nodata in (("truth", ground.truth, IGNORE), ("parcel", ground.parcel, 0)):
-        height, width = info.shape
-        part = folder / f".{name}.part.tif"
-        with rasterio.open(
-            part, "w", driver="GTiff", dtype=array.dtype, count=1, height=height, width=width,
-            crs=info.geobox.crs.to_wkt(), transform=info.geobox.affine, nodata=nodata,
-            compress="zstd",
-        ) as raster:  # fmt: skip
-            raster.write(array[window], 1)
-            if name == "truth":
-                raster.set_band_description(1, f"true class, legend {info.legend.name}")
-                raster.write_colormap(1, cube_io.colour_table(info.legend))
-        part.rename(folder / f"{name}.tif")

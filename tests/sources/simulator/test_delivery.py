@@ -1,5 +1,6 @@
 import dataclasses
 import datetime as dt
+import errno
 import pathlib
 import re
 import runpy
@@ -19,9 +20,9 @@ from affine import Affine
 from scipy import ndimage
 from sources.simulator.black_cubes import simulate
 
-from cropmap_jax.geo import cube_io, grid
+from cropmap_jax.geo import cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, ISRC, NONE_OF_THESE
-from cropmap_jax.sources.simulator import delivery, sites, worlds
+from cropmap_jax.sources.simulator import delivery, delivery_files, sites, worlds
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 CONFIG = runpy.run_path(str(CHECKOUT / "configs" / "prepare_isrc.py"))["get_config"]().to_dict()
@@ -355,6 +356,47 @@ def test_without_any_field_there_is_no_delivery(tmp_path):
     with pytest.raises(ValueError, match="cubes: expected annotated fields, found none"):
         delivery.write_delivery(settings, tmp_path / "cubes", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("ending", [".shp", ".shx", ".dbf", ".prj", ".cpg"])
+def test_a_file_that_was_cut_short_is_no_delivery(small, tmp_path, monkeypatch, ending):
+    # As GDAL leaves one on a full disk, without an error.
+    write = geopandas.GeoDataFrame.to_file
+
+    def cut(layer, path, **kwargs):
+        write(layer, path, **kwargs)
+        with open(path.with_suffix(ending), "r+b") as file:
+            file.truncate(0 if ending in (".prj", ".cpg") else 150)
+
+    monkeypatch.setattr(geopandas.GeoDataFrame, "to_file", cut)
+    with pytest.raises(OSError, match=r"Canola.*\.shp: could not be written \(read back it is not"):
+        delivery.write_delivery(SMALL, small[0] / "cubes", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_workbook_without_space_is_no_delivery(small, tmp_path, monkeypatch):
+    def full(path, data):
+        raise files.not_written(path, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(delivery_files.files, "write_bytes", full)
+    with pytest.raises(OSError, match=r"CropsCalendar\.xlsx: could not be written \(No space"):
+        delivery.write_delivery(SMALL, small[0] / "cubes", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_process_makes_a_delivery_at_a_time(small, tmp_path):
+    with (
+        files.Lock(tmp_path / ".out.part", "--delivery"),
+        pytest.raises(ValueError, match="in use"),
+    ):
+        delivery.write_delivery(SMALL, small[0] / "cubes", tmp_path / "out")
+    # Nor does one replace what came to be there meanwhile.
+    with pytest.raises(OSError, match="out: could not be written"):
+        with delivery_files.making(tmp_path / "out") as part:
+            part.mkdir()
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "mine").touch()
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "mine"]
 
 
 def test_interrupted_nothing_is_left(small, tmp_path, monkeypatch):

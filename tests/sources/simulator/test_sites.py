@@ -80,6 +80,9 @@ def europe(tmp_path_factory):
         ({"annotated": 0.0}, "config.annotated, config.negatives: .*found 0.0, 0.3"),
         ({"negatives": 1.0}, "config.annotated, config.negatives: .*found 0.1, 1.0"),
         ({"map_errors": -1.0}, "config.map_errors: expected 0 or more, found -1.0"),
+        ({"map_errors": float("nan")}, "config.map_errors: expected 0 or more, found nan"),
+        ({"annotated": float("nan")}, "config.annotated, config.negatives: .*found nan, 0.3"),
+        ({"sites": {"train": 10**9}}, "config.sites: expected at most 10000 sites"),
         ({"seed": -1}, "config.seed: expected 0 or more, found -1"),
         ({"first": "soon"}, "config.first: expected a date like 2022-09-01, found 'soon'"),
         ({"last": "2022-03-31"}, "config.last: expected a date from 2022-04-01 on, found 2022-03"),
@@ -88,6 +91,45 @@ def europe(tmp_path_factory):
 def test_a_mistake_names_its_setting(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(IRAN, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tyles": 3}, "config.tyles: expected one of world, .*found another; nearest: 'tiles'"),
+        ({"tiles": "2"}, "config.tiles: expected int, found '2'"),
+        ({"tiles": True}, "config.tiles: expected int, found True"),
+        ({"sites": {"train": 1.5}}, "config.sites: expected counts, found {'train': 1.5}"),
+        ({"sites": 4}, "config.sites: expected counts, found 4"),
+        ({"annotated": "all"}, "config.annotated: expected float, found 'all'"),
+        ({"first": "1822-04-01"}, "config.first: expected a date from 2021 to 2023, .*1822-04-01"),
+        ({"last": "9999-12-31"}, "config.last: expected a date from 2021 to 2023"),
+    ],
+)
+def test_a_config_of_other_names_types_or_years_is_refused(change, message):
+    good = dataclasses.asdict(IRAN)
+    assert sites.Settings.of(good) == IRAN
+    assert sites.Settings.of(good | {"annotated": 1}).annotated == 1
+    with pytest.raises(ValueError, match=message):
+        sites.Settings.of(good | change)
+    del good["first"]
+    with pytest.raises(ValueError, match="config.first: expected a value, found none"):
+        sites.Settings.of(good)
+
+
+@pytest.mark.parametrize(
+    ("world", "counts"),
+    [
+        # The south lies 460 km below the north in the same zone: its rows of train, three blocks
+        # apart, meet those of test there.
+        ("france", {"train": 300, "test": 20}),
+        ("iran", {"train": 10_000}),  # beyond 84 degrees north
+    ],
+)
+def test_no_two_sites_lie_on_the_same_ground(world, counts):
+    settings = dataclasses.replace(IRAN, world=world, sites=counts)
+    with pytest.raises(ValueError, match=f"config.sites: expected so few .*{world!r}"):
+        sites.list_sites(settings)
 
 
 def test_periods_are_whole_months():

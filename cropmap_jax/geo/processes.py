@@ -1,0 +1,177 @@
+"""Processes that end with the one that started them, and commands that end on a signal in one line.
+
+However a command ends, also by SIGKILL, nothing that it started outlives it: workers of a pool
+watch a pipe whose other end only their starter holds, and a command that is run as a child is
+killed by the kernel.
+"""
+
+import concurrent.futures
+import concurrent.futures.process
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to end; `exit_code` is what a shell expects of it."""
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM raises `Stopped` in the block, as Ctrl-C raises KeyboardInterrupt: cleanup runs.
+
+    Outside of the main thread, and where SIGTERM is ignored, signals are left as they are.
+    """
+
+    def stop(number, _):
+        raise Stopped(number)
+
+    with _handler((signal.SIGTERM,), stop):
+        yield
+
+
+@contextlib.contextmanager
+def _handler(numbers: Sequence[int], handler) -> Iterator[None]:
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+# Workers ------------------------------------------------------------------------------------------
+
+
+class _Pool(concurrent.futures.ProcessPoolExecutor):
+    def submit(self, *args, **kwargs):
+        # Workers are started here: a signal has to wait until they were told what to do.
+        late: list[int] = []
+        with _handler((signal.SIGINT, signal.SIGTERM), lambda number, _: late.append(number)):
+            # They inherit what is blocked: a terminal sends Ctrl-C to all, only their starter
+            # answers it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                future = super().submit(*args, **kwargs)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in late:
+            signal.raise_signal(number)
+        return future
+
+
+@contextlib.contextmanager
+def pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    """Worker processes that end with the block and with this process, however either ends.
+
+    When the block raises, work is dropped where it is, not brought to its end.
+
+    Args:
+      workers: how many processes.
+
+    Raises:
+      OSError: a worker ended before its work did.
+    """
+    # Spawned, not forked: a caller may have started threads of its own, and a forked worker would
+    # hold the pipe's other end.
+    context = multiprocessing.get_context("spawn")
+    reader, writer = context.Pipe(duplex=False)
+    executor = _Pool(workers, mp_context=context, initializer=_end_with, initargs=(reader,))
+    try:
+        yield executor
+    except BaseException as error:
+        writer.close()  # here the workers end
+        if isinstance(error, concurrent.futures.process.BrokenProcessPool):
+            raise OSError(
+                "a worker process ended before its work did, often for lack of memory; fewer "
+                "workers need less"
+            ) from error
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        writer.close()
+        reader.close()
+
+
+def _end_with(pipe) -> None:
+    """Ends this process when the other end of the pipe is closed, or was already."""
+
+    def watch():
+        with contextlib.suppress(EOFError, OSError):
+            pipe.recv()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# Commands -----------------------------------------------------------------------------------------
+
+
+def run(command: Sequence[str]) -> int:
+    """Runs a command to its end and returns its exit code.
+
+    SIGINT and SIGTERM are handed on to it, once each, and waited for; if this process is killed,
+    so is the command.
+
+    Args:
+      command: program and arguments; it has no standard input.
+
+    Raises:
+      Stopped: after the command ended, where a signal had been handed on to it.
+    """
+    child: subprocess.Popen | None = None
+    got: list[int] = []
+    early: list[int] = []
+
+    def hand_on(number, _):
+        got.append(number)
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
+
+    prepare = _DieWithParent() if sys.platform == "linux" else None
+    with _handler((signal.SIGINT, signal.SIGTERM), hand_on):
+        # A process group of its own: a terminal's Ctrl-C would reach it twice otherwise.
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=prepare
+        )
+        for number in early:
+            child.send_signal(number)
+        code = child.wait()
+    if got:
+        raise Stopped(got[0])
+    return code
+
+
+class _DieWithParent:
+    """Asks the kernel to kill the process that calls it when the one that made it ends.
+
+    Source: prctl(2), PR_SET_PDEATHSIG; kept across execve(2).
+    """
+
+    _PR_SET_PDEATHSIG = 1
+
+    def __init__(self):
+        # Loaded before the fork: after it only the call is left to make.
+        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
+        self._parent = os.getpid()
+
+    def __call__(self) -> None:
+        self._prctl(self._PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != self._parent:  # it ended before it was watched
+            os._exit(1)

@@ -1,0 +1,169 @@
+"""What a process starts ends with it; every wait is for an end of file, never for a time."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from cropmap_jax.geo import processes
+
+# A worker or a command says who it is through a pipe in the file system and keeps it open: its
+# reader sees the end of the file when, and only when, that process is gone.
+SAY = """
+import os, signal, sys
+def say(fifo):
+    out = open(fifo, "w")
+    print(os.getpid(), file=out, flush=True)
+    signal.pause()
+"""
+POOL = f"""{SAY}
+from cropmap_jax.geo import processes
+if __name__ == "__main__":
+    with processes.stoppable(), processes.pool(2) as pool:
+        work = [pool.submit(say, fifo) for fifo in sys.argv[1:]]
+        [one.result() for one in work]
+"""
+COMMAND = f"""{SAY}
+import subprocess
+from cropmap_jax.geo import processes
+processes.run([sys.executable, "-c", {SAY + "say(sys.argv[1])"!r}, sys.argv[1]])
+"""
+
+
+def fifos(tmp_path, count):
+    paths = [str(tmp_path / str(i)) for i in range(count)]
+    for path in paths:
+        os.mkfifo(path)
+    return paths
+
+
+def start(tmp_path, source, *args):
+    script = tmp_path / "script.py"
+    script.write_text(source)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen([sys.executable, str(script), *args], env=env, stderr=subprocess.PIPE)
+
+
+def ended(file):
+    """Whether what holds the pipe ends within half a minute."""
+    ready, _, _ = select.select([file], [], [], 30)
+    return bool(ready) and file.read() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_workers_end_with_whoever_started_them(tmp_path, number):
+    paths = fifos(tmp_path, 2)
+    parent = start(tmp_path, POOL, *paths)
+    pipes = [open(path) for path in paths]
+    assert len({int(pipe.readline()) for pipe in pipes} | {parent.pid}) == 3
+    parent.send_signal(number)
+    assert all(map(ended, pipes))
+    _, error = parent.communicate(timeout=30)
+    assert parent.returncode != 0
+    if number == signal.SIGTERM:  # of the workers none has anything to say
+        assert error.decode().splitlines()[-1] == (
+            "cropmap_jax.geo.processes.Stopped: stopped by SIGTERM"
+        )
+        assert b"Process Spawn" not in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_command_ends_with_whoever_runs_it(tmp_path, number):
+    (path,) = fifos(tmp_path, 1)
+    parent = start(tmp_path, COMMAND, path)
+    pipe = open(path)
+    assert int(pipe.readline()) != parent.pid
+    parent.send_signal(number)
+    assert ended(pipe)
+    _, error = parent.communicate(timeout=30)
+    assert (b"Stopped" in error) == (number != signal.SIGKILL)
+
+
+def fail():
+    raise OSError("no space")
+
+
+def end_abruptly():
+    os._exit(1)
+
+
+@pytest.mark.parametrize(
+    ("work", "message"), [(fail, "^no space$"), (end_abruptly, "a worker process ended before its")]
+)
+def test_a_failure_ends_the_work_of_all_others(tmp_path, work, message):
+    (path,) = fifos(tmp_path, 1)
+    with pytest.raises(OSError, match=message), processes.pool(2) as pool:
+        pool.submit(hold, path)
+        pipe = open(path)
+        assert int(pipe.readline()) != os.getpid()
+        # The pool looks at the workers that it has when more work comes.
+        found = [pool.submit(one) for one in (work, int)]
+        found[0].result()
+    assert ended(pipe)
+
+
+def hold(path):
+    with open(path, "w") as out:
+        print(os.getpid(), file=out, flush=True)
+        signal.pause()
+
+
+def test_work_that_is_done_comes_back():
+    with processes.pool(1) as pool:
+        assert [one.result() for one in [pool.submit(pow, 2, k) for k in (3, 4)]] == [8, 16]
+
+
+def test_an_exit_code_comes_back():
+    assert processes.run([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+
+
+def test_a_signal_is_handed_on_and_waited_for(tmp_path):
+    # The command ends its own way; the demo's trainings save a checkpoint here.
+    source = (
+        "import os, signal, sys\n"
+        "def end(*_):\n open(sys.argv[1], 'w').write('saved')\n sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+        "while True: signal.pause()\n"
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(processes.Stopped) as stop:
+        processes.run([sys.executable, "-c", source, str(tmp_path / "state")])
+    assert (tmp_path / "state").read_text() == "saved" and stop.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_is_an_interrupt_within_the_block_only():
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned = []
+    with pytest.raises(KeyboardInterrupt, match="stopped by SIGTERM") as stop:
+        with processes.stoppable():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                cleaned.append(True)
+    assert stop.value.exit_code == 143 and cleaned
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_signals_stay_as_they_are_where_they_are_ignored_or_in_another_thread():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with processes.stoppable():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    def enter():
+        with processes.stoppable():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    seen = []
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [before]
