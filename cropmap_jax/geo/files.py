@@ -109,7 +109,8 @@ class Lock:
       what: what the folder is, for the message, e.g. "--cubes".
 
     Raises:
-      ValueError: another process holds it; says which, on which machine and since when.
+      ValueError: another process holds it (says which, on which machine and since when), or it
+        is a file.
       OSError: no space or no permission.
     """
 
@@ -121,7 +122,14 @@ class Lock:
         self._file: int | None = None
 
     def __enter__(self) -> "Lock":
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise ValueError(
+                f"{self._what} {self._folder}: expected a folder, found a file"
+            ) from error
+        except OSError as error:
+            raise not_written(self._folder, error) from error
         while self._file is None:
             try:
                 file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -264,8 +272,7 @@ def check_apart(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, s
             )
             if relation:
                 raise ValueError(
-                    f"{flag} {output}: {relation} {other} {given}, which is read; expected a "
-                    f"folder apart from it"
+                    f"{flag} {output}: {relation} {other} {given}; expected a folder apart from it"
                 )
 
 

@@ -73,6 +73,12 @@ def test_a_locked_folder_is_refused_with_who_holds_it(tmp_path):
     assert names(tmp_path) == ["new"]
 
 
+def test_a_file_is_no_folder_to_lock(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(ValueError, match="--cubes .*a: expected a folder, found a file"):
+        files.Lock(tmp_path / "a", "--cubes").__enter__()
+
+
 def test_the_lock_of_a_killed_process_does_not_hold(tmp_path):
     code = (
         "import sys, time; from cropmap_jax.geo import files\n"
