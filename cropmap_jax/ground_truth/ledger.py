@@ -8,8 +8,10 @@ import dataclasses
 
 # Why a feature was dropped.
 EMPTY = "no geometry"
+DELETED = "marked as deleted in its file"
 NOT_AN_AREA = "neither polygon nor point"
 NOT_FINITE = "coordinates that are no place"
+TOO_LARGE = "larger than a field can be"
 REPAIR = "repair changes the area too much"
 DUPLICATE = "same ground and crop as another"
 OUTSIDE = "outside all provinces"

@@ -19,7 +19,7 @@ def normalise(text) -> str:
     Args:
       text: a value of an attribute; None and NaN are no text, and 12.0 is "12".
     """
-    if text is None or text != text:
+    if text is None or (isinstance(text, float) and text != text):
         return ""
     if isinstance(text, float) and text.is_integer():
         text = int(text)

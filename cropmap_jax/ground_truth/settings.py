@@ -98,6 +98,9 @@ class Settings:
       shrink_px: a pixel is labelled if its centre lies inside the field shrunk by this much.
       point_radius_m: radius of the disc that a point stands for.
       repair_limit: share of a field's area that repairing its ring may change.
+      max_field_ha: larger polygons are dropped: a mistyped coordinate makes them. The largest
+        fields measure some 100 km2, and few provinces less than 1,000 km2.
+      max_tiles: more of them end the run before anything is written.
       fractions: {split: share of the blocks' annotated area}.
       seed: another seed draws another assignment of blocks.
       lead_days: (least, most) days before harvest that predictions will be asked for.
@@ -114,6 +117,8 @@ class Settings:
     shrink_px: float = 0.5
     point_radius_m: float = 15.0
     repair_limit: float = 0.10
+    max_field_ha: float = 100_000.0
+    max_tiles: int = 100_000
     fractions: Mapping[str, float] = dataclasses.field(default_factory=lambda: splits.FRACTIONS)
     seed: int = 0
     lead_days: tuple[int, int] = (30, 60)
@@ -206,8 +211,11 @@ def check(settings: Settings) -> None:
     if settings.calendar:
         check_calendar(settings.calendar, names)
     for key in ("shrink_px", "point_radius_m", "repair_limit"):
-        if getattr(settings, key) < 0:
+        if not getattr(settings, key) >= 0:
             raise ValueError(f"config.{key}: expected 0 or more, found {getattr(settings, key)}")
+    for key in ("max_field_ha", "max_tiles"):
+        if not getattr(settings, key) > 0:
+            raise ValueError(f"config.{key}: expected more than 0, found {getattr(settings, key)}")
     low, high = settings.lead_days
     if not 0 <= low <= high or settings.num_periods < 1:
         raise ValueError(f"config.lead_days: expected (least, most) days, found {low}, {high}")

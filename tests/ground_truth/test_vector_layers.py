@@ -184,7 +184,7 @@ def test_rings_are_repaired_or_dropped(tmp_path):
 
 def test_what_is_no_field_is_dropped_with_a_reason(tmp_path):
     shapes = [square(), None, shapely.Polygon(), shapely.LineString([(51, 35), (52, 36)]),
-              shapely.Polygon([(51, 35), (52, 35), (np.inf, 36)]), shapely.box(200, 35, 200.01, 36),
+              shapely.Polygon([(51, 35), (52, 35), (np.inf, 36)]), shapely.box(400, 35, 400.01, 36),
               shapely.MultiLineString([[(51, 35), (52, 36)], [(51, 36), (52, 35)]])]  # fmt: skip
     write(tmp_path / "a" / "x.gpkg", shapes)
     table, book = read(tmp_path, pea={"files": "a/*.gpkg"})
@@ -194,15 +194,15 @@ def test_what_is_no_field_is_dropped_with_a_reason(tmp_path):
         2: (EMPTY, ""),
         3: (NOT_AN_AREA, "LineString"),
         4: (NOT_FINITE, "x inf, y 36"),
-        5: (NOT_FINITE, "x 200.01, y 35"),
+        5: (NOT_FINITE, "x 400.01, y 35"),
         6: (NOT_AN_AREA, "MultiLineString"),
     }
     assert book.read == {"pea": 7} and book.reasons("pea")[EMPTY] == 2
 
 
 def test_rings_that_are_no_rings_do_not_end_the_file(tmp_path):
-    rings = [[[51, 35], [52, 35]], [[51, 35], [52, 35], [52, 36], [51, 35]],
-             [[51, 35], [52, 35], [52, 37]]]  # fmt: skip
+    rings = [[[51, 35], [51.1, 35]], [[51, 35], [51.1, 35], [51.1, 35.1], [51, 35]],
+             [[51, 35], [51.1, 35], [51.1, 35.2]]]  # fmt: skip
     features = [
         {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [r]}}
         for r in rings
@@ -327,7 +327,10 @@ def test_an_empty_layer(tmp_path):
 def test_tables_and_several_layers(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.csv").write_text("name,area\npea,3\n")
-    assert problem(tmp_path) == "a/x.csv: expected one layer with geometries, found none"
+    assert problem(tmp_path) == (
+        "a/x.csv: expected a table with coordinates, found: no column of coordinates (latitude and "
+        "longitude, x and y, or WKT) among name, area"
+    )
     frame = geopandas.GeoDataFrame({"id": [0]}, geometry=[square()], crs=4326)
     for layer in ("roads", "fields"):
         pyogrio.write_dataframe(frame, tmp_path / "c.gpkg", layer=layer)
@@ -470,7 +473,7 @@ def test_nothing_at_all(tmp_path):
     ):
         read(tmp_path, pea={})
     write(tmp_path / "a" / "x.shp", [shapely.LineString([(51, 35), (52, 36)])])
-    with pytest.raises(ValueError, match=r"found none that is usable in 1 files$"):
+    with pytest.raises(ValueError, match=r"usable in 1 files; 1 neither polygon nor point$"):
         read(tmp_path, pea={})
 
 
