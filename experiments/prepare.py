@@ -25,6 +25,7 @@ def main(_):
     config, out = _CONFIG.value.to_dict(), pathlib.Path(_OUT.value)
     seed = config.pop("seed_rois", None)
     asked, told = settings.read(config), ledger.Ledger()
+    prepare.check_folders(asked, out)
     if seed:
         print(seed_rois.run(asked, seed, out, told))
         print(f"regions of interest: {out / 'rois.geojson'}\ntable: {out / 'seed_table.md'}")

@@ -39,20 +39,25 @@ def csv_cell(value) -> str:
     return text if plain or not text.lstrip(" ").startswith(_FORMULA) else f"'{text}"
 
 
-def markdown_cell(value) -> str:
+def markdown_cell(value, most: int = _MOST_MARKDOWN) -> str:
     """A text that stays text in a table or a list of Markdown: one line, no markup, no HTML.
 
     Args:
       value: None is an empty text.
+      most: characters that are kept.
 
     Returns:
-      The text with its markup escaped, on one line, cut after 200 characters.
+      The text with its markup escaped, on one line.
     """
-    text = " ".join(_visible(value).split())
-    text = _cut(text, _MOST_MARKDOWN)
+    text = _cut(" ".join(_visible(value).split()), most)
     start = re.match(r"#{1,6}\s|[-+]\s|\d{1,9}[.)]\s", text)
     text = text.translate(_MARKUP)
     return _BLOCK.sub(r"\\", text, count=1) if start else text
+
+
+def plain(value, most: int = 10_000) -> str:
+    """A text for a terminal: one line, without what moves the cursor or turns the direction."""
+    return _cut(re.sub(r"[\t\r\n]+", " ", _visible(value)), most)
 
 
 def _visible(value) -> str:

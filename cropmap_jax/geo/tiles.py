@@ -2,7 +2,8 @@
 
 The file (RFC 7946) can be opened in any GIS: a polygon in degrees per tile, drawn with straight
 edges between its corners, cut in two where it crosses 180 degrees. The exact grid is in
-`proj:code`, `proj:transform` and `proj:shape`, as in STAC. The foreign member "cropmap" holds the legend, and what else is true of all tiles.
+`proj:code`, `proj:transform` and `proj:shape`, as in STAC. The foreign member "cropmap"
+holds the legend, and what else is true of all tiles.
 """
 
 import collections

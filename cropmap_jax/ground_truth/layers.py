@@ -10,6 +10,7 @@ import pandas as pd
 import shapely
 
 from cropmap_jax.geo import antimeridian, files, polygons
+from cropmap_jax.geo.text import plain
 from cropmap_jax.ground_truth import finding, names, vectors
 from cropmap_jax.ground_truth.ledger import (
     DELETED,
@@ -29,6 +30,8 @@ COLUMNS = (
 )  # fmt: skip
 # Shapely's type ids; those above a polygon's are of geometries that hold parts.
 _POINT, _POLYGON, _LINES = 0, 3, (1, 2, 5)
+_MOST_NAMES = 200
+"""Names told that are not listed; more of them are a column of something else."""
 _STRETCH = 10
 """How many times the area of the largest field the rectangle around a field may have."""
 
@@ -157,7 +160,10 @@ def _name(
     def decide(key: str, choices: Mapping[str, str], otherwise: str) -> list[str]:
         chosen, unlisted = names.decide(values[key], choices)
         if unlisted:
-            each = ", ".join(f"{text or 'no text'} ({n})" for text, n in unlisted.most_common())
+            listed = unlisted.most_common(_MOST_NAMES)
+            each = ", ".join(f"{plain(text, 80) or 'no text'} ({n})" for text, n in listed)
+            more = len(unlisted) - len(listed)
+            each += f", and {more:,d} more" if more else ""
             ledger.notes.append(f"{file.name}: {key}: not listed, so {otherwise}: {each}")
         return chosen
 

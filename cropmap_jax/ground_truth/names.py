@@ -4,17 +4,19 @@ import collections
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from cropmap_jax.ground_truth.settings import UNKNOWN
-
+UNKNOWN = "unknown"
+"""What a name stands for of which nobody can tell the class."""
 # Letters that look the same in print, but that an Arabic and a Persian keyboard write differently.
 _LETTERS = {"ي": "ی", "ى": "ی", "ك": "ک"}
+_TATWEEL = "\u0640"  # stretches a word, and is no letter of it
 
 
 def normalise(text) -> str:
     """One spelling of texts that look alike.
 
     Spaces are stripped and collapsed, Arabic ye and kaf become Persian, invisible characters
-    (joiners, direction marks, control characters) go, and accents are composed (NFC).
+    (joiners, direction marks, control characters) go, accents are composed and what is drawn as one
+    of its forms (wide letters, letters as they end a word) becomes the letter (NFKC).
 
     Args:
       text: a value of an attribute; None and NaN are no text, and 12.0 is "12".
@@ -26,8 +28,13 @@ def normalise(text) -> str:
     spaced = " ".join(str(text).split())
     # Cc holds control characters, Cf joiners, direction marks and the byte order mark.
     seen = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf"))
-    composed = unicodedata.normalize("NFC", " ".join(seen.split()))
+    composed = " ".join(unicodedata.normalize("NFKC", seen).replace(_TATWEEL, "").split())
     return composed.translate(str.maketrans(_LETTERS))
+
+
+def key(text) -> str:
+    """What two spellings of a name have in common: `normalise`, and no case."""
+    return normalise(text).casefold()
 
 
 def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collections.Counter]:

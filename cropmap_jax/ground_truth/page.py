@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from cropmap_jax.geo.splits import SPLITS
+from cropmap_jax.geo.text import markdown_cell
 
 MOST_ROWS = 200
 """Drops listed on the page; more of them are in drops.csv."""
@@ -22,10 +23,11 @@ def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str
         "# Ground truth",
         "",
         f"{kept:,d} fields and points in {tiles:,d} tiles of {blocks:,d} blocks; legend "
-        f"{summary['legend']}. Not counted: {summary['too_small']:,d} too small to label a pixel, "
-        "in the table of fields and on the map by crop all the same.",
+        f"{_cell(summary['legend'])}. Not counted: {summary['too_small']:,d} too small to label a "
+        "pixel, in the table of fields and on the map by crop all the same.",
     ]
-    lines += _section("Problems: this was left out", [f"- {_cell(p)}" for p in summary["problems"]])
+    lines += _section("Problems: this was left out", [f"- {_line(p)}" for p in summary["problems"]])
+    lines += _section("In doubt", [f"- {_line(doubt)}" for doubt in summary["doubts"]])
     lines += _section("What was read", _layer_table(summary))
     lines += _section("Crops and seasons", _crop_table(summary))
     lines += _section("Balance of the splits, share of labelled pixels", _balance_table(summary))
@@ -35,7 +37,7 @@ def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str
     lines += _section("Repairs, cuts and conflicts", _table(("what", "number"), [
         *summary["counts"].items(), *((f"of conflicts: {pair}", n) for pair, n in pairs)
     ]))  # fmt: skip
-    lines += _section("Notes", [f"- {_cell(note)}" for note in summary["notes"]])
+    lines += _section("Notes", [f"- {_line(note)}" for note in summary["notes"]])
     lines += _section("Maps", [f"![{name}]({name})" for name in pictures])
     columns = ("file", "row", "reason", "detail")
     if len(drops) > MOST_ROWS:
@@ -67,7 +69,9 @@ def _crop_table(summary: dict) -> list[str]:
     ]
     bare = [name for name, crop in summary["crops"].items() if not crop["kept"]]
     title = ("crop", "season", "fields", "points", "tiles", "ha", *(f"{s} px" for s in SPLITS))
-    return _table(title, rows) + (["", f"Nothing of: {', '.join(bare)}."] if bare else [])
+    return _table(title, rows) + (
+        ["", f"Nothing of: {', '.join(map(_cell, bare))}."] if bare else []
+    )
 
 
 def _balance_table(summary: dict) -> list[str]:
@@ -127,4 +131,9 @@ def _cell(value) -> str:
         return f"{value:,.1f}"
     if isinstance(value, int):
         return f"{value:,d}"
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return markdown_cell(value)
+
+
+def _line(text: str) -> str:
+    """A line of a list, which may name many things."""
+    return markdown_cell(text, 10_000)

@@ -1,14 +1,15 @@
 """What a delivery holds and how it is to be read: the config of `experiments.prepare`, checked."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo import splits
 from cropmap_jax.geo.legend import EUCROPMAP, ISRC, Legend, make_class
+from cropmap_jax.ground_truth import names
+from cropmap_jax.ground_truth.names import UNKNOWN
 
 NONE = "none_of_these"
-UNKNOWN = "unknown"
-"""What a name may stand for besides a class of the legend."""
+"""What a name may stand for besides a class of the legend, and UNKNOWN."""
 SYSTEMS = ("gregorian", "jalali")
 COLUMNS = ("province", "planting_start", "planting_end", "harvest_start", "harvest_end")
 
@@ -52,8 +53,9 @@ class Book:
       system: "gregorian" or "jalali".
       year_start: first day of the agricultural year, "MM-DD" in that system (1 Mehr is 07-01).
       columns: {one of COLUMNS: title in the sheets}.
-      dates: {class: (planting start, planting end, harvest start, harvest end)}, "MM-DD" each, the
-        same in every province.
+      dates: {class: (planting start, planting end, harvest start, harvest end)}, days as of
+        `seasons.parse_month_day`, the same in every province; or several such rows, for a class
+        of several seasons a year.
     """
 
     file: str = ""
@@ -155,9 +157,33 @@ def read(config: Mapping) -> Settings:
     layers = {k: _make(Layer, v, f"config.layers.{k}") for k, v in value.pop("layers", {}).items()}
     for key, cls in (("calendar", Book), ("provinces", Provinces)):
         value[key] = _make(cls, value[key], f"config.{key}") if value.get(key) else None
-    settings = _make(Settings, value | {"layers": layers}, "config")
+    settings = _respell(_make(Settings, value | {"layers": layers}, "config"))
     check(settings)
     return settings
+
+
+def _respell(settings: Settings) -> Settings:
+    """Settings whose classes are spelt as in the legend, wherever they were spelt as its titles."""
+    table = {}
+    for one in settings.classes_of.classes:
+        table |= {names.key(one.title): one.name, names.key(one.name): one.name}
+
+    def spell(crop: str) -> str:
+        return table.get(names.key(crop), crop)
+
+    layers = {
+        key: dataclasses.replace(
+            layer,
+            crop=spell(layer.crop),
+            names={text: spell(crop) for text, crop in layer.names.items()},
+        )
+        for key, layer in settings.layers.items()
+    }
+    book = settings.calendar
+    if book:
+        own = {spell(crop): days for crop, days in book.dates.items()}
+        book = dataclasses.replace(book, dates=own)
+    return dataclasses.replace(settings, layers=layers, calendar=book)
 
 
 def _make(cls, value: Mapping, where: str):
@@ -242,6 +268,13 @@ def check_calendar(book: Book, names: tuple[str, ...]) -> None:
         if crop not in names:
             raise ValueError(f"{where}.dates: expected a class of {', '.join(names)}, found "
                              f"{crop!r}")  # fmt: skip
-        if isinstance(days, str) or len(days) != len(COLUMNS) - 1:
-            raise ValueError(f"{where}.dates.{crop}: expected {', '.join(COLUMNS[1:])}, found "
-                             f"{days!r}")  # fmt: skip
+        for row in rows_of(days):
+            if isinstance(row, str) or len(row) != len(COLUMNS) - 1:
+                raise ValueError(f"{where}.dates.{crop}: expected {', '.join(COLUMNS[1:])}, found "
+                                 f"{row!r}")  # fmt: skip
+
+
+def rows_of(dates: Sequence) -> tuple:
+    """The seasons of a class in `Book.dates`: four days each, of one season or of several."""
+    several = not isinstance(dates, str) and any(isinstance(d, list | tuple) for d in dates)
+    return tuple(dates) if several else (dates,)

@@ -57,7 +57,7 @@ def test_cells_that_are_read(cell, system, expected):
         ("04-31", "gregorian", "expected a day from 01 to 30 in month 04 .*, found '04-31'"),
         ("02-30", "gregorian", "expected a day from 01 to 29 in month 02 .*, found '02-30'"),
         ("summer", "jalali", r"expected text such as 07-15 \(month, day\), found 'summer'"),
-        ("1401-07-15", "jalali", "expected text such as .* found '1401-07-15'"),
+        ("1401-07-15-3", "jalali", "expected text such as .* found '1401-07-15-3'"),
         (7.15, "jalali", r"expected text such as .* found 7.15 \(float\)"),
         # Jalali days that a spreadsheet took for Gregorian ones.
         (dt.datetime(2022, 7, 15), "jalali", r"found 2022-07-15 00:00:00 \(datetime\)"),
