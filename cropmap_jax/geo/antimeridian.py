@@ -18,8 +18,8 @@ def unwrap(shapes: Sequence) -> np.ndarray:
       shapes: of any kind, longitude and latitude in degrees; None stays None.
 
     Returns:
-      Object array of the same length. What jumped goes on beyond 180 degrees; a ring around a pole,
-      which cannot be told from that, is None.
+      Object array of the same length. What jumped goes on beyond 180 degrees; a ring around the
+      Earth or a pole, which cannot be told from that, is None.
     """
     out = np.array(shapes, object)
     bounds = shapely.bounds(out)
@@ -30,6 +30,8 @@ def unwrap(shapes: Sequence) -> np.ndarray:
             flat = shapely.transform(out[i], _unwrap_row)
         except (shapely.errors.ShapelyError, ValueError):  # a ring that does not end where it began
             flat = None
+        if flat is not None and shapely.area(flat) == 0 and shapely.get_dimensions(flat) == 2:
+            flat = None
         if flat is not None and shapely.get_num_geometries(flat) > 1 and shapely.is_valid(flat):
             flat = shapely.union_all([flat])
         out[i] = flat
@@ -37,7 +39,9 @@ def unwrap(shapes: Sequence) -> np.ndarray:
 
 
 def _unwrap_row(xy: np.ndarray) -> np.ndarray:
-    return np.stack([np.unwrap(xy[:, 0], period=360.0), xy[:, 1]], 1)
+    # Whole turns, so that a ring ends exactly where it began.
+    turns = np.cumsum(np.round(np.diff(xy[:, 0], prepend=xy[0, 0]) / 360.0))
+    return xy - np.stack([360.0 * turns, np.zeros(len(xy))], 1)
 
 
 def settle(shapes: Sequence) -> np.ndarray:

@@ -362,7 +362,7 @@ def _place(file: File, geometry: np.ndarray, crs: pyproj.CRS) -> tuple[np.ndarra
     whole = np.setdiff1d(np.flatnonzero(~shapely.is_missing(lonlat)), lost)
     lonlat[whole] = antimeridian.unwrap(lonlat[whole])
     around = whole[shapely.is_missing(lonlat[whole])]
-    return lonlat, strays | dict.fromkeys(around.tolist(), "a ring around a pole")
+    return lonlat, strays | dict.fromkeys(around.tolist(), "a ring around the Earth or a pole")
 
 
 def _turn(crs: pyproj.CRS) -> float:
