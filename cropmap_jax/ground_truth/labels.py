@@ -62,8 +62,12 @@ def label_tiles(
     written = written or files.Written(work.out, "prepare")
     written.claim(*(_path(name, *one) for one in todo for name in _FOLDERS))
     bar = progress(todo, total=len(todo), unit="tile", desc="label")
-    with rasterio.Env():  # set up once: a quarter of the time that a raster takes to write
-        found = [work.label(*one) for one in bar]
+    try:
+        with rasterio.Env():  # set up once: a quarter of the time that a raster takes to write
+            found = [work.label(*one) for one in bar]
+    finally:
+        # Or the bar would be drawn once more, after the error.
+        getattr(bar, "close", lambda: None)()
     kept = [tile for tile in found if tile is not None]
     empty = len(found) - len(kept)
     if empty:

@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 
 from cropmap_jax.geo import antimeridian, files, grid
+from cropmap_jax.geo.text import plain
 from cropmap_jax.geo.tiles import Tile, write_tiles
 from cropmap_jax.ground_truth import labels, layers, maps, provinces, report, tiling, workbook
 from cropmap_jax.ground_truth.ledger import Ledger
@@ -127,9 +128,11 @@ def check_folders(settings: Settings, out: pathlib.Path) -> None:
         globs["config.calendar.file"] = glob.escape(settings.calendar.file)
     for key, pattern in globs.items():
         # A path from the root is no pattern below the folder: said where it is read.
+        found = []
         with contextlib.suppress(ValueError, NotImplementedError):
-            for path in list(source.glob(pattern)):
-                files.check_apart({"--out": out}, {key: path})
+            found = list(source.glob(pattern))
+        for path in found:
+            files.check_apart({"--out": out}, {key: path})
 
 
 def add_calendars(
@@ -231,7 +234,8 @@ def write_fields(fields: geopandas.GeoDataFrame, path: pathlib.Path) -> None:
         (folder / path.name).replace(path)
     except (RuntimeError, sqlite3.Error) as error:
         full = shutil.disk_usage(path.parent).free < _FULL
-        reason = OSError(errno.ENOSPC if full else errno.EIO, str(error))
+        code = errno.ENOSPC if full else errno.EIO
+        reason = OSError(code, os.strerror(code) if full else plain(error, 200))
         raise files.not_written(path, reason) from error
     except OSError as error:
         raise files.not_written(path, error) from error
