@@ -32,8 +32,9 @@ def unwrap(shapes: Sequence) -> np.ndarray:
             flat = None
         if flat is not None and shapely.area(flat) == 0 and shapely.get_dimensions(flat) == 2:
             flat = None
-        if flat is not None and shapely.get_num_geometries(flat) > 1 and shapely.is_valid(flat):
-            flat = shapely.union_all([flat])
+        parts = shapely.get_parts(flat)
+        if len(parts) > 1 and shapely.is_valid(parts).all():
+            flat = shapely.union_all(parts)
         out[i] = flat
     return out
 

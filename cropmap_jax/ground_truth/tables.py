@@ -104,7 +104,7 @@ def _read_csv(path: pathlib.Path, encoding: str) -> pd.DataFrame:
     if first.strip().casefold().startswith("sep="):  # a spreadsheet's way to name the separator
         separator, text = first.strip()[4:5] or "\t", rest
     else:
-        separator = max(";\t|,", key=first.count)
+        separator = max("\t;|,", key=first.count)
     csv.field_size_limit(sys.maxsize)  # a polygon is longer than a cell may be otherwise
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows = [row for row in reader if any(cell.strip() for cell in row)]
