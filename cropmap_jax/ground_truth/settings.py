@@ -23,7 +23,8 @@ class Layer:
       season: agricultural year, e.g. "1400-1401".
       crop: class of everything in it, NONE or UNKNOWN; or "" if `names` decides.
       name_column: column of free-text names of crops.
-      names: {text: class, NONE or UNKNOWN}; names not listed are unknown, and reported.
+      names: {text: class, NONE or UNKNOWN}; names not listed are unknown, and reported. In a
+        config also pairs: a ConfigDict takes no text with a dot.
       sheets: calendar sheets of the crop, all of them candidates. For a layer with `names`, those
         of the crop's other layers count.
       sheet_column: column that decides which sheet holds for a field.
@@ -154,12 +155,31 @@ def read(config: Mapping) -> Settings:
       ValueError: names the key, what was found and what was expected.
     """
     value = dict(config)
-    layers = {k: _make(Layer, v, f"config.layers.{k}") for k, v in value.pop("layers", {}).items()}
+    layers = {
+        key: _make(Layer, _unpair(layer, f"config.layers.{key}"), f"config.layers.{key}")
+        for key, layer in value.pop("layers", {}).items()
+    }
     for key, cls in (("calendar", Book), ("provinces", Provinces)):
         value[key] = _make(cls, value[key], f"config.{key}") if value.get(key) else None
     settings = _respell(_make(Settings, value | {"layers": layers}, "config"))
     check(settings)
     return settings
+
+
+def _unpair(layer: Mapping, where: str) -> Mapping:
+    """A layer whose tables are mappings, also where the config gives pairs.
+
+    Raises:
+      ValueError: neither a mapping nor pairs.
+    """
+    tables = {}
+    for name in {"names", "sheet_values"} & set(layer):
+        try:
+            tables[name] = dict(layer[name])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}.{name}: expected a table {{text: meaning}} or pairs, found "
+                             f"{layer[name]!r}") from error  # fmt: skip
+    return {**layer, **tables}
 
 
 def _respell(settings: Settings) -> Settings:

@@ -82,3 +82,12 @@ def test_classes_may_be_spelt_as_their_titles():
 def test_bounds_are_numbers(key, value):
     with pytest.raises(ValueError, match=rf"config\.{key}: expected more than 0"):
         settings.read(config(**{key: value}))
+
+
+def test_names_with_a_dot_come_as_pairs():
+    layer = {"files": "*", "season": "2021-2022", "name_column": "n"}
+    pairs = [("Pisum s.", "pea"), ("Allium c.", "onion")]
+    found = settings.read(config() | {"layers": {"a": layer | {"names": pairs}}})
+    assert found.layers["a"].names == dict(pairs)
+    with pytest.raises(ValueError, match=r"config\.layers\.a\.names: expected a table"):
+        settings.read(config() | {"layers": {"a": layer | {"names": ("pea", "onion")}}})
