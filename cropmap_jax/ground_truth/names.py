@@ -8,6 +8,7 @@ UNKNOWN = "unknown"
 """What a name stands for of which nobody can tell the class."""
 # Letters that look the same in print, but that an Arabic and a Persian keyboard write differently.
 _LETTERS = {"ي": "ی", "ى": "ی", "ك": "ک"}
+_ENDINGS = str.maketrans({"ة": "ه", "ۀ": "ه"})
 _TATWEEL = "\u0640"  # stretches a word, and is no letter of it
 
 
@@ -37,8 +38,16 @@ def key(text) -> str:
     return normalise(text).casefold()
 
 
+def _loose(text: str) -> str:
+    """What is left of a key where spaces, joiners and digits are typed in one way or another."""
+    digits = (str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    return "".join("".join(digits).split()).translate(_ENDINGS)
+
+
 def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collections.Counter]:
     """What each text stands for; case and the differences that `normalise` removes do not count.
+
+    Nor do spaces, unless two names of different meanings differ by nothing else.
 
     Args:
       texts: attribute values.
@@ -57,6 +66,13 @@ def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collec
         if table.setdefault(key, crop) != crop:
             raise ValueError(f"names: expected one meaning of {name!r}, found {table[key]!r} and "
                              f"{crop!r}")  # fmt: skip
+    loose = collections.defaultdict(set)
+    for text, crop in table.items():
+        loose[_loose(text)].add(crop)
     cleaned = [normalise(text) for text in texts]
-    unlisted = collections.Counter(text for text in cleaned if text.casefold() not in table)
-    return [table.get(text.casefold(), UNKNOWN) for text in cleaned], unlisted
+    found = {}
+    for text in set(cleaned):
+        near = loose.get(_loose(text.casefold()), ())
+        found[text] = table.get(text.casefold()) or (min(near) if len(near) == 1 else None)
+    unlisted = collections.Counter(text for text in cleaned if found[text] is None)
+    return [found[text] or UNKNOWN for text in cleaned], unlisted

@@ -61,13 +61,22 @@ def _layer_table(summary: dict) -> list[str]:
 
 
 def _crop_table(summary: dict) -> list[str]:
+    titles = summary["titles"]
     rows = [
-        (name, season, r["fields"], r["points"], r["tiles"], r["area_ha"], *r["pixels"].values())
+        (
+            titles.get(name, name),
+            season,
+            r["fields"],
+            r["points"],
+            r["tiles"],
+            r["area_ha"],
+            *r["pixels"].values(),
+        )
         for name, crop in summary["crops"].items()
         for season, r in crop["seasons"].items()
         if r["fields"] or r["points"] or r["tiles"]
     ]
-    bare = [name for name, crop in summary["crops"].items() if not crop["kept"]]
+    bare = [titles.get(name, name) for name, crop in summary["crops"].items() if not crop["kept"]]
     title = ("crop", "season", "fields", "points", "tiles", "ha", *(f"{s} px" for s in SPLITS))
     return _table(title, rows) + (
         ["", f"Nothing of: {', '.join(map(_cell, bare))}."] if bare else []
@@ -78,7 +87,8 @@ def _balance_table(summary: dict) -> list[str]:
     rows = [("wished", *(f"{x:.0%}" for x in summary["fractions"].values()))]
     for name, crop in summary["crops"].items():
         if sum(crop["pixels"].values()):
-            rows.append((name, *(f"{x:.1%}" for x in crop["share"].values())))
+            title = summary["titles"].get(name, name)
+            rows.append((title, *(f"{x:.1%}" for x in crop["share"].values())))
     for what in ("tiles", "blocks"):
         rows.append((what, *summary[what].values()))
     return _table(("", *SPLITS), rows)
@@ -87,7 +97,12 @@ def _balance_table(summary: dict) -> list[str]:
 def _state_table(summary: dict) -> list[str]:
     total = sum(sum(row.values()) for row in summary["states"].values())
     rows = [
-        (name, *row.values(), sum(row.values()), f"{sum(row.values()) / total:.2%}")
+        (
+            summary["titles"].get(name, name),
+            *row.values(),
+            sum(row.values()),
+            f"{sum(row.values()) / total:.2%}",
+        )
         for name, row in summary["states"].items()
         if sum(row.values())
     ]
@@ -103,7 +118,8 @@ def _calendar_lines(summary: dict) -> list[str]:
     if found["workbook"] is None:
         return ["No workbook: no crop has a harvest date."]
     several, chosen = found["several"], found["chosen"]
-    rows = [(c, n, chosen[c]) for c, n in several.items() if n or chosen[c]]
+    titles = summary["titles"]
+    rows = [(titles.get(c, c), n, chosen[c]) for c, n in several.items() if n or chosen[c]]
     title = ("crop", "fields with several candidate seasons", "with seasons an attribute chose")
     parts = [months, _table(title, rows)]
     rows = [tuple(row.values()) for row in found["none"]]

@@ -45,7 +45,7 @@ def summarise(
       span: {season: (first, last)} ISO dates of the months to export.
 
     Returns:
-      Keys: legend, fractions, tiles, blocks, layers, crops, too_small, drops_without_crop,
+      Keys: legend, titles, fractions, tiles, blocks, layers, crops, too_small, drops_without_crop,
       states, calendars, conflicts, cut_fields, counts, months, problems, doubts, notes. Areas in
       hectares on the ground.
     """
@@ -56,6 +56,8 @@ def summarise(
     pairs = [(k.removeprefix(_PAIR), v) for k, v in counts.items() if k.startswith(_PAIR)]
     return {
         "legend": settings.classes_of.name,
+        # Where the name is a mere id: names are ASCII.
+        "titles": {c.name: c.title for c in settings.classes_of.classes if not c.title.isascii()},
         "fractions": {s: float(settings.fractions.get(s, 0.0)) for s in SPLITS},
         "tiles": {s: sum(t.split == s for t in tiles) for s in SPLITS},
         "blocks": {s: len({t.block for t in tiles if t.split == s}) for s in SPLITS},
@@ -231,7 +233,7 @@ def text(summary: dict) -> str:
     for name, crop in summary["crops"].items():
         pixels = "".join(f"{n:12,d}" for n in crop["pixels"].values())
         lines.append(
-            f"{name[:15]:16}{crop['in']:8,d}{crop['kept']:8,d}{crop['tiles']:7,d}"
+            f"{summary['titles'].get(name, name)[:15]:16}{crop['in']:8,d}{crop['kept']:8,d}{crop['tiles']:7,d}"
             f"{crop['area_ha']:12,.1f}{pixels}"
         )
     for what, rows in (("tiles", summary["tiles"]), ("blocks", summary["blocks"])):

@@ -78,3 +78,10 @@ def test_names_in_other_scripts():
     listed = {"冬小麦": "a", "Wheat": "b", "ble\u0301 TENDRE": "c"}
     found, unlisted = names.decide(["冬小麦", "ＷＨＥＡＴ", "Blé tendre", "مکه"], listed)
     assert found == ["a", "b", "c", UNKNOWN] and list(unlisted) == ["مکه"]
+
+
+def test_spaces_do_not_count_unless_they_tell_names_apart():
+    listed = {"چغندرقند": "beet", "plot 1": "a", "a b": "c", "ab": "d"}
+    asked = ["چغندر قند", "چغندر\u200cقند", "plot۱", "A B", "AB", "a  b", "plot 2"]
+    found, unlisted = names.decide(asked, listed)
+    assert found == ["beet", "beet", "a", "c", "d", "c", UNKNOWN] and list(unlisted) == ["plot 2"]
