@@ -232,8 +232,9 @@ def text(summary: dict) -> str:
     ]
     for name, crop in summary["crops"].items():
         pixels = "".join(f"{n:12,d}" for n in crop["pixels"].values())
+        title = summary["titles"].get(name, name)
         lines.append(
-            f"{summary['titles'].get(name, name)[:15]:16}{crop['in']:8,d}{crop['kept']:8,d}{crop['tiles']:7,d}"
+            f"{title[:15]:16}{crop['in']:8,d}{crop['kept']:8,d}{crop['tiles']:7,d}"
             f"{crop['area_ha']:12,.1f}{pixels}"
         )
     for what, rows in (("tiles", summary["tiles"]), ("blocks", summary["blocks"])):
