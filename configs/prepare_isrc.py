@@ -97,6 +97,8 @@ def get_config() -> ConfigDict:
     config.shrink_px = 0.5  # of a field's border, before pixel centres are tested
     config.point_radius_m = 15.0  # of the disc that a point stands for
     config.repair_limit = 0.10  # share of a field's area that mending its ring may change
+    config.max_field_ha = 100_000.0  # a larger polygon is a mistake, and dropped
+    config.max_tiles = 100_000
     config.fractions = ConfigDict({"train": 0.7, "validation": 0.15, "test": 0.15})
     config.seed = 0
     config.lead_days = (30, 60)  # before harvest, least and most: gives the months to export

@@ -37,4 +37,9 @@ def get_config() -> ConfigDict:
     config.calendar = ConfigDict()
     config.calendar.dates = DATES
     config.calendar.year_start = "10-01"  # first day of the agricultural year
+    config.shrink_px = 0.5  # of a field's border, before pixel centres are tested
+    config.point_radius_m = 15.0  # of the disc that a point stands for
+    config.max_field_ha = 100_000.0  # a larger polygon is a mistake, and dropped
+    config.max_tiles = 100_000
+    config.strict = False  # True: any problem ends the run before anything is written
     return config

@@ -7,8 +7,6 @@ tiles.geojson, labels/, fields/, fields.gpkg, a report of what was dropped and w
 configs/seed/prepare_isrc.py reproduces the regions of interest of the original system instead.
 """
 
-import pathlib
-
 from absl import flags
 from ml_collections import config_flags
 
@@ -20,11 +18,13 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
+    from cropmap_jax.geo import files
     from cropmap_jax.ground_truth import ledger, prepare, report, seed_rois, settings
 
-    config, out = _CONFIG.value.to_dict(), pathlib.Path(_OUT.value)
+    config, out = _CONFIG.value.to_dict(), files.local("--out", _OUT.value)
     seed = config.pop("seed_rois", None)
     asked, told = settings.read(config), ledger.Ledger()
+    prepare.check_folders(asked, out)
     if seed:
         print(seed_rois.run(asked, seed, out, told))
         print(f"regions of interest: {out / 'rois.geojson'}\ntable: {out / 'seed_table.md'}")

@@ -12,6 +12,7 @@ from cropmap_jax.geo.legend import IGNORE
 
 SAME_GROUND = 0.95
 """Intersection over union from which two polygons cover the same ground."""
+_MANY_HOLES = 100
 _WGS84 = pyproj.Geod(ellps="WGS84")
 
 
@@ -212,8 +213,7 @@ def _insides(
     """(index, window, bool array of the window: centre inside), of polygons that may hold one."""
     polygons = np.asarray(polygons, object)
     if shrink_m:
-        # Mitred, so that corners stay corners and no vertices are added.
-        polygons = shapely.buffer(polygons, -shrink_m, join_style="mitre")
+        polygons = _shrink(polygons, shrink_m)
     some = np.flatnonzero(~(shapely.is_empty(polygons) | shapely.is_missing(polygons)))
     height, width = geobox.shape
     # The corners of each bounding box in pixels, which serves rotated grids too.
@@ -230,6 +230,20 @@ def _insides(
         inside = shapely.contains_xy(polygons[some[k]], xs, ys)
         if inside.any():
             yield some[k], (slice(top[k], bottom[k]), slice(left[k], right[k])), inside
+
+
+def _shrink(polygons: np.ndarray, metres: float) -> np.ndarray:
+    """Polygons less a strip along their borders; mitred: corners stay, no vertices are added."""
+    holes = shapely.get_num_interior_rings(polygons)
+    many = np.flatnonzero(holes > _MANY_HOLES)
+    out = shapely.buffer(np.where(holes > _MANY_HOLES, None, polygons), -metres, join_style="mitre")
+    for i in many:
+        # Holes that run into each other take GEOS minutes, unless they grow one by one.
+        shell, *rings = shapely.polygons(shapely.get_rings(polygons[i]))
+        grown = shapely.union_all(shapely.buffer(rings, metres, join_style="mitre"))
+        inner = shapely.buffer(shell, -metres, join_style="mitre")
+        out[i] = shapely.difference(inner, grown)
+    return out
 
 
 def _apply(affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

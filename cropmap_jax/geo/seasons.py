@@ -3,6 +3,10 @@
 A calendar of crops says "07-15", not in which year. The rule: planting ends in the agricultural
 year; it started at the last such day on or before that; harvest starts at the first such day after
 planting started, which may be in the next year, and ends at the first such day from then on.
+
+A crop that stands longer (sugarcane, cassava, pineapple) says so: a harvest of "12-01+1" starts a
+year later than that. Or its days are dates, "2022-10-31" and "2023-12-01": then the years between
+them count, whichever years they are.
 """
 
 import calendar
@@ -18,7 +22,17 @@ GREGORIAN, JALALI = "gregorian", "jalali"
 DASHES = ("", "-", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
 """What stands for "no date": nothing, a hyphen, or one of its typographic kin."""
 # Digits of any script, as int() reads them: a Persian workbook may hold Persian ones.
-_MONTH_DAY = re.compile(r"\s*(\d{1,2})\s*[-/]\s*(\d{1,2})\s*")
+_MONTH_DAY = re.compile(
+    r"\s*(?:(?P<year>\d{4})\s*[-/]\s*)?(?P<month>\d{1,2})\s*[-/]\s*(?P<day>\d{1,2})"
+    r"\s*(?:\+\s*(?P<later>\d))?\s*"
+)
+SHORTEST, LONGEST = 60, 400
+"""Days from the end of planting to harvest outside of which a season is noted, as perhaps mistyped.
+
+Source: Allen et al. (1998), FAO Irrigation and Drainage Paper 56, table 11: apart from radish (35
+to 40 days) all field crops stand 60 days or more, and apart from sugarcane (405 to 480 when newly
+planted), pineapple (790) and trees none stands longer than a year.
+"""
 # The season becomes part of file names: plain digits.
 _YEAR = re.compile(r"([1-9][0-9]{3})(?:-([1-9][0-9]{3}))?")
 # Gregorian years that a delivery may speak of: outside, the number is one of the other calendar.
@@ -32,9 +46,31 @@ class MonthDay(NamedTuple):
 
     month: int
     day: int
+    # Of a `YearsDay`.
+    later = 0
+    year = 0
 
     def __str__(self):
         return f"{self.month:02d}-{self.day:02d}"
+
+
+class YearsDay(MonthDay):
+    """A day that something is said about the year of; equal to the day itself.
+
+    Args:
+      month, day: from 1.
+      later: years that it comes later than the rule says.
+      year: of a whole date, which only counts beside another one; 0 where there was none.
+    """
+
+    def __new__(cls, month: int, day: int, later: int = 0, year: int = 0):
+        self = super().__new__(cls, month, day)
+        self.later, self.year = later, year
+        return self
+
+    def __str__(self):
+        year = f"{self.year}-" if self.year else ""
+        return f"{year}{super().__str__()}{f'+{self.later}' if self.later else ''}"
 
 
 class AgriculturalYear(NamedTuple):
@@ -45,11 +81,11 @@ class AgriculturalYear(NamedTuple):
 
 
 def parse_month_day(cell: object, system: str, where: str) -> MonthDay | None:
-    """Reads a cell such as "07-15" or "7/15"; a dash or nothing is None.
+    """Reads a cell such as "07-15", "7/15", "07-15+1" or "2023-07-15"; a dash or nothing is None.
 
     Args:
-      cell: text; in the Gregorian system also a date, of which the year is not looked at. A Jalali
-        day that a spreadsheet took for a Gregorian date may have been changed, and is refused.
+      cell: text; in the Gregorian system also a date. A Jalali day that a spreadsheet took for a
+        Gregorian date may have been changed, and is refused.
       system: "gregorian" or "jalali".
       where: file, sheet, row and column, for messages.
 
@@ -60,12 +96,14 @@ def parse_month_day(cell: object, system: str, where: str) -> MonthDay | None:
     if cell is None or (isinstance(cell, str) and cell.strip() in DASHES):
         return None
     if isinstance(cell, dt.date) and system == GREGORIAN:
-        return MonthDay(cell.month, cell.day)
+        return YearsDay(cell.month, cell.day, year=cell.year)
     match = _MONTH_DAY.fullmatch(cell) if isinstance(cell, str) else None
     if not match:
         found = repr(cell) if isinstance(cell, str) else f"{cell} ({type(cell).__name__})"
         raise ValueError(f"{where}: expected text such as 07-15 (month, day), found {found}")
-    month, day = int(match[1]), int(match[2])
+    month, day, later, year = (int(match[k] or 0) for k in ("month", "day", "later", "year"))
+    if later and year:
+        raise ValueError(f"{where}: expected a year or years to add, found both in {cell!r}")
     if not 1 <= month <= 12:
         raise ValueError(f"{where}: expected a month from 01 to 12, found {cell!r}")
     # The most days that the month ever has; 1399 and 2000 are leap years.
@@ -75,7 +113,7 @@ def parse_month_day(cell: object, system: str, where: str) -> MonthDay | None:
             f"{where}: expected a day from 01 to {most} in month {month:02d} ({system}), "
             f"found {cell!r}"
         )
-    return MonthDay(month, day)
+    return YearsDay(month, day, later, year)
 
 
 def to_date(month_day: MonthDay, year: int, system: str, where: str) -> dt.date:
@@ -143,7 +181,7 @@ def resolve(
     Args:
       planting_start: if it is unknown, harvest starts at the first such day after planting ended.
       planting_end: lies in the year.
-      harvest_start: may lie in the next year.
+      harvest_start: may lie in the next year, or years later.
       harvest_end: may be unknown.
       year: agricultural year of the fields.
       system: "gregorian" or "jalali".
@@ -154,11 +192,12 @@ def resolve(
       The season, or None if it is not known when planting ends or harvest starts.
 
     Raises:
-      ValueError: names `where`: a day that its year does not have, or a harvest that starts while
-        planting goes on.
+      ValueError: names `where`: a day that its year does not have, a harvest that starts while
+        planting goes on, or years where none can be.
     """
     if planting_end is None or harvest_start is None:
         return None
+    later = _years_later(planting_start, planting_end, harvest_start, harvest_end, where)
 
     def date(month_day: MonthDay, in_year: int, what: str) -> dt.date:
         return to_date(month_day, in_year, system, f"{where}: {what}")
@@ -172,7 +211,8 @@ def resolve(
     if planting_start is not None:
         since, after = planting_start, planted - (planting_start > planting_end)
         date(planting_start, after, "planting start")
-    first = after + (harvest_start <= since)
+    first = after + (harvest_start <= since) + (later.rule or 0)
+    first = first if later.apart is None else planted + later.apart
     begin = date(harvest_start, first, "harvest start")
     end = None
     if harvest_end is not None:
@@ -183,6 +223,54 @@ def resolve(
             f"{planting_end}), found {harvest_start}"
         )
     return Season(begin, end, planting, name)
+
+
+class _Later(NamedTuple):
+    """When harvest starts: years after what the rule says, or years after planting ends."""
+
+    rule: int
+    apart: int | None
+
+
+def _years_later(
+    planting_start: MonthDay | None,
+    planting_end: MonthDay,
+    harvest_start: MonthDay,
+    harvest_end: MonthDay | None,
+    where: str,
+) -> _Later:
+    """What the years that are given with days say.
+
+    Raises:
+      ValueError: years to add where none can be, or dates in the wrong order.
+    """
+    for what, day in (("start of planting", planting_start), ("end of planting", planting_end),
+                      ("end of harvest", harvest_end)):  # fmt: skip
+        if day is not None and day.later:
+            raise ValueError(f"{where}: expected the {what} without a year to add, which only the "
+                             f"start of harvest takes, found {day}")  # fmt: skip
+    apart = harvest_start.year - planting_end.year
+    if not (harvest_start.year and planting_end.year):
+        return _Later(harvest_start.later, None)
+    if apart < 0:
+        raise ValueError(f"{where}: expected a harvest that starts after planting, found "
+                         f"{harvest_start} after a planting that ends {planting_end}")  # fmt: skip
+    # Days that a spreadsheet took for dates are all of the year in which they were typed.
+    return _Later(0, apart or None)
+
+
+def describe_odd(season: Season, where: str) -> str:
+    """What is odd about the length of a season, or "" if nothing is."""
+    if season.planting is None:
+        return ""
+    days = (season.harvest_start - season.planting).days
+    start = f"{where}: harvest starts {days} days after planting ends"
+    if days < SHORTEST:
+        return (f"{start}, which is short (expected {SHORTEST} or more): if it starts a year "
+                f'later, write "+1" after its day')  # fmt: skip
+    if days > LONGEST:
+        return f"{start}, which is long (expected {LONGEST} or fewer): are its years right?"
+    return ""
 
 
 def _split(date: dt.date, system: str) -> tuple[MonthDay, int]:

@@ -1,12 +1,12 @@
 """Labelled tiles that wait for their images: a list of them as one GeoJSON file, and back.
 
 The file (RFC 7946) can be opened in any GIS: a polygon in degrees per tile, drawn with straight
-edges between its corners. The exact grid is in `proj:code`, `proj:transform` and `proj:shape`, as
-in STAC. The foreign member "cropmap" holds the legend, and what else is true of all tiles.
+edges between its corners, cut in two where it crosses 180 degrees. The exact grid is in
+`proj:code`, `proj:transform` and `proj:shape`, as in STAC. The foreign member "cropmap"
+holds the legend, and what else is true of all tiles.
 """
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import json
@@ -20,7 +20,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import calendars, splits
+from cropmap_jax.geo import antimeridian, calendars, files, splits
 from cropmap_jax.geo.legend import Legend
 
 NONE = "none_of_these"
@@ -125,25 +125,22 @@ def write_tiles(
     ]
     # A line per tile: a change of a few tiles is a change of a few lines.
     text = [f'{{"type": "FeatureCollection", "cropmap": {head}, "features": [', ",\n".join(rows)]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text("\n".join([*text, "]}\n"]), encoding="utf-8")
-        part.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    files.write_bytes(path, "\n".join([*text, "]}\n"]).encode())
     return path
 
 
 def _to_feature(tile: Tile, shape: shapely.Polygon) -> dict:
-    ring = np.round(shapely.get_coordinates(shape), 7).tolist()  # 1 cm
+    shape = antimeridian.cut([shape])[0]
+    if shape.geom_type == "MultiPolygon":
+        shape = shapely.orient_polygons(shape)
+    shape = shapely.transform(shape, lambda xy: np.round(xy, 7))  # 1 cm
     code = tile.geobox.crs.to_epsg() if tile.geobox.crs is not None else None
     if code is None:
         raise ValueError(f"tile {tile.tile_id}: expected a CRS with an EPSG code, found none")
     return {
         "type": "Feature",
         "id": tile.tile_id,
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "geometry": shapely.geometry.mapping(shape),
         "properties": {name: getattr(tile, name) for name in _TEXTS}
         | {
             "proj:code": f"EPSG:{code}",

@@ -5,7 +5,6 @@ import functools
 import itertools
 import os
 import pathlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import geopandas
@@ -13,7 +12,7 @@ import numpy as np
 import rasterio
 import rasterio.io
 
-from cropmap_jax.geo import cube_io, grid, polygons
+from cropmap_jax.geo import cube_io, files, grid, polygons
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile
 from cropmap_jax.ground_truth import tiling
@@ -30,12 +29,13 @@ def label_tiles(
     out_dir: str | os.PathLike,
     ledger: Ledger,
     progress: Callable = lambda iterable, **_: iterable,
+    written: files.Written | None = None,
 ) -> tuple[geopandas.GeoDataFrame, list[Tile]]:
     """Rasterises fields and writes `labels/<tile_id>.tif` and `fields/<tile_id>.tif`.
 
     A pixel is labelled if its centre lies inside a field, shrunk, or inside a point's disc. It is
     unknown where fields of different crops claim it, and where a field lies that belongs to another
-    split. Rasters of tiles of an earlier run are removed.
+    split. Rasters that an earlier run wrote of other tiles are removed.
 
     Args:
       fields: the table of fields, with what `tiling.tile_fields` added.
@@ -44,28 +44,40 @@ def label_tiles(
       out_dir: folder to write into, made if absent.
       ledger: takes fields too small to label a pixel, and counts.
       progress: wraps an iterable, called with `total`, `unit` and `desc`.
+      written: the record of the folder; None opens it.
 
     Returns:
       The table with column pixels (int, labelled pixels of each field); and the tiles that have
       any, sorted by season and place, without province and calendar.
 
     Raises:
+      ValueError: a raster is there that another command wrote.
       OSError: no space or no permission; no raster is left half-written.
     """
     work = _Work(fields, settings, pathlib.Path(out_dir), ledger)
     for name in _FOLDERS:
         (work.out / name).mkdir(parents=True, exist_ok=True)
+        files.tidy(work.out / name)
     todo = [(season, place) for season in sorted(tiles) for place in tiles[season]]
+    written = written or files.Written(work.out, "prepare")
+    written.claim(*(_path(name, *one) for one in todo for name in _FOLDERS))
     bar = progress(todo, total=len(todo), unit="tile", desc="label")
-    with rasterio.Env():  # set up once: a quarter of the time that a raster takes to write
-        found = [work.label(*one) for one in bar]
+    try:
+        with rasterio.Env():  # set up once: a quarter of the time that a raster takes to write
+            found = [work.label(*one) for one in bar]
+    finally:
+        # Or the bar would be drawn once more, after the error.
+        getattr(bar, "close", lambda: None)()
     kept = [tile for tile in found if tile is not None]
     empty = len(found) - len(kept)
     if empty:
         ledger.counts["tiles without a labelled pixel"] += empty
     if work.cut_fields:
         ledger.counts["fields cut at a border of splits"] += len(work.cut_fields)
-    _remove_others(work.out, {tile.tile_id for tile in kept})
+    named = {path for tile in kept for path in (tile.label, tile.fields)}
+    for name in written.names() - named:
+        if name.partition("/")[0] in _FOLDERS:
+            written.remove(name)
     work.note_unlabelled()
     return fields.assign(pixels=work.pixels), kept
 
@@ -118,7 +130,7 @@ class _Work:
         seen = order[np.searchsorted(self.ids[at], seen, sorter=order)]
         self.pixels[at[seen]] += count
         name = grid.tile_id(*place[:3])
-        paths = {folder: f"{folder}/{season}_{name}.tif" for folder in _FOLDERS}
+        paths = {folder: _path(folder, season, place) for folder in _FOLDERS}
         _write(self.out / paths["labels"], label, geobox, self.legend)
         _write(self.out / paths["fields"], ids, geobox, None)
         return Tile(
@@ -188,6 +200,10 @@ class _Work:
             self.ledger.drop(field.layer, field.file, field.row, TOO_SMALL, detail)
 
 
+def _path(folder: str, season: str, place: tiling.Place) -> str:
+    return f"{folder}/{season}_{grid.tile_id(*place[:3])}.tif"
+
+
 @functools.lru_cache(maxsize=128)
 def _crs(epsg: int) -> rasterio.CRS:
     return rasterio.CRS.from_epsg(epsg)
@@ -220,19 +236,5 @@ def _write(path: pathlib.Path, pixels: np.ndarray, geobox, legend: Legend | None
                 raster.set_band_description(1, f"label, legend {legend.name}")
                 raster.write_colormap(1, cube_io.colour_table(legend))
         data = bytes(memory.getbuffer())
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
-    try:
+    with files.replacing(path) as part:
         part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _remove_others(out: pathlib.Path, kept: set[str]) -> None:
-    """Removes rasters of tiles that are not in the list, and what a killed run left."""
-    tile = re.compile(r".+_\d{5}_\d{4,}_\d{5,}")
-    for name in _FOLDERS:
-        for file in (out / name).iterdir():
-            other = file.suffix == ".tif" and tile.fullmatch(file.stem) and file.stem not in kept
-            if other or (file.name.startswith(".") and file.suffix == ".part"):
-                file.unlink()

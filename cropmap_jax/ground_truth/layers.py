@@ -1,6 +1,7 @@
 """The table of fields: every layer of a delivery read, mended, named, and freed of copies."""
 
 import pathlib
+import tempfile
 from collections.abc import Iterable, Mapping
 
 import geopandas
@@ -8,14 +9,17 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from cropmap_jax.geo import polygons
-from cropmap_jax.ground_truth import names, vectors
+from cropmap_jax.geo import antimeridian, files, polygons
+from cropmap_jax.geo.text import plain
+from cropmap_jax.ground_truth import finding, names, vectors
 from cropmap_jax.ground_truth.ledger import (
+    DELETED,
     DUPLICATE,
     EMPTY,
     NOT_AN_AREA,
     NOT_FINITE,
     REPAIR,
+    TOO_LARGE,
     Ledger,
 )
 from cropmap_jax.ground_truth.settings import UNKNOWN, Layer, Settings
@@ -26,10 +30,10 @@ COLUMNS = (
 )  # fmt: skip
 # Shapely's type ids; those above a polygon's are of geometries that hold parts.
 _POINT, _POLYGON, _LINES = 0, 3, (1, 2, 5)
-# Endings of the files that lie beside a .shp.
-_BESIDE = {
-    ".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".qmd", ".sbn", ".sbx", ".atx", ".xml",
-}  # fmt: skip
+_MOST_NAMES = 200
+"""Names told that are not listed; more of them are a column of something else."""
+_STRETCH = 10
+"""How many times the area of the largest field the rectangle around a field may have."""
 
 
 def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
@@ -51,58 +55,53 @@ def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
     Raises:
       ValueError: no folder, or nothing usable in it.
     """
-    source = pathlib.Path(settings.source)
+    source = files.local("config.source", settings.source)
     if not settings.source or not source.is_dir():
         raise ValueError(f"config.source: expected a folder, found {settings.source!r}")
     read_by: dict[str, str] = {}
     parts = []
-    for key, layer in settings.layers.items():
-        ledger.read[key] += 0
-        for file in _list_files(source, key, layer, ledger):
-            if file.name in read_by:
-                ledger.notes.append(f"{file.name}: read for config.layers.{read_by[file.name]}, "
-                                    f"and again for {file.flag}")  # fmt: skip
-            read_by[file.name] = key
-            try:
-                parts.append(_read_file(file, key, settings, ledger))
-            except ValueError as error:
-                ledger.problems.append(str(error))
+    with tempfile.TemporaryDirectory() as scratch:
+        for key, layer in settings.layers.items():
+            ledger.read[key] += 0
+            for file in _list_files(source, key, layer, pathlib.Path(scratch), ledger):
+                if file.name in read_by:
+                    ledger.notes.append(
+                        f"{file.name}: read for config.layers.{read_by[file.name]}, and again for "
+                        f"{file.flag}"
+                    )
+                read_by[file.name] = key
+                try:
+                    parts.append(_read_file(file, key, settings, ledger))
+                except ValueError as error:
+                    ledger.problems.append(str(error))
     if not sum(map(len, parts)):
-        because = f"; {ledger.problems[0]}" if ledger.problems else ""
+        because = f"; {(ledger.problems or [''])[0]}".rstrip("; ")
+        for key in settings.layers if not because else ():
+            because += "".join(f"; {n:,d} {why}" for why, n in ledger.reasons(key).items())
         raise ValueError(f"{source}: expected fields or points, found none that is usable in "
                          f"{len(read_by)} files{because}")  # fmt: skip
     table = _drop_duplicates(pd.concat(parts, ignore_index=True), ledger)
     table["field"] = np.arange(1, len(table) + 1, dtype=np.uint32)
-    table["area_ha"] = polygons.ground_area_ha(table.geometry)
     return geopandas.GeoDataFrame(table[list(COLUMNS)], geometry="geometry", crs=vectors.WORLD)
 
 
-def _list_files(source: pathlib.Path, key: str, layer: Layer, ledger: Ledger) -> list[vectors.File]:
+def _list_files(
+    source: pathlib.Path, key: str, layer: Layer, scratch: pathlib.Path, ledger: Ledger
+) -> list[vectors.File]:
     """Files of a layer, sorted; without any, the ledger is told."""
-    flag = f"config.layers.{key}"
+    flag, before = f"config.layers.{key}", len(ledger.problems)
     try:
-        matching = sorted(p for p in source.glob(layer.files) if _is_data(p))
+        matching = finding.find(source, layer.files, scratch, ledger.problems.append)
         found = "" if matching else _explain(source, layer.files)
     except (ValueError, NotImplementedError) as error:  # a path from the root, for instance
         matching, found = [], f"that pattern ({error})"
-    if not matching:
+    if not matching and len(ledger.problems) == before:
         ledger.problems.append(f"{flag}.files: expected a file that matches {layer.files!r} below "
                                f"{source}, found {found}")  # fmt: skip
     columns = {f"{flag}.name_column": layer.name_column} if layer.names else {}
     if layer.sheet_values:
         columns[f"{flag}.sheet_column"] = layer.sheet_column
-    return [
-        vectors.File(path, path.relative_to(source).as_posix(), flag, columns, layer.crs,
-                     layer.encoding)
-        for path in matching
-    ]  # fmt: skip
-
-
-def _is_data(path: pathlib.Path) -> bool:
-    """Whether a path that a glob matches is data itself, not a part of a shapefile."""
-    hidden = path.name.startswith(".")
-    whole = path.is_file() or path.suffix.lower() == ".gdb"
-    return whole and not hidden and path.suffix.lower() not in _BESIDE
+    return [vectors.File(*one, flag, columns, layer.crs, layer.encoding) for one in matching]
 
 
 def _explain(source: pathlib.Path, pattern: str) -> str:
@@ -125,22 +124,29 @@ def _inside(folder: pathlib.Path) -> str:
 
 
 def _read_file(file: vectors.File, key: str, settings: Settings, ledger: Ledger) -> pd.DataFrame:
-    """The table of a file, without field and area_ha."""
+    """The table of a file, without field."""
     layer = settings.layers[key]
     info = vectors.inspect(file)
     ledger.read[key] += info["features"]
+    if info.get("note"):
+        ledger.notes.append(f"{file.name}: {info['note']}")
     found = vectors.read(file, info)
     table = pd.DataFrame({"row": np.arange(info["features"]), "geometry": found.geometry})
     table = table.assign(layer=key, file=file.name, season=layer.season)
     table = _name(table, file, layer, found.values, ledger)
     _count(ledger, "heights left out", found.solid)
     lost = table.row.isin(list(found.strays)).to_numpy()
-    table = _drop(table, lost, NOT_FINITE, found.strays.values(), ledger)
+    details = [found.strays[row] for row in table.row[lost]]
+    table = _drop(table, lost, NOT_FINITE, details, ledger)
+    gone = table.row.isin(found.deleted).to_numpy()
+    table = _drop(table, gone, DELETED, [""] * int(gone.sum()), ledger)
     table = _sift(table, ledger)
     parts = shapely.get_num_geometries(table.geometry.to_numpy())
     _count(ledger, "multipart features split", int((parts > 1).sum()))
     table = _sift(_explode(table), ledger)
     table = _explode(_repair(table, settings.repair_limit, ledger))
+    table = table.assign(geometry=antimeridian.settle(table.geometry))
+    table = _bound(table, settings.max_field_ha, ledger)
     points = shapely.get_type_id(table.geometry.to_numpy()) == _POINT
     return table.assign(kind=np.where(points, "point", "polygon"))
 
@@ -154,7 +160,10 @@ def _name(
     def decide(key: str, choices: Mapping[str, str], otherwise: str) -> list[str]:
         chosen, unlisted = names.decide(values[key], choices)
         if unlisted:
-            each = ", ".join(f"{text or 'no text'} ({n})" for text, n in unlisted.most_common())
+            listed = unlisted.most_common(_MOST_NAMES)
+            each = ", ".join(f"{plain(text, 80) or 'no text'} ({n})" for text, n in listed)
+            more = len(unlisted) - len(listed)
+            each += f", and {more:,d} more" if more else ""
             ledger.notes.append(f"{file.name}: {key}: not listed, so {otherwise}: {each}")
         return chosen
 
@@ -226,6 +235,22 @@ def _repair(table: pd.DataFrame, limit: float, ledger: Ledger) -> pd.DataFrame:
     table = _drop(table, far, REPAIR, percent, ledger)
     flat = ["ring without area"] * int(nothing.sum())
     return _drop(table, nothing[~far], EMPTY, flat, ledger)
+
+
+def _bound(table: pd.DataFrame, most_ha: float, ledger: Ledger) -> pd.DataFrame:
+    """The table with the areas of its fields, and without what is too large for one."""
+    table = table.assign(area_ha=polygons.ground_area_ha(table.geometry))
+    table = _drop_large(table, table.area_ha.to_numpy(), most_ha, "", ledger)
+    # A strip across a continent has little area, but as many tiles to look at as its rectangle.
+    around = polygons.ground_area_ha(shapely.envelope(table.geometry.to_numpy()))
+    return _drop_large(table, around, _STRETCH * most_ha, " around it", ledger)
+
+
+def _drop_large(table, area_ha: np.ndarray, most_ha: float, what: str, ledger: Ledger):
+    large = area_ha > most_ha
+    details = [f"{ha / 100:,.0f} km2{what}, expected at most {most_ha / 100:,.0f} "
+               f"(config.max_field_ha)" for ha in area_ha[large]]  # fmt: skip
+    return _drop(table, large, TOO_LARGE, details, ledger)
 
 
 def _drop_duplicates(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:

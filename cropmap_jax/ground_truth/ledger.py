@@ -8,8 +8,10 @@ import dataclasses
 
 # Why a feature was dropped.
 EMPTY = "no geometry"
+DELETED = "marked as deleted in its file"
 NOT_AN_AREA = "neither polygon nor point"
 NOT_FINITE = "coordinates that are no place"
+TOO_LARGE = "larger than a field can be"
 REPAIR = "repair changes the area too much"
 DUPLICATE = "same ground and crop as another"
 OUTSIDE = "outside all provinces"
@@ -44,6 +46,7 @@ class Ledger:
       drops: dropped features.
       counts: {what: how many}, e.g. "rings repaired".
       problems: one line each, "file: expected ..., found ...": something was left out.
+      doubts: one line each: probably wrong, and used all the same.
       notes: one line each: worth knowing, nothing was left out.
     """
 
@@ -51,6 +54,7 @@ class Ledger:
     drops: list[Drop] = dataclasses.field(default_factory=list)
     counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     problems: list[str] = dataclasses.field(default_factory=list)
+    doubts: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def drop(self, layer: str, file: str, row: int, reason: str, detail: str = "") -> None:

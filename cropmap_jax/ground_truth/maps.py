@@ -2,8 +2,8 @@
 
 import io
 import math
-import os
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 import geopandas
@@ -23,10 +23,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube_io, grid, polygons
+from cropmap_jax.geo import antimeridian, cube_io, files, grid, polygons
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile, outlines
 from cropmap_jax.ground_truth.settings import NONE, UNKNOWN
+
+matplotlib.rcParams["text.parse_math"] = False  # names of crops are no formulas
 
 # Okabe & Ito's palette (jfly.uni-koeln.de/color), also told apart by lightness.
 _SPLIT_COLOURS = {"train": "#0072b2", "validation": "#e69f00", "test": "#cc79a7"}
@@ -58,6 +60,7 @@ def by_crop(
     """
     seasons = sorted({*fields.season, *(t.season for t in tiles)}) or ["no season"]
     places = shapely.get_coordinates(shapely.point_on_surface(fields.geometry.values))
+    places = _together(places)
     view = _view(places)
     fig, axes = _panels(len(seasons), view)
     colours = {c.name: c.colour for c in legend.classes} | _GREYS
@@ -105,7 +108,7 @@ def by_split(
       path: PNG to write.
     """
     blocks = list({t.block: t for t in tiles}.values())
-    rings = _block_corners(blocks)
+    rings = _together(_block_corners(blocks))
     view = _view(rings.reshape(-1, 2))
     fig, (ax,) = _panels(1, view)
     handles = []
@@ -194,7 +197,9 @@ def _draw_tile(ax, tile: Tile, label: np.ndarray, fields, legend: Legend) -> Non
     extent = box.left, box.right, box.bottom, box.top
     ax.imshow(_colours(legend)[label], extent=extent, interpolation="nearest")
     (ground,) = outlines([tile.geobox])
-    near = fields.iloc[fields.sindex.query(ground)]
+    # East of 180 degrees is west of it.
+    turned = [shapely.transform(ground, lambda xy, t=t: xy + [t, 0]) for t in (-360, 0, 360)]
+    near = fields.iloc[np.unique(fields.sindex.query(turned)[1])]
     near = near[near.season == tile.season]
     shapes = polygons.project(near.geometry.values, "EPSG:4326", str(tile.geobox.crs))
     unknown, point = (near.crop == UNKNOWN).to_numpy(), (near.kind == "point").to_numpy()
@@ -228,6 +233,13 @@ def _block_corners(tiles: Sequence[Tile]) -> np.ndarray:
         affine = Affine(grid.BLOCK_M, 0, x, 0, -grid.BLOCK_M, y + grid.BLOCK_M)
         boxes.append(GeoBox((1, 1), affine, tile.geobox.crs))
     return shapely.get_coordinates(outlines(boxes)).reshape(-1, 5, 2)
+
+
+def _together(lonlat: np.ndarray) -> np.ndarray:
+    """Places [..., 2], on both sides of 180 degrees if that brings them nearer together."""
+    east = lonlat.copy()
+    east[..., 0] %= 360.0
+    return min(lonlat, east, key=lambda own: np.ptp(own[..., 0]) if own.size else 0.0)
 
 
 def _view(lonlat: np.ndarray) -> tuple[float, float, float, float]:
@@ -271,8 +283,10 @@ def _finish(ax, view, provinces, title: str, places: np.ndarray) -> None:
     if provinces is not None:
         # What is finer than a pixel of the picture is not seen.
         shapes = shapely.simplify(provinces.geometry.values, (right - left) / 4000)
-        lines = LineCollection(_lines(shapes), color="0.65", lw=0.6, zorder=1)
-        ax.add_collection(lines, autolim=False)
+        for turn in (0, 360) if right > 180 else (0,):
+            moved = shapely.transform(shapes, lambda xy, t=turn: xy + [t, 0])
+            lines = LineCollection(_lines(moved), color="0.65", lw=0.6, zorder=1)
+            ax.add_collection(lines, autolim=False)
     middle = (bottom + top) / 2
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect=1 / _squeeze(middle))
     for axis, (plus, minus) in ((ax.xaxis, "EW"), (ax.yaxis, "NS")):
@@ -285,7 +299,11 @@ def _finish(ax, view, provinces, title: str, places: np.ndarray) -> None:
 
 
 def _degrees(plus: str, minus: str):
-    return lambda value, _: f"{abs(value):g}°{(plus if value > 0 else minus) if value else ''}"
+    def name(value: float, _) -> str:
+        value = value if abs(value) <= 180 else float(antimeridian.wrap(value))
+        return f"{abs(value):g}°{(plus if value > 0 else minus) if value else ''}"
+
+    return name
 
 
 def _bar(ax, view, metres: float, places: np.ndarray) -> None:
@@ -333,11 +351,12 @@ def _legend(ax, handles: list) -> None:
 
 
 def _save(fig, path: pathlib.Path) -> None:
-    """Writes a PNG under a temporary name and renames it."""
+    """Writes a PNG, whole or not at all."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, dpi=130, bbox_inches="tight", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # Names in scripts that the font lacks are drawn as boxes; the report has them.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        fig.savefig(buffer, dpi=130, bbox_inches="tight", metadata={"Software": None})
     plt.close(fig)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(buffer.getvalue())
-    part.rename(path)
+    files.write_bytes(path, buffer.getvalue())

@@ -4,34 +4,50 @@ import collections
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from cropmap_jax.ground_truth.settings import UNKNOWN
-
+UNKNOWN = "unknown"
+"""What a name stands for of which nobody can tell the class."""
 # Letters that look the same in print, but that an Arabic and a Persian keyboard write differently.
 _LETTERS = {"ي": "ی", "ى": "ی", "ك": "ک"}
+_ENDINGS = str.maketrans({"ة": "ه", "ۀ": "ه"})
+_TATWEEL = "\u0640"  # stretches a word, and is no letter of it
 
 
 def normalise(text) -> str:
     """One spelling of texts that look alike.
 
     Spaces are stripped and collapsed, Arabic ye and kaf become Persian, invisible characters
-    (joiners, direction marks, control characters) go, and accents are composed (NFC).
+    (joiners, direction marks, control characters) go, accents are composed and what is drawn as one
+    of its forms (wide letters, letters as they end a word) becomes the letter (NFKC).
 
     Args:
       text: a value of an attribute; None and NaN are no text, and 12.0 is "12".
     """
-    if text is None or text != text:
+    if text is None or (isinstance(text, float) and text != text):
         return ""
     if isinstance(text, float) and text.is_integer():
         text = int(text)
     spaced = " ".join(str(text).split())
     # Cc holds control characters, Cf joiners, direction marks and the byte order mark.
     seen = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf"))
-    composed = unicodedata.normalize("NFC", " ".join(seen.split()))
+    composed = " ".join(unicodedata.normalize("NFKC", seen).replace(_TATWEEL, "").split())
     return composed.translate(str.maketrans(_LETTERS))
+
+
+def key(text) -> str:
+    """What two spellings of a name have in common: `normalise`, and no case."""
+    return normalise(text).casefold()
+
+
+def _loose(text: str) -> str:
+    """What is left of a key where spaces, joiners and digits are typed in one way or another."""
+    digits = (str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    return "".join("".join(digits).split()).translate(_ENDINGS)
 
 
 def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collections.Counter]:
     """What each text stands for; case and the differences that `normalise` removes do not count.
+
+    Nor do spaces, unless two names of different meanings differ by nothing else.
 
     Args:
       texts: attribute values.
@@ -50,6 +66,13 @@ def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collec
         if table.setdefault(key, crop) != crop:
             raise ValueError(f"names: expected one meaning of {name!r}, found {table[key]!r} and "
                              f"{crop!r}")  # fmt: skip
+    loose = collections.defaultdict(set)
+    for text, crop in table.items():
+        loose[_loose(text)].add(crop)
     cleaned = [normalise(text) for text in texts]
-    unlisted = collections.Counter(text for text in cleaned if text.casefold() not in table)
-    return [table.get(text.casefold(), UNKNOWN) for text in cleaned], unlisted
+    found = {}
+    for text in set(cleaned):
+        near = loose.get(_loose(text.casefold()), ())
+        found[text] = table.get(text.casefold()) or (min(near) if len(near) == 1 else None)
+    unlisted = collections.Counter(text for text in cleaned if found[text] is None)
+    return [found[text] or UNKNOWN for text in cleaned], unlisted

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from cropmap_jax.geo.splits import SPLITS
+from cropmap_jax.geo.text import markdown_cell
 
 MOST_ROWS = 200
 """Drops listed on the page; more of them are in drops.csv."""
@@ -22,10 +23,11 @@ def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str
         "# Ground truth",
         "",
         f"{kept:,d} fields and points in {tiles:,d} tiles of {blocks:,d} blocks; legend "
-        f"{summary['legend']}. Not counted: {summary['too_small']:,d} too small to label a pixel, "
-        "in the table of fields and on the map by crop all the same.",
+        f"{_cell(summary['legend'])}. Not counted: {summary['too_small']:,d} too small to label a "
+        "pixel, in the table of fields and on the map by crop all the same.",
     ]
-    lines += _section("Problems: this was left out", [f"- {_cell(p)}" for p in summary["problems"]])
+    lines += _section("Problems: this was left out", [f"- {_line(p)}" for p in summary["problems"]])
+    lines += _section("In doubt", [f"- {_line(doubt)}" for doubt in summary["doubts"]])
     lines += _section("What was read", _layer_table(summary))
     lines += _section("Crops and seasons", _crop_table(summary))
     lines += _section("Balance of the splits, share of labelled pixels", _balance_table(summary))
@@ -35,7 +37,7 @@ def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str
     lines += _section("Repairs, cuts and conflicts", _table(("what", "number"), [
         *summary["counts"].items(), *((f"of conflicts: {pair}", n) for pair, n in pairs)
     ]))  # fmt: skip
-    lines += _section("Notes", [f"- {_cell(note)}" for note in summary["notes"]])
+    lines += _section("Notes", [f"- {_line(note)}" for note in summary["notes"]])
     lines += _section("Maps", [f"![{name}]({name})" for name in pictures])
     columns = ("file", "row", "reason", "detail")
     if len(drops) > MOST_ROWS:
@@ -59,22 +61,34 @@ def _layer_table(summary: dict) -> list[str]:
 
 
 def _crop_table(summary: dict) -> list[str]:
+    titles = summary["titles"]
     rows = [
-        (name, season, r["fields"], r["points"], r["tiles"], r["area_ha"], *r["pixels"].values())
+        (
+            titles.get(name, name),
+            season,
+            r["fields"],
+            r["points"],
+            r["tiles"],
+            r["area_ha"],
+            *r["pixels"].values(),
+        )
         for name, crop in summary["crops"].items()
         for season, r in crop["seasons"].items()
         if r["fields"] or r["points"] or r["tiles"]
     ]
-    bare = [name for name, crop in summary["crops"].items() if not crop["kept"]]
+    bare = [titles.get(name, name) for name, crop in summary["crops"].items() if not crop["kept"]]
     title = ("crop", "season", "fields", "points", "tiles", "ha", *(f"{s} px" for s in SPLITS))
-    return _table(title, rows) + (["", f"Nothing of: {', '.join(bare)}."] if bare else [])
+    return _table(title, rows) + (
+        ["", f"Nothing of: {', '.join(map(_cell, bare))}."] if bare else []
+    )
 
 
 def _balance_table(summary: dict) -> list[str]:
     rows = [("wished", *(f"{x:.0%}" for x in summary["fractions"].values()))]
     for name, crop in summary["crops"].items():
         if sum(crop["pixels"].values()):
-            rows.append((name, *(f"{x:.1%}" for x in crop["share"].values())))
+            title = summary["titles"].get(name, name)
+            rows.append((title, *(f"{x:.1%}" for x in crop["share"].values())))
     for what in ("tiles", "blocks"):
         rows.append((what, *summary[what].values()))
     return _table(("", *SPLITS), rows)
@@ -83,7 +97,12 @@ def _balance_table(summary: dict) -> list[str]:
 def _state_table(summary: dict) -> list[str]:
     total = sum(sum(row.values()) for row in summary["states"].values())
     rows = [
-        (name, *row.values(), sum(row.values()), f"{sum(row.values()) / total:.2%}")
+        (
+            summary["titles"].get(name, name),
+            *row.values(),
+            sum(row.values()),
+            f"{sum(row.values()) / total:.2%}",
+        )
         for name, row in summary["states"].items()
         if sum(row.values())
     ]
@@ -99,7 +118,8 @@ def _calendar_lines(summary: dict) -> list[str]:
     if found["workbook"] is None:
         return ["No workbook: no crop has a harvest date."]
     several, chosen = found["several"], found["chosen"]
-    rows = [(c, n, chosen[c]) for c, n in several.items() if n or chosen[c]]
+    titles = summary["titles"]
+    rows = [(titles.get(c, c), n, chosen[c]) for c, n in several.items() if n or chosen[c]]
     title = ("crop", "fields with several candidate seasons", "with seasons an attribute chose")
     parts = [months, _table(title, rows)]
     rows = [tuple(row.values()) for row in found["none"]]
@@ -127,4 +147,9 @@ def _cell(value) -> str:
         return f"{value:,.1f}"
     if isinstance(value, int):
         return f"{value:,d}"
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return markdown_cell(value)
+
+
+def _line(text: str) -> str:
+    """A line of a list, which may name many things."""
+    return markdown_cell(text, 10_000)

@@ -1,16 +1,23 @@
 """The whole way from a delivery to labelled tiles."""
 
 import collections
+import contextlib
 import dataclasses
 import datetime as dt
+import errno
+import glob
+import os
 import pathlib
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterable
 
 import geopandas
 import numpy as np
 import shapely
 
-from cropmap_jax.geo import grid
+from cropmap_jax.geo import antimeridian, files, grid
+from cropmap_jax.geo.text import plain
 from cropmap_jax.geo.tiles import Tile, write_tiles
 from cropmap_jax.ground_truth import labels, layers, maps, provinces, report, tiling, workbook
 from cropmap_jax.ground_truth.ledger import Ledger
@@ -61,19 +68,34 @@ def prepare(
 
     Args:
       settings: how to prepare it.
-      out: folder to write; what an earlier run left there is replaced.
+      out: folder to write; what an earlier run wrote there is replaced.
       ledger: empty.
       progress: wraps an iterable, called with `total` and `unit`.
 
     Raises:
-      ValueError: nothing usable; see `read`.
+      ValueError: nothing usable, see `read`; or a folder that is not this command's to write.
+      OSError: no space or no permission; names the file.
     """
+    check_folders(settings, out)
     delivery = read(settings, ledger)
     fields, places = tiling.tile_fields(delivery.fields, settings, ledger)
-    out.mkdir(parents=True, exist_ok=True)
-    # An old list beside new rasters would pass for whole, should this run be interrupted.
-    (out / "tiles.geojson").unlink(missing_ok=True)
-    fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress)
+    with files.Lock(out, "--out"):
+        files.tidy(out)
+        written = files.Written(out, "prepare")
+        written.claim(*_PICTURES, *_FILES)
+        # An old list beside new rasters would pass for whole, should this run be interrupted.
+        written.remove("tiles.geojson")
+        written.remove(report.DROPS)
+        fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress, written)
+        return _write(delivery, fields, tiles, settings, out, ledger)
+
+
+_PICTURES = ("map_crops.png", "map_detail.png", "map_splits.png")
+_FILES = ("fields.gpkg", "report.json", "report.md", report.DROPS, "tiles.geojson")
+
+
+def _write(delivery: Delivery, fields, tiles: list[Tile], settings: Settings, out, ledger) -> dict:
+    """Writes what describes the labels, and returns the summary."""
     tiles = add_calendars(tiles, fields, delivery.calendars)
     spans = month_spans(tiles, settings)
     legend = settings.classes_of
@@ -82,11 +104,35 @@ def prepare(
     maps.by_crop(fields, tiles, delivery.provinces, legend, out / "map_crops.png")
     maps.by_split(fields, tiles, delivery.provinces, legend, out / "map_splits.png")
     maps.detail(fields, tiles, out, legend, out / "map_detail.png")
-    report.write(summary, ledger, out)
+    report.write(summary, ledger, out, _PICTURES)
     # Last: a folder with tiles.geojson is whole.
     about = {"months": spans, "seed": settings.seed, "lead_days": list(settings.lead_days)}
     write_tiles(tiles, out / "tiles.geojson", legend, about)
     return summary
+
+
+def check_folders(settings: Settings, out: pathlib.Path) -> None:
+    """Demands folders of this machine, and no file that is read inside of the one to write.
+
+    Raises:
+      ValueError: names the flag or the key of the config, and the path.
+    """
+    source = files.local("config.source", settings.source)
+    files.local("--out", out)
+    if not settings.source:
+        return  # said in `read`
+    globs = {f"config.layers.{key}.files": layer.files for key, layer in settings.layers.items()}
+    if settings.provinces:
+        globs["config.provinces.files"] = settings.provinces.files
+    if settings.calendar and settings.calendar.file:
+        globs["config.calendar.file"] = glob.escape(settings.calendar.file)
+    for key, pattern in globs.items():
+        # A path from the root is no pattern below the folder: said where it is read.
+        found = []
+        with contextlib.suppress(ValueError, NotImplementedError):
+            found = list(source.glob(pattern))
+        for path in found:
+            files.check_apart({"--out": out}, {key: path})
 
 
 def add_calendars(
@@ -169,11 +215,48 @@ def month_spans(tiles: list[Tile], settings: Settings) -> dict[str, tuple[str, s
 
 
 def write_fields(fields: geopandas.GeoDataFrame, path: pathlib.Path) -> None:
-    """Writes every field and point, as two layers of a GeoPackage."""
-    part = path.with_name(f".{path.stem}.part.gpkg")
-    part.unlink(missing_ok=True)
-    for layer, kind in (("fields", "polygon"), ("points", "point")):
-        own = fields[fields.kind == kind]
-        if len(own):
-            own.to_file(part, layer=layer, driver="GPKG", engine="pyogrio")
-    part.rename(path)
+    """Writes every field and point, as two layers of a GeoPackage, cut at 180 degrees.
+
+    Raises:
+      OSError: no space or no permission; the file that was there stays.
+    """
+    fields = fields.set_geometry(antimeridian.cut(fields.geometry.values), crs=fields.crs)
+    kinds = {"fields": "polygon", "points": "point"}
+    tables = {layer: fields[fields.kind == kind] for layer, kind in kinds.items()}
+    tables = {layer: own for layer, own in tables.items() if len(own)}
+    # In a folder of its own, because SQLite writes other files beside it.
+    folder = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        folder.mkdir()
+        for layer, own in tables.items():
+            own.to_file(folder / path.name, layer=layer, driver="GPKG", engine="pyogrio")
+        _check_whole(folder / path.name, {layer: len(own) for layer, own in tables.items()})
+        (folder / path.name).replace(path)
+    except (RuntimeError, sqlite3.Error) as error:
+        full = shutil.disk_usage(path.parent).free < _FULL
+        code = errno.ENOSPC if full else errno.EIO
+        reason = OSError(code, os.strerror(code) if full else plain(error, 200))
+        raise files.not_written(path, reason) from error
+    except OSError as error:
+        raise files.not_written(path, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_FULL = 2**20
+"""Bytes: with less left than this, it is the disk that is full when GDAL cannot write."""
+
+
+def _check_whole(path: pathlib.Path, rows: dict[str, int]) -> None:
+    """Demands a GeoPackage that holds what was written into it: GDAL may fail without a word.
+
+    Raises:
+      RuntimeError, sqlite3.Error: it does not.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as book:
+        (state,) = book.execute("PRAGMA quick_check").fetchone()
+        found = {
+            name: book.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in rows
+        }
+    if state != "ok" or found != rows:
+        raise RuntimeError(f"expected {rows} rows, found {found}, {state}")

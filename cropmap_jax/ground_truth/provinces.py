@@ -2,14 +2,15 @@
 
 import pathlib
 import re
+import tempfile
 
 import geopandas
 import numpy as np
 import pyproj
 import shapely
 
-from cropmap_jax.geo import polygons
-from cropmap_jax.ground_truth import vectors
+from cropmap_jax.geo import antimeridian, polygons
+from cropmap_jax.ground_truth import finding, vectors
 from cropmap_jax.ground_truth.ledger import OUTSIDE, Ledger
 from cropmap_jax.ground_truth.names import normalise
 from cropmap_jax.ground_truth.settings import Settings
@@ -36,7 +37,13 @@ def read_provinces(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame
     """
     if settings.provinces is None:
         return None
-    files = _list_files(settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        return _read_all(settings, _list_files(settings, pathlib.Path(scratch), ledger), ledger)
+
+
+def _read_all(
+    settings: Settings, files: list[vectors.File], ledger: Ledger
+) -> geopandas.GeoDataFrame | None:
     if not files:
         ledger.problems.append(
             f"config.provinces.files: expected files that match {settings.provinces.files!r} below "
@@ -50,7 +57,7 @@ def read_provinces(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame
         except ValueError as error:
             ledger.problems.append(str(error))
             continue
-        outlines, _ = polygons.repair(_areas(features))
+        outlines = antimeridian.cut(polygons.repair(_areas(features))[0])
         for row, (name, shape) in enumerate(zip(_names(features), outlines, strict=True)):
             if name and not shape.is_empty:
                 names.setdefault(place_key(name), name)
@@ -100,7 +107,8 @@ def assign(
     fields = fields.reset_index(drop=True)
     if provinces is None:
         return fields.assign(province="")
-    shapes, outlines = np.asarray(fields.geometry.values), np.asarray(provinces.geometry.values)
+    shapes = antimeridian.cut(fields.geometry.values)  # as the outlines are
+    outlines = np.asarray(provinces.geometry.values)
     home = _containing(shapes, outlines)
     stray = np.flatnonzero(home < 0)
     home[stray] = _sharing_most(shapes[stray], outlines)
@@ -167,24 +175,18 @@ def _edges(outlines: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
     return shapely.linestrings(pairs * scale), owner[ring[1:][whole]]
 
 
-def _list_files(settings: Settings) -> list[vectors.File]:
+def _list_files(settings: Settings, scratch: pathlib.Path, ledger: Ledger) -> list[vectors.File]:
     """The files that the glob matches, less those that lie beside a .shp as parts of it."""
-    source, column = pathlib.Path(settings.source), settings.provinces.column
+    source, own = pathlib.Path(settings.source), settings.provinces
     try:
-        matching = sorted(source.glob(settings.provinces.files))
+        matching = finding.find(source, own.files, scratch, ledger.problems.append)
     except (ValueError, NotImplementedError):  # a path from the root, for instance
         return []
+    columns = {"config.provinces.column": own.column}
     return [
-        vectors.File(
-            path,
-            path.relative_to(source).as_posix(),
-            "config.provinces",
-            {"config.provinces.column": column},
-            settings.provinces.crs,
-            settings.provinces.encoding,
-        )
-        for path in matching
-        if path.suffix.lower() == ".shp" or not path.with_suffix(".shp").is_file()
+        vectors.File(*one, "config.provinces", columns, own.crs, own.encoding)
+        for one in matching
+        if one.path.suffix.lower() == ".shp" or not one.path.with_suffix(".shp").is_file()
     ]
 
 

@@ -5,16 +5,16 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import geopandas
 import numpy as np
 
-from cropmap_jax.geo import calendars
+from cropmap_jax.geo import calendars, files
 from cropmap_jax.geo.periods import month_periods, parse_date
 from cropmap_jax.geo.splits import SPLITS
+from cropmap_jax.geo.text import csv_cell, plain
 from cropmap_jax.geo.tiles import Tile
 from cropmap_jax.ground_truth import page
 from cropmap_jax.ground_truth.ledger import TOO_SMALL, Ledger
@@ -23,6 +23,7 @@ from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
 _CUT = "fields cut at a border of splits"
 _CONFLICT = "pixels claimed by two crops"
 _PAIR = "conflict "
+DROPS = "drops.csv"
 
 
 def summarise(
@@ -44,9 +45,9 @@ def summarise(
       span: {season: (first, last)} ISO dates of the months to export.
 
     Returns:
-      Keys: legend, fractions, tiles, blocks, layers, crops, too_small, drops_without_crop,
-      states, calendars, conflicts, cut_fields, counts, months, problems, notes. Areas in hectares
-      on the ground.
+      Keys: legend, titles, fractions, tiles, blocks, layers, crops, too_small, drops_without_crop,
+      states, calendars, conflicts, cut_fields, counts, months, problems, doubts, notes. Areas in
+      hectares on the ground.
     """
     small = _too_small(fields, ledger)
     names = (*settings.classes_of.names, NONE, UNKNOWN)
@@ -55,6 +56,8 @@ def summarise(
     pairs = [(k.removeprefix(_PAIR), v) for k, v in counts.items() if k.startswith(_PAIR)]
     return {
         "legend": settings.classes_of.name,
+        # Where the name is a mere id: names are ASCII.
+        "titles": {c.name: c.title for c in settings.classes_of.classes if not c.title.isascii()},
         "fractions": {s: float(settings.fractions.get(s, 0.0)) for s in SPLITS},
         "tiles": {s: sum(t.split == s for t in tiles) for s in SPLITS},
         "blocks": {s: len({t.block for t in tiles if t.split == s}) for s in SPLITS},
@@ -72,6 +75,7 @@ def summarise(
         "counts": {k: v for k, v in counts.items() if not k.startswith(_PAIR)},
         "months": {season: _months(*ends) for season, ends in sorted(span.items())},
         "problems": list(ledger.problems),
+        "doubts": list(ledger.doubts),
         "notes": list(ledger.notes),
     }
 
@@ -189,42 +193,34 @@ def _months(first: str, last: str) -> dict:
     return {"first": str(first), "last": str(last), "months": len(month_periods(*ends))}
 
 
-def write(summary: dict, ledger: Ledger, out: pathlib.Path) -> pathlib.Path:
+def write(
+    summary: dict, ledger: Ledger, out: pathlib.Path, pictures: Iterable[str] = ()
+) -> pathlib.Path:
     """Writes report.json and report.md, and drops.csv where there are many drops.
-
-    The PNG files that are in the folder by then are shown in report.md.
 
     Args:
       summary: of `summarise`.
       ledger: for its drops.
       out: folder, made if it is not there.
+      pictures: names of files in the folder, shown in report.md.
 
     Returns:
       Path of report.md.
     """
     out.mkdir(parents=True, exist_ok=True)
     drops = [dataclasses.asdict(d) for d in ledger.drops]
-    listed = out / "drops.csv"
     if len(drops) > page.MOST_ROWS:
         table = io.StringIO()
         writer = csv.DictWriter(table, drops[0], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(drops)
-        _write(listed, table.getvalue())
-    else:
-        listed.unlink(missing_ok=True)  # of an earlier run
+        writer.writerows({key: csv_cell(value) for key, value in drop.items()} for drop in drops)
+        files.write_bytes(out / DROPS, table.getvalue().encode("utf-8", "replace"))
     whole = summary | {"drops": drops}
-    _write(out / "report.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-    pictures = sorted(path.name for path in out.glob("*.png"))
+    text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    files.write_bytes(out / "report.json", text.encode("utf-8", "replace"))
     path = out / "report.md"
-    _write(path, page.render(summary, drops, pictures))
+    files.write_bytes(path, page.render(summary, drops, pictures).encode("utf-8", "replace"))
     return path
-
-
-def _write(path: pathlib.Path, content: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(content, encoding="utf-8", newline="\n")
-    part.rename(path)
 
 
 def text(summary: dict) -> str:
@@ -236,15 +232,17 @@ def text(summary: dict) -> str:
     ]
     for name, crop in summary["crops"].items():
         pixels = "".join(f"{n:12,d}" for n in crop["pixels"].values())
+        title = summary["titles"].get(name, name)
         lines.append(
-            f"{name[:15]:16}{crop['in']:8,d}{crop['kept']:8,d}{crop['tiles']:7,d}"
+            f"{title[:15]:16}{crop['in']:8,d}{crop['kept']:8,d}{crop['tiles']:7,d}"
             f"{crop['area_ha']:12,.1f}{pixels}"
         )
     for what, rows in (("tiles", summary["tiles"]), ("blocks", summary["blocks"])):
         lines.append(f"{what:51}" + "".join(f"{n:12,d}" for n in rows.values()))
     lines += ["", *_doubts(summary)]
+    lines += [f"in doubt: {line}" for line in summary["doubts"]]
     lines += [f"problem: {line}" for line in summary["problems"]]
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def _doubts(summary: dict) -> list[str]:

@@ -15,12 +15,13 @@ import pandas as pd
 import shapely
 from sklearn.cluster import DBSCAN
 
-from cropmap_jax.geo import seasons
+from cropmap_jax.geo import files, seasons
 from cropmap_jax.geo.polygons import project
+from cropmap_jax.geo.text import plain
 from cropmap_jax.ground_truth import layers, provinces, workbook
 from cropmap_jax.ground_truth.ledger import Ledger
 from cropmap_jax.ground_truth.provinces import place_key
-from cropmap_jax.ground_truth.seed_table import compare, write
+from cropmap_jax.ground_truth.seed_table import SEED_FILES, compare, write
 from cropmap_jax.ground_truth.settings import COLUMNS, NONE, UNKNOWN, Settings
 
 DATES = COLUMNS[1:]
@@ -93,8 +94,12 @@ def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: Ledger)
                          f"its calendar has dates, found none{why}")  # fmt: skip
     reach = settings.provinces.reach_km if settings.provinces else 0.0
     placed = provinces.assign(fields, outlines, reach, Ledger())
-    text = write(rois, compare(rois, placed, settings, calendars), out)
-    return "\n".join([text, *(f"left out: {problem}" for problem in ledger.problems)])
+    with files.Lock(out, "--out"):
+        files.Written(out, "prepare").claim(*SEED_FILES)
+        text = write(rois, compare(rois, placed, settings, calendars), out)
+    return "\n".join(plain(line) for line in (
+        *text.split("\n"), *(f"left out: {problem}" for problem in ledger.problems)
+    ))  # fmt: skip
 
 
 def read_rows(settings: Settings) -> list[Row]:

@@ -9,14 +9,16 @@ import geopandas
 import numpy as np
 import shapely
 
-from cropmap_jax.geo import seasons
+from cropmap_jax.geo import files, seasons
 from cropmap_jax.geo.polygons import ground_area_ha, project
+from cropmap_jax.geo.text import markdown_cell
 from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
 from cropmap_jax.ground_truth.workbook import Calendars
 
 PIXEL_M = 10.0
 """Side of a pixel in the units of the regions' CRS."""
 WORLD = "EPSG:4326"
+SEED_FILES = ("rois.geojson", "seed_table.md")
 Finding = tuple[str, str, str]
 """What is wrong, how much of it the original system has here, and what the mend makes of it."""
 
@@ -213,10 +215,8 @@ def write(rois: geopandas.GeoDataFrame, table: Sequence[Finding], out: pathlib.P
         project(rois.geometry.values, rois.crs, WORLD), crs=WORLD
     )
     text = render(rois, table)
-    for name, content in (("rois.geojson", _geojson(world)), ("seed_table.md", text)):
-        part = out / f".{name}.part"
-        part.write_text(content, encoding="utf-8")
-        part.replace(out / name)
+    for name, content in zip(SEED_FILES, (_geojson(world), text), strict=True):
+        files.write_bytes(out / name, content.encode())
     return text
 
 
@@ -248,4 +248,5 @@ def render(rois: geopandas.GeoDataFrame, table: Sequence[Finding]) -> str:
 
 def _table(title: Sequence[str], sides: str, rows: Iterable[Sequence[str]]) -> list[str]:
     rules = ["---:" if side == "r" else "---" for side in sides]
-    return [f"| {' | '.join(row)} |" for row in (title, rules, *rows)]
+    cells = [title, rules, *([markdown_cell(cell, 1000) for cell in row] for row in rows)]
+    return [f"| {' | '.join(row)} |" for row in cells]

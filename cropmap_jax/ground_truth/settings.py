@@ -1,14 +1,15 @@
 """What a delivery holds and how it is to be read: the config of `experiments.prepare`, checked."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo import splits
 from cropmap_jax.geo.legend import EUCROPMAP, ISRC, Legend, make_class
+from cropmap_jax.ground_truth import names
+from cropmap_jax.ground_truth.names import UNKNOWN
 
 NONE = "none_of_these"
-UNKNOWN = "unknown"
-"""What a name may stand for besides a class of the legend."""
+"""What a name may stand for besides a class of the legend, and UNKNOWN."""
 SYSTEMS = ("gregorian", "jalali")
 COLUMNS = ("province", "planting_start", "planting_end", "harvest_start", "harvest_end")
 
@@ -22,7 +23,8 @@ class Layer:
       season: agricultural year, e.g. "1400-1401".
       crop: class of everything in it, NONE or UNKNOWN; or "" if `names` decides.
       name_column: column of free-text names of crops.
-      names: {text: class, NONE or UNKNOWN}; names not listed are unknown, and reported.
+      names: {text: class, NONE or UNKNOWN}; names not listed are unknown, and reported. In a
+        config also pairs: a ConfigDict takes no text with a dot.
       sheets: calendar sheets of the crop, all of them candidates. For a layer with `names`, those
         of the crop's other layers count.
       sheet_column: column that decides which sheet holds for a field.
@@ -52,8 +54,9 @@ class Book:
       system: "gregorian" or "jalali".
       year_start: first day of the agricultural year, "MM-DD" in that system (1 Mehr is 07-01).
       columns: {one of COLUMNS: title in the sheets}.
-      dates: {class: (planting start, planting end, harvest start, harvest end)}, "MM-DD" each, the
-        same in every province.
+      dates: {class: (planting start, planting end, harvest start, harvest end)}, days as of
+        `seasons.parse_month_day`, the same in every province; or several such rows, for a class
+        of several seasons a year.
     """
 
     file: str = ""
@@ -98,6 +101,9 @@ class Settings:
       shrink_px: a pixel is labelled if its centre lies inside the field shrunk by this much.
       point_radius_m: radius of the disc that a point stands for.
       repair_limit: share of a field's area that repairing its ring may change.
+      max_field_ha: larger polygons are dropped: a mistyped coordinate makes them. The largest
+        fields measure some 100 km2, and few provinces less than 1,000 km2.
+      max_tiles: more of them end the run before anything is written.
       fractions: {split: share of the blocks' annotated area}.
       seed: another seed draws another assignment of blocks.
       lead_days: (least, most) days before harvest that predictions will be asked for.
@@ -114,6 +120,8 @@ class Settings:
     shrink_px: float = 0.5
     point_radius_m: float = 15.0
     repair_limit: float = 0.10
+    max_field_ha: float = 100_000.0
+    max_tiles: int = 100_000
     fractions: Mapping[str, float] = dataclasses.field(default_factory=lambda: splits.FRACTIONS)
     seed: int = 0
     lead_days: tuple[int, int] = (30, 60)
@@ -147,12 +155,55 @@ def read(config: Mapping) -> Settings:
       ValueError: names the key, what was found and what was expected.
     """
     value = dict(config)
-    layers = {k: _make(Layer, v, f"config.layers.{k}") for k, v in value.pop("layers", {}).items()}
+    layers = {
+        key: _make(Layer, _unpair(layer, f"config.layers.{key}"), f"config.layers.{key}")
+        for key, layer in value.pop("layers", {}).items()
+    }
     for key, cls in (("calendar", Book), ("provinces", Provinces)):
         value[key] = _make(cls, value[key], f"config.{key}") if value.get(key) else None
-    settings = _make(Settings, value | {"layers": layers}, "config")
+    settings = _respell(_make(Settings, value | {"layers": layers}, "config"))
     check(settings)
     return settings
+
+
+def _unpair(layer: Mapping, where: str) -> Mapping:
+    """A layer whose tables are mappings, also where the config gives pairs.
+
+    Raises:
+      ValueError: neither a mapping nor pairs.
+    """
+    tables = {}
+    for name in {"names", "sheet_values"} & set(layer):
+        try:
+            tables[name] = dict(layer[name])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}.{name}: expected a table {{text: meaning}} or pairs, found "
+                             f"{layer[name]!r}") from error  # fmt: skip
+    return {**layer, **tables}
+
+
+def _respell(settings: Settings) -> Settings:
+    """Settings whose classes are spelt as in the legend, wherever they were spelt as its titles."""
+    table = {}
+    for one in settings.classes_of.classes:
+        table |= {names.key(one.title): one.name, names.key(one.name): one.name}
+
+    def spell(crop: str) -> str:
+        return table.get(names.key(crop), crop)
+
+    layers = {
+        key: dataclasses.replace(
+            layer,
+            crop=spell(layer.crop),
+            names={text: spell(crop) for text, crop in layer.names.items()},
+        )
+        for key, layer in settings.layers.items()
+    }
+    book = settings.calendar
+    if book:
+        own = {spell(crop): days for crop, days in book.dates.items()}
+        book = dataclasses.replace(book, dates=own)
+    return dataclasses.replace(settings, layers=layers, calendar=book)
 
 
 def _make(cls, value: Mapping, where: str):
@@ -206,8 +257,11 @@ def check(settings: Settings) -> None:
     if settings.calendar:
         check_calendar(settings.calendar, names)
     for key in ("shrink_px", "point_radius_m", "repair_limit"):
-        if getattr(settings, key) < 0:
+        if not getattr(settings, key) >= 0:
             raise ValueError(f"config.{key}: expected 0 or more, found {getattr(settings, key)}")
+    for key in ("max_field_ha", "max_tiles"):
+        if not getattr(settings, key) > 0:
+            raise ValueError(f"config.{key}: expected more than 0, found {getattr(settings, key)}")
     low, high = settings.lead_days
     if not 0 <= low <= high or settings.num_periods < 1:
         raise ValueError(f"config.lead_days: expected (least, most) days, found {low}, {high}")
@@ -234,6 +288,13 @@ def check_calendar(book: Book, names: tuple[str, ...]) -> None:
         if crop not in names:
             raise ValueError(f"{where}.dates: expected a class of {', '.join(names)}, found "
                              f"{crop!r}")  # fmt: skip
-        if isinstance(days, str) or len(days) != len(COLUMNS) - 1:
-            raise ValueError(f"{where}.dates.{crop}: expected {', '.join(COLUMNS[1:])}, found "
-                             f"{days!r}")  # fmt: skip
+        for row in rows_of(days):
+            if isinstance(row, str) or len(row) != len(COLUMNS) - 1:
+                raise ValueError(f"{where}.dates.{crop}: expected {', '.join(COLUMNS[1:])}, found "
+                                 f"{row!r}")  # fmt: skip
+
+
+def rows_of(dates: Sequence) -> tuple:
+    """The seasons of a class in `Book.dates`: four days each, of one season or of several."""
+    several = not isinstance(dates, str) and any(isinstance(d, list | tuple) for d in dates)
+    return tuple(dates) if several else (dates,)

@@ -6,7 +6,7 @@ tile and pixel in it, has one split, whatever the season.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import geopandas
@@ -16,14 +16,16 @@ import scipy.sparse
 import shapely
 from scipy.sparse.csgraph import connected_components
 
-from cropmap_jax.geo import balance, grid, polygons, splits
+from cropmap_jax.geo import antimeridian, balance, grid, polygons, splits
 from cropmap_jax.geo.tiles import outlines
-from cropmap_jax.ground_truth.ledger import NOT_FINITE, Ledger
+from cropmap_jax.ground_truth.ledger import NOT_FINITE, TOO_LARGE, Ledger
 from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
 
 _DEGREES = "EPSG:4326"
 _NEAR_DEG = 1e-7
 """Tiles of two zones that are nearer than this, a centimetre, count as overlapping."""
+_WIDEST_DEG = 2.0
+"""Degrees that a field may be wide: more reaches too far from the middle of its UTM zone."""
 _KEY = ["epsg", "col", "row"]
 
 
@@ -48,7 +50,7 @@ def tile_fields(
 
     Args:
       fields: the table of fields, with columns layer, file, row, season, crop, kind, geometry.
-      settings: radius of points, fractions and seed of the splits.
+      settings: radius of points, fractions and seed of the splits, how many tiles at most.
       ledger: takes the fields that lie where the UTM grid has no zones, and counts.
 
     Returns:
@@ -56,7 +58,7 @@ def tile_fields(
       {season: tiles that hold annotated ground, sorted}.
 
     Raises:
-      ValueError: a season that no file can be named by.
+      ValueError: a season that no file can be named by, or more tiles than `settings` allow.
     """
     for season in fields.season.unique():
         # Tiles and their files are named by it.
@@ -70,6 +72,11 @@ def tile_fields(
     zone = _zones(fields.geometry.values)
     labelled = fields.iloc[known]
     zone[known], parts = _settle(labelled, zone[known], settings, ledger)
+    tiles = parts[_KEY].drop_duplicates()
+    if len(tiles) > settings.max_tiles:
+        raise ValueError(f"{settings.source}: expected fields in at most {settings.max_tiles:,d} "
+                         f"tiles (config.max_tiles), found {len(tiles):,d}")  # fmt: skip
+    _check_zones(tiles.itertuples(index=False, name=None))
     parts["at"] = known[parts["at"]]
     parts["block"] = _blocks(parts)
     assigned = _assign_blocks(parts, fields, settings)
@@ -147,19 +154,46 @@ def cut(shapes: Sequence, zone: np.ndarray) -> pd.DataFrame:
 
 
 def _on_grid(fields: geopandas.GeoDataFrame, ledger: Ledger) -> geopandas.GeoDataFrame:
-    """Leaves out fields where the UTM grid has no zones."""
-    _, south, _, north = shapely.bounds(fields.geometry.values).T
+    """Leaves out fields where the UTM grid has no zones, and those too wide for one zone."""
+    west, south, east, north = shapely.bounds(fields.geometry.values).T
     off = (south < -80) | (north > 84)
-    for row, s, n in zip(fields[off].itertuples(), south[off], north[off], strict=True):
-        detail = f"latitude {s:.4f} to {n:.4f}, expected -80 to 84"
-        ledger.drop(row.layer, row.file, row.row, NOT_FINITE, detail)
-    return fields[~off].reset_index(drop=True)
+    wide = ~off & (east - west > _WIDEST_DEG)
+    for i in np.flatnonzero(off | wide):
+        row = fields.iloc[i]
+        detail = f"latitude {south[i]:.4f} to {north[i]:.4f}, expected -80 to 84"
+        if wide[i]:
+            detail = f"{east[i] - west[i]:.1f} degrees wide, expected at most {_WIDEST_DEG:g}"
+        ledger.drop(row.layer, row.file, row.row, TOO_LARGE if wide[i] else NOT_FINITE, detail)
+    return fields[~(off | wide)].reset_index(drop=True)
+
+
+def _check_zones(tiles: Iterable[tuple]) -> None:
+    """Demands tiles in their zones, or not far outside, where UTM is still true.
+
+    Raises:
+      ValueError: names the tile.
+    """
+    tiles = list(tiles)
+    shapes = outlines(grid.tile_geobox(*tile) for tile in tiles)
+    lon, lat = shapely.get_coordinates(shapely.centroid(shapes)).T
+    zone = np.array([epsg for epsg, *_ in tiles], int)
+    middle = zone % 100 * 6 - 183
+    off = np.abs(antimeridian.wrap(lon - middle)) > 3 + _WIDEST_DEG
+    # A degree, for fields that cross the equator.
+    off |= np.where(zone < 32700, lat < -1, lat > 1)
+    for i in np.flatnonzero(off)[:1]:
+        raise ValueError(
+            f"tile {grid.tile_id(*tiles[i])}: expected ground of UTM zone EPSG:{zone[i]}, found "
+            f"{antimeridian.wrap(lon[i]):.3f}, {lat[i]:.3f} degrees: is the coordinate system of "
+            f"the fields there the right one?"
+        )
 
 
 def _zones(shapes: Sequence) -> np.ndarray:
     """int [n]: UTM zone of a point inside each polygon."""
-    inside = shapely.get_coordinates(shapely.point_on_surface(shapes))
-    return np.array([grid.utm_epsg(lon, lat) for lon, lat in inside], int)
+    lon, lat = shapely.get_coordinates(shapely.point_on_surface(shapes)).T
+    lon = antimeridian.wrap(lon)
+    return np.array([grid.utm_epsg(*place) for place in zip(lon, lat, strict=True)], int)
 
 
 def _settle(

@@ -18,7 +18,7 @@ from cropmap_jax.geo import calendars, seasons
 from cropmap_jax.ground_truth.ledger import Ledger
 from cropmap_jax.ground_truth.names import normalise
 from cropmap_jax.ground_truth.provinces import known_places, place_key
-from cropmap_jax.ground_truth.settings import COLUMNS, Settings
+from cropmap_jax.ground_truth.settings import COLUMNS, Settings, rows_of
 from cropmap_jax.ground_truth.vectors import nearest
 
 LONG_HARVEST = 200
@@ -110,7 +110,7 @@ def read_book(settings: Settings, ledger: Ledger) -> Calendars | None:
         return None
     years = _years(settings)
     if settings.calendar.dates:
-        return _from_dates(settings, years)
+        return _from_dates(settings, years, ledger)
     wanted = _crop_sheets(settings, ledger)
     names = dict.fromkeys(sheet for own in wanted.values() for sheet in own)
     cells = _read_cells(settings, names, ledger)
@@ -125,8 +125,8 @@ def read_book(settings: Settings, ledger: Ledger) -> Calendars | None:
     return Calendars(wanted, found)
 
 
-def _from_dates(settings: Settings, years: Mapping) -> Calendars:
-    """The calendars of a config that gives four days per class, for every province.
+def _from_dates(settings: Settings, years: Mapping, ledger: Ledger) -> Calendars:
+    """The calendars of a config that gives four days per season of a class, for every province.
 
     Raises:
       ValueError: names the class whose days are none, or in the wrong order.
@@ -134,12 +134,21 @@ def _from_dates(settings: Settings, years: Mapping) -> Calendars:
     book = settings.calendar
     places = known_places(settings) or {"": ""}
     found: dict = {season: {} for season in years}
-    for crop, days in book.dates.items():
-        where = f"config.calendar.dates.{crop}"
-        own = [seasons.parse_month_day(day, book.system, where) for day in days]
-        for season, year in years.items():
-            known = seasons.resolve(*own, year, book.system, crop, where)
-            found[season] |= {(crop, place): (known,) for place in places if known}
+    for crop, rows in book.dates.items():
+        rows = rows_of(rows)
+        for number, days in enumerate(rows, 1):
+            where = f"config.calendar.dates.{crop}"
+            where += f", season {number}" if len(rows) > 1 else ""
+            name = f"{crop} {number}" if len(rows) > 1 else crop
+            own = [seasons.parse_month_day(day, book.system, where) for day in days]
+            for season, year in years.items():
+                known = seasons.resolve(*own, year, book.system, name, where)
+                if known is None:
+                    continue
+                _doubt(known, where, ledger)
+                for place in places:
+                    before = found[season].get((crop, place), ())
+                    found[season][crop, place] = (*before, known)
     return Calendars({crop: (crop,) for crop in book.dates}, found)
 
 
@@ -333,6 +342,7 @@ def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: Ledger) ->
             span = f"{row.days['harvest_start']} to {row.days['harvest_end']}"
             _once(ledger.notes, f"{row.where}: harvest from {span} is longer than {LONG_HARVEST} "
                                 "days, one of the two is probably wrong")  # fmt: skip
+        _doubt(own, row.where, ledger)
         others = found[season].get(key, ())
         if own in others:
             continue
@@ -340,6 +350,13 @@ def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: Ledger) ->
             _once(ledger.notes, f"{row.where}: not the first row for its place with other dates, "
                                 "all of them are candidates")  # fmt: skip
         found[season][key] = (*others, own)
+
+
+def _doubt(season: calendars.Season, where: str, ledger: Ledger) -> None:
+    """Tells, once for each row, of a season of an odd length."""
+    said = seasons.describe_odd(season, where)
+    if said and not any(line.startswith(f"{where}: ") for line in ledger.doubts):
+        ledger.doubts.append(said)
 
 
 def _once(lines: list[str], line: str) -> None:

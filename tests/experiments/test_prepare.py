@@ -35,8 +35,8 @@ def test_fields_become_tiles_a_report_and_maps(mine):
     assert done.returncode == 0, done.stderr
     written = {p.name for p in (mine / "out").iterdir()}
     assert written == {
-        "fields", "fields.gpkg", "labels", "map_crops.png", "map_detail.png", "map_splits.png",
-        "report.json", "report.md", "tiles.geojson",
+        ".prepare.written.json", "fields", "fields.gpkg", "labels", "map_crops.png",
+        "map_detail.png", "map_splits.png", "report.json", "report.md", "tiles.geojson",
     }  # fmt: skip
     words = [line.split() for line in done.stdout.splitlines() if line.strip()]
     rows = {w[0]: w for w in words}

@@ -57,7 +57,7 @@ def test_cells_that_are_read(cell, system, expected):
         ("04-31", "gregorian", "expected a day from 01 to 30 in month 04 .*, found '04-31'"),
         ("02-30", "gregorian", "expected a day from 01 to 29 in month 02 .*, found '02-30'"),
         ("summer", "jalali", r"expected text such as 07-15 \(month, day\), found 'summer'"),
-        ("1401-07-15", "jalali", "expected text such as .* found '1401-07-15'"),
+        ("1401-07-15-3", "jalali", "expected text such as .* found '1401-07-15-3'"),
         (7.15, "jalali", r"expected text such as .* found 7.15 \(float\)"),
         # Jalali days that a spreadsheet took for Gregorian ones.
         (dt.datetime(2022, 7, 15), "jalali", r"found 2022-07-15 00:00:00 \(datetime\)"),
@@ -284,3 +284,76 @@ def test_resolved_dates_are_in_order(system, number, start, days):
     assert year.first <= planting <= year.last
     assert began <= planting < harvest <= end
     assert found == Season(harvest, end if days[3] else None, planting, "name")
+
+
+# --- longer than a year ---------------------------------------------------------------------------
+
+YEAR_OF_CANE = seasons.parse_year("2023-2024", "gregorian", "07-01", "here")
+
+
+def resolved(*days, system="gregorian", year=YEAR_OF_CANE):
+    own = [seasons.parse_month_day(day, system, "here") for day in days]
+    return seasons.resolve(*own, year, system, "cane", "here")
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        ("09-01", "10-31", "12-01+1", "03-31"),
+        ("2001-09-01", "2001-10-31", "2002-12-01", "2003-03-31"),
+        (dt.date(2001, 9, 1), dt.date(2001, 10, 31), dt.date(2002, 12, 1), None),
+        ("-", "10-31", " 12/1 + 1", "-"),
+    ],
+)
+def test_thirteen_months(days):
+    found = resolved(*days)
+    assert (found.planting, found.harvest_start) == (dt.date(2023, 10, 31), dt.date(2024, 12, 1))
+    assert found.harvest_end in (None, dt.date(2025, 3, 31))
+
+
+def test_a_second_harvest_and_two_years():
+    # Ratoon: from harvest to harvest. Pineapple: planted in March, picked 26 months later.
+    assert resolved("12-01", "03-31", "12-01", "-").harvest_start == dt.date(2024, 12, 1)
+    assert resolved("03-01", "03-31", "06-01+2", "-").harvest_start == dt.date(2026, 6, 1)
+
+
+def test_a_jalali_season_of_eighteen_months():
+    year = seasons.parse_year("1400-1401", "jalali", "07-01", "here")
+    for harvest in ("01-15+1", "1402-01-15"):
+        planting = "07-30" if "+" in harvest else "1400-07-30"
+        found = resolved("-", planting, harvest, "-", system="jalali", year=year)
+        # 15 Farvardin 1402, day 15 of a year that begins on 2023-03-21.
+        assert found.harvest_start == dt.date(2023, 4, 4)
+
+
+def test_dates_that_were_all_typed_in_one_year_say_nothing_of_years():
+    days = [dt.date(2024, *day) for day in ((9, 1), (10, 31), (5, 1), (6, 1))]
+    assert resolved(*days) == resolved("09-01", "10-31", "05-01", "06-01")
+
+
+@pytest.mark.parametrize(
+    ("days", "message"),
+    [
+        (("09-01", "10-31+1", "12-01", "-"), "here: expected the end of planting without a year"),
+        (("09-01", "10-31", "12-01", "03-31+1"), r"end of harvest .* found 03-31\+1"),
+        (("-", "2002-10-31", "2001-12-01", "-"), "found 2001-12-01 after .* ends 2002-10-31"),
+        (("-", "10-31", "2002-12-01+1", "-"), "expected a year or years to add, found both"),
+    ],
+)
+def test_years_that_are_refused_with_days(days, message):
+    with pytest.raises(ValueError, match=message):
+        resolved(*days)
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (("09-01", "10-31", "12-01", "-"), "31 days after planting ends, which is short"),
+        (("09-01", "10-31", "12-31+1", "-"), "427 days after planting ends, which is long"),
+        (("09-01", "10-31", "12-30", "-"), ""),  # 60 days
+        (("09-01", "10-31", "12-04+1", "-"), ""),  # 400 days, 2024 being a leap year
+    ],
+)
+def test_odd_seasons(days, said):
+    found = seasons.describe_odd(resolved(*days), "here")
+    assert said in found and bool(said) == bool(found)

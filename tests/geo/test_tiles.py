@@ -100,7 +100,7 @@ def test_nothing_half_written_is_left(tmp_path, monkeypatch):
     def full(self, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.PosixPath.replace", full)
+    monkeypatch.setattr("pathlib.PosixPath.rename", full)
     with pytest.raises(OSError, match="No space"):
         tiles.write_tiles(TILES[:1], path, ISRC, ABOUT)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

@@ -57,3 +57,31 @@ def test_two_meanings_of_one_name_are_refused():
     assert names.decide(["pea"], {"pea": "pea", " Pea": "pea"})[0] == ["pea"]
     with pytest.raises(ValueError, match="expected one meaning of ' Pea', found 'pea' and 'maize'"):
         names.decide(["pea"], {"pea": "pea", " Pea": "maize"})
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "گندم آبی",
+        "\u06af\u0646\u062f\u0645 \u0622\u0628\u064a",  # an Arabic keyboard's ye
+        "\u06af\u0646\u062f\u0645 \u0627\u0653\u0628\u06cc",  # alef and its sign apart
+        "\u200fگندم \u200cآبی\ufeff",
+        "گنـــدم آبی",
+        "\ufb94\ufee8\ufeaa\ufee1 \ufe81\ufe91\ufbfd",  # letters by their forms, as of old PDFs
+    ],
+)
+def test_spellings_of_one_name(spelling):
+    assert names.decide([spelling], {"گندم آبی": "wheat"})[0] == ["wheat"]
+
+
+def test_names_in_other_scripts():
+    listed = {"冬小麦": "a", "Wheat": "b", "ble\u0301 TENDRE": "c"}
+    found, unlisted = names.decide(["冬小麦", "ＷＨＥＡＴ", "Blé tendre", "مکه"], listed)
+    assert found == ["a", "b", "c", UNKNOWN] and list(unlisted) == ["مکه"]
+
+
+def test_spaces_do_not_count_unless_they_tell_names_apart():
+    listed = {"چغندرقند": "beet", "plot 1": "a", "a b": "c", "ab": "d"}
+    asked = ["چغندر قند", "چغندر\u200cقند", "plot۱", "A B", "AB", "a  b", "plot 2"]
+    found, unlisted = names.decide(asked, listed)
+    assert found == ["beet", "beet", "a", "c", "d", "c", UNKNOWN] and list(unlisted) == ["plot 2"]

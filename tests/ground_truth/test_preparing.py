@@ -7,12 +7,14 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pyogrio
+import pyproj
 import pytest
 import rasterio
 import shapely
 from sources.simulator.black_cubes import simulate
 
-from cropmap_jax.geo import cube_io, grid, tiles
+from cropmap_jax.geo import cube_io, files, grid, tiles
 from cropmap_jax.geo.calendars import Season
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.ground_truth import prepare, settings
@@ -218,3 +220,99 @@ def test_an_attribute_narrows_the_seasons_only_where_it_speaks_for_every_field()
     sheets = ["Spring", "Winter;Spring", "Autumn", "", "Early"]
     expected = {"onion": {"Spring", "Winter"}, "beet": {"Early"}}
     assert prepare.chosen_sheets(crops, sheets) == expected
+
+
+# --- what may be written, and where ---------------------------------------------------------------
+
+
+def test_only_what_the_command_wrote_is_replaced_or_removed(own):
+    out = own / "out"
+    out.mkdir()
+    (out / "report.md").write_text("mine")
+    with pytest.raises(ValueError, match="--out .*: found report.md, which prepare did not write"):
+        run(own)
+    assert sorted(p.name for p in out.iterdir()) == ["report.md"]
+    (out / "report.md").rename(out / "drops.csv.mine")
+    (out / "labels").mkdir()
+    (out / "labels" / "2020-2021_32631_0001_00001.tif").write_text("mine")
+    run(own)
+    run(own)
+    assert (out / "labels" / "2020-2021_32631_0001_00001.tif").read_text() == "mine"
+    assert (out / "drops.csv.mine").read_text() == "mine"
+
+
+def test_drops_of_an_earlier_run_are_removed(own, monkeypatch):
+    monkeypatch.setattr("cropmap_jax.ground_truth.page.MOST_ROWS", -1)
+    path = own / "mine" / "fields.shp"
+    geopandas.read_file(path).iloc[[0, 0, 1]].to_file(path)
+    run(own)
+    assert (own / "out" / "drops.csv").is_file()
+    monkeypatch.undo()
+    run(own)
+    assert not (own / "out" / "drops.csv").exists()
+
+
+@pytest.mark.parametrize("out", ["mine", "."])
+def test_what_is_read_may_not_lie_in_what_is_written(own, out):
+    before = sorted(own.rglob("*"))
+    with pytest.raises(ValueError, match="--out .*: holds config.layers.fields.files .*/fields"):
+        run(own, out=out)
+    assert sorted(own.rglob("*")) == before
+
+
+def test_urls_are_no_folders(own):
+    with pytest.raises(ValueError, match="config.source 's3://b/x': expected a path"):
+        prepare.check_folders(settings.read(config().to_dict() | {"source": "s3://b/x"}), own)
+    with pytest.raises(ValueError, match="--out '/vsimem/x': expected a path on this machine"):
+        run(own, out="/vsimem/x")
+
+
+def test_one_process_a_folder(own):
+    with files.Lock(own / "out", "--out"), pytest.raises(ValueError, match="--out .*: in use by"):
+        run(own)
+    assert not (own / "out" / "tiles.geojson").exists()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_geopackage_that_was_not_written(own, monkeypatch, silent):
+    run(own)
+    before = (own / "out" / "fields.gpkg").read_bytes()
+    real = geopandas.GeoDataFrame.to_file
+
+    def full(self, path, **how):
+        real(self.iloc[:1], path, **how)
+        if not silent:
+            raise pyogrio.errors.DataSourceError("sqlite3_exec(COMMIT) failed: disk I/O error")
+
+    monkeypatch.setattr(geopandas.GeoDataFrame, "to_file", full)
+    with pytest.raises(OSError, match=r"fields.gpkg: could not be written \(.*nothing was kept"):
+        run(own)
+    assert (own / "out" / "fields.gpkg").read_bytes() == before
+    assert not list((own / "out").glob(".*.part")) and not (own / "out" / "tiles.geojson").exists()
+
+
+def test_names_of_users_are_no_markup_and_no_formulas(own):
+    path = own / "mine" / "fields.shp"
+    table = geopandas.read_file(path)
+    table["crop"] = ["=1+1", "<b>x</b>|y", "گندم", "$a_b$"]
+    table.to_file(path, encoding="utf-8")
+    summary, _ = run(own, {"layers": {"fields": {"names": {"گندم": "wheat"}}}})
+    text = (own / "out" / "report.md").read_text(encoding="utf-8")
+    assert r"\<b\>x\</b\>\|y (1)" in text and "<b>" not in text
+    assert summary["crops"]["wheat"]["kept"] == 1
+
+
+def test_fields_of_the_date_line_are_cut_in_files(tmp_path):
+    (tmp_path / "mine").mkdir()
+    x, y = pyproj.Transformer.from_crs(4326, 3832, always_xy=True).transform(180.0, -16.85)
+    shapes = [shapely.box(x - 150, y, x + 150, y + 300)]
+    table = geopandas.GeoDataFrame({"crop": ["maize"]}, geometry=shapes, crs=3832)
+    table.to_file(tmp_path / "mine" / "fields.gpkg")
+    run(tmp_path)
+    (field,) = geopandas.read_file(tmp_path / "out" / "fields.gpkg").itertuples()
+    assert field.epsg in (32701, 32760) and field.pixels > 500
+    assert field.geometry.geom_type == "MultiPolygon" and field.geometry.bounds[::2] == (-180, 180)
+    value = json.loads((tmp_path / "out" / "tiles.geojson").read_text())
+    (shape,) = (shapely.geometry.shape(f["geometry"]) for f in value["features"])
+    assert shape.geom_type == "MultiPolygon" and shape.is_valid
+    assert len(tiles.read_tiles(tmp_path / "out" / "tiles.geojson")[0]) == 1

@@ -379,7 +379,8 @@ def test_run_writes_regions_as_wgs_84_boxes(tmp_path):
     }  # fmt: skip
     box = project([shapely.geometry.shape(first["geometry"])], "EPSG:4326", "EPSG:3857")[0]
     assert corners(box) == [-270, -270, 370, 370]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["rois.geojson", "seed_table.md"]
+    written = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert written == [".prepare.written.json", "rois.geojson", "seed_table.md"]
 
 
 def test_run_reads_gregorian_dates_of_a_spreadsheet(tmp_path):

@@ -66,3 +66,28 @@ def test_a_new_legend_has_the_classes_in_their_order():
 def test_what_is_wrong_is_named(changes, message):
     with pytest.raises(ValueError, match=message):
         settings.read(config() | changes)
+
+
+def test_classes_may_be_spelt_as_their_titles():
+    layer = {"files": "*", "season": "2021-2022", "name_column": "n", "names": {"x": "Sugar Beet"}}
+    dates = {"SUGAR BEET": DATES["pea"]}
+    value = {"source": "s", "layers": {"a": layer}, "classes": ("Sugar beet",)}
+    found = settings.read(value | {"calendar": {"dates": dates}})
+    assert found.layers["a"].names == {"x": "sugar_beet"}
+    assert list(found.calendar.dates) == ["sugar_beet"]
+
+
+@pytest.mark.parametrize("key", ["max_field_ha", "max_tiles"])
+@pytest.mark.parametrize("value", [0, float("nan")])
+def test_bounds_are_numbers(key, value):
+    with pytest.raises(ValueError, match=rf"config\.{key}: expected more than 0"):
+        settings.read(config(**{key: value}))
+
+
+def test_names_with_a_dot_come_as_pairs():
+    layer = {"files": "*", "season": "2021-2022", "name_column": "n"}
+    pairs = [("Pisum s.", "pea"), ("Allium c.", "onion")]
+    found = settings.read(config() | {"layers": {"a": layer | {"names": pairs}}})
+    assert found.layers["a"].names == dict(pairs)
+    with pytest.raises(ValueError, match=r"config\.layers\.a\.names: expected a table"):
+        settings.read(config() | {"layers": {"a": layer | {"names": ("pea", "onion")}}})

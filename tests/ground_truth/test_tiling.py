@@ -328,3 +328,42 @@ def test_the_table_that_goes_in_is_not_changed():
     out, _, _ = place(fields)
     assert list(fields.columns) == columns
     assert list(out.columns) == [*columns, "epsg", "tile", "block", "split"]
+
+
+# --- at the edges ---------------------------------------------------------------------------------
+
+
+def degrees(*shapes) -> geopandas.GeoDataFrame:
+    return table(*((shape, "wheat", YEAR, 4326) for shape in shapes))
+
+
+@pytest.mark.parametrize(
+    ("box", "zones"),
+    [
+        ((179.998, -16.5, 180.003, -16.495), {32701}),
+        ((179.99, -16.5, 180.001, -16.495), {32760}),
+        ((-180.0, 50.0, -179.995, 50.005), {32601}),
+        ((36.5, -0.003, 36.505, 0.002), {32637, 32737}),
+        ((15.0, 78.2, 15.01, 78.205), {32633}),
+    ],
+)
+def test_a_field_is_in_the_zone_that_it_lies_in(box, zones):
+    fields, places, ledger = place(degrees(shapely.box(*box)))
+    assert set(fields.epsg) <= zones and not ledger.drops
+    for epsg, col, row, *_ in places[YEAR]:
+        lon, lat = grid.to_lonlat(grid.tile_geobox(epsg, col, row))
+        assert abs((lon - box[0] + 180) % 360 - 180) < 0.2 and abs(lat - box[1]) < 0.05
+
+
+def test_tiles_have_a_bound():
+    rows = [(square(100 + 5120 * i, 100), "wheat", YEAR, EPSG) for i in range(3)]
+    with pytest.raises(ValueError, match=r"at most 2 tiles \(config.max_tiles\), found 3"):
+        place(table(*rows), max_tiles=2)
+
+
+def test_ground_of_another_zone_is_no_tile():
+    tiling._check_zones([(32701, 140, 6385)])
+    with pytest.raises(ValueError, match="tile 32601_0140_06385: expected ground of UTM zone"):
+        tiling._check_zones([(32701, 140, 6385), (32601, 140, 6385)])  # 85 degrees north or so
+    with pytest.raises(ValueError, match="expected ground of UTM zone EPSG:32630"):
+        tiling._check_zones([(32630, 2000, 3000)])

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import struct
+import zipfile
 
 import geopandas
 import numpy as np
@@ -16,7 +17,15 @@ from hypothesis import strategies as st
 
 from cropmap_jax.geo import polygons
 from cropmap_jax.ground_truth import layers, ledger, settings
-from cropmap_jax.ground_truth.ledger import DUPLICATE, EMPTY, NOT_AN_AREA, NOT_FINITE, REPAIR
+from cropmap_jax.ground_truth.ledger import (
+    DELETED,
+    DUPLICATE,
+    EMPTY,
+    NOT_AN_AREA,
+    NOT_FINITE,
+    REPAIR,
+    TOO_LARGE,
+)  # fmt: skip
 
 WHEAT = "\u06af\u0646\u062f\u0645"  # wheat in Persian
 NAME = "\u0646\u0627\u0645"  # name
@@ -184,7 +193,7 @@ def test_rings_are_repaired_or_dropped(tmp_path):
 
 def test_what_is_no_field_is_dropped_with_a_reason(tmp_path):
     shapes = [square(), None, shapely.Polygon(), shapely.LineString([(51, 35), (52, 36)]),
-              shapely.Polygon([(51, 35), (52, 35), (np.inf, 36)]), shapely.box(200, 35, 200.01, 36),
+              shapely.Polygon([(51, 35), (52, 35), (np.inf, 36)]), shapely.box(400, 35, 400.01, 36),
               shapely.MultiLineString([[(51, 35), (52, 36)], [(51, 36), (52, 35)]])]  # fmt: skip
     write(tmp_path / "a" / "x.gpkg", shapes)
     table, book = read(tmp_path, pea={"files": "a/*.gpkg"})
@@ -194,15 +203,15 @@ def test_what_is_no_field_is_dropped_with_a_reason(tmp_path):
         2: (EMPTY, ""),
         3: (NOT_AN_AREA, "LineString"),
         4: (NOT_FINITE, "x inf, y 36"),
-        5: (NOT_FINITE, "x 200.01, y 35"),
+        5: (NOT_FINITE, "x 400.01, y 35"),
         6: (NOT_AN_AREA, "MultiLineString"),
     }
     assert book.read == {"pea": 7} and book.reasons("pea")[EMPTY] == 2
 
 
 def test_rings_that_are_no_rings_do_not_end_the_file(tmp_path):
-    rings = [[[51, 35], [52, 35]], [[51, 35], [52, 35], [52, 36], [51, 35]],
-             [[51, 35], [52, 35], [52, 37]]]  # fmt: skip
+    rings = [[[51, 35], [51.1, 35]], [[51, 35], [51.1, 35], [51.1, 35.1], [51, 35]],
+             [[51, 35], [51.1, 35], [51.1, 35.2]]]  # fmt: skip
     features = [
         {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [r]}}
         for r in rings
@@ -327,7 +336,10 @@ def test_an_empty_layer(tmp_path):
 def test_tables_and_several_layers(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.csv").write_text("name,area\npea,3\n")
-    assert problem(tmp_path) == "a/x.csv: expected one layer with geometries, found none"
+    assert problem(tmp_path) == (
+        "a/x.csv: expected a table with coordinates, found: no column of coordinates (latitude and "
+        "longitude, x and y, or WKT) among name, area"
+    )
     frame = geopandas.GeoDataFrame({"id": [0]}, geometry=[square()], crs=4326)
     for layer in ("roads", "fields"):
         pyogrio.write_dataframe(frame, tmp_path / "c.gpkg", layer=layer)
@@ -470,7 +482,7 @@ def test_nothing_at_all(tmp_path):
     ):
         read(tmp_path, pea={})
     write(tmp_path / "a" / "x.shp", [shapely.LineString([(51, 35), (52, 36)])])
-    with pytest.raises(ValueError, match=r"found none that is usable in 1 files$"):
+    with pytest.raises(ValueError, match=r"usable in 1 files; 1 neither polygon nor point$"):
         read(tmp_path, pea={})
 
 
@@ -498,3 +510,115 @@ def test_the_real_delivery(real_dir: pathlib.Path):
     # All of it lies in Iran.
     assert (table.total_bounds > [44, 25, 44, 25]).all()
     assert (table.total_bounds < [64, 40, 64, 40]).all()
+
+
+# --- unusual places, odd records, other files -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "crs"),
+    [
+        (shapely.Polygon([(179.999, -16), (-179.997, -16), (-179.997, -15.999),
+                          (179.999, -15.999)]), 4326),
+        (shapely.box(179.999, -16, 180.003, -15.999), 4326),
+        (shapely.box(-180.001, -16, -179.997, -15.999), 4326),
+        (shapely.box(20037397.02, -1804722.77, 20037842.3, -1804607.0), 3857),
+        (shapely.MultiPolygon([shapely.box(179.999, -16, 180, -15.999),
+                               shapely.box(-180, -16, -179.997, -15.999)]), 4326),
+    ],
+)  # fmt: skip
+def test_a_field_across_180_degrees(tmp_path, shape, crs):
+    write(tmp_path / "a" / "x.gpkg", [shape, square()], crs if crs == 4326 else crs)
+    if crs == 3857:
+        write(tmp_path / "a" / "x.gpkg", [shape, polygons.project([square()], 4326, 3857)[0]], crs)
+    table, book = read(tmp_path, pea={"files": "a/*"})
+    assert not book.drops and not book.problems and len(table) == 2
+    west, _, east, _ = table.geometry[0].bounds
+    assert east - west == pytest.approx(0.004, abs=2e-5)
+    # 0.004 by 0.001 degrees at 16 degrees south are 428 m by 111 m.
+    assert table.area_ha[0] == pytest.approx(4.74, rel=0.02)
+
+
+def test_longitudes_up_to_360_degrees(tmp_path):
+    write(tmp_path / "a" / "x.gpkg", [shapely.box(302.0, -10, 302.01, -9.99)])
+    table, _ = read(tmp_path, pea={"files": "a/*"})
+    assert table.geometry[0].bounds == pytest.approx((-58.0, -10, -57.99, -9.99))
+
+
+def test_coordinates_that_were_left_empty_or_swapped(tmp_path):
+    write(tmp_path / "a" / "x.gpkg", [shapely.Point(0, 0), square(), shapely.Point(0, 51)])
+    table, book = read(tmp_path, pea={"files": "a/*"})
+    assert table.row.tolist() == [1, 2] and book.drops[0].detail == "x 0, y 0"
+    write(tmp_path / "c" / "x.gpkg", [shapely.Point(35, 151)])
+    assert problem(tmp_path, "c/*").endswith("are latitude and longitude swapped?")
+
+
+def test_what_is_larger_than_a_province_is_dropped(tmp_path):
+    strip = shapely.LineString([(50, 30), (58, 38)]).buffer(0.0001)
+    write(tmp_path / "a" / "x.gpkg", [square(), shapely.box(40, 30, 70, 60), strip])
+    table, book = read(tmp_path, pea={"files": "a/*"})
+    assert table.row.tolist() == [0]
+    assert [(d.row, d.reason) for d in book.drops] == [(1, TOO_LARGE), (2, TOO_LARGE)]
+    assert "km2, expected at most 1,000 (config.max_field_ha)" in book.drops[0].detail
+
+
+def test_a_deleted_record_costs_that_record(tmp_path):
+    path = write(tmp_path / "a" / "x.shp", [square(), square(1), square(2)], name=["a", "b", "c"])
+    table = bytearray(path.with_suffix(".dbf").read_bytes())
+    head, row = struct.unpack("<HH", table[8:12])
+    table[head + row : head + row + 1] = b"*"
+    path.with_suffix(".dbf").write_bytes(table)
+    found, book = read(tmp_path, pea={"name_column": "name", "names": {"c": "pea"}})
+    assert found.row.tolist() == [0, 2] and found.crop.tolist() == ["unknown", "pea"]
+    assert [(d.row, d.reason) for d in book.drops] == [(1, DELETED)]
+
+
+def test_zip_files(tmp_path):
+    write(tmp_path / "s" / "x.shp", [square(), square(1)])
+    parts = sorted((tmp_path / "s").iterdir())
+
+    def pack(name, files, folder):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / "a" / name, "w") as out:
+            for file in files:
+                out.write(file, f"{folder}/{file.name}")
+            out.writestr("readme.txt", "a,b")
+            out.writestr(f"__MACOSX/{folder}/._x.shp", "")
+
+    pack("1.zip", parts, "deep/inside")
+    pack("2.zip", [tmp_path / "a" / "1.zip"], "again")
+    pack("3.zip", [p for p in parts if p.suffix != ".prj"], "without")
+    (tmp_path / "a" / "4.zip").write_bytes(b"PK and no more")
+    table, book = read(tmp_path, pea={"files": "a/*.zip"})
+    assert table.file.tolist() == ["a/1.zip/deep/inside/x.shp"] * 2
+    assert len(book.drops) == 2  # the same two, in the zip file in the second
+    assert book.problems == [
+        "a/4.zip: expected a zip file, found: File is not a zip file",
+        "a/3.zip/without/x.shp: expected x.prj beside it, or config.layers.pea.crs, found none",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<OGRVRTDataSource><OGRVRTLayer name='x'><SrcDataSource>{}</SrcDataSource>"
+        "</OGRVRTLayer></OGRVRTDataSource>",
+        "<?xml version='1.0'?>\n<!-- x --><OGRWFSDataSource><URL>http://127.0.0.1:9/</URL>"
+        "</OGRWFSDataSource>",
+        '{{"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline ! read {}"}}',
+    ],
+)
+@pytest.mark.parametrize("suffix", [".geojson", ".gml", ".vrt"])
+def test_a_file_that_refers_elsewhere_is_not_followed(tmp_path, text, suffix):
+    other = write(tmp_path / "other.gpkg", [square()])
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / f"x{suffix}").write_text(text.format(other))
+    assert "found one that refers to other files or hosts" in problem(tmp_path)
+
+
+def test_of_several_layers_the_one_with_the_column(tmp_path):
+    write(tmp_path / "a" / "x.gpkg", [square()])
+    frame = geopandas.GeoDataFrame({"crop": ["x"]}, geometry=[square(1)], crs=4326)
+    pyogrio.write_dataframe(frame, tmp_path / "a" / "x.gpkg", layer="parcels")
+    table, _ = read(tmp_path, a={"files": "a/*", "name_column": "crop", "names": {"x": "pea"}})
+    assert table.crop.tolist() == ["pea"]

@@ -498,3 +498,28 @@ def test_no_row_of_the_real_workbook_is_harvested_while_it_is_planted(real_dir):
             assert year.first <= season.planting <= year.last
             assert season.planting < season.harvest_start <= season.harvest_end
             assert (season.harvest_start - season.planting).days < 366
+
+
+def test_a_crop_of_several_seasons_a_year(tmp_path):
+    dates = {"onion": (("10-01", "11-01", "05-01", "06-01"), ("05-15", "06-15", "09-20", "-")),
+             "maize": ("04-01", "05-01", "06-15", "-")}  # fmt: skip
+    book = Book(year_start="10-01", dates=dates)
+    found, ledger = read(tmp_path, calendar=book, provinces=None, year="2021-2022")
+    first, second = found.candidates("onion", "", "2021-2022")
+    assert (first.season, first.harvest_start) == ("onion 1", D(2022, 5, 1))
+    assert (second.season, second.harvest_start) == ("onion 2", D(2022, 9, 20))
+    # 45 days of maize: said, and used.
+    assert found.candidates("maize", "", "2021-2022")[0].harvest_start == D(2022, 6, 15)
+    (doubt,) = ledger.doubts
+    assert doubt.startswith("config.calendar.dates.maize: harvest starts 45 days after planting")
+
+
+def test_a_row_may_say_a_year_later(tmp_path):
+    rows = [("Fars", "03-01", "04-31", "07-01+1", "07-29"), ("Fars", "-", "04-31", "06-01", "-")]
+    write(tmp_path, Maize=rows)
+    found, ledger = read(tmp_path)
+    later, short = found.candidates("maize", "Fars", "1400-1401")
+    assert later.harvest_start == D(2023, 9, 23)
+    assert [line.split(": ", 1)[0] for line in ledger.doubts] == [
+        "book.xlsx, sheet 'Maize', row 2, Fars", "book.xlsx, sheet 'Maize', row 3, Fars",
+    ]  # fmt: skip
