@@ -9,7 +9,10 @@ _LATIN = str.maketrans(
     {"ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"}
 )
 # Letters that look the same in print, but that an Arabic and a Persian keyboard write differently.
-_LETTERS = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "ۀ": "ه"})
+LETTERS = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک"})
+ENDINGS = str.maketrans({"ة": "ه", "ۀ": "ه"})
+TATWEEL = "\u0640"
+"""Stretches a word, and is no letter of it."""
 
 
 def normalise(text: str) -> str:
@@ -20,10 +23,10 @@ def normalise(text: str) -> str:
     text = "".join(
         " " if unicodedata.category(c)[0] == "Z" or c in "\t\n\r\u200c" else c
         for c in text
-        if c in "\t\n\r\u200c" or (unicodedata.category(c) not in ("Cc", "Cf") and c != "\u0640")
+        if c in "\t\n\r\u200c" or (unicodedata.category(c) not in ("Cc", "Cf") and c != TATWEEL)
     )
     digits = (str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
-    text = unicodedata.normalize("NFKC", "".join(digits).translate(_LETTERS))
+    text = unicodedata.normalize("NFKC", "".join(digits).translate(LETTERS | ENDINGS))
     return " ".join(text.split())
 
 

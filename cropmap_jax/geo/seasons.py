@@ -30,8 +30,8 @@ SHORTEST, LONGEST = 60, 400
 """Days from the end of planting to harvest outside of which a season is noted, as perhaps mistyped.
 
 Source: Allen et al. (1998), FAO Irrigation and Drainage Paper 56, table 11: apart from radish (35
-to 40 days) all field crops stand 60 days or more, and apart from sugarcane (405 to 480 when newly
-planted), pineapple (790) and trees none stands longer than a year.
+to 40 days) all field crops stand 60 days or more, and apart from sugarcane (up to 720), pineapple
+(790), bananas and trees none stands longer than a year.
 """
 # The season becomes part of file names: plain digits.
 _YEAR = re.compile(r"([1-9][0-9]{3})(?:-([1-9][0-9]{3}))?")

@@ -4,12 +4,10 @@ import collections
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+from cropmap_jax.geo.names import ENDINGS, LETTERS, TATWEEL
+
 UNKNOWN = "unknown"
 """What a name stands for of which nobody can tell the class."""
-# Letters that look the same in print, but that an Arabic and a Persian keyboard write differently.
-_LETTERS = {"ي": "ی", "ى": "ی", "ك": "ک"}
-_ENDINGS = str.maketrans({"ة": "ه", "ۀ": "ه"})
-_TATWEEL = "\u0640"  # stretches a word, and is no letter of it
 
 
 def normalise(text) -> str:
@@ -29,8 +27,8 @@ def normalise(text) -> str:
     spaced = " ".join(str(text).split())
     # Cc holds control characters, Cf joiners, direction marks and the byte order mark.
     seen = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf"))
-    composed = " ".join(unicodedata.normalize("NFKC", seen).replace(_TATWEEL, "").split())
-    return composed.translate(str.maketrans(_LETTERS))
+    composed = " ".join(unicodedata.normalize("NFKC", seen).replace(TATWEEL, "").split())
+    return composed.translate(LETTERS)
 
 
 def key(text) -> str:
@@ -41,7 +39,7 @@ def key(text) -> str:
 def _loose(text: str) -> str:
     """What is left of a key where spaces, joiners and digits are typed in one way or another."""
     digits = (str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
-    return "".join("".join(digits).split()).translate(_ENDINGS)
+    return "".join("".join(digits).split()).translate(ENDINGS)
 
 
 def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collections.Counter]:
