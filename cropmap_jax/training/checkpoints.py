@@ -10,6 +10,7 @@ checkpoint is read: a disk that flips a bit changes no weight without a word.
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -62,6 +63,7 @@ def folder(workdir) -> pathlib.Path:
 @contextlib.contextmanager
 def _reading(where):
     """Turns what the libraries raise about a damaged checkpoint into one line that names it."""
+    _quiet()
     try:
         yield
     except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
@@ -75,26 +77,22 @@ def _reading(where):
         ) from error
 
 
-@contextlib.contextmanager
-def _quiet():
+@functools.cache
+def _quiet() -> None:
     """Keeps orbax and tensorstore from printing, in threads of their own, what they also raise.
 
-    Of a write that fails they log the traceback in each thread that it passes, and tensorstore
-    then complains of an event loop that has ended, once for each array that it gave up.
+    Of a checkpoint that cannot be written or read they log the traceback in each thread that it
+    passes, and tensorstore then complains of an event loop that has ended, once for each array that
+    it gave up: until the process ends, so this holds as long.
     """
-    log, hook = logging.getLogger("absl"), sys.excepthook
+    hook = sys.unraisablehook
 
-    def without_closed_loops(kind, error, trace):
-        if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-            hook(kind, error, trace)
+    def without_closed_loops(raised):
+        if str(raised.exc_value) != "Event loop is closed":
+            hook(raised)
 
-    sys.excepthook = without_closed_loops
-    log.addFilter(_is_worth_showing)
-    try:
-        yield
-    finally:
-        log.removeFilter(_is_worth_showing)
-        sys.excepthook = hook
+    sys.unraisablehook = without_closed_loops
+    logging.getLogger("absl").addFilter(_is_worth_showing)
 
 
 def _is_worth_showing(record: logging.LogRecord) -> bool:
@@ -131,8 +129,7 @@ class Checkpointer:
             where.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise files.not_written(where, error) from error
-        self._quiet = contextlib.ExitStack()
-        self._quiet.enter_context(_quiet())
+        _quiet()
         best = managers.BestN(
             get_metric_fn=_score, n=1, reverse=False, keep_checkpoints_without_metrics=False
         )
@@ -167,6 +164,8 @@ class Checkpointer:
         """
         if step == self.latest:
             return
+        with self._writing("the checkpoint before"):
+            self._manager.wait_until_finished()  # old ones are removed then
         with self._writing(f"checkpoint {step}"):
             self._check_space(state)
             self._manager.save(
@@ -197,6 +196,8 @@ class Checkpointer:
                 for unfinished in pathlib.Path(where).glob("*.orbax-checkpoint-tmp*"):
                     shutil.rmtree(unfinished, ignore_errors=True)
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
+            if "RESOURCE_EXHAUSTED" in reason:
+                reason = "no space left"
             whole = [p.name for p in pathlib.Path(where).glob("*") if p.name.isdigit()]
             kept = (
                 f"whole are those of steps {_listed(map(int, whole))}"
@@ -245,14 +246,12 @@ class Checkpointer:
           OSError: as `save`, unless that has told of it.
         """
         if self._failed:
-            # What threads still have to say about it nobody needs to hear, to the very end.
             with contextlib.suppress(OSError, ValueError):
                 self._manager.close()
             return
         with self._writing("the last checkpoint"):
             self._manager.wait_until_finished()
             self._manager.close()
-        self._quiet.close()
 
 
 def load(workdir, which: str = LAST) -> Restored:
