@@ -12,8 +12,12 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 
-def parse(argv: list[str]) -> list[str]:
+def parse(argv: list[str], known: flags.FlagValues = flags.FLAGS) -> list[str]:
     """Parses flags and the config, if there is one.
+
+    Args:
+      argv: the command's name and its words.
+      known: the flags that there are.
 
     Returns:
       The command's name, and words that are no flags.
@@ -23,17 +27,17 @@ def parse(argv: list[str]) -> list[str]:
     """
     logging.set_verbosity(logging.ERROR)
     try:
-        rest = flags.FLAGS(argv)
-        path = _config_path(argv)
+        rest = known(argv)
+        path = _config_path(argv, known)
         if path is not None:
-            _check_config(flags.FLAGS["config"].value, path)
+            _check_config(known["config"].value, path)
         return rest
     except _Wrong:
         raise
     except Exception as error:  # a config may raise anything
-        path = _config_path(argv)
+        path = _config_path(argv, known)
         if path is not None:
-            _explain_config(argv, path, error)
+            _explain_config(argv, path, known, error)
         if isinstance(error, flags.Error):
             raise _Wrong(_explain_flag(error)) from error
         raise
@@ -43,9 +47,9 @@ class _Wrong(ValueError):
     """A line about a flag or a config."""
 
 
-def _config_path(argv: list[str]) -> str | None:
+def _config_path(argv: list[str], known: flags.FlagValues) -> str | None:
     """What --config names, where the command has such a flag."""
-    if "config" not in flags.FLAGS:
+    if "config" not in known:
         return None
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         if word in ("--config", "-config"):
@@ -65,7 +69,7 @@ def _check_config(config, path: str) -> None:
         )
 
 
-def _explain_config(argv: list[str], path: str, error: Exception) -> None:
+def _explain_config(argv: list[str], path: str, known: flags.FlagValues, error: Exception) -> None:
     """Raises what is wrong with the config, or with a setting of it; returns if nothing is."""
     file = path.partition(":")[0]
     if not os.path.isfile(file):
@@ -77,7 +81,7 @@ def _explain_config(argv: list[str], path: str, error: Exception) -> None:
             raise _Wrong(f"--config {line}: {type(raised).__name__}: {_first_line(raised)}")
         raised = raised.__cause__ or raised.__context__
     try:
-        config = flags.FLAGS["config"].parser.parse(path)
+        config = known["config"].parser.parse(path)
     except Exception as again:
         said = str(again).strip().splitlines()[-1][:200]
         raise _Wrong(
