@@ -72,7 +72,7 @@ class Plan:
         for group, rate in self.learning_rates.items():
             # A trunk that came from elsewhere may be left as it is; a drawn one has to learn.
             kept = group == "trunk" and self.stage == "finetune"
-            checks.real(f"config.learning_rate.{group}", rate, 0, 100, above=not kept)
+            checks.real(f"config.learning_rate.{group}", rate, 0, 3e38, above=not kept)
 
     def check_devices(self, processes: int, local_devices: int) -> None:
         """Demands a batch that devices, and the parts that each takes it in, divide.
