@@ -73,7 +73,8 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
             )
     if not workdir:
         raise ValueError("--workdir: expected a folder, found none")
-    files.local("--workdir", workdir)
+    if files.local("--workdir", workdir).is_file():
+        raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
     inputs = {f"--config.{n}": config.get(n, "") for n in ("data_dir", "init_from")}
     for flag, path in inputs.items():
         files.local(flag, path)
