@@ -28,6 +28,6 @@ def get_config() -> ConfigDict:
         config.model[name] = config_dict.placeholder(type(config.scratch[name]))
     config.model.head = "conv"
     config.epochs = 5
-    config.learning_rate.update({"trunk": 1e-5, "head": 1e-4})
+    config.learning_rate.update({"trunk": 1e-5, "head": 1e-4})  # a trunk at 0 stays as it is
     config.freeze_trunk_statistics = True
     return config

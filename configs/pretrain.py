@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.scaling = ConfigDict({"s1_db": (-25.0, 10.0), "s2": (0.0, 1.0)})
 
     # What an example is.
-    config.lead_days = 30  # as-of date = a harvest start - lead_days
+    config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
     config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
     config.crop = 0  # random crops of this size in pixels; 0: whole chips
     config.crops_per_chip = 1

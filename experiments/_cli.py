@@ -1,12 +1,15 @@
 """What every command shares: one-line errors, exit codes, finding configs and dataset builders."""
 
+import errno
 import os
 import pathlib
+import shutil
 import sys
 
 from absl import app, flags, logging
 
 from cropmap_jax import xla
+from experiments import _flags
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -37,15 +40,6 @@ def _find_configs(argv: list[str]) -> list[str]:
     return out
 
 
-def _check_config_exists(argv: list[str]) -> None:
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        path = following if word == "--config" else word.removeprefix("--config=")
-        if path != word or word == "--config":
-            file = path.partition(":")[0]
-            if not os.path.isfile(file):
-                raise ValueError(f"--config: expected a configuration file, found none at {file!r}")
-
-
 def _keep_compiled_steps() -> None:
     """Keeps what XLA compiles, which takes longer than many a step, for the next command.
 
@@ -65,23 +59,62 @@ def run(main) -> None:
 
     def guarded(argv):
         if len(argv) > 1:
-            raise app.UsageError(f"expected flags like --name value, found {argv[1]!r}")
+            raise ValueError(f"expected flags like --name value, found {argv[1]!r}")
         logging.set_verbosity(logging.ERROR)
         return main(argv)
 
     _keep_compiled_steps()
     xla.tune()
     try:
-        argv = _find_configs(sys.argv)
-        _check_config_exists(argv)
-        app.run(guarded, argv=argv)
+        app.run(guarded, argv=_find_configs(sys.argv), flags_parser=_flags.parse)
     except KeyboardInterrupt as stop:
         said = str(stop) or "interrupted"
-        print(f"\n{said}: run the same command again to go on", file=sys.stderr)
+        print(f"\n{said}: run the same command again to resume", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
-    except (ValueError, OSError, flags.Error) as error:
+    except OSError as error:
+        print(f"error: {_of_file(error)}", file=sys.stderr)
+        sys.exit(1)
+    except (ValueError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+_WAYS_OUT = {
+    errno.ENOSPC: "free some space, or choose another disk",
+    errno.EDQUOT: "free some space, or choose another disk",
+    errno.EACCES: "expected permission for it",
+    errno.EPERM: "expected permission for it",
+    errno.EROFS: "expected a disk that can be written",
+    errno.EMFILE: "expected a higher limit of open files (ulimit -n)",
+}
+
+
+def _of_file(error: OSError) -> str:
+    """An error of the system's as one line: the file, the cause and, where there is one, a way out.
+
+    Where the system does not say which file, the full disks of the folders named by flags are.
+    """
+    if error.strerror is None or not error.errno or error.strerror == "":
+        return str(error)
+    if error.filename is None and ": " in error.strerror:
+        return error.strerror  # a line of our own
+    names = [str(n) for n in (error.filename, error.filename2) if n is not None]
+    if not names and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        names = _full_folders()
+    out = _WAYS_OUT.get(error.errno)
+    text = f"{', '.join(names)}: {error.strerror}" if names else error.strerror
+    return f"{text}; {out}" if out else text
+
+
+def _full_folders() -> list[str]:
+    """Folders given by flags, with their flag, whose disk has less than a megabyte left."""
+    found = []
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, str) and os.path.isdir(value):
+            if shutil.disk_usage(value).free < 2**20:
+                found.append(f"--{name} {value}")
+    return found
 
 
 def progress(iterable, **kwargs):

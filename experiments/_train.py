@@ -5,6 +5,8 @@
                                         one of two processes that train together
 """
 
+from collections.abc import Sequence
+
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -28,20 +30,65 @@ def start() -> None:
     parallel.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
 
 
-def require(config: ConfigDict, *names: str) -> None:
-    """Demands settings that have no sensible default."""
-    for name in names:
+_SETTINGS = (
+    ("data_dir", "dataset", "seed", "lead_days", "as_of", "crop", "crops_per_chip", "empty_ratio")
+    + ("augment", "period_dropout", "sensor_dropout", "loss", "class_weights", "epochs")
+    + ("batch_size", "accumulate", "remat", "optimizer", "schedule", "warmup_steps")
+    + ("freeze_trunk_statistics", "checkpoint_every", "checkpoint_minutes", "log_every", "keep")
+    + ("model", "scaling", "learning_rate")
+)
+_OF_FINETUNING = ("init_from", "init_checkpoint", "from_scratch")
+
+
+def check(config: ConfigDict, workdir: str, stage: str) -> None:
+    """Demands all settings of a stage and no others, and folders that lie apart on this machine.
+
+    A config may be anybody's: a setting that it misspells would else be passed over.
+
+    Args:
+      config: the run's settings.
+      workdir: --workdir.
+      stage: "pretrain" or "finetune".
+
+    Raises:
+      ValueError: names the setting or the flag.
+    """
+    from cropmap_jax.geo import files
+    from cropmap_jax.training import checks
+
+    finetunes = stage == "finetune"
+    optional = ("init_step", "scratch") if finetunes else ()
+    checks.keys(
+        "--config", config.to_dict(), _SETTINGS + (_OF_FINETUNING if finetunes else ()), optional
+    )
+    for name in ("data_dir", "dataset") + (("init_from",) if finetunes else ()):
+        checks.text(f"--config.{name}", config[name], 10_000)
+    for name in ("data_dir", "dataset"):
         if not config[name]:
             raise ValueError(f"--config.{name}: expected a value, found none")
+    for name in ("model", "scaling", "learning_rate"):
+        if not isinstance(config[name], ConfigDict):
+            raise ValueError(
+                f"--config.{name}: expected settings by name, found {checks.shown(config[name])}"
+            )
+    if not workdir:
+        raise ValueError("--workdir: expected a folder, found none")
+    if files.local("--workdir", workdir).is_file():
+        raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
+    inputs = {f"--config.{n}": config.get(n, "") for n in ("data_dir", "init_from")}
+    for flag, path in inputs.items():
+        files.local(flag, path)
+    files.check_apart({"--workdir": workdir}, inputs)
 
 
 def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=None):
     """The recipe of a run on `data`; `model` and `scaling` when a checkpoint decides them."""
+    from cropmap_jax.training import scaling as scalings
     from cropmap_jax.training.recipe import Recipe
-    from cropmap_jax.training.scaling import Scaling
 
     if scaling is None:
-        scaling = Scaling(tuple(config.scaling.s1_db), tuple(config.scaling.s2))
+        scalings.check(config.scaling.to_dict(), "--config.scaling")
+        scaling = scalings.Scaling(tuple(config.scaling.s1_db), tuple(config.scaling.s2))
     return Recipe(
         model=model or config.model.to_dict(),
         legend=data.legend,
@@ -55,14 +102,16 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
 
 def make_plan(config: ConfigDict, stage: str, recipe):
     """The plan of a run."""
-    from cropmap_jax.training import input_pipeline
+    from cropmap_jax.training import checks, input_pipeline, optim
     from cropmap_jax.training.plan import Plan
 
+    checks.keys("--config.learning_rate", config.learning_rate.to_dict(), optim.GROUPS)
+    checks.values("--config.as_of", config.as_of)
     loading = input_pipeline.Loading(
         num_periods=recipe.num_periods,
         lead_days=config.lead_days,
         as_of=input_pipeline.parse_as_of(tuple(config.as_of), "--config.as_of"),
-        crop=config.crop or None,
+        crop=None if config.crop == 0 else config.crop,
         crops_per_chip=config.crops_per_chip,
         empty_ratio=config.empty_ratio,
         augment=config.augment,
@@ -74,24 +123,25 @@ def make_plan(config: ConfigDict, stage: str, recipe):
             f"--config.crop: expected a multiple of {recipe.size_multiple} (2 to the power of "
             f"model.levels), found {loading.crop}"
         )
-    rates = {"trunk": config.learning_rate.trunk, "head": config.learning_rate.head}
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")
     same += ("accumulate", "remat", "checkpoint_minutes")
     return Plan(
         stage=stage,
         loading=loading,
-        learning_rates=rates,
+        learning_rates=config.learning_rate.to_dict(),
         config=config.to_dict(),
         **{name: config[name] for name in same},
     )
 
 
-def train(data, recipe, plan, variables, workdir: str, following: str) -> None:
+def train(
+    data, recipe, plan, variables, workdir: str, following: str, ancestors: Sequence[dict] = ()
+) -> None:
     """Trains, and prints where the result lies and what to run next."""
     from cropmap_jax.training import loop, parallel
 
-    record = loop.train(data, recipe, plan, variables, workdir, _PROFILE.value)
+    record = loop.train(data, recipe, plan, variables, workdir, _PROFILE.value, ancestors)
     if parallel.process_index() > 0:
         return
     shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if "rate" not in k)

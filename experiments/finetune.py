@@ -4,8 +4,8 @@
         --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
 
 The trunk and the scaling come from the checkpoint; exactly its head is dropped. Settings of the
-trunk that config.model gives must be the checkpoint's; its dtype is this run's. Run again, it goes
-on from its own last checkpoint and needs the pretrained one no longer.
+trunk that config.model gives must be the checkpoint's; its dtype is this run's. Run again, it
+resumes from its own last checkpoint and needs the pretrained one no longer.
 """
 
 from absl import flags
@@ -13,8 +13,10 @@ from ml_collections import config_flags
 
 from experiments import _cli, _train
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "File of settings; a Python program.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder that the run writes to.", required=True)
 flags.mark_flag_as_required("config")
 
 
@@ -29,13 +31,13 @@ def _make_recipe(config, data, model, scaling=None):
 
 
 def _from_checkpoint(config, data, workdir):
-    """Recipe and first variables of a network with the trunk of config.init_from."""
+    """Recipe, first variables and ancestors of a network with the trunk of config.init_from."""
     from cropmap_jax.training import checkpoints, parallel, steps
 
     own = checkpoints.begun(workdir)
     if own:
         # Its trunk came along, and which step it was of: what is the last one by now does not
-        # matter. That nothing else has changed is checked when the run goes on.
+        # matter. That nothing else has changed is checked when the run is resumed.
         source, step = own[0], own[1].get("init_step")
     else:
         pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
@@ -45,20 +47,20 @@ def _from_checkpoint(config, data, workdir):
         config.init_step = step
     fresh = steps.init_variables(wanted, config.seed)
     if own:
-        return wanted, fresh
+        return wanted, fresh, []
     checkpoints.check_trunk(source, wanted, config.init_from)
     variables, dropped = checkpoints.swap_head(pretrained.variables, fresh)
     if parallel.process_index() == 0:
         print(f"trunk from {config.init_from}, step {step}; dropped: {', '.join(dropped)}")
-    return wanted, variables
+    return wanted, variables, checkpoints.ancestors(pretrained)
 
 
 def main(_):
     from cropmap_jax.training import dataset, steps
 
-    _train.start()
     config, workdir = _CONFIG.value, _WORKDIR.value
-    _train.require(config, "data_dir", "dataset")
+    _train.check(config, workdir, "finetune")
+    _train.start()
     if bool(config.init_from) == config.from_scratch:
         raise ValueError(
             "--config.init_from: expected the workdir of a pretrained network, or "
@@ -71,8 +73,9 @@ def main(_):
         config.freeze_trunk_statistics = False
         recipe = _make_recipe(config, data, dict(config.get("scratch", {})))
         variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
+        ancestors = []
     else:
-        recipe, variables = _from_checkpoint(config, data, workdir)
+        recipe, variables, ancestors = _from_checkpoint(config, data, workdir)
     plan = _train.make_plan(config, "finetune", recipe)
     _train.train(
         data,
@@ -81,6 +84,7 @@ def main(_):
         variables,
         workdir,
         f"python -m experiments.evaluate --workdir {workdir} --crop {data.legend.names[0]}",
+        ancestors,
     )
 
 

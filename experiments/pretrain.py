@@ -3,8 +3,8 @@
     python -m experiments.pretrain --config configs/pretrain.py --workdir W \
         --config.data_dir=DIR --config.dataset=eucropmap
 
-Run again, it goes on from its last checkpoint; a signal (Ctrl-C, or SIGTERM of a scheduler) makes
-it save one and stop.
+Run again, it resumes from its last checkpoint; on a signal (Ctrl-C, or SIGTERM of a scheduler) it
+saves one and stops.
 """
 
 from absl import flags
@@ -12,17 +12,19 @@ from ml_collections import config_flags
 
 from experiments import _cli, _train
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "File of settings; a Python program.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder that the run writes to.", required=True)
 flags.mark_flag_as_required("config")
 
 
 def main(_):
     from cropmap_jax.training import dataset, steps
 
-    _train.start()
     config, workdir = _CONFIG.value, _WORKDIR.value
-    _train.require(config, "data_dir", "dataset")
+    _train.check(config, workdir, "pretrain")
+    _train.start()
     data = dataset.open_dataset(config.data_dir, config.dataset)
     recipe = _train.make_recipe(config, data)
     plan = _train.make_plan(config, "pretrain", recipe)

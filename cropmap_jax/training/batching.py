@@ -8,7 +8,7 @@ import grain
 import numpy as np
 
 from cropmap_jax.geo import cube, legend, windows
-from cropmap_jax.training import dataset
+from cropmap_jax.training import checks, dataset
 
 LEAD_UNKNOWN = -(10**6)
 """Lead in days where there is no harvest date."""
@@ -49,20 +49,17 @@ class Loading:
     sensor_dropout: float = 0.0
 
     def __post_init__(self):
-        at_least = {"num_periods": 1, "crops_per_chip": 1, "empty_ratio": 0}
+        checks.whole("config.model.num_periods", self.num_periods, 1, 1000)
+        checks.whole("config.lead_days", self.lead_days, *checks.LEAD_DAYS)
+        checks.whole("config.crops_per_chip", self.crops_per_chip, 1, 10**6)
         if self.crop is not None:
-            at_least["crop"] = 1
-        for name, least in at_least.items():
-            if not getattr(self, name) >= least:  # nor is nan
-                setting = "model.num_periods" if name == "num_periods" else name
-                raise ValueError(
-                    f"config.{setting}: expected at least {least}, found {getattr(self, name)}"
-                )
+            checks.whole("config.crop", self.crop, 1, 2**16)
+        checks.real("config.empty_ratio", self.empty_ratio, 0, 10**6)
+        checks.switch("config.augment", self.augment)
         for name in ("period_dropout", "sensor_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"config.{name}: expected at least 0 and below 1, found {getattr(self, name)}"
-                )
+            checks.real(f"config.{name}", getattr(self, name), 0, 1)
+            if getattr(self, name) == 1:
+                raise ValueError(f"config.{name}: expected a number below 1, found 1")
 
 
 def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:

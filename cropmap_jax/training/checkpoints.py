@@ -2,20 +2,32 @@
 
 The input is a function of the seed and the step (see `input_pipeline`), and the state holds the
 step: neither a data iterator nor a generator of random numbers has a state of its own.
+
+The meta data hold a SHA-256 of each part of the state and of themselves, compared whenever a
+checkpoint is read: a disk that flips a bit changes no weight without a word.
 """
 
 import contextlib
 import dataclasses
+import errno
+import functools
+import hashlib
+import json
 import logging
+import os
 import pathlib
+import shutil
+import sys
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
+from cropmap_jax.geo import files
 from cropmap_jax.models import dual_unet3d
 from cropmap_jax.models.initialise import variable_shapes
+from cropmap_jax.training import checks, parallel
 from cropmap_jax.training.recipe import TRUNK_FIELDS, Recipe
 
 
@@ -23,8 +35,9 @@ from cropmap_jax.training.recipe import TRUNK_FIELDS, Recipe
 class Restored:
     """A checkpoint read for use: parameters, batch statistics, recipe, config and step.
 
-    `dataset` is the fingerprint of the dataset trained on, `cubes` its `Dataset.ground`; both are
-    empty where the checkpoint does not say.
+    `dataset` is the fingerprint of the dataset trained on. `cubes` is the ground that the network
+    has learnt from or was chosen by: `Dataset.ground` of that dataset, and with "stage" the
+    training and validation cubes of the runs that it began from.
     """
 
     params: dict
@@ -50,9 +63,10 @@ def folder(workdir) -> pathlib.Path:
 @contextlib.contextmanager
 def _reading(where):
     """Turns what the libraries raise about a damaged checkpoint into one line that names it."""
+    _quiet()
     try:
         yield
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         # Orbax reads arrays side by side and waits for the first that fails; of the others, asyncio
         # would print a traceback each when the command ends.
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -61,6 +75,28 @@ def _reading(where):
             f"{where}: expected a whole checkpoint, found one that cannot be read ({reason}); "
             f"without this folder, the checkpoint before it counts"
         ) from error
+
+
+@functools.cache
+def _quiet() -> None:
+    """Keeps orbax and tensorstore from printing, in threads of their own, what they also raise.
+
+    Of a checkpoint that cannot be written or read they log the traceback in each thread that it
+    passes, and tensorstore then complains of an event loop that has ended, once for each array that
+    it gave up: until the process ends, so this holds as long.
+    """
+    hook = sys.unraisablehook
+
+    def without_closed_loops(raised):
+        if str(raised.exc_value) != "Event loop is closed":
+            hook(raised)
+
+    sys.unraisablehook = without_closed_loops
+    logging.getLogger("absl").addFilter(_is_worth_showing)
+
+
+def _is_worth_showing(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR or f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
 LAST, BEST = "last", "best"
@@ -79,12 +115,21 @@ class Checkpointer:
 
     Args:
       workdir: the run's folder.
-      meta: JSON-ready: recipe, config, stage.
+      meta: JSON-ready: recipe, config, stage, dataset, cubes.
       keep: number of last checkpoints kept.
+
+    Raises:
+      OSError: the folder cannot be made.
     """
 
     def __init__(self, workdir, meta: dict, keep: int = 2):
-        self._meta = meta
+        self._meta, self._failed = meta, False
+        where = folder(workdir)
+        try:
+            where.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise files.not_written(where, error) from error
+        _quiet()
         best = managers.BestN(
             get_metric_fn=_score, n=1, reverse=False, keep_checkpoints_without_metrics=False
         )
@@ -92,7 +137,13 @@ class Checkpointer:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=kept, best_fn=_score, cleanup_tmp_directories=True
         )
-        self._manager = ocp.CheckpointManager(folder(workdir), options=options)
+        self._manager = ocp.CheckpointManager(where, options=options)
+
+    def __enter__(self) -> "Checkpointer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
 
     @property
     def latest(self) -> int | None:
@@ -106,16 +157,57 @@ class Checkpointer:
           step: steps done.
           state: tree of numpy arrays.
           scores: of the validation of this very state; None where there was none.
+
+        Raises:
+          OSError: no space or no permission, for this checkpoint or for the one before, whose
+            writing ends here; those that were whole stay so.
         """
         if step == self.latest:
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeSave(state), meta=ocp.args.JsonSave(self._meta)
-            ),
-            metrics=scores or None,
-        )
+        with self._writing("the checkpoint before"):
+            self._manager.wait_until_finished()  # old ones are removed then
+        with self._writing(f"checkpoint {step}"):
+            self._check_space(state)
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeSave(state),
+                    meta=ocp.args.JsonSave(_sealed(self._meta, step, state, scores)),
+                ),
+                metrics=scores or None,
+            )
+
+    def _check_space(self, state: dict) -> None:
+        """Finds a full disk before orbax does, which tells of it from a dozen threads."""
+        needed = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state))
+        free = shutil.disk_usage(self._manager.directory).free
+        if free < needed:
+            raise OSError(errno.ENOSPC, f"{needed / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free")
+
+    @contextlib.contextmanager
+    def _writing(self, what: str):
+        """Turns what goes wrong while checkpoints are written into one line."""
+        where = self._manager.directory
+        try:
+            yield
+        except (OSError, ValueError) as error:  # tensorstore says by a ValueError that it is full
+            self._failed = True
+            if parallel.process_index() == 0:
+                for unfinished in pathlib.Path(where).glob("*.orbax-checkpoint-tmp*"):
+                    shutil.rmtree(unfinished, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
+            if "RESOURCE_EXHAUSTED" in reason:
+                reason = "no space left"
+            whole = [p.name for p in pathlib.Path(where).glob("*") if p.name.isdigit()]
+            kept = (
+                f"whole are those of steps {_listed(map(int, whole))}"
+                if whole
+                else ("there is none from before")
+            )
+            raise OSError(
+                f"{where}: {what} could not be written ({reason}); {kept}; free some space and run "
+                f"the same command again, which resumes"
+            ) from error
 
     def restore(self, state: dict) -> tuple[int, dict]:
         """Restores the last checkpoint into the shape of `state`.
@@ -124,7 +216,7 @@ class Checkpointer:
           (step, state).
 
         Raises:
-          ValueError: it cannot be read.
+          ValueError: it cannot be read, or is not what was saved.
         """
         step = self.latest
         args = ocp.args.Composite(
@@ -133,7 +225,10 @@ class Checkpointer:
             ),
         )
         with _reading(self._manager.directory / str(step)):
-            return step, self._manager.restore(step, args=args)["state"]
+            meta = _meta(self._manager, step)
+            restored = self._manager.restore(step, args=args)["state"]
+            _check_state(restored, meta)
+        return step, restored
 
     def meta(self) -> dict:
         """The meta data of the last checkpoint.
@@ -145,9 +240,18 @@ class Checkpointer:
             return _meta(self._manager, self.latest)
 
     def close(self) -> None:
-        """Waits for background writes."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits for background writes.
+
+        Raises:
+          OSError: as `save`, unless that has told of it.
+        """
+        if self._failed:
+            with contextlib.suppress(OSError, ValueError):
+                self._manager.close()
+            return
+        with self._writing("the last checkpoint"):
+            self._manager.wait_until_finished()
+            self._manager.close()
 
 
 def load(workdir, which: str = LAST) -> Restored:
@@ -179,7 +283,8 @@ def load(workdir, which: str = LAST) -> Restored:
                     )
                 ),
             )["state"]
-    _check_shapes(restored, shapes, f"{where}/{step}")
+            _check_shapes(restored, shapes, "state")
+            _check_state(restored, meta)
     return Restored(
         restored["params"],
         restored["batch_stats"],
@@ -187,9 +292,23 @@ def load(workdir, which: str = LAST) -> Restored:
         meta["config"],
         step,
         meta["stage"],
-        meta.get("dataset", ""),
-        tuple(meta.get("cubes", ())),
+        meta["dataset"],
+        tuple(meta["cubes"]),
     )
+
+
+def ancestors(restored: Restored) -> list[dict]:
+    """The ground that a run has learnt from before it began, when it begins from a checkpoint.
+
+    Returns:
+      Training and validation cubes of the checkpoint's `cubes`, each with the "stage" of the run
+      that they are of.
+    """
+    return [
+        {"stage": restored.stage} | cube
+        for cube in restored.cubes
+        if cube["split"] in ("train", "validation")
+    ]
 
 
 def begun(workdir) -> tuple[Recipe, dict] | None:
@@ -215,12 +334,66 @@ def begun(workdir) -> tuple[Recipe, dict] | None:
 
 def _open(where) -> ocp.CheckpointManager:
     """For reading only: nothing there is cleaned up or changed."""
-    options = ocp.CheckpointManagerOptions(read_only=True, best_fn=_score)
-    return ocp.CheckpointManager(where, options=options)
+    with _reading(where):
+        return ocp.CheckpointManager(where, options=ocp.CheckpointManagerOptions(read_only=True))
 
 
 def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
-    return manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+    """The meta data of a checkpoint, checked; see `_sealed`."""
+    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    meta = manager.restore(step, args=args)["meta"]
+    parts = ("recipe", "config", "stage", "dataset", "cubes", "step", "scores", "sha256")
+    checks.keys("meta", meta, parts)
+    Recipe.from_json(meta["recipe"])
+    checks.choice("meta.stage", meta["stage"], ("pretrain", "finetune"))
+    checks.text("meta.dataset", meta["dataset"])
+    checks.values("meta.cubes", meta["cubes"])
+    for name in ("config", "scores", "sha256"):
+        if not isinstance(meta[name], dict):
+            raise ValueError(f"meta.{name}: expected a dict, found {checks.shown(meta[name])}")
+    if meta["step"] != step:
+        raise ValueError(f"meta.step: expected {step}, found {checks.shown(meta['step'])}")
+    found, expected = _digest_of_meta(meta), meta["sha256"].get("meta")
+    if found != expected:
+        raise ValueError(f"meta: expected SHA-256 {checks.shown(expected)}, found {found}")
+    return meta
+
+
+def _sealed(meta: dict, step: int, state: dict, scores: dict | None) -> dict:
+    """The meta data of a checkpoint, with its step, scores and a SHA-256 of each part of the state.
+
+    Each is computed from the host's copy, at some 2 GB/s: for the seed's network with Adam's
+    moments a third of a second.
+    """
+    sealed = {"dataset": "", "cubes": []} | meta | {"step": step, "scores": scores or {}}
+    sealed = json.loads(json.dumps(sealed))  # as it will be read
+    sealed["sha256"] = {part: digest(tree) for part, tree in state.items()}
+    sealed["sha256"]["meta"] = _digest_of_meta(sealed)
+    return sealed
+
+
+def _digest_of_meta(meta: dict) -> str:
+    parts = {name: value for name, value in meta["sha256"].items() if name != "meta"}
+    text = json.dumps(meta | {"sha256": parts}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(tree) -> str:
+    """SHA-256 of a tree of arrays: paths, dtypes, shapes and values of its leaves."""
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(leaf)
+        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {np.shape(leaf)}\n".encode())
+        found.update(array.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def _check_state(state: dict, meta: dict) -> None:
+    """Demands that what was read is what was saved."""
+    for part, tree in state.items():
+        found, expected = digest(tree), meta["sha256"].get(part)
+        if found != expected:
+            raise ValueError(f"{part}: expected SHA-256 {checks.shown(expected)}, found {found}")
 
 
 def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
@@ -231,8 +404,12 @@ def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
     if which == LAST:
         return manager.latest_step()
     if which == BEST:
-        scored = {step: manager.metrics(step) for step in steps}
-        scored = {step: _score(scores) for step, scores in scored.items() if scores}
+        scored = {}
+        for step in steps:
+            with _reading(where / str(step)):
+                scores = _meta(manager, step)["scores"]
+            if scores:
+                scored[step] = _score(scores)
         if not scored:
             raise ValueError(
                 f"{where}: expected a checkpoint with a score for 'best', found none: the dataset "
@@ -271,7 +448,7 @@ def _check_shapes(found: dict, expected: dict, where: str) -> None:
 
 
 def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
-    """Demands the same trunk and period kind on both sides of a head swap.
+    """Demands the same trunk, period kind and pixel size on both sides of a head swap.
 
     Args:
       pretrained: recipe of the checkpoint.
@@ -286,6 +463,9 @@ def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
         for k in TRUNK_FIELDS
         if pretrained.model[k] != wanted.model[k]
     ]
+    sides = pretrained.pixel_m, wanted.pixel_m
+    if None not in sides and sides[0] != sides[1]:
+        differ.append(("the dataset's pixels in metres", *sides))
     if pretrained.period_kind != wanted.period_kind:
         differ.append(("the dataset's periods", pretrained.period_kind, wanted.period_kind))
     if differ:

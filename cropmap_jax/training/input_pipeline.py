@@ -12,10 +12,13 @@ import grain
 import numpy as np
 
 from cropmap_jax.geo import cube, periods, windows
-from cropmap_jax.training import batching, dataset
+from cropmap_jax.training import batching, checks, dataset
 from cropmap_jax.training.batching import LEAD_UNKNOWN, Loading, harvest_days
 
 __all__ = ["LEAD_UNKNOWN", "Loading", "harvest_days"]
+
+MOST_EXAMPLES = 10**8
+"""Of an epoch, whose order is kept in memory."""
 
 
 def make_example(
@@ -150,6 +153,12 @@ def training_input(
     check_dates(data, loading, table.cube[chosen])
     per_epoch = len(chosen) * loading.crops_per_chip
     steps = per_epoch * epochs // batch_size
+    if per_epoch > MOST_EXAMPLES or steps > checks.MOST:
+        raise ValueError(
+            f"config.crops_per_chip: expected at most {MOST_EXAMPLES} examples in an epoch and "
+            f"{checks.MOST} steps in all, found {per_epoch} ({len(chosen)} chips of {data.path}) "
+            f"and {steps}"
+        )
     if steps < 1:
         raise ValueError(
             f"config.batch_size: expected at most {per_epoch * epochs} ({len(chosen)} chips of "

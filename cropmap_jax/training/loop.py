@@ -6,12 +6,14 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 import grain
 import jax
 import numpy as np
 from tqdm import tqdm
 
+from cropmap_jax.geo import files
 from cropmap_jax.training import checkpoints, input_pipeline, parallel, steps
 from cropmap_jax.training.dataset import Dataset
 from cropmap_jax.training.meter import Meter, Tracer, describe
@@ -39,12 +41,18 @@ class Stopped(KeyboardInterrupt):
 
 
 def train(
-    data: Dataset, recipe: Recipe, plan: Plan, variables: dict, workdir, profile: int = 0
+    data: Dataset,
+    recipe: Recipe,
+    plan: Plan,
+    variables: dict,
+    workdir,
+    profile: int = 0,
+    ancestors: Sequence[dict] = (),
 ) -> dict:
-    """Trains, or goes on training, in a workdir.
+    """Trains, or resumes training, in a workdir.
 
     With several processes each calls this with the same arguments; the workdir is a folder that
-    all of them see, and process 0 writes there.
+    all of them see, and process 0 writes there and keeps it locked.
 
     Args:
       data: dataset with a "train" split; "validation" is evaluated after each epoch if present.
@@ -53,12 +61,16 @@ def train(
       variables: initial {"params", "batch_stats"}, used when the workdir holds no checkpoint.
       workdir: folder for checkpoints, metrics.jsonl, tensorboard and profile.
       profile: steps of which a trace is written.
+      ancestors: `checkpoints.ancestors` of the checkpoint that `variables` came from; a run that
+        is resumed keeps those that it began with.
 
     Returns:
       The last record of metrics.
 
     Raises:
-      ValueError: a workdir of a different config, or a plan that does not fit the data.
+      ValueError: a workdir of a different config, one that another process writes or that holds
+        what no run wrote, or a plan that does not fit the data.
+      OSError: no space or no permission.
       Diverged: loss, gradient or state not finite; the last good checkpoint stays.
       Stopped: SIGINT or SIGTERM, after a checkpoint was saved.
     """
@@ -78,36 +90,59 @@ def train(
         plan.accumulate,
         plan.remat,
     )
-    meta = _meta(data, recipe, plan)
+    meta = _meta(data, recipe, plan, ancestors)
     state = {"step": np.zeros((), np.int32), **variables}
     state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
     workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    checkpointer = checkpoints.Checkpointer(workdir, meta, plan.keep)
-    with contextlib.closing(checkpointer):
+    with _ours(workdir), checkpoints.Checkpointer(workdir, meta, plan.keep) as checkpointer:
         step = checkpointer.latest or 0
         if step:
-            check_same_config(checkpointer.meta(), meta, workdir)
+            found = checkpointer.meta()
+            check_same_config(found, meta, workdir)
+            meta["cubes"] = found["cubes"]  # those it began with too, in what it saves from now on
             _, state = checkpointer.restore(state)
         writes = parallel.process_index() == 0
         if writes:
             print(describe(data, recipe, plan, source, state["params"], step), flush=True)
-        with contextlib.closing(MetricLog(workdir, step) if writes else NoLog()) as log:
-            if step == source.steps:
-                return log.last
-            tracer = Tracer(profile if writes else 0, workdir / "profile")
-            with contextlib.closing(tracer):
-                run = _Run(plan, source, checkpointer, log, validation, tracer, workdir)
-                step_function = parallel.data_parallel(train_step, donate=True)
-                state = parallel.replicate(state)
-                return run.go(state, step, step_function)
+        log = MetricLog(workdir, step) if writes else NoLog()
+        if step == source.steps:
+            return log.last
+        tracer = Tracer(profile if writes else 0, workdir / "profile")
+        with contextlib.closing(tracer):
+            run = _Run(plan, source, checkpointer, log, validation, tracer, workdir)
+            step_function = parallel.data_parallel(train_step, donate=True)
+            state = parallel.replicate(state)
+            return run.go(state, step, step_function)
 
 
-def _meta(data: Dataset, recipe: Recipe, plan: Plan) -> dict:
-    """What is stored with each checkpoint besides the state, and must be the same to go on."""
+@contextlib.contextmanager
+def _ours(workdir: pathlib.Path):
+    """Keeps the workdir for this run: for its process 0, and the others with it.
+
+    Raises:
+      ValueError: another run writes it, or it holds what no run wrote.
+      OSError: it cannot be written.
+    """
+    refused = None
+    with contextlib.ExitStack() as held:
+        if parallel.process_index() == 0:
+            try:
+                held.enter_context(files.Lock(workdir, "--workdir"))
+                files.Written(workdir, "train").claim(
+                    "checkpoints", "metrics.jsonl", "tensorboard", "profile", flag="--workdir"
+                )
+            except (ValueError, OSError) as error:
+                refused = error
+        if parallel.any_process(refused is not None):
+            raise refused or ValueError(f"--workdir {workdir}: process 0 says why it is refused")
+        yield
+
+
+def _meta(data: Dataset, recipe: Recipe, plan: Plan, ancestors: Sequence[dict]) -> dict:
+    """What is stored with each checkpoint besides the state, and must be the same to resume."""
     meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
     meta["dataset"] = data.fingerprint
-    meta["cubes"] = data.ground
+    meta["cubes"] = [*data.ground, *ancestors]
     # JSON turns tuples into lists: compare like with like.
     return json.loads(json.dumps(meta))
 

@@ -96,7 +96,12 @@ class Tracer:
             )
         if self._on:
             self._on = False
-            jax.profiler.stop_trace()
+            try:
+                jax.profiler.stop_trace()
+            except (RuntimeError, OSError) as error:
+                # The run is worth more than the trace of it.
+                print(f"no trace: {self._folder} could not be written ({error})", flush=True)
+                return
             traces = sorted(self._folder.rglob("perfetto_trace.json.gz"))
             if traces:
                 print(f"trace: {traces[-1]}; open it at ui.perfetto.dev", flush=True)

@@ -8,8 +8,11 @@ import jax
 import optax
 
 from cropmap_jax.models import dual_unet3d
+from cropmap_jax.training import checks
 
 GROUPS = ("trunk", "head")
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("constant", "cosine")
 
 
 def param_labels(params: dict) -> dict:
@@ -35,8 +38,7 @@ def schedule(kind: str, rate: float, steps: int, warmup: int = 0) -> optax.Sched
     Raises:
       ValueError: unknown kind, or a warm-up as long as the run.
     """
-    if kind not in ("constant", "cosine"):
-        raise ValueError(f"config.schedule: expected 'constant' or 'cosine', found {kind!r}")
+    checks.choice("config.schedule", kind, SCHEDULES)
     if not 0 <= warmup < max(steps, 1):
         raise ValueError(f"config.warmup_steps: expected 0 to {steps - 1}, found {warmup}")
     if kind == "constant":
@@ -61,8 +63,7 @@ def make_optimizer(
     Raises:
       ValueError: unknown name.
     """
-    if name not in ("adam", "sgd"):
-        raise ValueError(f"config.optimizer: expected 'adam' or 'sgd', found {name!r}")
+    checks.choice("config.optimizer", name, OPTIMIZERS)
 
     def one(rate: optax.Schedule) -> optax.GradientTransformation:
         return optax.adam(rate, eps=eps) if name == "adam" else optax.sgd(rate)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 AXIS = "devices"
 
@@ -85,6 +86,13 @@ def process_count() -> int:
 def process_index() -> int:
     """Which of them this is, from 0; only process 0 writes and prints."""
     return jax.process_index()
+
+
+def any_process(flag: bool) -> bool:
+    """Whether any process raises a flag; each calls it once and waits for the others."""
+    if process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
 def local_devices() -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from cropmap_jax.training import input_pipeline, losses, optim
+from cropmap_jax.training import checks, input_pipeline, losses, optim
 from cropmap_jax.training.dataset import Dataset
 
 
@@ -15,17 +15,20 @@ class Plan:
       epochs, batch_size, seed: of the training input; the batch is that of all devices.
       loading: how examples are drawn.
       optimizer: "adam" or "sgd".
-      learning_rates: peak rate of "trunk" and "head".
+      learning_rates: peak rate of "trunk" and "head"; 0 keeps the trunk of a fine-tuning.
       schedule, warmup_steps: shape of both rates over the run.
       class_weights: "none" or "balanced".
       freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
       checkpoint_every: steps between checkpoints; 0: once per epoch.
       log_every: steps between records.
       keep: number of last checkpoints kept.
-      config: the run's config, stored, and compared when a run goes on.
+      config: the run's config, stored, and compared when a run is resumed.
       accumulate: parts that a device takes its share of a batch in.
       remat: compute the inside of the network's levels anew for the gradient.
       checkpoint_minutes: a checkpoint is saved at the latest after so long; 0: never for that.
+
+    Raises:
+      ValueError: a setting of another type, or outside of its range.
     """
 
     stage: str
@@ -48,13 +51,28 @@ class Plan:
     checkpoint_minutes: float = 0.0
 
     def __post_init__(self):
-        at_least = dict.fromkeys(("epochs", "batch_size", "log_every", "keep", "accumulate"), 1)
-        at_least |= dict.fromkeys(("checkpoint_every", "checkpoint_minutes", "seed"), 0)
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"config.{name}: expected at least {least}, found {getattr(self, name)}"
-                )
+        for name, least, most in (
+            ("epochs", 1, 10**6),
+            ("batch_size", 1, 2**16),
+            ("accumulate", 1, 2**16),
+            ("seed", 0, 2**63 - 1),
+            ("warmup_steps", 0, checks.MOST),
+            ("checkpoint_every", 0, checks.MOST),
+            ("log_every", 1, checks.MOST),
+            ("keep", 1, 10**4),
+        ):
+            checks.whole(f"config.{name}", getattr(self, name), least, most)
+        checks.real("config.checkpoint_minutes", self.checkpoint_minutes, 0, 10**6)
+        checks.choice("config.optimizer", self.optimizer, optim.OPTIMIZERS)
+        checks.choice("config.schedule", self.schedule, optim.SCHEDULES)
+        checks.choice("config.class_weights", self.class_weights, ("none", "balanced"))
+        for name in ("freeze_trunk_statistics", "remat"):
+            checks.switch(f"config.{name}", getattr(self, name))
+        checks.keys("config.learning_rate", self.learning_rates, optim.GROUPS)
+        for group, rate in self.learning_rates.items():
+            # A trunk that came from elsewhere may be left as it is; a drawn one has to learn.
+            kept = group == "trunk" and self.stage == "finetune"
+            checks.real(f"config.learning_rate.{group}", rate, 0, 3e38, above=not kept)
 
     def check_devices(self, processes: int, local_devices: int) -> None:
         """Demands a batch that devices, and the parts that each takes it in, divide.
@@ -83,28 +101,24 @@ class Plan:
         return optim.make_optimizer(self.optimizer, rates["trunk"], rates["head"])
 
     def weights(self, data: Dataset):
-        """float32 [classes] weights of the classes in the loss, or None.
-
-        Raises:
-          ValueError: unknown kind.
-        """
-        if self.class_weights not in ("none", "balanced"):
-            raise ValueError(
-                f"config.class_weights: expected 'none' or 'balanced', found {self.class_weights!r}"
-            )
+        """float32 [classes] weights of the classes in the loss, or None."""
         if self.class_weights == "none":
             return None
         return losses.balanced_weights(data.split("train").pixels.sum(0)[: len(data.legend)])
 
 
 def check_same_config(found: dict, expected: dict, workdir) -> None:
-    """Refuses to go on with a run under another config.
+    """Refuses to resume a run under another config.
 
     Raises:
       ValueError: shows every setting that differs.
     """
-    # Where the ground of the same dataset lies follows from its fingerprint.
-    a, b = (_flatten({k: v for k, v in m.items() if k != "cubes"}) for m in (found, expected))
+    # Where the ground of the same dataset lies follows from its fingerprint; what else a checkpoint
+    # says is of its step.
+    a, b = (
+        _flatten({k: v for k, v in m.items() if k in expected and k != "cubes"})
+        for m in (found, expected)
+    )
     # The same dataset may have moved; that it is the same, its fingerprint tells.
     for settings in (a, b):
         settings.pop(".config.data_dir", None)

@@ -5,17 +5,20 @@ from it alone.
 """
 
 import dataclasses
+import re
 
 import jax.numpy as jnp
 
 from cropmap_jax.geo import legend
 from cropmap_jax.models import DualUNet3D
-from cropmap_jax.training import losses, parallel
-from cropmap_jax.training.scaling import Scaling
+from cropmap_jax.training import checks, losses, parallel, scaling
 
 TRUNK_FIELDS = ("width", "levels", "num_periods", "use_validity", "norm")
 HEAD_FIELDS = ("head", "head_width")
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+MOST_PARAMETERS = 2 * 10**9
+"""Of a network: 8 GB, and Adam's moments twice that; the seed's has 62 million."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,27 +37,15 @@ class Recipe:
 
     model: dict
     legend: legend.Legend
-    scaling: Scaling
+    scaling: scaling.Scaling
     period_kind: str
     loss: str
     lead_days: int
     pixel_m: float | None = None
 
     def __post_init__(self):
-        expected = {*TRUNK_FIELDS, *HEAD_FIELDS, "dtype"}
-        if set(self.model) != expected:
-            raise ValueError(
-                f"config.model: expected {sorted(expected)}, found {sorted(self.model)}"
-            )
-        if self.model["dtype"] not in _DTYPES:
-            raise ValueError(
-                f"config.model.dtype: expected one of {', '.join(_DTYPES)}, "
-                f"found {self.model['dtype']!r}"
-            )
-        if self.loss not in losses.LOSSES:
-            raise ValueError(
-                f"config.loss: expected one of {', '.join(losses.LOSSES)}, found {self.loss!r}"
-            )
+        _check_model(self.model, "config.model")
+        _check_rest(dataclasses.asdict(self), "config")
 
     @property
     def num_periods(self) -> int:
@@ -88,10 +79,20 @@ class Recipe:
 
     @classmethod
     def from_json(cls, value: dict) -> "Recipe":
-        """Reads what `to_json` wrote."""
-        scaling = Scaling(**{k: tuple(v) for k, v in value["scaling"].items()})
-        classes = legend.Legend.from_json(value["legend"], "checkpoint's legend")
-        return cls(**(value | {"legend": classes, "scaling": scaling}))
+        """Reads what `to_json` wrote.
+
+        Raises:
+          ValueError: names the part that is missing or wrong, as recipe.PART.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        checks.keys("recipe", value, [n for n in names if n != "pixel_m"], ["pixel_m"])
+        _check_model(value["model"], "recipe.model")
+        _check_rest(value, "recipe")
+        scaling.check(value["scaling"], "recipe.scaling")
+        _check_legend(value["legend"], "recipe.legend")
+        ranges = {sensor: tuple(both) for sensor, both in value["scaling"].items()}
+        classes = legend.Legend.from_json(value["legend"], "recipe.legend")
+        return cls(**(value | {"legend": classes, "scaling": scaling.Scaling(**ranges)}))
 
     def check_dataset(self, data) -> None:
         """Demands a dataset whose legend, periods and pixel size are those of the recipe.
@@ -115,3 +116,58 @@ class Recipe:
                 f"{data.path}: expected pixels of {self.pixel_m:g} m as in training, found "
                 f"{data.pixel_m:g} m"
             )
+
+
+def _check_model(model, name: str) -> None:
+    """Demands every setting of the network, each in its range, and a network that fits memory."""
+    checks.keys(name, model, (*TRUNK_FIELDS, *HEAD_FIELDS, "dtype"))
+    for field, least, most in (
+        ("width", 1, 4096),
+        ("levels", 0, 8),
+        ("num_periods", 1, 1000),
+        ("head_width", 1, 4096),
+    ):
+        checks.whole(f"{name}.{field}", model[field], least, most)
+    checks.switch(f"{name}.use_validity", model["use_validity"])
+    checks.choice(f"{name}.norm", model["norm"], ("batch", "group"))
+    checks.choice(f"{name}.head", model["head"], ("linear", "conv"))
+    checks.choice(f"{name}.dtype", model["dtype"], _DTYPES)
+    # Two branches: the convolution over time, and a U-Net whose level i has 2^i width channels and
+    # 48.5 times their square of weights, its bottleneck as many again.
+    width, levels = model["width"], model["levels"]
+    about = 2 * width**2 * (model["num_periods"] + 120 * 4**levels)
+    if about > MOST_PARAMETERS:
+        raise ValueError(
+            f"{name}: expected at most {MOST_PARAMETERS:.0e} parameters, found {about:.0e} (width "
+            f"{width}, levels {levels}, num_periods {model['num_periods']})"
+        )
+
+
+def _check_rest(value: dict, name: str) -> None:
+    """Demands the single values of a recipe."""
+    checks.choice(f"{name}.loss", value["loss"], losses.LOSSES)
+    checks.whole(f"{name}.lead_days", value["lead_days"], *checks.LEAD_DAYS)
+    if value.get("pixel_m") is not None:
+        checks.real(f"{name}.pixel_m", value["pixel_m"], 0, 100_000, above=True)
+    checks.text(f"{name}.period_kind", value["period_kind"])
+    if not re.fullmatch(r"month|dekad|[1-9]\d{0,3} days", value["period_kind"]):
+        raise ValueError(
+            f"{name}.period_kind: expected month, dekad or a number of days, "
+            f"found {value['period_kind']!r}"
+        )
+
+
+def _check_legend(value, name: str) -> None:
+    """Demands the types of a stored legend; what its values may be `Legend` says."""
+    checks.keys(name, value, ("name", "classes"), ("none_of_these",))
+    checks.text(f"{name}.name", value["name"])
+    checks.values(f"{name}.classes", value["classes"])
+    checks.values(f"{name}.none_of_these", value.get("none_of_these", ()))
+    for i, code in enumerate(value.get("none_of_these", ())):
+        checks.whole(f"{name}.none_of_these[{i}]", code, -checks.MOST)
+    for i, one in enumerate(value["classes"]):
+        where = f"{name}.classes[{i}]"
+        checks.keys(where, one, ("code", "name", "title", "colour"))
+        checks.whole(f"{where}.code", one["code"], -checks.MOST)
+        for field in ("name", "title", "colour"):
+            checks.text(f"{where}.{field}", one[field])

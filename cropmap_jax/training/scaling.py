@@ -9,6 +9,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from cropmap_jax.training import checks
+
 _NODATA = -32768
 _S1_STEPS = 100.0  # stored int16 is dB * 100
 _S2_STEPS = 10000.0  # stored int16 is reflectance * 10000
@@ -27,9 +29,28 @@ class Scaling:
     s2: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
-        for name, (low, high) in dataclasses.asdict(self).items():
-            if not low < high:
-                raise ValueError(f"config.scaling.{name}: expected low < high, found {low}, {high}")
+        check(dataclasses.asdict(self))
+
+
+def check(value: dict, name: str = "config.scaling") -> None:
+    """Demands two finite numbers, the lower one first, for each sensor.
+
+    Args:
+      value: {"s1_db": (low, high), "s2": (low, high)}.
+      name: where it stands, for the message.
+
+    Raises:
+      ValueError: says which is wrong.
+    """
+    sensors = ("s1_db", "s2")
+    checks.keys(name, value, sensors)
+    for sensor in sensors:
+        where, both = f"{name}.{sensor}", value[sensor]
+        checks.values(where, both, 2)
+        for bound in both:
+            checks.real(where, bound, -1000, 1000)
+        if not both[0] < both[1]:
+            raise ValueError(f"{where}: expected low < high, found {both[0]}, {both[1]}")
 
 
 def scale(batch: dict, scaling: Scaling) -> dict:

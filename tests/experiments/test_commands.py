@@ -212,8 +212,9 @@ def test_finetune_refuses_another_architecture_and_an_empty_workdir(world, tmp_p
     root, _ = world
     common = ("--config", "configs/tiny/finetune.py", f"--config.data_dir={root / 'data'}")
     common += ("--config.dataset=cubes/iran", "--workdir", tmp_path / "w")
-    line = fail("finetune", *common, f"--config.init_from={tmp_path}")
-    assert f"{tmp_path}: expected a run's workdir" in line
+    (tmp_path / "empty").mkdir()
+    line = fail("finetune", *common, f"--config.init_from={tmp_path / 'empty'}")
+    assert f"{tmp_path / 'empty'}: expected a run's workdir" in line
     line = fail("finetune", *common)
     assert "--config.init_from" in line and "--config.from_scratch=True" in line
     # The config has two levels, the checkpoint one and no masks of what is valid.

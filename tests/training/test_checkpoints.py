@@ -2,10 +2,13 @@
 
 import copy
 import dataclasses
+import json
 import re
 import shutil
+import types
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from training import small_runs
 
@@ -169,6 +172,123 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(workdir, tmp_path, damag
     # Without it, the checkpoint before counts.
     shutil.rmtree(checkpoints.folder(copied) / "3")
     assert checkpoints.load(copied).step == 2
+
+
+def _meta_file(workdir, step: int = 3):
+    return checkpoints.folder(workdir) / str(step) / "meta" / "metadata"
+
+
+def _change_array(workdir, change):
+    """Writes the arrays of the last checkpoint again, changed, as a disk might give them back."""
+    state = checkpoints.folder(workdir) / "3" / "state"
+    tree = ocp.PyTreeCheckpointer().restore(state)
+    change(tree)
+    shutil.rmtree(state)
+    ocp.PyTreeCheckpointer().save(state, tree)
+
+
+def _flip_weight(tree):
+    tree["params"]["s1"]["conv3d"]["conv"]["kernel"].view(np.uint32)[0, 0, 0, 0, 0] ^= 1
+
+
+def _flip_moment(tree):
+    tree["opt_state"][0]["mu"][1] += 1e-9
+
+
+def test_one_flipped_bit_of_a_weight_is_found_whoever_reads(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "copy")
+    _change_array(tmp_path / "copy", _flip_weight)
+    message = "checkpoints/3: expected a whole checkpoint.*params: expected SHA-256 .*, found"
+    with pytest.raises(ValueError, match=message):
+        checkpoints.load(tmp_path / "copy")
+    with checkpoints.Checkpointer(tmp_path / "copy", {}) as checkpointer:
+        with pytest.raises(ValueError, match=message):
+            checkpointer.restore(state_of())
+
+
+def test_a_changed_moment_of_the_optimiser_is_found_when_the_run_is_resumed(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "copy")
+    _change_array(tmp_path / "copy", _flip_moment)
+    assert checkpoints.load(tmp_path / "copy").step == 3  # it has no part in what is predicted
+    with checkpoints.Checkpointer(tmp_path / "copy", {}) as checkpointer:
+        with pytest.raises(ValueError, match="opt_state: expected SHA-256 .*, found"):
+            checkpointer.restore(state_of())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        # Values that are as good as the right ones, and a recipe that is not.
+        (lambda m: m["recipe"].update(lead_days=31), "meta: expected SHA-256"),
+        (lambda m: m["config"].update(rates=[1.0, 2.5]), "meta: expected SHA-256"),
+        (lambda m: m.update(dataset="b2"), "meta: expected SHA-256"),
+        (lambda m: m["sha256"].update(params="0" * 64), "meta: expected SHA-256"),
+        (lambda m: m.pop("sha256"), "meta.sha256: expected a setting, found none"),
+        (lambda m: m.update(step=2), "meta.step: expected 3, found 2"),
+        (lambda m: m.update(config=None), "meta.config: expected a dict, found None"),
+        (lambda m: m.update(stage="train"), "meta.stage: .* found 'train'"),
+        (lambda m: m["recipe"]["model"].update(levels=10**9), "recipe.model.levels: .*0 to 8"),
+    ],
+)
+def test_meta_data_that_were_changed_are_refused(workdir, tmp_path, change, message):
+    shutil.copytree(workdir, tmp_path / "copy")
+    meta = json.loads(_meta_file(tmp_path / "copy").read_text())
+    change(meta)
+    _meta_file(tmp_path / "copy").write_text(json.dumps(meta))
+    for read in (checkpoints.load, checkpoints.begun):
+        with pytest.raises(ValueError, match=f"checkpoints/3: expected a whole .*{message}"):
+            read(tmp_path / "copy")
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_whole(tmp_path, monkeypatch):
+    checkpointer = checkpoints.Checkpointer(tmp_path, META)
+    checkpointer.save(1, state_of())
+    checkpointer._manager.wait_until_finished()
+    full = types.SimpleNamespace(free=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: full)
+        message = f"^{tmp_path}/checkpoints: checkpoint 2 could not be written .*steps 1; free some"
+        with pytest.raises(OSError, match=message) as raised:
+            checkpointer.save(2, state_of())
+    assert "\n" not in str(raised.value)
+    checkpointer.close()  # says no more of it
+    assert [p.name for p in checkpoints.folder(tmp_path).iterdir()] == ["1"]
+    assert checkpoints.load(tmp_path).step == 1
+
+
+def test_a_write_that_fails_in_the_background_is_one_line_too(tmp_path, monkeypatch):
+    checkpointer = checkpoints.Checkpointer(tmp_path, META)
+    error = ValueError("RESOURCE_EXHAUSTED: Error writing\nin many lines")
+
+    def fail(*_, **__):
+        raise error
+
+    unfinished = checkpoints.folder(tmp_path) / "4.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    monkeypatch.setattr(checkpointer._manager, "wait_until_finished", fail)
+    with pytest.raises(OSError, match=r"could not be written \(no space left\); there is none"):
+        checkpointer.save(5, state_of())
+    checkpointer.close()
+    assert not unfinished.exists()
+
+
+def test_ancestors_are_the_ground_that_was_learnt_from():
+    cubes = tuple({"id": s, "split": s} for s in ("train", "validation", "test"))
+    older = {"id": "old", "split": "train", "stage": "older"}
+    restored = checkpoints.Restored({}, {}, RECIPE, {}, 1, "pretrain", "a1", (*cubes, older))
+    assert checkpoints.ancestors(restored) == [
+        {"id": "train", "split": "train", "stage": "pretrain"},
+        {"id": "validation", "split": "validation", "stage": "pretrain"},
+        older,
+    ]
+
+
+def test_fine_tuning_keeps_to_the_size_of_pixels():
+    ten, sixty = (dataclasses.replace(RECIPE, pixel_m=m) for m in (10.0, 60.0))
+    for before, after in ((ten, ten), (ten, RECIPE), (RECIPE, sixty)):
+        checkpoints.check_trunk(before, after, "W")
+    with pytest.raises(ValueError, match="pixels in metres: expected 10.0, found 60.0 .*in W"):
+        checkpoints.check_trunk(ten, sixty, "W")
 
 
 # Head swap.

@@ -251,22 +251,40 @@ def test_an_example_of_which_nothing_would_be_left_stays_as_it_is():
 @pytest.mark.parametrize("name", ["period_dropout", "sensor_dropout"])
 @pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
 def test_a_dropout_that_is_no_probability_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"config.{name}: expected at least 0 and below 1, found"):
+    with pytest.raises(ValueError, match=f"config.{name}: expected a number (from 0|below 1)"):
         Loading(**{name: value})
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("num_periods", 0, "config.model.num_periods: expected at least 1, found 0"),
-        ("crops_per_chip", 0, "config.crops_per_chip: expected at least 1, found 0"),
-        ("crop", -16, "config.crop: expected at least 1, found -16"),
-        ("crop", 0, "config.crop: expected at least 1, found 0"),
-        ("empty_ratio", -1, "config.empty_ratio: expected at least 0, found -1"),
-        ("empty_ratio", float("nan"), "config.empty_ratio: expected at least 0, found nan"),
+        (
+            "num_periods",
+            0,
+            "config.model.num_periods: expected a whole number from 1 to [0-9]+, found 0",
+        ),
+        (
+            "crops_per_chip",
+            0,
+            "config.crops_per_chip: expected a whole number from 1 to [0-9]+, found 0",
+        ),
+        ("crop", -16, "config.crop: expected a whole number from 1 to [0-9]+, found -16"),
+        (
+            "lead_days",
+            10**11,
+            "config.lead_days: expected a whole number from -366 to 366, found 1.*",
+        ),
+        ("augment", 1, "config.augment: expected one of True, False, found 1"),
+        ("crop", 0, "config.crop: expected a whole number from 1 to [0-9]+, found 0"),
+        ("empty_ratio", -1, "config.empty_ratio: expected a number from 0 to 1e.06, found -1"),
+        (
+            "empty_ratio",
+            float("nan"),
+            "config.empty_ratio: expected a number from 0 to 1e.06, found nan",
+        ),
     ],
 )
-def test_a_number_that_is_too_small_is_refused(name, value, message):
+def test_a_setting_out_of_its_range_is_refused(name, value, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         Loading(**{name: value})
 

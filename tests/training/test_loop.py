@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import signal
 import threading
 
@@ -12,6 +13,7 @@ import pytest
 from training import small_data, small_runs
 from training.small_data import HARVEST, Ground, day
 
+from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import (
     checkpoints,
@@ -256,6 +258,15 @@ def test_a_state_that_is_not_finite_is_not_saved():
         (DATA, {"class_weights": "equal"}, "config.class_weights: .* found 'equal'"),
         (
             DATA,
+            {
+                "loading": Loading(num_periods=2, crops_per_chip=10**6),
+                "batch_size": 1,
+                "epochs": 10**6,
+            },
+            "config.crops_per_chip: .* found 5000000 .*and 5000000000000",
+        ),
+        (
+            DATA,
             {"recipe": small_runs.make_recipe(levels=4)},
             r"small: expected chips of a multiple of 16 pixels .* found 8",
         ),
@@ -288,10 +299,82 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "workdir").exists()
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "log_every", "keep"])
-def test_a_plan_without_a_count_is_refused(name):
-    with pytest.raises(ValueError, match=f"config.{name}: expected at least 1, found 0"):
-        small_runs.make_plan(**{name: 0})
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *(
+            (name, 0, "expected a whole number .*found 0")
+            for name in ("epochs", "keep", "log_every")
+        ),
+        ("batch_size", 2.0, "from 1 to 65536, found 2.0"),
+        ("epochs", "ten", "found 'ten'"),
+        ("seed", -1, "from 0 to .* found -1"),
+        ("checkpoint_every", -1, "of at least 0, found -1"),
+        ("checkpoint_minutes", float("nan"), "found nan"),
+        ("optimizer", "adma", "expected one of adam, sgd, found 'adma'"),
+        ("remat", "yes", "expected one of True, False, found 'yes'"),
+    ],
+)
+def test_a_plan_of_another_type_or_range_is_refused(name, value, message):
+    with pytest.raises(ValueError, match=f"^config.{name}: .*{message}"):
+        small_runs.make_plan(**{name: value})
+
+
+@pytest.mark.parametrize("value", [-0.1, 0, float("nan"), float("inf"), "0.1"])
+def test_a_learning_rate_is_finite_and_above_zero(value):
+    rates = {"trunk": 0.1, "head": value}
+    with pytest.raises(ValueError, match="^config.learning_rate.head: expected a number above 0"):
+        small_runs.make_plan(learning_rates=rates)
+
+
+def test_only_a_trunk_that_came_from_elsewhere_may_have_the_rate_zero():
+    rates = {"trunk": 0, "head": 0.1}
+    assert small_runs.make_plan(learning_rates=rates).learning_rates == rates
+    with pytest.raises(ValueError, match="^config.learning_rate.trunk: expected a number above 0"):
+        small_runs.make_plan(stage="pretrain", learning_rates=rates)
+
+
+def test_a_workdir_is_of_one_run_at_a_time(tmp_path):
+    with files.Lock(tmp_path, "--workdir"):
+        with pytest.raises(ValueError, match=f"--workdir {tmp_path}: in use by .*process"):
+            train(tmp_path)
+        assert [p.name for p in tmp_path.iterdir()] == [files.Lock.NAME]
+    # And a run gives it back, however it ends.
+    with pytest.raises(ValueError, match="config.warmup_steps"):
+        train(tmp_path, warmup_steps=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "tensorboard", "profile"])
+def test_what_no_run_wrote_is_left_as_it_is(tmp_path, name):
+    if name == "metrics.jsonl":
+        (tmp_path / name).write_text('{"loss": 1}\n')
+    else:
+        (tmp_path / name / "5").mkdir(parents=True)
+    with pytest.raises(
+        ValueError, match=f"--workdir {tmp_path}: found {name}, which train did not"
+    ):
+        train(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_checkpoint_says_what_it_and_the_runs_before_it_have_learnt_from(tmp_path):
+    before = {"id": "old", "split": "train", "stage": "pretrain"}
+    loop.train(
+        DATA,
+        RECIPE,
+        small_runs.make_plan(epochs=1, checkpoint_every=1),
+        VARIABLES,
+        tmp_path,
+        ancestors=[before],
+    )
+    own = json.loads(json.dumps(DATA.ground))
+    assert list(checkpoints.load(tmp_path).cubes) == [*own, before]
+    # A run that is resumed is not told again.
+    shutil.rmtree(checkpoints.folder(tmp_path) / "2")
+    train(tmp_path, epochs=1, checkpoint_every=1)
+    restored = checkpoints.load(tmp_path)
+    assert restored.step == 2 and list(restored.cubes) == [*own, before]
 
 
 def test_balanced_class_weights_come_from_the_training_pixels():

@@ -7,6 +7,8 @@ import pytest
 from training import small_data, small_runs
 
 from cropmap_jax.geo.legend import EUCROPMAP
+from cropmap_jax.models import count_parameters
+from cropmap_jax.models.initialise import variable_shapes
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import Scaling
 
@@ -32,14 +34,68 @@ def test_the_network_is_that_of_the_recipe():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: small_runs.make_recipe(depth=3), "config.model: expected .* found .*'depth'"),
+        (
+            lambda: small_runs.make_recipe(depth=3),
+            "config.model.depth: no such setting; .*expected one of",
+        ),
         (lambda: small_runs.make_recipe(dtype="float16"), "config.model.dtype: .* found 'float16'"),
         (lambda: small_runs.make_recipe("dice"), "config.loss: .*sigmoid, softmax, found 'dice'"),
+        (lambda: small_runs.make_recipe(width=0), "config.model.width: .*from 1 to 4096, found 0"),
+        (lambda: small_runs.make_recipe(levels=10**9), "config.model.levels: .*from 0 to 8, found"),
+        (lambda: small_runs.make_recipe(num_periods=True), "num_periods: .*whole.* found True"),
+        (lambda: small_runs.make_recipe(use_validity=1), "use_validity: expected one of True, Fal"),
+        (lambda: small_runs.make_recipe(norm="layer"), "norm: .*batch, group, found 'layer'"),
+        # Each within its range, together 2 x 4096² x 120 x 4^8 parameters, about 3e14.
+        (
+            lambda: small_runs.make_recipe(width=4096, levels=8),
+            "config.model: expected at most 2e.09 parameters, found 3e.14",
+        ),
     ],
 )
 def test_settings_that_do_not_exist_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_largest_network_is_counted_as_flax_counts_it():
+    recipe = small_runs.make_recipe(width=8, levels=2, num_periods=6)
+    counted = count_parameters(variable_shapes(recipe.network())["params"])
+    # As `_check_model` has it: within the head, the inputs and the norms of it.
+    assert 2 * 8**2 * (6 + 120 * 4**2) == pytest.approx(counted, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("model",), None, "recipe.model: expected settings by name, found None"),
+        (("model", "width"), 10**9, "recipe.model.width: .* found 1000000000"),
+        (("model", "width"), 2.0, "recipe.model.width: .* found 2.0"),
+        (("model", "dtype"), ["float32"], r"recipe.model.dtype: .* found \['float32'\]"),
+        (("scaling", "s1_db"), 3, "recipe.scaling.s1_db: expected a list of 2 values, found 3"),
+        (("scaling", "s2", 1), float("nan"), "recipe.scaling.s2: expected a number .* found nan"),
+        (("scaling", "s2", 0), float("-inf"), "recipe.scaling.s2: expected a number .* found -inf"),
+        (("scaling", "s2", 0), 1.0, "recipe.scaling.s2: expected low < high, found 1.0, 1.0"),
+        (("period_kind",), "year", "recipe.period_kind: expected month, dekad or .*found 'year'"),
+        (("lead_days",), 10**11, "recipe.lead_days: .*from -366 to 366, found 100000000000"),
+        (("pixel_m",), 0, "recipe.pixel_m: expected a number above 0 .* found 0"),
+        (("legend",), [], r"recipe.legend: expected settings by name, found \[\]"),
+        (("legend", "classes"), {}, "recipe.legend.classes: expected a list of values, found {}"),
+        (("legend", "classes", 1, "code"), float("inf"), r"legend.classes\[1\].code: .* found inf"),
+        (("legend", "classes", 1, "name"), None, r"legend.classes\[1\].name: .* found None"),
+        (("legend", "classes", 0, "colour"), "red", "recipe.legend: .*found 'red'"),
+        (("legend", "none_of_these"), 7, "recipe.legend.none_of_these: .* found 7"),
+        (("more",), 7, "recipe.more: no such setting; did you mean recipe.model?"),
+    ],
+)
+def test_a_stored_recipe_that_is_damaged_is_refused_by_the_path_in_it(path, value, message):
+    stored = json.loads(json.dumps(RECIPE.to_json()))
+    inside = stored
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = value
+    with pytest.raises(ValueError, match=f"{message}") as raised:
+        Recipe.from_json(stored)
+    assert str(raised.value).startswith("recipe.") and len(str(raised.value)) < 400
 
 
 def test_a_dataset_of_another_legend_or_period_is_refused():
