@@ -38,11 +38,11 @@ _SERVER = pathlib.Path(__file__).resolve().parents[1] / "tests" / "sources" / "e
 PROJECT = "benchmark"
 JANUARY_MS = 1_514_764_800_000  # 2018
 SCENES = [
-    [JANUARY_MS + day * 86_400_000, orbit, "ASCENDING", 1.0]
+    [JANUARY_MS + day * 86_400_000, orbit, "ASCENDING", "A" if day % 12 else "B", 1.0]
     for day in range(0, 600, 6)
     for orbit in (88, 161)
 ]
-"""Two orbits that see everything every six days, as an export asks for them."""
+"""Two orbits that see everything every six days, by two satellites in turn, as exports ask for."""
 SERVED = {"label_dtype": "int16", "label_values": (0, 100, 211, 500), "value": SCENES}
 SIZES = (("label", 1), ("s1", 7), ("s1", 19), ("s2", 7), ("s2", 12))
 """Sensor and months: 7 of configs/export_eucropmap.py, 12 to 19 of configs/export_isrc.py."""
