@@ -50,7 +50,7 @@ def _rows(file: str) -> list[dict]:
     try:
         with open(file, encoding="utf-8") as opened:
             value = json.load(opened)
-        checks.keys("file", value, ("settings", "scores"))
+        checks.keys("file", value, ("settings", "scores"), ("notes",))
         checks.values("scores", value["scores"])
         for i, row in enumerate(value["scores"]):
             where = f"scores[{i}]"
@@ -64,6 +64,9 @@ def _rows(file: str) -> list[dict]:
         raise ValueError(
             f"--scores {file}: expected the JSON of `evaluate`, found another ({error})"
         ) from error
+    settings = value["settings"]
+    if isinstance(settings, dict) and settings.get("trained_on"):
+        print(f"note: {file}: scored on ground that the network was trained on")
     return value["scores"]
 
 

@@ -16,8 +16,15 @@ def write(path, value) -> str:
 
 def test_scores_are_read_also_without_an_f1(tmp_path):
     rows = [ROW, ROW | {"f1": None}]
-    file = write(tmp_path / "a.json", {"settings": {}, "scores": rows})
+    file = write(tmp_path / "a.json", {"settings": {}, "notes": ["a"], "scores": rows})
     assert compare._rows(file) == rows
+
+
+def test_scores_of_ground_trained_on_are_noted(tmp_path, capsys):
+    for name, settings in (("a", {"trained_on": []}), ("b", {"trained_on": ["c00"]})):
+        compare._rows(write(tmp_path / f"{name}.json", {"settings": settings, "scores": [ROW]}))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("note: ") and "b.json: scored on ground" in line
 
 
 @pytest.mark.parametrize(
