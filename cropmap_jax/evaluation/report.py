@@ -106,7 +106,7 @@ def picture(
       classes: the legend.
       threshold: at which probability counts as the crop.
       pixel_m: pixel size in metres.
-      lead: effective lead in days.
+      lead: days from the last image to harvest, None without a harvest date.
       path: PNG to write.
 
     Raises:
@@ -247,6 +247,6 @@ class Album:
                 self._data.legend,
                 self._thresholds[i],
                 cube["transform"][0],
-                leads[i],
+                None if leads[i] is None else leads[i] + prediction.gap[i],
                 self._folder / name,
             )
