@@ -46,7 +46,8 @@ def check_windows(
     for index in np.unique(np.concatenate([data.split(split).cube for split in splits])):
         spans, name = data.periods(index), data.cubes[index]["id"]
         for date in np.unique(dates[index]):
-            windows.window_indices(spans, int(date), num_periods, f"cube {name}")
+            where = f"{flag or '--lead_days'}: cube {name}"
+            windows.window_indices(spans, int(date), num_periods, where)
         end = int(spans[-1, 1])
         gap = int(dates[index].max()) - end
         if flag and gap > MAX_LATE_DAYS:
