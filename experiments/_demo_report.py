@@ -46,10 +46,10 @@ def table(scores: dict) -> str:
     """One line per crop: F1 of pixels and of fields by each method, and the effective lead."""
     units = ("pixels", "fields")
     heads = "".join(f"{m:>11}" for m in METHODS)
-    lines = [f"{'F1':14}{'pixels':>22}{'fields':>33}", f"{'crop':14}{heads}{heads}{'lead':>14}"]
+    lines = [f"{'F1':14}{'pixels':>22}{'fields':>33}", f"{'crop':14}{heads}{heads}  lead"]
     for crop, lead in scores["lead"].items():
         cells = [scores.get((m, u), {}).get(crop, []) for u in units for m in METHODS]
-        lines.append(f"{crop:14}{''.join(map(_cell, cells))}{windows.format_lead(lead):>14}")
+        lines.append(f"{crop:14}{''.join(map(_cell, cells))}  {windows.format_lead(lead)}")
     means = [_macro(scores, m, u) for u in units for m in METHODS]
     lines.append(f"{'mean' + _over(scores, 'pixels'):14}{''.join(map(_cell, means))}")
     return "\n".join(lines)

@@ -9,10 +9,12 @@ Every file is one run; the network's scores go under the name given, a baseline'
 import collections
 import glob
 import json
+import os
 import statistics
 
 from absl import flags
 
+from cropmap_jax.geo import text
 from cropmap_jax.training import checks
 from experiments import _cli
 
@@ -28,21 +30,39 @@ _UNIT = flags.DEFINE_enum(
 )
 
 
-def _load(spec: str):
-    """(what, F1 or None) of each score in the files of one group."""
+_SAME = ("dataset", "fingerprint", "split", "threshold_split", "lead_days", "as_of")
+"""Settings of `evaluate` that make scores of different things where they differ."""
+
+
+def _load(spec: str, known: set, settings: dict[str, set]):
+    """(what, F1 or None) of each score in the files of one group.
+
+    Args:
+      spec: NAME=FILES.
+      known: (name, file) of every file that was read; one more is added for each.
+      settings: values of each of _SAME that were found, added to.
+    """
     name, equals, pattern = spec.partition("=")
     files = sorted(glob.glob(pattern))
-    if not equals or not files:
+    if not name or not equals or not files:
         raise ValueError(f"--scores: expected name=files of `evaluate`, found no file in {spec!r}")
     for file in files:
-        for row in _rows(file):
+        if (name, os.path.realpath(file)) in known:
+            raise ValueError(
+                f"--scores: expected each run once, found {file} twice among those of {name!r}"
+            )
+        known.add((name, os.path.realpath(file)))
+        read = _read(file)
+        for key in _SAME if isinstance(read["settings"], dict) else ():
+            settings[key].add(text.plain(read["settings"].get(key)))
+        for row in read["scores"]:
             if row["unit"] == _UNIT.value:
                 method = name if row["method"] == "network" else f"{name}: {row['method']}"
                 yield (row["crop"], method, row["rule"]), row["f1"]
 
 
-def _rows(file: str) -> list[dict]:
-    """The scores of a file of `evaluate`.
+def _read(file: str) -> dict:
+    """What a file of `evaluate` holds.
 
     Raises:
       ValueError: it is none; says where it differs.
@@ -52,6 +72,8 @@ def _rows(file: str) -> list[dict]:
             value = json.load(opened)
         checks.keys("file", value, ("settings", "scores"), ("notes",))
         checks.values("scores", value["scores"])
+        if not value["scores"]:
+            raise ValueError("scores: expected at least one, found none")
         for i, row in enumerate(value["scores"]):
             where = f"scores[{i}]"
             if not isinstance(row, dict):
@@ -60,20 +82,22 @@ def _rows(file: str) -> list[dict]:
                 checks.text(f"{where}.{key}", row.get(key))
             if row.get("f1", "none") is not None:
                 checks.real(f"{where}.f1", row.get("f1"), 0, 1)
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        found = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"--scores {file}: expected the JSON of `evaluate`, found another ({error})"
+            f"--scores {file}: expected the JSON of `evaluate`, found another ({found})"
         ) from error
     settings = value["settings"]
     if isinstance(settings, dict) and settings.get("trained_on"):
         print(f"note: {file}: scored on ground that the network was trained on")
-    return value["scores"]
+    return value
 
 
 def main(_):
     runs, without = collections.defaultdict(list), 0
+    known, settings = set(), collections.defaultdict(set)
     for spec in _SCORES.value:
-        for key, f1 in _load(spec):
+        for key, f1 in _load(spec, known, settings):
             if f1 is None:
                 without += 1
             else:
@@ -88,7 +112,11 @@ def main(_):
         spread = f"{statistics.stdev(values):7.3f}" if len(values) > 1 else f"{'-':>7}"
         each = " ".join(f"{v:.3f}" for v in values)
         mean = statistics.mean(values)
+        crop, method, rule = (text.plain(cell) for cell in (crop, method, rule))
         print(f"{crop[:15]:16}{method[:23]:24}{rule:11}{len(values):5}{mean:9.3f}{spread}  {each}")
+    differ = [f"{key} ({', '.join(sorted(v))})" for key, v in settings.items() if len(v) > 1]
+    if differ:
+        print(f"note: not scores of one thing: they differ in {'; '.join(differ)}")
     if without:
         print(f"left out: {without} scores without an F1, for want of examples")
 

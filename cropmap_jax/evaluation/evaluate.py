@@ -7,7 +7,7 @@ import numpy as np
 
 from cropmap_jax.evaluation import inference
 from cropmap_jax.evaluation.metrics import SEED_THRESHOLD, CropTally
-from cropmap_jax.geo import periods, windows
+from cropmap_jax.geo import cube, periods, windows
 from cropmap_jax.training.dataset import Dataset
 
 UNITS = ("pixels", "fields")
@@ -46,7 +46,8 @@ def check_windows(
     for index in np.unique(np.concatenate([data.split(split).cube for split in splits])):
         spans, name = data.periods(index), data.cubes[index]["id"]
         for date in np.unique(dates[index]):
-            windows.window_indices(spans, int(date), num_periods, f"cube {name}")
+            where = f"{flag or '--lead_days'}: cube {name}"
+            windows.window_indices(spans, int(date), num_periods, where)
         end = int(spans[-1, 1])
         gap = int(dates[index].max()) - end
         if flag and gap > MAX_LATE_DAYS:
@@ -102,13 +103,23 @@ def tally_split(
                 crop,
                 prediction.seen[..., i],
             )
-            tallies[i].sensors |= prediction.sensors[i]
+            _note_images(tallies[i], prediction, i)
         for i, lead in enumerate(inference.leads(data, prediction, crops)):
             if lead is not None:
                 leads[i].append(lead)
         if on_cube:
             on_cube(prediction)
     return tallies, [(min(s), max(s)) if s else None for s in leads]
+
+
+def _note_images(tally: CropTally, prediction: inference.CubePrediction, i: int) -> None:
+    """Adds to a crop's tally which images of a cube its scores rest on."""
+    seen, name = prediction.sensors[i], prediction.cube_id
+    tally.sensors |= seen
+    for sensor in cube.BANDS.keys() - seen if seen else ():
+        tally.lacking.setdefault(sensor, []).append(name)
+    if prediction.gap[i]:
+        tally.gaps[name] = prediction.gap[i]
 
 
 def choose_thresholds(tallies: list[CropTally], split: str) -> list[Chosen]:

@@ -29,6 +29,8 @@ class CubePrediction:
         NaN where there is none. Empty if nobody looks at the cube.
       seen: bool [H, W, crops], where any sensor has any value in the window of the crop.
       sensors: per crop the sensors with a value in some annotated pixel.
+      gap: per crop the days by which the last period with a value in some annotated pixel ends
+        before the window does; 0 where there is none.
     """
 
     index: int
@@ -41,6 +43,7 @@ class CubePrediction:
     rgb: list[np.ndarray]
     seen: np.ndarray
     sensors: list[frozenset[str]]
+    gap: list[int]
 
 
 class Predictor:
@@ -164,7 +167,7 @@ def predict_dataset(
             records = [r for r in records if (r["label"] != legend.IGNORE).any()]
         probability = np.full((height, width, len(crops)), np.nan, np.float32)
         seen = np.zeros(probability.shape, bool)
-        sensors = [frozenset[str]()] * len(crops)
+        sensors, empty = [frozenset[str]()] * len(crops), [0] * len(crops)
         as_of = dates[index]
         for group, own in enumerate(date_groups(dates) if records else ()):
             date = int(as_of[own[0]])
@@ -183,8 +186,10 @@ def predict_dataset(
             sights = _sights(examples, records, (height, width))
             seen[..., own] = np.any(list(sights.values()), axis=0)[..., None]
             known = label != legend.IGNORE
+            at_the_end = _empty_at_the_end(examples)
             for i in own:
                 sensors[i] = frozenset(s for s, sight in sights.items() if (sight & known).any())
+                empty[i] = at_the_end
         # As on a map, where no sensor has seen anything nothing is said.
         probability[~seen] = np.nan
         rgb = {
@@ -204,7 +209,19 @@ def predict_dataset(
             rgb=[rgb[int(date)] for date in as_of] if look else [],
             seen=seen,
             sensors=sensors,
+            gap=[int(spans[e, 1] - spans[e - n, 1]) for e, n in zip(ends, empty, strict=True)],
         )
+
+
+def _empty_at_the_end(examples: list[dict]) -> int:
+    """How many periods at the end of the window are without a value in any annotated pixel."""
+    there = False
+    for example in examples:
+        known = example["label"] != legend.IGNORE
+        for sensor in cube.BANDS:
+            there |= (example[sensor] != cube.NODATA).any(-1)[:, known].any(-1)
+    found = np.flatnonzero(there)
+    return len(there) - 1 - int(found[-1]) if len(found) else 0
 
 
 def _sights(examples: list[dict], records: list[dict], shape) -> dict[str, np.ndarray]:

@@ -123,12 +123,17 @@ class CropTally:
       pixels, fields: tallies of annotated ground that some sensor has seen.
       unseen: {"pixels": n, "fields": n}, annotated ground of which there is no image.
       sensors: those that have seen some of the annotated ground.
+      lacking: by sensor the cubes whose annotated ground only another one has seen.
+      gaps: by cube the days between its last image and the end of the window, where periods at
+        the end are empty.
     """
 
     def __init__(self):
         self.pixels, self.fields = Tally(), Tally()
         self.unseen = {"pixels": 0, "fields": 0}
         self.sensors: set[str] = set()
+        self.lacking: dict[str, list[str]] = {}
+        self.gaps: dict[str, int] = {}
 
     def add(
         self,

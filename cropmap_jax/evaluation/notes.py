@@ -1,6 +1,6 @@
 """What has to be said beside scores: ground that is not scored, scores that mean little."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from cropmap_jax.evaluation.evaluate import Chosen, undefined
 from cropmap_jax.evaluation.metrics import CropTally, Tally
@@ -47,14 +47,31 @@ def _of_crop(split: str, tally: CropTally, lead, choice: Chosen) -> Iterator[str
         yield f"{reasons['fields']} in {split}: {_lost(fields)}"
     if choice.reason:
         yield f"threshold {choice.value:.2f} by default, not chosen ({choice.reason})"
-    if pixels.total:
-        for sensor in sorted(_SENSORS.keys() - tally.sensors):
-            yield f"no {_SENSORS[sensor]} value in the window anywhere in {split}"
+    yield from _of_images(split, tally)
     if pixels.positives and fields.positives < FEW_FIELDS:
         count = "no field" if not fields.positives else f"{fields.positives} field"
         yield f"{count} of it in {split} was seen; scores of so little ground say little"
     if lead and lead[0] < 0:
         yield f"as of up to {-lead[0]} days after its harvest began"
+
+
+def _of_images(split: str, tally: CropTally) -> Iterator[str]:
+    """What is not in the windows that were scored."""
+    for sensor, name in _SENSORS.items():
+        if tally.pixels.total and sensor not in tally.sensors:
+            yield f"no {name} value in the window anywhere in {split}"
+        elif cubes := tally.lacking.get(sensor):
+            yield f"no {name} value in the window of {_cubes(cubes)} of {split}"
+    if tally.gaps:
+        yield (
+            f"the last periods of {_cubes(tally.gaps)} of {split} hold no value: the last image is "
+            f"up to {max(tally.gaps.values())} days older than its lead says"
+        )
+
+
+def _cubes(names: Collection[str]) -> str:
+    few = ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} cube{'s' * (len(names) > 1)} ({few})"
 
 
 def _lost(counted: Tally) -> str:

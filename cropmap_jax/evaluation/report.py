@@ -38,13 +38,15 @@ def score_table(rows: list[dict]) -> str:
     wide = max([15, *(len(row["crop"]) for row in rows)]) + 1
     header = f"{'crop':{wide}}{'method':9}{'unit':8}{'thr':>6}"
     header += "".join(f"{n:>11}" for n in ("accuracy", "recall", "tn rate", "precision", "F1"))
-    lines = [header + f"{'n':>9}{'no image':>10}{'lead':>14}"]
-    for row in rows:
+    leads = [windows.format_lead(row["lead_days"]) for row in rows]
+    last = max(12, *map(len, leads)) + 2
+    lines = [header + f"{'n':>9}{'no image':>10}{'lead':>{last}}"]
+    for row, lead in zip(rows, leads, strict=True):
         values = "".join(f"{'-':>11}" if row[s] is None else f"{row[s]:11.3f}" for s in SCORES)
         n = row["tp"] + row["fp"] + row["fn"] + row["tn"]
         lines.append(
             f"{row['crop']:{wide}}{row['method']:9}{row['unit']:8}{row['threshold']:6.2f}{values}"
-            f"{n:9,d}{row['without_image']:10,d}{windows.format_lead(row['lead_days']):>14}"
+            f"{n:9,d}{row['without_image']:10,d}{lead:>{last}}"
         )
     return "\n".join(lines)
 
@@ -104,7 +106,7 @@ def picture(
       classes: the legend.
       threshold: at which probability counts as the crop.
       pixel_m: pixel size in metres.
-      lead: effective lead in days.
+      lead: days from the last image to harvest, None without a harvest date.
       path: PNG to write.
 
     Raises:
@@ -245,6 +247,6 @@ class Album:
                 self._data.legend,
                 self._thresholds[i],
                 cube["transform"][0],
-                leads[i],
+                None if leads[i] is None else leads[i] + prediction.gap[i],
                 self._folder / name,
             )

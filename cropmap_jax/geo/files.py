@@ -191,16 +191,17 @@ class Written:
         self._folder, self._command = pathlib.Path(folder), command
         self._path = self._folder / f".{command}.written.json"
         self._names: set[str] = set()
-        if self._path.exists():
+        if os.path.lexists(self._path):
             try:
                 names = json.loads(self._path.read_text(encoding="utf-8"))
                 if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
                     raise ValueError(f"found {type(names).__name__}")
                 if any(os.path.isabs(n) or ".." in pathlib.Path(n).parts for n in names):
                     raise ValueError("found a path that leads out of the folder")
-            except (ValueError, RecursionError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 raise ValueError(
-                    f"{self._path}: expected a list of the files that {command} wrote ({error})"
+                    f"{self._path}: expected a list of the files that {command} wrote ({error}); "
+                    f"move it away, or choose another folder"
                 ) from error
             self._names = set(names)
 

@@ -92,8 +92,16 @@ def _days(low: int, high: int) -> str:
 
 
 def format_lead(span: Sequence[int] | None) -> str:
-    """A range of leads for a table: "30 d", "30 to 61 d"; "-" where there is none."""
+    """A range of leads for a table; "-" where there is none.
+
+    Example:
+      (30, 61) is "30 to 61 d", (-91, -91) "91 d after" and (-91, 58) "58 d before to 91 d after".
+    """
     if not span:
         return "-"
     low, high = span
-    return f"{low} d" if low == high else f"{low} to {high} d"
+    if low >= 0:
+        return f"{low} d" if low == high else f"{low} to {high} d"
+    if high <= 0:
+        return f"{-low} d after" if low == high else f"{-high} to {-low} d after"
+    return f"{high} d before to {-low} d after"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from cropmap_jax.geo import calendars, cube, periods, windows
+from cropmap_jax.mapping.records import last_image
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
 
@@ -78,13 +79,13 @@ def after(records: Iterable[dict], trained: dict[str, list[str]]) -> list[str]:
         if seen is None:
             continue
         shares = {sensor: np.array(seen[sensor]) for sensor in SENSORS}
-        if not any(share.any() for share in shares.values()):
+        last = last_image(record)
+        if last is None:
             blind.append(name)
             continue
-        age = _unseen_days(record, shares)
-        if age:
+        if last.isoformat() != record["window_end"]:
             old.append(name)
-            ages.append(age)
+            ages.append((dt.date.fromisoformat(record["settings"]["as_of"]) - last).days)
         for sensor, bands in trained.items():
             gone = [band for band in bands if band in seen["missing_bands"][sensor]]
             what = SENSORS[sensor]
@@ -135,18 +136,6 @@ def _last_harvest(info: cube.CubeInfo, recipe: Recipe) -> dt.date | None:
         for season in info.harvest.get(name) or info.harvest.get(calendars.ANY_CROP) or ()
     ]
     return max(found, default=None)
-
-
-def _unseen_days(record: dict, shares: dict[str, np.ndarray]) -> int:
-    """Days from the last period with a value to the as-of date; 0 where that is the last period."""
-    there = (
-        np.flatnonzero(np.any(list(shares.values()), axis=0)) - record["periods_before_the_cube"]
-    )
-    spans = [[dt.date.fromisoformat(d) for d in span.split("/")] for span in record["window"]]
-    if there[-1] == len(spans) - 1:
-        return 0
-    as_of = dt.date.fromisoformat(record["settings"]["as_of"])
-    return (as_of - spans[there[-1]][1]).days
 
 
 def _cubes(names: list[str], every: int) -> str:

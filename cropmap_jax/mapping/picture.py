@@ -168,14 +168,17 @@ def _handles(classes: Legend, found: summary.Tally) -> list[Patch]:
     apart = summary.one_lead(found) is None
     handles = []
     for row, rgb in zip(found.rows(classes), colours, strict=True):
-        if row["pixels"] and row["class"] != summary.NO_DATA:
+        if row["class"] == summary.NO_DATA:
+            if row["pixels"]:
+                handles.append(Patch(facecolor="white", edgecolor="0.5", label="No data"))
+        elif row["pixels"]:
             share = f"{row['share']:.1%}" if row["share"] >= 0.001 else "< 0.1%"
             colour = tuple(c / 255 for c in rgb)
             label = f"{_drawable(row['title'], row['class'])}  {share}"
             if apart and row["last_image"]:
                 label += f"\n{row['last_image']}"
             handles.append(Patch(facecolor=colour, edgecolor="0.5", label=label))
-    return handles or [Patch(facecolor="white", edgecolor="0.5", label="no data")]
+    return handles
 
 
 def _drawable(title: str, name: str) -> str:

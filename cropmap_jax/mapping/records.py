@@ -105,7 +105,10 @@ def _seen(counts: np.ndarray, pixels: int) -> dict:
     shares, missing, start = {}, {}, 0
     for sensor, bands in cube.BANDS.items():
         own = counts[:, start : start + len(bands)]
-        shares[sensor] = [round(float(share), 4) for share in own.max(1) / pixels]
+        # However few pixels were seen, that is more than none.
+        shares[sensor] = [
+            max(round(float(share), 4), 1e-4) if share else 0.0 for share in own.max(1) / pixels
+        ]
         missing[sensor] = [b for b, count in zip(bands, own.sum(0), strict=True) if not count]
         start += len(bands)
     return shares | {"missing_bands": missing}
@@ -160,6 +163,19 @@ def read_record(folder: pathlib.Path) -> dict:
     if any(len(record["seen"][sensor]) != count for sensor in cube.BANDS if "seen" in record):
         raise _not_ours(file, f"shares of other than {count} periods")
     return record
+
+
+def last_image(record: dict) -> dt.date | None:
+    """End of the last period of the window that holds a value of any sensor; None if none does.
+
+    Of a record that does not say what was seen, the end of the window.
+    """
+    spans = [dt.date.fromisoformat(span.split("/")[1]) for span in record["window"]]
+    if "seen" not in record:
+        return spans[-1]
+    there = np.any([record["seen"][sensor] for sensor in cube.BANDS], axis=0)
+    found = np.flatnonzero(there[record["periods_before_the_cube"] :])
+    return spans[found[-1]] if len(found) else None
 
 
 def _not_ours(file: pathlib.Path, found: str) -> ValueError:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import datetime as dt
 import io
 import pathlib
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from cropmap_jax.geo import files, windows
 from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.text import csv_cell
-from cropmap_jax.mapping.records import RECORD, read_record, values
+from cropmap_jax.mapping.records import RECORD, last_image, read_record, values
 
 NO_DATA = "no_data"
 
@@ -20,9 +21,10 @@ class Tally:
 
     Args:
       pixels, hectares: by class name, with "none_of_these" and "no_data".
-      leads: smallest and largest effective lead in days, by the name of each class that has a
-        harvest date where it could be shown; negative after harvest began.
-      window_ends: earliest and latest end of a window, ISO dates.
+      leads: least and most days from the last image to harvest, by the name of each class that has
+        a harvest date where it could be shown; negative after harvest began.
+      last_images: earliest and latest end of the last period with an image, ISO dates; None where
+        there is none.
       excluded: cubes in which a class was excluded, by class name.
       cubes: how many.
     """
@@ -30,7 +32,7 @@ class Tally:
     pixels: dict[str, int]
     hectares: dict[str, float]
     leads: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
-    window_ends: tuple[str, str] | None = None
+    last_images: tuple[str, str] | None = None
     excluded: dict[str, int] = dataclasses.field(default_factory=dict)
     cubes: int = 0
 
@@ -48,10 +50,15 @@ class Tally:
             self.hectares[name] += area["hectares"]
         for name in record["excluded"]:
             self.excluded[name] = self.excluded.get(name, 0) + 1
+        last = last_image(record)
+        if last is None:
+            return
+        # The window may end with periods without an image.
+        older = (dt.date.fromisoformat(record["window_end"]) - last).days
         for name, days in record["lead_days"].items():
             if days is not None and name not in record["excluded"]:
-                self.leads[name] = _span(self.leads.get(name), [days])
-        self.window_ends = _span(self.window_ends, [record["window_end"]])
+                self.leads[name] = _span(self.leads.get(name), [days + older])
+        self.last_images = _span(self.last_images, [last.isoformat()])
 
     @property
     def mapped(self) -> float:
@@ -118,7 +125,7 @@ def merge(tallies: list[Tally], classes: Legend) -> Tally:
             result.excluded[name] = result.excluded.get(name, 0) + count
         for name, days in one.leads.items():
             result.leads[name] = _span(result.leads.get(name), list(days))
-        result.window_ends = _span(result.window_ends, list(one.window_ends or ()))
+        result.last_images = _span(result.last_images, list(one.last_images or ()))
     return result
 
 
@@ -160,7 +167,9 @@ def one_line(text: str) -> str:
 
 def describe_dates(found: Tally) -> str:
     """What was seen, and how long before harvest if that is the same for all classes."""
-    first, last = found.window_ends
+    if not found.last_images:
+        return "no images"
+    first, last = found.last_images
     ends = f"images until {first}" if first == last else f"images until {first} to {last}"
     if not found.leads:
         return f"{ends}, no harvest dates"

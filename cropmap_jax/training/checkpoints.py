@@ -174,7 +174,7 @@ class Checkpointer:
                     state=ocp.args.PyTreeSave(state),
                     meta=ocp.args.JsonSave(_sealed(self._meta, step, state, scores)),
                 ),
-                metrics=scores or None,
+                metrics=scores if scores and SCORE in scores else None,
             )
 
     def _check_space(self, state: dict) -> None:
@@ -408,12 +408,13 @@ def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
         for step in steps:
             with _reading(where / str(step)):
                 scores = _meta(manager, step)["scores"]
-            if scores:
+            if scores and SCORE in scores:
                 scored[step] = _score(scores)
         if not scored:
             raise ValueError(
-                f"{where}: expected a checkpoint with a score for 'best', found none: the dataset "
-                f"had no annotated validation split; 'last' or one of {_listed(steps)} is there"
+                f"{where}: expected a checkpoint with a score for 'best', found none: no class "
+                f"had both positives and negatives in a validation split; 'last' or one of "
+                f"{_listed(steps)} is there"
             )
         # Of equals the later one, as when old ones are deleted.
         return max(scored, key=lambda step: (scored[step], step))

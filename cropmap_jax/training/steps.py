@@ -150,14 +150,16 @@ def make_predict_step(recipe: Recipe) -> Callable:
 def make_validation_step(recipe: Recipe) -> Callable:
     """The step `(variables, batch) -> sums` over all devices.
 
-    Sums are "loss" and "weight" (scalars) and "hits", "misses", "false_alarms" (int32 [classes])
-    at probability 0.5 over known pixels.
+    Sums are "loss" and "weight" (scalars) and "hits", "misses", "false_alarms", "negatives" (int32
+    [classes]) at probability 0.5, over known pixels that some sensor has seen in the window.
     """
     network = recipe.network()
     loss_function = losses.LOSSES[recipe.loss]
 
     def step(variables: dict, batch: dict) -> dict:
         batch = scale(batch, recipe.scaling)
+        seen = [batch[f"{sensor}_valid"].any((1, 4)) for sensor in BANDS]
+        batch["label"] = jnp.where(seen[0] | seen[1], batch["label"], losses.IGNORE)
         logits = network.apply(variables, *_inputs(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
@@ -171,6 +173,7 @@ def make_validation_step(recipe: Recipe) -> Callable:
             "hits": count(true & said),
             "misses": count(true & ~said),
             "false_alarms": count(~true & said),
+            "negatives": count(~true),
         }
         return total(sums)
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from cropmap_jax.geo import legend
-from cropmap_jax.training import batching, input_pipeline, parallel, steps
+from cropmap_jax.training import batching, checkpoints, input_pipeline, parallel, steps
 from cropmap_jax.training.dataset import Dataset
 from cropmap_jax.training.recipe import Recipe
 
@@ -19,7 +19,8 @@ class Validation:
     """Loss and macro-F1 over the validation split, each chip once, without augmentation.
 
     A pixel that several chips hold, in a dataset built with an overlap, counts as often as chips
-    hold it.
+    hold it; one that no sensor has seen in the window does not count. F1 is of classes that have
+    both positives and negatives: where there is none of them, there is no macro-F1.
 
     Args:
       data: the dataset; without a "validation" split there is nothing to do.
@@ -53,7 +54,7 @@ class Validation:
         self._step = parallel.data_parallel(steps.make_validation_step(recipe))
 
     def __call__(self, state) -> dict[str, float]:
-        """Scores a state that is replicated over the local devices; empty without chips."""
+        """Scores a state that is replicated over the local devices; only those that can be told."""
         if self._batches is None:
             return {}
         variables = {k: state[k] for k in ("params", "batch_stats")}
@@ -64,14 +65,20 @@ class Validation:
                 ready, waiting = waiting, self._step(variables, batch)
                 totals = _add(totals, ready)
         totals = _add(totals, waiting)
-        hits = totals["hits"]
-        wrong = totals["misses"] + totals["false_alarms"]
-        present = hits + totals["misses"] > 0
-        f1 = 2 * hits / np.maximum(2 * hits + wrong, 1)
-        return {
-            "validation/loss": float(totals["loss"] / max(totals["weight"], 1e-6)),
-            "validation/macro_f1": float(f1[present].mean()) if present.any() else 0.0,
-        }
+        scores = {}
+        if totals["weight"] > 0:
+            scores["validation/loss"] = float(totals["loss"] / totals["weight"])
+        positives = totals["hits"] + totals["misses"]
+        # Without a negative whoever says the class everywhere has an F1 of 1.
+        able = (positives > 0) & (totals["negatives"] > 0)
+        if able.any():
+            f1 = (
+                2
+                * totals["hits"][able]
+                / (totals["hits"] + positives + totals["false_alarms"])[able]
+            )
+            scores[checkpoints.SCORE] = float(f1.mean())
+        return scores
 
 
 class _Chips:

@@ -196,6 +196,14 @@ def test_a_pixel_is_scored_if_any_sensor_has_a_value_in_the_window(missing, unse
     assert tally.pixels.total == 64 - unseen and tally.sensors == sensors
 
 
+def test_sensors_that_some_cubes_lack_and_empty_periods_at_the_end_are_kept():
+    assert count_unseen(hide()).lacking == count_unseen(hide("s1", "s2")).lacking == {}
+    assert count_unseen(hide("s1")).lacking == {"s1": ["cube0"]}
+    assert count_unseen(hide("s2", periods=slice(4, 5))).gaps == {}
+    assert count_unseen(hide("s1", "s2", periods=slice(4, 5))).gaps == {"cube0": 31}  # May
+    assert count_unseen(hide("s1", "s2")).gaps == {}
+
+
 def test_a_single_band_of_a_single_period_is_seen():
     def missing(record):
         hide("s1", "s2")(record)

@@ -63,6 +63,16 @@ def test_a_default_threshold_a_lacking_sensor_and_a_late_date_are_said():
     radar = tally([0, 0, 1])
     radar.sensors = {"s1"}
     assert said(radar) == ["c0: no Sentinel-2 value in the window anywhere in test"]
+    radar.sensors, radar.lacking = {"s1", "s2"}, {"s2": ["a", "b", "c", "d"]}
+    assert said(radar) == [
+        "c0: no Sentinel-2 value in the window of 4 cubes (a, b, c, ...) of test"
+    ]
+    old = tally([0, 0, 1])
+    old.gaps = {"a": 61, "b": 30}
+    assert said(old) == [
+        "c0: the last periods of 2 cubes (a, b) of test hold no value: the last image is up to 61 "
+        "days older than its lead says"
+    ]
     (note,) = said(tally([0, 0, 1]), leads=[(-12, 3)])
     assert note == "c0: as of up to 12 days after its harvest began"
 

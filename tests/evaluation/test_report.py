@@ -93,6 +93,7 @@ def prediction(index=0, label=LABEL) -> CubePrediction:
         rgb=[rng.random((height, width, 3), np.float32)] * 2,
         seen=np.ones((height, width, 2), bool),
         sensors=[frozenset({"s1", "s2"})] * 2,
+        gap=[0, 0],
     )
 
 

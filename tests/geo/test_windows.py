@@ -100,6 +100,8 @@ def test_leads_in_words(lead, words):
 
 
 def test_leads_in_a_table():
-    assert [windows.format_lead(lead) for lead in (None, (30, 30), (30, 61), (-91, 58))] == [
-        "-", "30 d", "30 to 61 d", "-91 to 58 d",
+    leads = (None, (0, 0), (30, 30), (30, 61), (-91, 58), (-91, -91), (-91, -20), (-9, 0))
+    assert [windows.format_lead(lead) for lead in leads] == [
+        "-", "0 d", "30 d", "30 to 61 d", "58 d before to 91 d after", "91 d after",
+        "20 to 91 d after", "0 to 9 d after",
     ]  # fmt: skip

@@ -91,6 +91,7 @@ def seen(name="a", s1=(1, 1), s2=(1, 1), s1_missing=(), s2_missing=(), before=0)
     return {
         "cube": name,
         "window": window,
+        "window_end": "2022-02-01",
         "settings": {"as_of": "2022-02-01"},
         "periods_before_the_cube": before,
         "seen": {

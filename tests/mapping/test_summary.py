@@ -74,8 +74,8 @@ def test_tallies_add_up():
     parts = [summary.Tally.of(making.LEGEND) for _ in range(2)]
     parts[0].add(record([[0, 254]]))
     parts[1].add(
-        record([[2, 254]], harvest={})
-        | {"window_end": "2022-05-01", "excluded": {"rapeseed": "2022-07-01"}}
+        record([[2, 254]], harvest={}, seen=[[2] * 12, [0] * 12])
+        | {"excluded": {"rapeseed": "2022-07-01"}}
     )
     total = summary.merge(parts, making.LEGEND)
     assert total.cubes == 2 and total.pixels["none_of_these"] == 2 and total.leads == parts[0].leads
@@ -85,6 +85,26 @@ def test_tallies_add_up():
     assert "rapeseed is not planted yet in 1 of them" in text
     nowhere = summary.merge([parts[1]], making.LEGEND)
     assert "no harvest dates" in summary.describe_dates(nowhere)
+
+
+def test_the_last_image_is_the_last_that_holds_a_value():
+    total = summary.Tally.of(making.LEGEND)
+    total.add(record([[0, 0]], seen=[[2] * 12, [0] * 12]))
+    assert summary.describe_dates(total) == "images until 2022-05-01"
+    # 1 May to 1 July, not the 30 days from the end of the window.
+    assert total.leads["wheat"] == (61, 61)
+    total.add(record([[255, 255]], "b", seen=[[0] * 12] * 2))
+    assert total.leads["wheat"] == (61, 61) and total.cubes == 2
+    nothing = summary.Tally.of(making.LEGEND)
+    nothing.add(record([[255, 255]], seen=[[0] * 12] * 2))
+    assert summary.table(nothing, making.LEGEND).splitlines()[-1] == "1 cube, no images"
+    assert [h.get_label() for h in picture._handles(making.LEGEND, nothing)] == ["No data"]
+
+
+def test_one_pixel_seen_of_many_is_more_than_none():
+    found = record(np.zeros((256, 256)), seen=[[0] * 12, [1] * 12])
+    assert found["seen"]["s1"] == [0.0, 0.0001]
+    assert records.last_image(found).isoformat() == "2022-06-01"
 
 
 def test_an_excluded_class_has_no_part_in_the_leads():
@@ -119,7 +139,7 @@ def test_titles_of_users_stay_texts(tmp_path):
         make_class(i, i, f"crop_{i}", title) for i, title in enumerate(titles)
     ))  # fmt: skip
     total = summary.Tally.of(classes)
-    total.window_ends = ("2022-06-01",) * 2
+    total.last_images = ("2022-06-01",) * 2
     for name in classes.names:
         total.pixels[name], total.hectares[name] = 10, 0.1
     summary.write_csv(tmp_path / "summary.csv", total.rows(classes))
@@ -158,7 +178,7 @@ def test_ground_of_any_shape_can_be_drawn(tmp_path, shape):
     vrt = tmp_path / "crop.vrt"
     mosaics.write_vrt(vrt, one, "crop.tif", "empty", EUCROPMAP)
     total = summary.Tally.of(EUCROPMAP)
-    total.window_ends = ("2022-06-01",) * 2
+    total.last_images = ("2022-06-01",) * 2
     for name in EUCROPMAP.names:
         total.pixels[name], total.hectares[name] = 10, 0.1
     picture.draw(tmp_path / "crop.png", vrt, EUCROPMAP, total, "2022-06-01")
@@ -188,6 +208,7 @@ def test_a_picture_shows_the_colours_of_the_map_and_reads_no_more_than_it_needs(
     assert labels == [
         "Wheat  66.7%\n30 days before harvest",
         "Rape seed  33.3%\n61 days before harvest",
+        "No data",
     ]
 
 

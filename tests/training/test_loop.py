@@ -13,7 +13,7 @@ import pytest
 from training import small_data, small_runs
 from training.small_data import HARVEST, Ground, day
 
-from cropmap_jax.geo import files
+from cropmap_jax.geo import cube, files
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import (
     checkpoints,
@@ -432,6 +432,48 @@ def test_validation_scores_by_hand(monkeypatch):
     # a wrong one costs log(1 + e), which is 1 more than log(1 + 1/e).
     right = np.log1p(np.exp(-1))
     assert found["validation/loss"] == pytest.approx((12 * right + 3) / 12, rel=1e-6)
+
+
+class Always:
+    """Says class 0 everywhere, the others nowhere."""
+
+    def apply(self, variables, s1, *_, train):
+        return np.float32([1, -1, -1]) + 0 * s1[:, -1, ..., :1]
+
+
+@pytest.mark.parametrize(
+    ("classes", "f1"),
+    [
+        ([0, 0], None),  # 1 whatever the network says: no score, and so no best checkpoint
+        ([0, 1], (2 / 3 + 0) / 2),  # a hit and a false alarm; a miss
+        ([0, 254], 2 / 3),  # none of these is a negative
+        ([254, 254], None),
+    ],
+)
+def test_a_class_without_negatives_or_positives_has_no_part_in_macro_f1(monkeypatch, classes, f1):
+    label = np.full((8, 8), IGNORE, np.uint8)
+    label[0, : len(classes)] = classes
+    data = small_data.make_dataset([Ground(s, label) for s in ("train", "validation")])
+    monkeypatch.setattr(type(RECIPE), "network", lambda self: Always())
+    found = scores(data, 1)
+    assert found.get("validation/macro_f1") == (f1 and pytest.approx(f1))
+    assert found["validation/loss"] > 0
+
+
+def test_ground_that_no_sensor_has_seen_has_no_part_in_validation(monkeypatch):
+    label = np.full((8, 8), IGNORE, np.uint8)
+    label[0, :4] = [0, 254, 254, 254]
+    seen = np.zeros((1, 1, 8, 8, 1), np.int16)
+    seen[..., 0, 2:, :] = cube.NODATA
+    batch = {
+        "s1": np.broadcast_to(seen, (1, 6, 8, 8, 2)), "s2": np.broadcast_to(seen, (1, 6, 8, 8, 10)),
+        "label": label[None], "planted": np.ones((1, 3), np.float32),
+    }  # fmt: skip
+    monkeypatch.setattr(type(RECIPE), "network", lambda self: Always())
+    monkeypatch.setattr(steps, "total", lambda sums: sums)
+    found = steps.make_validation_step(RECIPE)({}, batch)
+    assert found["weight"] == 2 * 3  # two of the four known pixels, and three classes
+    assert [int(found[k][0]) for k in ("hits", "false_alarms", "negatives")] == [1, 1, 1]
 
 
 def test_without_annotated_validation_chips_there_is_no_score():
