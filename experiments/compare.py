@@ -90,7 +90,7 @@ def main(_):
         mean = statistics.mean(values)
         print(f"{crop[:15]:16}{method[:23]:24}{rule:11}{len(values):5}{mean:9.3f}{spread}  {each}")
     if without:
-        print(f"left out: {without} scores without an F1, for want of examples")
+        print(f"left out: {without} scores without an F1, for lack of examples")
 
 
 if __name__ == "__main__":

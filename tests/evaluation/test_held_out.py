@@ -164,7 +164,7 @@ def test_thresholds_chosen_where_they_look_good_are_said(data):
     assert held_out.threshold_notes(restored, data, "test", "validation") == []
     assert held_out.threshold_notes(restored, data, "test", None) == []
     (note,) = held_out.threshold_notes(restored, data, "test", "test")
-    assert "those scores flatter" in note
+    assert "its scores are too good" in note
     (note,) = held_out.threshold_notes(restored, data, "test", "train")
     assert "ground that was trained on" in note
     other = checkpoint(swapped(data, "train", "validation"))

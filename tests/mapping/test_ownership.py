@@ -345,5 +345,5 @@ def test_too_large_a_batch_is_said(run, cubes, tmp_path):
     def large(examples):
         raise MemoryError
 
-    with pytest.raises(ValueError, match="--batch_size 2: found too little memory"):
+    with pytest.raises(ValueError, match="--batch_size 2: too little memory"):
         small_maps.make_map(run, cubes, tmp_path / "map", large)
