@@ -57,7 +57,7 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
     if cut:
         notes.append(
             f"the window of {recipe.num_periods} periods begins before the images of "
-            f"{_cubes(cut, every)}: up to {lost} of them are missing"
+            f"{_cubes(cut, every)}: up to {lost} of its periods are missing"
         )
     return notes
 

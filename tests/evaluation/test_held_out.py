@@ -132,7 +132,7 @@ def test_a_test_split_of_ground_trained_on_is_refused_unless_allowed(data, other
 
 
 @pytest.mark.parametrize(
-    ("split", "how"), [("train", "trained on"), ("validation", "validated on in training")]
+    ("split", "how"), [("train", "trained on"), ("validation", "validated on during training")]
 )
 def test_a_split_of_training_that_is_asked_for_is_scored_with_a_word(data, split, how):
     found, (note,) = held_out.check(checkpoint(data.ground, "this"), data, split)

@@ -259,7 +259,7 @@ def test_a_class_is_found_by_id_and_by_title():
         ({"code": 2**60}, "whole number as code"),
         ({"name": ["a"]}, "expected text as the name"),
         ({"colour": 5}, "expected a colour"),
-        ({"name": "x" * 201}, "at most 200 letters"),
+        ({"name": "x" * 201}, "at most 200 characters"),
     ],
 )
 def test_json_of_other_types_is_refused(changes, message):

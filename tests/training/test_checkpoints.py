@@ -266,7 +266,7 @@ def test_a_write_that_fails_in_the_background_is_one_line_too(tmp_path, monkeypa
     unfinished = checkpoints.folder(tmp_path) / "4.orbax-checkpoint-tmp"
     unfinished.mkdir()
     monkeypatch.setattr(checkpointer._manager, "wait_until_finished", fail)
-    with pytest.raises(OSError, match=r"could not be written \(no space left\); there is none"):
+    with pytest.raises(OSError, match=r"could not be written \(no space left\); there is no earlier one"):
         checkpointer.save(5, state_of())
     checkpointer.close()
     assert not unfinished.exists()
