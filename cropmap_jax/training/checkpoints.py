@@ -200,7 +200,7 @@ class Checkpointer:
                 reason = "no space left"
             whole = [p.name for p in pathlib.Path(where).glob("*") if p.name.isdigit()]
             kept = (
-                f"those of steps {_listed(map(int, whole))} are whole"
+                f"whole checkpoints: steps {_listed(map(int, whole))}"
                 if whole
                 else "there is no earlier one"
             )
