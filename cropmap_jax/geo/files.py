@@ -285,7 +285,7 @@ def local(flag: str, path: str | os.PathLike) -> pathlib.Path:
     text = os.fspath(path)
     if _SCHEME.match(text) or "\0" in text:
         raise ValueError(
-            f"{flag} {text!r}: expected a path on this machine, found something else; copy it "
-            f"here first, or mount it"
+            f"{flag} {text!r}: expected a path on this machine, found a URL or the like; copy "
+            f"it here first, or mount it"
         )
     return pathlib.Path(text)
