@@ -4,8 +4,8 @@
 
 Simulates Europe under a crop map and Iran with a few known fields, pretrains on the one, fine-tunes
 on the other, with and without the pretraining, scores each crop a month before its harvest on
-held-out sites, and draws a crop map. Every step is one of the commands of this package, printed before it
-runs; interrupted, the same command resumes. A command that runs ends with the demo.
+held-out sites, and draws a crop map. Every step is one of the commands of this package, printed
+before it runs; interrupted, the same command resumes. A command that runs ends with the demo.
 """
 
 import pathlib
