@@ -16,7 +16,7 @@ ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HER
 # name: (flags, dataset, dataset trained on, parts of the one line of an error)
 MISTAKES = {
     "trained": ([], "swapped", "whole", ["1 of 1 test cubes (cube0", "cube0 (train)"]),
-    "validated": ([], "alone", "other", ["cube0 (validation)", "validated on in training"]),
+    "validated": ([], "alone", "other", ["cube0 (validation)", "validated on during training"]),
     "pixels": ([], "coarse", "coarse", ["expected pixels of 10 m", "found 20 m"]),
     "url": (["--out=s3://bucket/out"], "whole", "whole", ["--out 's3://bucket/out'", "machine"]),
     "data url": (["--data_dir=gs://b/d"], "whole", "whole", ["--data_dir 'gs://b/d'"]),
