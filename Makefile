@@ -69,7 +69,7 @@ lint: venv  ## ruff: rules and formatting, without changing anything
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-format: venv  ## ruff: mend what can be mended
+format: venv  ## ruff: fix what can be fixed
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 

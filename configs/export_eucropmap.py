@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
         "threshold": 0.6,
         "scl_masked": (0, 1, 3, 8, 9, 10, 11),
         "max_cloud": 100.0,
-        "count": True,  # of clear observations, beside the pixels: clear.tif
+        "count": True,  # of clear observations, next to the pixels: clear.tif
     })  # fmt: skip
     config.s1 = ConfigDict({
         "collection": "COPERNICUS/S1_GRD",

@@ -2,7 +2,7 @@
 
 python -m experiments.prepare --config configs/prepare_own.py --config.source=DIR --out DIR
 
-Copy it and edit the tables; docs/own_fields.md says what else there is.
+Copy it and edit the tables; docs/own_fields.md lists what else there is.
 """
 
 from ml_collections import ConfigDict

@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
     config.epochs = 11
     config.batch_size = 16  # over all devices of all processes
     config.accumulate = 1  # parts that a device takes its share in, to need less memory
-    config.remat = False  # compute the network's levels anew for the gradient: less memory, slower
+    config.remat = False  # recompute the network's levels for the gradient: less memory, slower
     config.optimizer = "adam"
     config.learning_rate = ConfigDict({"trunk": 1e-4, "head": 1e-4})
     config.schedule = "cosine"

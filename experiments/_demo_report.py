@@ -130,7 +130,7 @@ def picture(scores: dict) -> bytes:
 
 
 def claim(out: pathlib.Path) -> None:
-    """Demands that files of the report that are there are of an earlier run of the demo.
+    """Requires that files of the report that are there are of an earlier run of the demo.
 
     Raises:
       ValueError: one is somebody else's.

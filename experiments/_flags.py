@@ -1,6 +1,6 @@
 """Flags and configs of the commands: what is wrong with them costs one line.
 
-A config is a Python program: whatever it raises is told with its file and line.
+A config is a Python program: whatever it raises is reported with its file and line.
 """
 
 import difflib
@@ -116,7 +116,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_setting(config: ConfigDict, name: str, flag: str) -> None:
-    """Demands that a setting exists and is a single value."""
+    """Requires that a setting exists and is a single value."""
     there = config
     for part in name.split("."):
         if not isinstance(there, ConfigDict) or part not in there:

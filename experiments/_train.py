@@ -41,7 +41,7 @@ _OF_FINETUNING = ("init_from", "init_checkpoint", "from_scratch")
 
 
 def check(config: ConfigDict, workdir: str, stage: str) -> None:
-    """Demands all settings of a stage and no others, and folders that lie apart on this machine.
+    """Requires all settings of a stage and no others, and folders that lie apart on this machine.
 
     A config may be anybody's: a setting that it misspells would else be passed over.
 

@@ -118,7 +118,7 @@ def main(_):
     if differ:
         print(f"note: not scores of one thing: they differ in {'; '.join(differ)}")
     if without:
-        print(f"left out: {without} scores without an F1, for want of examples")
+        print(f"left out: {without} scores without an F1, for lack of examples")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python -m experiments.demo --out DIR
 
 Simulates Europe under a crop map and Iran with a few known fields, pretrains on the one, fine-tunes
-on the other, with and without the pretraining, scores each crop a month before its harvest on other
-places, and draws a crop map. Every step is one of the commands of this package, printed before it
-runs; interrupted, the same command resumes. A command that runs ends with the demo.
+on the other, with and without the pretraining, scores each crop a month before its harvest on
+held-out sites, and draws a crop map. Every step is one of the commands of this package, printed
+before it runs; interrupted, the same command resumes. A command that runs ends with the demo.
 """
 
 import pathlib
@@ -53,7 +53,7 @@ def _steps(out: pathlib.Path):
             if name == "finetuned":
                 extra = ["--baseline=forest", "--trees=50", "--max_pictures=1"]
             score = ["evaluate", work, "--crop=all", f"--seed={seed}"]
-            yield "score on other places", score + extra
+            yield "score on held-out sites", score + extra
     yield (
         "map",
         ["predict", f"--workdir={out / 'finetuned-0'}", f"--cubes={out / 'iran' / 'cubes'}",

@@ -24,7 +24,7 @@ _THRESHOLD_SPLIT = flags.DEFINE_string(
     "threshold_split", None, "Split that chooses the threshold; default validation, else train."
 )
 _TRAINING_GROUND = flags.DEFINE_bool(
-    "allow_training_ground", False, "Score a test split of ground that was trained on."
+    "allow_training_ground", False, "Score a test split even if it shares ground with training."
 )
 _BASELINE = flags.DEFINE_enum("baseline", "none", ("none", "forest"), "Score a baseline too.")
 _TREES = flags.DEFINE_integer(

@@ -4,7 +4,7 @@
     python -m experiments.export --config configs/export_eucropmap.py --cubes DIR --project MINE
     python -m experiments.export --config configs/export_isrc.py --config.tiles=FILE --cubes DIR ...
 
---plan says what an export will cost before any pixel moves; --pilot 20 exports twenty cubes from
+--plan prints what an export will cost before any pixel moves; --pilot 20 exports twenty cubes from
 all over and refines the plan by what they took. Interrupted, the same command resumes: what was
 answered is never asked for again.
 """
@@ -18,7 +18,7 @@ from experiments import _cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to export.")
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
-_PLAN = flags.DEFINE_bool("plan", False, "Only say what it will cost; no project is needed.")
+_PLAN = flags.DEFINE_bool("plan", False, "Only print what it will cost; no project is needed.")
 _PILOT = flags.DEFINE_integer("pilot", 0, "Export so many cubes only, then plan.", lower_bound=0)
 _MAX_GB = flags.DEFINE_float("max_gb", None, "Stop after so many 1e9 bytes of pixels.", 0.0)
 _PROJECT = flags.DEFINE_string("project", "", "Google Cloud project that the compute counts on.")

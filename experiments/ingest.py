@@ -57,7 +57,7 @@ flags.DEFINE_float(
     "s2_offset",
     0.0,
     "-1000 for Level-2A as delivered since 2022 (processing baseline 04.00); a column s2_offset of "
-    "dates.csv, or a key of the .npz, says it for each date.",
+    "dates.csv, or a key of the .npz, gives it for each date.",
 )
 flags.DEFINE_bool("scl_mask", False, "Mask S2 by the scene classification (SCL).")
 flags.DEFINE_list(

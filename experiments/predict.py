@@ -2,7 +2,7 @@
 
     python -m experiments.predict --workdir W --cubes DIR --as_of 2022-06-01 --out DIR
 
-The checkpoint is all that is needed beside the cubes: legend, scaling and window come from it. Each
+The cubes and the checkpoint are all it needs: legend, scaling and window come from the latter. Each
 cube gets a crop map and a confidence map as cloud-optimised GeoTIFF; the region gets virtual
 rasters with a QGIS style, a picture and a table of hectares. Interrupted, the same command resumes:
 maps that are there are left as they are. Files that predict did not write are never touched.
@@ -22,7 +22,7 @@ _AS_OF = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder of the map.", required=True)
 _THRESHOLD = flags.DEFINE_float(
-    "threshold", 0.5, "Probability from which a class is shown; without meaning for a softmax head."
+    "threshold", 0.5, "Least probability of a class that is shown; no effect with a softmax loss."
 )
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.")
 _SEASON = flags.DEFINE_string("season", None, "Which cubes; needed where there are several.")

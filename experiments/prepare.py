@@ -31,7 +31,7 @@ def main(_):
         return
     summary = prepare.prepare(asked, out, told, _cli.progress)
     print(report.text(summary))
-    print(f"report: {out / 'report.md'}, maps beside it\ntiles: {out / 'tiles.geojson'}")
+    print(f"report: {out / 'report.md'}, maps next to it\ntiles: {out / 'tiles.geojson'}")
     export = "python -m experiments.export --config configs/export_isrc.py"
     print(f"next: {export} --config.tiles={out / 'tiles.geojson'} --cubes DIR --plan")
 

@@ -3,7 +3,7 @@
     python -m experiments.simulate --config configs/simulate.py --cubes DIR         (Europe)
     python -m experiments.simulate --config configs/simulate.py:iran --cubes DIR
 
-Beside the cubes goes the truth of every pixel, for checking; nothing that trains reads it.
+Next to the cubes goes the truth of every pixel, for checking; nothing that trains reads it.
 Interrupted, the same command resumes: what is there and whole is left as it is. With --delivery
 the Iranian world is also written as a field team would deliver it: shapefiles and crop calendars.
 """
@@ -18,7 +18,7 @@ from experiments import _cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to simulate.", lock_config=True)
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
-_TRUTH = flags.DEFINE_string("truth", None, "Folder of the truth; default: truth, beside --cubes.")
+_TRUTH = flags.DEFINE_string("truth", None, "Folder of the truth; default: truth, next to --cubes.")
 _DELIVERY = flags.DEFINE_string(
     "delivery", None, "Folder to make of the annotated fields as a field team's delivery."
 )

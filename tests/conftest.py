@@ -21,7 +21,7 @@ xla.tune()
 # A shell starts what runs in its background with Ctrl-C ignored; here it is asked for and answered.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in every run and on every machine: a red test stays red until it is mended.
+# The same examples in every run and on every machine: a red test stays red until it is fixed.
 hypothesis.settings.register_profile("tests", derandomize=True, deadline=None, max_examples=60)
 hypothesis.settings.load_profile("tests")
 

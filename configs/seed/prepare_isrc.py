@@ -2,7 +2,7 @@
 
 python -m experiments.prepare --config configs/seed/prepare_isrc.py --config.source=DIR --out DIR
 
-Writes rois.geojson, and seed_table.md: what each mend changes, counted on this delivery.
+Writes rois.geojson, and seed_table.md: what each fix changes, counted on this delivery.
 """
 
 import pathlib
@@ -20,5 +20,5 @@ def get_config() -> ConfigDict:
         "cluster_m": 2000.0,  # fields whose centroids are this near share a region
         "least_m": 640.0,  # side of a region: a chip of 64 pixels
     })  # fmt: skip
-    config.repair_limit = 1.0  # no field is dropped because its ring had to be mended
+    config.repair_limit = 1.0  # no field is dropped because its ring had to be repaired
     return config

@@ -62,7 +62,7 @@ def check_windows(
     name, (gap, end) = max(late.items(), key=lambda item: item[1][0])
     return [
         f"{len(late)} cube{'s' * (len(late) > 1)} without images for more than a period before the "
-        f"as-of date; most in {name}: the last one is of {end}, {gap} days before"
+        f"as-of date; longest in {name}: its last one is of {end}, {gap} days before"
     ]
 
 

@@ -1,7 +1,7 @@
 """Whether the ground that is scored is ground that the checkpoint was trained on.
 
 Splits are places: a field that was trained on in one season is not unseen ground in another, and a
-dataset that was built anew may call train what was test. So ground is compared, not names.
+dataset that was rebuilt may call train what was test. So ground is compared, not names.
 """
 
 import dataclasses
@@ -131,27 +131,31 @@ def check(
       restored: the checkpoint.
       data: the dataset that is scored.
       split: which split of it.
-      allowed: a test split of ground trained on is scored all the same.
+      allowed: a test split of ground trained on is scored anyway.
 
     Returns:
       What was found, for JSON: `trained_on`, the cubes that share ground or None if the checkpoint
-      does not say where it was trained; and notes for people.
+      does not record where it was trained; and notes for people.
 
     Raises:
       ValueError: the test split shares ground with the training or validation split of training.
     """
     if not restored.cubes:
-        said = "the checkpoint does not say where it was trained; whether this ground is held out"
-        return {"trained_on": None}, [f"{said} cannot be checked"]
+        return {"trained_on": None}, [
+            "the checkpoint does not record where it was trained: whether this ground is "
+            "held out cannot be checked"
+        ]
     scored, shared = _of(data, split), _share(restored, data, split, USED)
     other = bool(restored.dataset and data.fingerprint != restored.dataset)
     if shared is None:
-        note = f"{data.name} is not the dataset trained on; its {split} ground is apart from that"
+        note = (
+            f"{data.name} is not the dataset trained on; its {split} ground does not overlap that"
+        )
         return {"trained_on": [], "hectares_trained_on": 0.0}, [note] if other else []
     how = {
         frozenset({"train"}): "trained on",
-        frozenset({"validation"}): "validated on in training",
-    }.get(shared.splits, "trained and validated on in training")
+        frozenset({"validation"}): "validated on during training",
+    }.get(shared.splits, "trained and validated on")
     said = (
         f"{len(shared.scored)} of {len(scored)} {split} cubes ({_few(shared.scored)}; "
         f"{shared.hectares:,.2f} ha) lie on ground that the checkpoint was {how} "
@@ -160,7 +164,7 @@ def check(
     if split == "test" and not allowed:
         raise ValueError(
             f"{data.path}: {said}; expected a test split apart from it, --split train or "
-            f"validation, or --allow_training_ground to score it all the same"
+            f"validation, or --allow_training_ground to score it anyway"
         )
     found = {
         "trained_on": list(shared.scored),
@@ -174,11 +178,11 @@ def threshold_notes(
 ) -> list[str]:
     """Notes on a threshold that was chosen on ground where it looks better than elsewhere."""
     if chooser == split:
-        return [f"the threshold is chosen on {split}, which is scored: those scores flatter"]
+        return [f"the threshold was chosen on {split}, the split scored: its scores are too good"]
     if not chooser:
         return []
     if _share(restored, data, chooser, ("train",)):
-        return [f"the threshold is chosen on {chooser}, on ground that was trained on"]
+        return [f"the threshold was chosen on {chooser}, on ground that was trained on"]
     return []
 
 

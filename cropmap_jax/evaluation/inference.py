@@ -14,7 +14,7 @@ from cropmap_jax.training.validation import stack
 
 @dataclasses.dataclass(frozen=True)
 class CubePrediction:
-    """What was predicted over one cube, beside what is known.
+    """What was predicted over one cube, next to what is known.
 
     Args:
       index: index into `Dataset.cubes`.
@@ -53,7 +53,7 @@ class Predictor:
       restored: the checkpoint.
       batch_size: chips per step, a multiple of the number of local devices.
       full_batches: fill every batch up to that size. Batches of another size are another program,
-        whose last digit may differ (2e-6 was seen): a map that goes on after an interruption wants
+        whose last digit may differ (2e-6 was seen): a map that is resumed wants
         the same one throughout, an evaluation of few chips wants no filling.
     """
 
@@ -190,7 +190,7 @@ def predict_dataset(
             for i in own:
                 sensors[i] = frozenset(s for s, sight in sights.items() if (sight & known).any())
                 empty[i] = at_the_end
-        # As on a map, where no sensor has seen anything nothing is said.
+        # As on a map, where no sensor has seen anything nothing is predicted.
         probability[~seen] = np.nan
         rgb = {
             int(date): _latest_rgb(data, records, int(date), num_periods, (height, width))

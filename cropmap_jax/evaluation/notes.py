@@ -1,4 +1,4 @@
-"""What has to be said beside scores: ground that is not scored, scores that mean little."""
+"""What has to be reported with scores: ground that is not scored, scores that mean little."""
 
 from collections.abc import Collection, Iterable, Iterator
 
@@ -50,7 +50,7 @@ def _of_crop(split: str, tally: CropTally, lead, choice: Chosen) -> Iterator[str
     yield from _of_images(split, tally)
     if pixels.positives and fields.positives < FEW_FIELDS:
         count = "no field" if not fields.positives else f"{fields.positives} field"
-        yield f"{count} of it in {split} was seen; scores of so little ground say little"
+        yield f"{count} of it in {split} was seen; scores of so few fields mean little"
     if lead and lead[0] < 0:
         yield f"as of up to {-lead[0]} days after its harvest began"
 
@@ -80,7 +80,7 @@ def _lost(counted: Tally) -> str:
         return 'there are no scores ("-")'
     if not counted.negatives:
         lost = "accuracy, true-negative rate, precision and F1"
-        return f'{lost} are "-", since nothing can be called it wrongly'
+        return f'{lost} are "-", since nothing could be mistaken for it'
     return 'recall, precision and F1 are "-", since there is nothing to find'
 
 

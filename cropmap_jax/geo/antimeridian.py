@@ -1,4 +1,4 @@
-"""Shapes across 180 degrees: whole, in longitudes that go on beyond it, or cut there for files."""
+"""Shapes across 180 degrees: whole, in longitudes that exceed it, or cut there for files."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ def unwrap(shapes: Sequence) -> np.ndarray:
       shapes: of any kind, longitude and latitude in degrees; None stays None.
 
     Returns:
-      Object array of the same length. What jumped goes on beyond 180 degrees; a ring around the
-      Earth or a pole, which cannot be told from that, is None.
+      Object array of the same length. What jumped continues beyond 180 degrees; a ring around the
+      Earth or a pole, which cannot be distinguished from that, is None.
     """
     out = np.array(shapes, object)
     bounds = shapely.bounds(out)
@@ -58,10 +58,10 @@ def settle(shapes: Sequence) -> np.ndarray:
 def cut(shapes: Sequence) -> np.ndarray:
     """Points and polygons within -180 to 180 degrees, of several parts where they cross it.
 
-    Files demand it (RFC 7946, section 3.1.9), and so does whoever asks what lies within what.
+    Files require it (RFC 7946, section 3.1.9), and so does whoever asks what lies within what.
 
     Args:
-      shapes: valid points and polygons that go on beyond 180 degrees by less than a turn.
+      shapes: valid points and polygons that continue beyond 180 degrees by less than a turn.
     """
     shapes = np.array(shapes, object)
     bounds = shapely.bounds(shapes)

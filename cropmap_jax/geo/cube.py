@@ -176,7 +176,7 @@ def check_crops(harvest: calendars.Calendar, classes: legend.Legend, where: str)
 
 
 def check_label(label: np.ndarray, classes: legend.Legend, where: str) -> None:
-    """Demands label values that the legend holds.
+    """Requires label values that the legend holds.
 
     Raises:
       ValueError: names `where`, the values found and those expected.

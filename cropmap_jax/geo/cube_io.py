@@ -48,7 +48,7 @@ __all__ = [
 
 _NODATA = {"s1": cube.NODATA, "s2": cube.NODATA, "label": legend.IGNORE, "fields": 0}
 _FILES = {ITEM} | {f"{a}.tif{end}" for a in DTYPES for end in ("", ".aux.xml", ".ovr", ".msk")}
-"""All that a cube's folder may hold: also what QGIS puts beside a raster."""
+"""All that a cube's folder may hold: also what QGIS puts next to a raster."""
 
 
 def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwrite: bool = False):
@@ -107,7 +107,7 @@ def _check_replaceable(folder: pathlib.Path) -> None:
 def _foreign(folder: pathlib.Path) -> str:
     """The first thing in a folder that no cube has; "" if there is none."""
     if folder.is_symlink() or not folder.is_dir():
-        return "something that is no folder"
+        return "something other than a folder"
     wrong = (p.name for p in folder.iterdir() if p.name not in _FILES or not p.is_file())
     return next(iter(sorted(wrong)), "")
 

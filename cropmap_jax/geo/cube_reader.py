@@ -83,7 +83,7 @@ def open_cube(path: str | os.PathLike, verify: bool = False) -> Iterator["CubeRe
         yield CubeReader(info, opened)
     for file, identity in before.items():
         if verify and _identity(file) != identity:
-            raise ValueError(f"{file}: changed while it was read; expected nobody to write it")
+            raise ValueError(f"{file}: changed while it was read; is another program writing it?")
 
 
 class CubeReader:
@@ -117,7 +117,7 @@ class CubeReader:
         except MemoryError as error:
             size = 24 * len(self.info.periods) * window.width * window.height / 1e9
             raise ValueError(
-                f"{self.info.path}: expected a cube that memory holds, found {size:.1f} GB"
+                f"{self.info.path}: expected a cube that fits into memory, found {size:.1f} GB"
             ) from error
         return RawCube(self.info, pixels["s1"], pixels["s2"], label, fields, clear)
 

@@ -102,7 +102,7 @@ class Lock:
     """Keeps a folder for this process; a context manager.
 
     The lock is the kernel's (`flock`) and ends with the process, however that ends; the file that
-    carries it says who holds it, and goes when the lock is given back.
+    carries it names its holder, and is removed when the lock is released.
 
     Args:
       folder: made if absent.
@@ -141,8 +141,8 @@ class Lock:
                 holder = os.read(file, 4096).decode("utf-8", "replace").strip() or "another command"
                 os.close(file)
                 raise ValueError(
-                    f"{self._what} {self._folder}: in use by {holder}; expected that one to end "
-                    f"first, or another folder"
+                    f"{self._what} {self._folder}: in use by {holder}; wait until that ends, "
+                    f"or choose another folder"
                 ) from None
             if self._is_current(file):
                 self._file = file
@@ -249,7 +249,7 @@ class Written:
 
 
 def check_apart(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, str | os.PathLike]):
-    """Demands that no output is an input, lies in one or holds one.
+    """Requires that no output is an input, lies in one or holds one.
 
     Args:
       outputs, inputs: path by flag; empty paths are passed over.
@@ -286,7 +286,7 @@ def local(flag: str, path: str | os.PathLike) -> pathlib.Path:
     text = os.fspath(path)
     if _SCHEME.match(text) or "\0" in text:
         raise ValueError(
-            f"{flag} {text!r}: expected a path on this machine, found something else; copy it "
-            f"here first, or mount it"
+            f"{flag} {text!r}: expected a path on this machine, found a URL or the like; copy "
+            f"it here first, or mount it"
         )
     return pathlib.Path(text)

@@ -77,7 +77,7 @@ def block_id(geobox: GeoBox) -> str:
 
 
 def check_true_pixels(geobox: GeoBox, where: str) -> None:
-    """Demands square, north-up pixels in a projected CRS that keeps ground distance.
+    """Requires square, north-up pixels in a projected CRS that keeps ground distance.
 
     EPSG:3857 stretches "10 m" to 5.6-8.9 m on the ground between 27 and 56 degrees; UTM keeps
     scale within 0.1 %, the national grids and EPSG:3035 (Europe) within 4 %.

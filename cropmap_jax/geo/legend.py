@@ -132,6 +132,12 @@ class Legend:
             )
         return label
 
+    def describe_ids(self) -> str:
+        """The titles of classes whose names hold a digest (see `names.slug`); "" if none does."""
+        digest = re.compile(r"(.*_)?[0-9a-f]{8}")
+        found = (c for c in self.classes if not c.title.isascii() and digest.fullmatch(c.name))
+        return ", ".join(f"{c.name} is {c.title}" for c in found)
+
     def to_json(self) -> dict:
         """A JSON-ready description that `from_json` reads back."""
         return {
@@ -204,7 +210,7 @@ def _check_titles(classes: Iterable[LegendClass]) -> None:
         if other is not one:
             raise ValueError(
                 f"name {one.name} is repeated: classes {other.code} ({other.title!r}) and "
-                f"{one.code} ({one.title!r}) both come to it"
+                f"{one.code} ({one.title!r}) both get it"
             )
 
 
@@ -221,7 +227,7 @@ def make_class(index: int, code: int, name: str, title: str | None = None, colou
         raise ValueError(f"legend class {code}: expected a name with letters, found {name!r}")
     if len(str(title or name)) > _LONGEST:
         raise ValueError(
-            f"legend class {code}: expected a name and a title of at most {_LONGEST} letters, "
+            f"legend class {code}: expected a name and a title of at most {_LONGEST} characters, "
             f"found {str(title or name)[:20]!r}..."
         )
     return LegendClass(_code(code), slug(str(name)), one_line(str(title or name)), colour.lower())

@@ -64,7 +64,7 @@ def from_days(days: np.ndarray) -> tuple[Period, ...]:
 
 
 def check_contiguous(periods: Sequence[Period], where: str) -> None:
-    """Demands at least one period, in order, each starting where the one before ends.
+    """Requires at least one period, in order, each starting where the one before ends.
 
     A gap would make "the last six periods" span more time in one cube than in another.
 

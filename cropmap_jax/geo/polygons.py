@@ -1,4 +1,4 @@
-"""Polygons on the ground: mended rings, areas, copies, and the pixels whose centres they hold."""
+"""Polygons on the ground: repaired rings, areas, copies, and the pixels whose centres they hold."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ _WGS84 = pyproj.Geod(ellps="WGS84")
 
 
 def repair(geometries: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Mends rings that cross or repeat themselves.
+    """Repairs rings that cross or repeat themselves.
 
     All that the loops of a ring enclose is kept, holes are taken off, and lines that a ring
     collapses to are left out.

@@ -59,7 +59,7 @@ def _handler(numbers: Sequence[int], handler) -> Iterator[None]:
 
 class _Pool(concurrent.futures.ProcessPoolExecutor):
     def submit(self, *args, **kwargs):
-        # Workers are started here: a signal has to wait until they were told what to do.
+        # Workers are started here: a signal has to wait until they know what to do.
         late: list[int] = []
         with _handler((signal.SIGINT, signal.SIGTERM), lambda number, _: late.append(number)):
             # They inherit what is blocked: a terminal sends Ctrl-C to all, only their starter

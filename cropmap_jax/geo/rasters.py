@@ -12,7 +12,7 @@ import rasterio.io
 _OPTIONS = {
     # A sidecar (.aux.xml) may give a raster another nodata value, scale or CRS than it has.
     "GDAL_PAM_ENABLED": "NO",
-    # Nothing beside the file is looked for, and nothing outside of this machine.
+    # Nothing next to the file is looked for, and nothing outside of this machine.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing",
 }
@@ -26,7 +26,7 @@ def open_geotiff(
 
     Args:
       file: its path.
-      sidecars: whether files beside it (.aux.xml, .ovr, .msk) count, as for a user's own rasters;
+      sidecars: whether files next to it (.aux.xml, .ovr, .msk) count, as for a user's own rasters;
         for cubes they do not.
       data: the file's bytes where they have been read already, e.g. to compare a checksum.
 

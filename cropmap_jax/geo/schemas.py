@@ -9,7 +9,7 @@ import reprlib
 import jsonschema
 
 MAX_BYTES = 64 << 20
-"""Size of a metadata file that is read unless told otherwise."""
+"""Size of a metadata file that is read unless another is given."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -128,7 +128,7 @@ def _plain(value) -> object:
 
 
 def _no_number(text: str):
-    raise ValueError(f"{text}, which is no number")
+    raise ValueError(f"{text}, which is not a number")
 
 
 def _finite(text: str) -> float:

@@ -60,7 +60,7 @@ class YearsDay(MonthDay):
     Args:
       month, day: from 1.
       later: years that it comes later than the rule says.
-      year: of a whole date, which only counts beside another one; 0 where there was none.
+      year: of a whole date, which only counts together with another one; 0 where there was none.
     """
 
     def __new__(cls, month: int, day: int, later: int = 0, year: int = 0):
@@ -193,7 +193,7 @@ def resolve(
 
     Raises:
       ValueError: names `where`: a day that its year does not have, a harvest that starts while
-        planting goes on, or years where none can be.
+        planting continues, or years where none can be.
     """
     if planting_end is None or harvest_start is None:
         return None

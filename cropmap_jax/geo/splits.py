@@ -84,7 +84,7 @@ def confine_fields(label: np.ndarray, fields: np.ndarray, part: np.ndarray) -> n
 
 
 def check_blocks(blocks: Sequence[tuple[str, str, str]]) -> None:
-    """Demands that no block is in two splits.
+    """Requires that no block is in two splits.
 
     Args:
       blocks: (cube id, block, split) of every cube.

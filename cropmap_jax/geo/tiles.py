@@ -70,7 +70,7 @@ def outlines(geoboxes: Iterable[GeoBox], steps: int = 1) -> np.ndarray:
         is exact to 0.2 m with 1, and to 2 mm with 8, up to 64 degrees north or south.
 
     Returns:
-      object [n]. A ring that crosses the antimeridian goes on beyond 180 degrees.
+      object [n]. A ring that crosses the antimeridian continues beyond 180 degrees.
     """
     geoboxes = list(geoboxes)
     out = np.empty(len(geoboxes), object)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 MOST_UNPACKED = 8 * 2**30
 """Bytes that a zip file may hold; a small file can be made to hold more than any disk."""
-# What lies beside a .shp and belongs to it.
+# What lies next to a .shp and belongs to it.
 _BESIDE = {
     ".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".qmd", ".sbn", ".sbx", ".atx", ".xml",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The table of fields: every layer of a delivery read, mended, named, and freed of copies."""
+"""The table of fields: every layer of a delivery read, repaired, named, and freed of copies."""
 
 import pathlib
 import tempfile
@@ -31,7 +31,7 @@ COLUMNS = (
 # Shapely's type ids; those above a polygon's are of geometries that hold parts.
 _POINT, _POLYGON, _LINES = 0, 3, (1, 2, 5)
 _MOST_NAMES = 200
-"""Names told that are not listed; more of them are a column of something else."""
+"""Names reported that are not listed; more of them are a column of something else."""
 _STRETCH = 10
 """How many times the area of the largest field the rectangle around a field may have."""
 
@@ -44,7 +44,7 @@ def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
 
     Args:
       settings: of the delivery.
-      ledger: is told what was read, dropped, repaired, split and left out.
+      ledger: records what was read, dropped, repaired, split and left out.
 
     Returns:
       Table in EPSG:4326, one row per field or point, in order of layers, files and rows: field
@@ -88,7 +88,7 @@ def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
 def _list_files(
     source: pathlib.Path, key: str, layer: Layer, scratch: pathlib.Path, ledger: Ledger
 ) -> list[vectors.File]:
-    """Files of a layer, sorted; without any, the ledger is told."""
+    """Files of a layer, sorted; without any, the ledger records it."""
     flag, before = f"config.layers.{key}", len(ledger.problems)
     try:
         matching = finding.find(source, layer.files, scratch, ledger.problems.append)
@@ -112,7 +112,7 @@ def _explain(source: pathlib.Path, pattern: str) -> str:
             break
         if not (here / part).is_dir():
             absent = (here / part).relative_to(source).as_posix()
-            return f"no folder {absent!r} beside {_inside(here)}"
+            return f"no folder {absent!r} next to {_inside(here)}"
         here /= part
     return f"{_inside(here)} in {here.relative_to(source).as_posix()!r}"
 

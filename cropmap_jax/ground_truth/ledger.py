@@ -1,6 +1,6 @@
 """What became of everything in a delivery: read, dropped and why, repaired, in doubt.
 
-Every part of `ground_truth` writes here instead of printing, so that one report can tell it all.
+Every part of `ground_truth` writes here instead of printing, so that one report holds it all.
 """
 
 import collections
@@ -10,7 +10,7 @@ import dataclasses
 EMPTY = "no geometry"
 DELETED = "marked as deleted in its file"
 NOT_AN_AREA = "neither polygon nor point"
-NOT_FINITE = "coordinates that are no place"
+NOT_FINITE = "coordinates outside the Earth"
 TOO_LARGE = "larger than a field can be"
 REPAIR = "repair changes the area too much"
 DUPLICATE = "same ground and crop as another"
@@ -39,7 +39,7 @@ class Drop:
 
 @dataclasses.dataclass
 class Ledger:
-    """Collects as the work goes on.
+    """Collects while the work is done.
 
     Args:
       read: {layer: features in its files}.

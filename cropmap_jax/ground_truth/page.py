@@ -15,7 +15,7 @@ def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str
     Args:
       summary: of `report.summarise`.
       drops: the ledger's drops, as dicts.
-      pictures: names of image files beside the page.
+      pictures: names of image files next to the page.
     """
     tiles, blocks = (sum(summary[key].values()) for key in ("tiles", "blocks"))
     kept = sum(crop["kept"] for crop in summary["crops"].values())
@@ -24,9 +24,9 @@ def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str
         "",
         f"{kept:,d} fields and points in {tiles:,d} tiles of {blocks:,d} blocks; legend "
         f"{_cell(summary['legend'])}. Not counted: {summary['too_small']:,d} too small to label a "
-        "pixel, in the table of fields and on the map by crop all the same.",
+        "pixel; they are in the table of fields and on the map by crop.",
     ]
-    lines += _section("Problems: this was left out", [f"- {_line(p)}" for p in summary["problems"]])
+    lines += _section("Problems: what was left out", [f"- {_line(p)}" for p in summary["problems"]])
     lines += _section("In doubt", [f"- {_line(doubt)}" for doubt in summary["doubts"]])
     lines += _section("What was read", _layer_table(summary))
     lines += _section("Crops and seasons", _crop_table(summary))
@@ -79,7 +79,7 @@ def _crop_table(summary: dict) -> list[str]:
     bare = [titles.get(name, name) for name, crop in summary["crops"].items() if not crop["kept"]]
     title = ("crop", "season", "fields", "points", "tiles", "ha", *(f"{s} px" for s in SPLITS))
     return _table(title, rows) + (
-        ["", f"Nothing of: {', '.join(map(_cell, bare))}."] if bare else []
+        ["", f"No ground of: {', '.join(map(_cell, bare))}."] if bare else []
     )
 
 

@@ -83,7 +83,7 @@ def prepare(
         files.tidy(out)
         written = files.Written(out, "prepare")
         written.claim(*_PICTURES, *_FILES)
-        # An old list beside new rasters would pass for whole, should this run be interrupted.
+        # An old list next to new rasters would pass for whole, should this run be interrupted.
         written.remove("tiles.geojson")
         written.remove(report.DROPS)
         fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress, written)
@@ -112,7 +112,7 @@ def _write(delivery: Delivery, fields, tiles: list[Tile], settings: Settings, ou
 
 
 def check_folders(settings: Settings, out: pathlib.Path) -> None:
-    """Demands folders of this machine, and no file that is read inside of the one to write.
+    """Requires folders of this machine, and no file that is read inside of the one to write.
 
     Raises:
       ValueError: names the flag or the key of the config, and the path.
@@ -224,7 +224,7 @@ def write_fields(fields: geopandas.GeoDataFrame, path: pathlib.Path) -> None:
     kinds = {"fields": "polygon", "points": "point"}
     tables = {layer: fields[fields.kind == kind] for layer, kind in kinds.items()}
     tables = {layer: own for layer, own in tables.items() if len(own)}
-    # In a folder of its own, because SQLite writes other files beside it.
+    # In a folder of its own, because SQLite writes other files next to it.
     folder = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         folder.mkdir()
@@ -248,7 +248,7 @@ _FULL = 2**20
 
 
 def _check_whole(path: pathlib.Path, rows: dict[str, int]) -> None:
-    """Demands a GeoPackage that holds what was written into it: GDAL may fail without a word.
+    """Requires a GeoPackage that holds what was written into it: GDAL may fail without a word.
 
     Raises:
       RuntimeError, sqlite3.Error: it does not.

@@ -28,7 +28,7 @@ def read_provinces(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame
 
     Args:
       settings: of the delivery.
-      ledger: is told of files that are left out.
+      ledger: records files that are left out.
 
     Returns:
       A row per province: `province` (str) and `geometry` (Polygon or MultiPolygon, valid, 2-D);
@@ -77,7 +77,7 @@ def _read_all(
 def known_places(settings: Settings) -> dict[str, str] | None:
     """{place_key: name} of the provinces; None without any.
 
-    What is wrong with their files is for `read_provinces` to tell.
+    What is wrong with their files is for `read_provinces` to report.
     """
     found = read_provinces(settings, Ledger())
     return None if found is None else {place_key(name): name for name in found.province}
@@ -99,7 +99,7 @@ def assign(
       fields: the table of fields and points, EPSG:4326.
       provinces: of `read_provinces`; None: all fields lie in one place without a name.
       reach_km: kilometres.
-      ledger: is told of the fields outside.
+      ledger: records the fields outside.
 
     Returns:
       The fields that stay, with the column `province` (str).
@@ -176,7 +176,7 @@ def _edges(outlines: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _list_files(settings: Settings, scratch: pathlib.Path, ledger: Ledger) -> list[vectors.File]:
-    """The files that the glob matches, less those that lie beside a .shp as parts of it."""
+    """The files that the glob matches, less those that lie next to a .shp as parts of it."""
     source, own = pathlib.Path(settings.source), settings.provinces
     try:
         matching = finding.find(source, own.files, scratch, ledger.problems.append)

@@ -1,4 +1,4 @@
-"""The original system's regions of interest, reproduced, and what each mend of them changes.
+"""The original system's regions of interest, reproduced, and what fixing each defect changes.
 
 It clustered the polygons of each crop by their centroids, took each cluster's bounding box, and
 made a region of it for every calendar that the box's province has for the crop.
@@ -72,7 +72,7 @@ def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: Ledger)
       settings: how to read the delivery.
       numbers: see `Numbers`; what is missing has the original system's value.
       out: folder to write.
-      ledger: is told what could not be read.
+      ledger: records what could not be read.
 
     Returns:
       The tables, and a line for everything that was left out.
@@ -105,7 +105,7 @@ def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: Ledger)
 def read_rows(settings: Settings) -> list[Row]:
     """Rows with all four dates, of the workbook's sheets that the layers name.
 
-    Sheets and rows that cannot be read are left out; `workbook.read_book` tells of them.
+    Sheets and rows that cannot be read are left out; `workbook.read_book` reports them.
     """
     book = settings.calendar
     path = pathlib.Path(settings.source) / book.file
@@ -178,7 +178,7 @@ def make_rois(
       rows: of the calendar.
       settings: of the delivery.
       numbers: of the original system.
-      ledger: counts clusters and those without a province or calendar, and is told of days that a
+      ledger: counts clusters and those without a province or calendar, and records days that a
         year does not have.
 
     Returns:
@@ -282,7 +282,7 @@ def find_provinces(
     )
     shapely.prepare(regions)
     box, region = shapely.STRtree(regions).query(shapes)
-    # Prepared provinces tell at once what lies inside, which is most.
+    # Prepared provinces show at once what lies inside, which is most.
     area = np.where(shapely.contains(regions[region], shapes[box]), shapely.area(shapes[box]), 0.0)
     rest = np.flatnonzero((area == 0) & shapely.intersects(regions[region], shapes[box]))
     area[rest] = shapely.area(shapely.intersection(regions[region[rest]], shapes[box[rest]]))

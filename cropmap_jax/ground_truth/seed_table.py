@@ -1,4 +1,4 @@
-"""What is wrong with the original system's regions, counted, beside what the mends make of it."""
+"""What is wrong with the original system's regions, counted, next to what the fixes make of it."""
 
 import collections
 import json
@@ -20,7 +20,7 @@ PIXEL_M = 10.0
 WORLD = "EPSG:4326"
 SEED_FILES = ("rois.geojson", "seed_table.md")
 Finding = tuple[str, str, str]
-"""What is wrong, how much of it the original system has here, and what the mend makes of it."""
+"""What is wrong, how much of it the original system has here, and what the fix makes of it."""
 
 
 def compare(
@@ -60,7 +60,7 @@ def compare(
             f"{torn.sum():,d} of {len(clusters):,d} clusters have conflicting harvest dates"
             f"{_by_crop(clusters.crop[torn])}, in {conflicting(rois).sum():,d} {regions}",
             f"{several.sum():,d} of {len(polygons):,d} fields keep several candidate seasons, "
-            "beside one label",
+            "with one label",
         ),
         _years(rois, settings, calendars),
         (
@@ -96,7 +96,7 @@ def conflicting(rois: geopandas.GeoDataFrame) -> np.ndarray:
 
 
 def count_candidates(polygons: geopandas.GeoDataFrame, calendars: Calendars) -> np.ndarray:
-    """int [N]: candidate seasons of each field, by the mended rule."""
+    """int [N]: candidate seasons of each field, by the fixed rule."""
     counts = np.zeros(len(polygons), int)
     groups = polygons.groupby(["crop", "province", "season", "sheets"]).indices
     for (crop, province, season, sheets), own in groups.items():
@@ -241,7 +241,7 @@ def render(rois: geopandas.GeoDataFrame, table: Sequence[Finding]) -> str:
         "",
         *_table(title, "lrrrrl", rows),
         "",
-        *_table(("defect", "the original system here", "mended"), "lll", table),
+        *_table(("defect", "the original system here", "fixed"), "lll", table),
         "",
     ])  # fmt: skip
 

@@ -225,7 +225,7 @@ def _make(cls, value: Mapping, where: str):
 
 
 def check(settings: Settings) -> None:
-    """Demands settings that agree with each other.
+    """Requires settings that agree with each other.
 
     Raises:
       ValueError: names the key.
@@ -269,7 +269,7 @@ def check(settings: Settings) -> None:
 
 
 def check_calendar(book: Book, names: tuple[str, ...]) -> None:
-    """Demands calendars of known classes, from one place.
+    """Requires calendars of known classes, from one place.
 
     Raises:
       ValueError: names the key.

@@ -86,7 +86,7 @@ def _read_parquet(path: pathlib.Path, crs: str) -> Table:
     # Not by geopandas, for which one unreadable record is an unreadable file.
     shapes = shapely.from_wkb(frame[name].to_numpy(object), on_invalid="ignore")
     lost = frame[name].notna().to_numpy() & shapely.is_missing(shapes)
-    strays = dict.fromkeys(np.flatnonzero(lost).tolist(), "bytes that are no geometry")
+    strays = dict.fromkeys(np.flatnonzero(lost).tolist(), "bytes that are not a geometry")
     # Where the key is absent the standard says CRS84; null is unknown.
     found = column.get("crs", "OGC:CRS84")
     found = pyproj.CRS.from_json_dict(found) if isinstance(found, dict) else found
@@ -149,7 +149,7 @@ def _in_degrees(table: Table, columns: str) -> Table:
     xy = shapely.get_coordinates(table.geometry)
     if table.crs or not len(xy) or not (np.abs(xy) <= (360, 90)).all():
         return table
-    note = f"no coordinate system given: {columns} taken for degrees of {_DEGREES}"
+    note = f"no coordinate system given: {columns} read as degrees of {_DEGREES}"
     return table._replace(crs=_DEGREES, note=note)
 
 
@@ -199,5 +199,5 @@ def _parse_shapes(cells: Sequence) -> tuple[np.ndarray, dict[int, str], str]:
             )
             out[i] = reader(text, on_invalid="ignore")
         if out[i] is None:
-            strays[i] = f"{str(cell)[:40]!r}, which is no WKT"
+            strays[i] = f"{str(cell)[:40]!r}, which is not WKT"
     return out, strays, srid

@@ -168,7 +168,7 @@ def _on_grid(fields: geopandas.GeoDataFrame, ledger: Ledger) -> geopandas.GeoDat
 
 
 def _check_zones(tiles: Iterable[tuple]) -> None:
-    """Demands tiles in their zones, or not far outside, where UTM is still true.
+    """Requires tiles in their zones, or not far outside, where UTM is still true.
 
     Raises:
       ValueError: names the tile.

@@ -68,7 +68,7 @@ class Features:
 
     Args:
       geometry: object array, EPSG:4326, x before y, 2-D; None where there is none.
-        What crosses 180 degrees goes on beyond it.
+        What crosses 180 degrees continues beyond it.
       strays: {feature: its coordinates that are no place on Earth}.
       values: {key of the config: values of its column}; None where there is none.
       solid: features that had heights.
@@ -183,13 +183,13 @@ def _read_frame(file: File, info: Mapping, columns: list[str]) -> tuple:
         return frame, ()
     deleted = np.setdiff1d(np.arange(info["features"]), frame.index)
     if not _is_shapefile(file) or not set(deleted) <= _marked_deleted(file):
-        raise ValueError(f"{file.name}: expected {info['features']} features as it says, found "
-                         f"{len(frame)}: its parts do not belong together")  # fmt: skip
+        raise ValueError(f"{file.name}: expected {info['features']} features as its header "
+                         f"says, found {len(frame)}: its parts do not belong together")  # fmt: skip
     return frame.reindex(range(info["features"])), tuple(deleted.tolist())
 
 
 def _marked_deleted(file: File) -> set[int]:
-    """Rows of the .dbf beside a .shp that begin with an asterisk."""
+    """Rows of the .dbf next to a .shp that begin with an asterisk."""
     beside = (p for p in file.path.parent.iterdir() if p.stem == file.path.stem)
     table = next((p.read_bytes() for p in beside if p.suffix.lower() == ".dbf"), b"")
     if len(table) < 12:
@@ -249,13 +249,13 @@ def _encoding(file: File) -> str | None:
 
 
 def _check_parts(file: File) -> None:
-    """Demands the files beside a .shp that are needed, and all of the .shp."""
+    """Requires the files next to a .shp that are needed, and all of the .shp."""
     beside = {p.suffix.lower() for p in file.path.parent.iterdir() if p.stem == file.path.stem}
     needed = [".shx"] + [".dbf"] * bool(file.columns) + [".prj"] * (not file.crs)
     for suffix in needed:
         if suffix not in beside:
             instead = f", or {file.flag}.crs" if suffix == ".prj" else ""
-            raise ValueError(f"{file.name}: expected {file.path.stem}{suffix} beside it{instead}, "
+            raise ValueError(f"{file.name}: expected {file.path.stem}{suffix} next to it{instead}, "
                              f"found none")  # fmt: skip
     size = file.path.stat().st_size
     with file.path.open("rb") as opened:
@@ -294,7 +294,7 @@ def _find_column(file: File, key: str, column: str, info: Mapping) -> str:
 
 
 def _check_encoding(file: File, values: Sequence) -> None:
-    """Demands texts that were read in the encoding that they were written in."""
+    """Requires texts that were read in the encoding that they were written in."""
     texts = sorted({v for v in values if isinstance(v, str) and not v.isascii()})
     declared = f"{file.flag}.encoding" if file.encoding else "the encoding it declares"
     if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
@@ -324,7 +324,7 @@ def _mend(text: str) -> str:
 def _place(file: File, geometry: np.ndarray, crs: pyproj.CRS) -> tuple[np.ndarray, dict[int, str]]:
     """Geometries in EPSG:4326, and {feature: its first vertex that is no place on Earth}."""
     turn = _turn(crs)
-    # Longitudes from 0 to 360 are common; maps that go on beyond their edge do not go far.
+    # Longitudes from 0 to 360 are common; maps that continue beyond their edge do not go far.
     geometry = _within(geometry, turn, turn if crs.is_geographic else 0.55 * turn)
     try:
         lonlat = polygons.project(geometry, crs, WORLD)

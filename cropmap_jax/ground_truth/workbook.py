@@ -97,7 +97,7 @@ def read_book(settings: Settings, ledger: Ledger) -> Calendars | None:
 
     Args:
       settings: of the delivery. Without provinces, all rows of a sheet are candidates.
-      ledger: is told what is left out (a sheet, a row) and what is odd.
+      ledger: records what is left out (a sheet, a row) and what is odd.
 
     Returns:
       The calendars; None without a workbook, or if it cannot be read.
@@ -353,7 +353,7 @@ def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: Ledger) ->
 
 
 def _doubt(season: calendars.Season, where: str, ledger: Ledger) -> None:
-    """Tells, once for each row, of a season of an odd length."""
+    """Reports, once for each row, a season of an odd length."""
     said = seasons.describe_odd(season, where)
     if said and not any(line.startswith(f"{where}: ") for line in ledger.doubts):
         ledger.doubts.append(said)

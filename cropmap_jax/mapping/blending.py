@@ -18,7 +18,7 @@ Predict = Callable[[list[dict]], list[np.ndarray]]
 class Blender:
     """Predicts every chip once, in batches of one shape, and blends them.
 
-    Which pieces will be asked for, and in which order, is told beforehand: so a batch can be filled
+    Which pieces will be asked for, in which order, is known beforehand: so a batch can be filled
     with chips that are needed next, and a chip can be forgotten after its last use. Neither changes
     a chip's prediction.
 

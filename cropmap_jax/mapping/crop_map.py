@@ -43,7 +43,7 @@ class Options:
       threshold: probability at which a sigmoid head's class is shown.
       batch_size: chips per step; rounded up to a multiple of the local devices.
       season: which cubes to map; None where all are of one season.
-      overwrite: make maps anew that were made with other settings.
+      overwrite: recompute maps that were made with other settings.
       checkpoint: "last", "best" by validation, or the number of a step.
 
     Raises:
@@ -78,7 +78,7 @@ class Options:
 
 
 class MapMaker:
-    """Makes a map, or goes on with one; a context manager that keeps `out` for itself.
+    """Makes a map, or resumes one; a context manager that keeps `out` for itself.
 
     Args:
       options: what to map.
@@ -239,7 +239,7 @@ class MapMaker:
 
 
 def _with_enough_memory(predict: Predict, batch_size: int) -> Predict:
-    """Says in one line which flag helps where a batch is too large for the memory."""
+    """Names in one line the flag that helps where a batch is too large for the memory."""
 
     def guarded(examples: list[dict]) -> list[np.ndarray]:
         try:
@@ -247,8 +247,8 @@ def _with_enough_memory(predict: Predict, batch_size: int) -> Predict:
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
                 raise ValueError(
-                    f"--batch_size {batch_size}: found too little memory for a batch; expected a "
-                    f"smaller one"
+                    f"--batch_size {batch_size}: too little memory for a batch of so many chips; "
+                    f"choose fewer"
                 ) from error
             raise
 

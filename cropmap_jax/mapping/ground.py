@@ -23,7 +23,7 @@ _MATCH_PX = 1e-3
 _SIZE = 1e-3
 """Pixels whose sizes differ by this share are of one size: a seventh of a pixel across a chip."""
 MOST_DAYS = 366
-"""Images that ended longer ago than this say nothing about the season of the as-of date."""
+"""Images that ended longer ago than this show nothing of the season of the as-of date."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _check_pixels(infos: list[cube.CubeInfo], recipe: Recipe) -> None:
         if not math.isclose(size, known, rel_tol=_SIZE):
             raise ValueError(
                 f"cubes {first.cube_id} and {info.cube_id}: expected pixels of one size, found "
-                f"{known:g} m and {size:g} m; map them apart, each with a network of its own"
+                f"{known:g} m and {size:g} m; map them separately, each with a network of its own"
             )
         if wanted is not None and not math.isclose(size, wanted, rel_tol=_SIZE):
             raise ValueError(

@@ -149,7 +149,7 @@ def _source(file: str, box: Box) -> ET.Element:
 def style(classes: Legend) -> bytes:
     """A QGIS style (.qml): each class in its colour, under its title.
 
-    QGIS loads it by itself where it lies beside a raster of the same name.
+    QGIS loads it by itself where it lies next to a raster of the same name.
     """
     rows = [(i, c.colour, c.title) for i, c in enumerate(classes.classes)]
     grey = bytes(cube_io.colour_table(classes)[NONE_OF_THESE][:3]).hex()

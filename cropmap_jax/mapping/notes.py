@@ -24,7 +24,8 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
     notes, pixel_m = [], infos[0].geobox.affine.a
     if recipe.pixel_m is None and not np.isclose(pixel_m, USUAL_PIXEL_M, rtol=1e-3):
         notes.append(
-            f"pixels measure {pixel_m:g} m, and the checkpoint does not say on which it was trained"
+            f"pixels measure {pixel_m:g} m, and the checkpoint does not record on which it was "
+            f"trained"
         )
     old, ends, over, last, cut, lost = [], [], [], [], [], 0
     for info in infos:
@@ -57,7 +58,7 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
     if cut:
         notes.append(
             f"the window of {recipe.num_periods} periods begins before the images of "
-            f"{_cubes(cut, every)}: up to {lost} of them are missing"
+            f"{_cubes(cut, every)}: up to {lost} of its periods are missing"
         )
     return notes
 

@@ -142,7 +142,7 @@ def _read(vrt: pathlib.Path, box: Box | None = None):
 
 @contextlib.contextmanager
 def _naming_the_file(vrt: pathlib.Path):
-    """Says which of the rasters that a mosaic joins is damaged; rasterio says "Read failed"."""
+    """Names the damaged one of the rasters that a mosaic joins; rasterio says "Read failed"."""
     try:
         yield
     except rasterio.errors.RasterioError as error:

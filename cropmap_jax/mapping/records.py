@@ -34,7 +34,7 @@ def fingerprint(restored: Restored) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a map is made with, beside its cubes: one folder holds maps of one kind.
+    """What a map is made with, apart from its cubes: one folder holds maps of one kind.
 
     Args:
       checkpoint: `fingerprint` of the checkpoint.
@@ -129,7 +129,7 @@ def values(classes: Legend) -> dict[int, str]:
 
 
 def check_names(classes: Legend) -> None:
-    """Demands classes whose names are not what maps call other pixel values.
+    """Requires classes whose names are not what maps call other pixel values.
 
     Raises:
       ValueError: names the class.
@@ -302,12 +302,12 @@ def _is_record(folder: pathlib.Path) -> bool:
 
 
 def _check_replaceable(folder: pathlib.Path) -> None:
-    """Demands that a map's folder holds a map's files, and what GDAL notes beside a raster."""
+    """Requires a map's folder to hold a map's files only, and what GDAL writes next to a raster."""
     own = {CROP, CONFIDENCE, RECORD} | {f"{name}.aux.xml" for name in (CROP, CONFIDENCE)}
     for path in sorted(folder.iterdir()):
         if path.name not in own or path.is_dir():
             raise ValueError(
-                f"{path}: found in the folder of a map that is to be made anew, and not made by "
+                f"{path}: found in the folder of a map that is to be replaced, and not written by "
                 f"predict; move it away, or choose another --out"
             )
 

@@ -32,7 +32,7 @@ def file_names(grounds: list[Ground]) -> list[str]:
     for mosaic in mosaics.join(grounds):
         names += [f"crop_{mosaic.name}{suffix}" for suffix in (".vrt", ".qml", ".png")]
         names.append(f"confidence_{mosaic.name}.vrt")
-    # Some file systems do not tell capitals from small letters.
+    # Some file systems do not distinguish capitals from small letters.
     taken = {name.lower() for name in names}
     for made in (made for found in grounds for made in found.cubes):
         if made.cube_id.lower() in taken:

@@ -35,7 +35,7 @@ def verify(out: pathlib.Path, grounds: list[Ground]) -> dict:
 
 
 def remember(out: pathlib.Path, found: dict) -> None:
-    """Keeps what `verify` found; where that cannot be written, it is verified anew next time."""
+    """Keeps what `verify` found; where that cannot be written, it is verified again next time."""
     with contextlib.suppress(OSError):
         files.write_bytes(out / NAME, json.dumps(found).encode())
 

@@ -67,7 +67,7 @@ class UNet(nn.Module):
         levels: number of levels above the bottleneck; each halves height and width.
         layer: makes a `ConvNormRelu`, with its normalisation and dtype settled.
         dtype: compute dtype.
-        remat: whether the gradient computes the inside of each level anew instead of keeping it.
+        remat: whether the gradient recomputes the inside of each level instead of keeping it.
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597 (here padded, with batch norm).
     """
@@ -148,7 +148,7 @@ class DualUNet3D(nn.Module):
             and leaves them as they are, in training too.
         axis_name: mapped axis over which batch norm averages its statistics in training, if any.
         dtype: compute dtype; parameters and statistics are float32.
-        remat: whether the gradient computes anew what lies inside each level and before the
+        remat: whether the gradient recomputes what lies inside each level and before the
             U-Nets, instead of keeping it: less memory for more time.
 
     Example:

@@ -88,7 +88,7 @@ def _positions(given: legend.Legend) -> dict[str, int]:
 
 
 def _check_distinct(stack: stacks.Stack, slugs: Sequence[str], used: set[int]) -> None:
-    """Demands that no two classes of the input come to one name.
+    """Requires that no two classes of the input come to one name.
 
     Raises:
       ValueError: names both classes.
@@ -102,7 +102,7 @@ def _check_distinct(stack: stacks.Stack, slugs: Sequence[str], used: set[int]) -
             raise ValueError(
                 f"{stack.where}: class_names: expected different names, found "
                 f"{stack.class_names[other]!r} ({other}) and {stack.class_names[i]!r} ({i}), both "
-                f"of which come to {slugs[i]}; rename one of them"
+                f"of which get the id {slugs[i]}; rename one of them"
             )
 
 
@@ -116,7 +116,7 @@ def _check_reserved(given: legend.Legend, where: str) -> None:
         if one.name in _RESERVED:
             raise ValueError(
                 f"{where}: found a class {one.title!r} (value {one.code}), whose name "
-                f"{one.name} has a meaning of its own; expected {_RESERVED[one.name]} for it, or "
+                f"{one.name} is reserved; expected {_RESERVED[one.name]} for it, or "
                 f"another name"
             )
 
@@ -167,7 +167,7 @@ def _encode_names(stack: stacks.Stack, table: dict[int, int], given: legend.Lege
                 f"{stack.where}: label: found value {value}, which is class "
                 f"{stack.class_names[value]!r} of class_names and also means "
                 f"{sentinels[value]}; expected classes in 0..{NONE_OF_THESE - 1}: leave out names "
-                f"without pixels, or give codes and --legend a JSON file"
+                f"without pixels, or use codes of a --legend JSON file"
             )
         if value in sentinels:
             out[values == value] = value
@@ -202,7 +202,7 @@ def _encode_codes(stack: stacks.Stack, given: legend.Legend) -> np.ndarray:
 
 
 def _check_nodata(stack: stacks.Stack, given: legend.Legend) -> None:
-    """Demands that the label's declared no-data is no class, where it hides pixels.
+    """Requires that the label's declared no-data is no class, where it hides pixels.
 
     Raises:
       ValueError: names the value, the class and how many pixels are hidden.

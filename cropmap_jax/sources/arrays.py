@@ -164,7 +164,7 @@ def _fill_share(info: cube.CubeInfo, sensor: str) -> str:
     """What of the input's values was fill that nobody declared, "" where none was."""
     fills = dict(info.source.get(existing.FILL, {}).get(sensor, {}))
     total = fills.pop("of", 0)
-    return f" (fill {sum(fills.values()) / total:.1%})" if total else ""
+    return f" (input: {sum(fills.values()) / total:.1%} fill)" if total else ""
 
 
 def count_pixels(label: np.ndarray, classes: legend.Legend) -> Mapping[str, int]:

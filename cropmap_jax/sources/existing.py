@@ -26,7 +26,7 @@ def find_done(
     """Ids of cubes that are there and the same.
 
     Args:
-      infos: what the cubes that are asked for will say of themselves.
+      infos: what the cubes that are asked for will record of themselves.
       folder: of the cubes.
       overwrite: whether cubes of the same id are replaced: none is the same then.
 
@@ -50,8 +50,8 @@ def find_done(
         changed = _difference(there[info.cube_id], info)
         if changed:
             raise ValueError(
-                f"{target}: exists already, and not as asked for ({changed}); expected "
-                f"--overwrite, or another --name"
+                f"{target}: exists already, made from other input or settings ({changed}); "
+                f"expected --overwrite, or another --name"
             )
         done.add(info.cube_id)
     own = {info.cube_id for info in infos}
@@ -60,7 +60,7 @@ def find_done(
 
 
 def _check_ours(target: pathlib.Path, overwrite: bool) -> None:
-    """Demands that what is in a cube's place is a cube, and nothing else with it."""
+    """Requires what is in a cube's place to be a cube, with nothing else in it."""
     if target.is_dir() and not target.is_symlink():
         found = sorted(path.name for path in target.iterdir())
         strange = [name for name in found if name not in _CUBE_FILES]
@@ -72,8 +72,8 @@ def _check_ours(target: pathlib.Path, overwrite: bool) -> None:
     else:
         what = "a link" if target.is_symlink() else "a file"
     raise ValueError(
-        f"--cubes {target.parent}: {target.name} is there and no cube alone (found {what} in its "
-        f"place); expected another --name, or that moved away"
+        f"--cubes {target.parent}: {target.name} is there and is not just a cube (found {what}); "
+        f"expected another --name, or that moved away"
     )
 
 

@@ -1,7 +1,7 @@
 """Fill values: numbers that stand for "no data" though nobody declared them.
 
 They are looked for among the numbers as they are stored, before any scale and offset: once -9999
-has become a reflectance of -0.9999, or 0 one of -0.1, little tells it from a value.
+has become a reflectance of -0.9999, or 0 one of -0.1, little distinguishes it from a value.
 """
 
 import collections

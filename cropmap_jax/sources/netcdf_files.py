@@ -253,7 +253,7 @@ def _netcdf_dates(file, data: xr.Dataset, dim: str, dates) -> tuple[Period, ...]
         return tuple(dates)
     if dim not in data.coords or data[dim].dtype.kind != "M" or data[dim].isnull().any():
         raise ValueError(
-            f"{file}: expected dates along {dim!r}, or a dates.csv beside it; found "
+            f"{file}: expected dates along {dim!r}, or a dates.csv next to it; found "
             f"{data[dim].dtype if dim in data.coords else 'no coordinate'}"
         )
     days = [dt.date.fromisoformat(str(v)[:10]) for v in data[dim].values.astype("datetime64[D]")]

@@ -67,7 +67,7 @@ def names(file: pathlib.Path, arrays: Mapping, key: str) -> list[str]:
     long = [name for name in out if len(name) > _LONGEST]
     if long:
         raise ValueError(
-            f"{file}: {key}: expected names of at most {_LONGEST} letters, found "
+            f"{file}: {key}: expected names of at most {_LONGEST} characters, found "
             f"{long[0][:20]!r}..."
         )
     return out

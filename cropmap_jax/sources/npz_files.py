@@ -82,7 +82,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: pathlib.Path) -
 
 
 def check_memory(size: int, what: str, otherwise: str) -> None:
-    """Demands that this process could hold that many bytes.
+    """Requires that this process could hold that many bytes.
 
     Raises:
       ValueError: says how many it would take, and the way out.

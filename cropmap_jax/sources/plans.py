@@ -80,7 +80,7 @@ class Plan:
       composited: whether observations are to be composited into `targets`.
       label: uint8 [H, W], fields that cross into another split confined.
       fields: uint32 [H, W] or None.
-      cubes: every part and what its cube will say of itself.
+      cubes: every part and what its cube will record of itself.
       done: ids of cubes that are there already.
       seen: names in the folder of cubes when that was found out.
       notes: what the user should know.
@@ -130,6 +130,8 @@ def make_plan(options: Options) -> Plan:
             notes.append(f"{changed} pixels of fields that cross into another split are unknown")
     _check_annotated(options, cut, label, confined)
     notes += _input_notes(stack, cut, options) + annotations.sentinel_notes(stack, classes)
+    if ids := classes.describe_ids():
+        notes.append(f"in tables and files, {ids}")
     cubes = tuple(
         (part, _info(stack, options, part, targets, classes, harvest, fields is not None))
         for part in cut
@@ -142,7 +144,7 @@ def make_plan(options: Options) -> Plan:
 
 
 def _check_apart(folder: pathlib.Path, cut, stack: stacks.Stack, options: Options) -> None:
-    """Demands that no cube takes the place of what is read."""
+    """Requires that no cube takes the place of what is read."""
     inputs = {"--input": options.input}
     if options.legend != annotations.FROM_INPUT and options.legend not in legend.LEGENDS:
         inputs["--legend"] = options.legend
@@ -173,7 +175,7 @@ def _check_size(stack: stacks.Stack, cut: Sequence[parts.Part], targets) -> None
 def _default_name(path: str) -> str:
     full = pathlib.Path(path).absolute()
     name = full.name if full.is_dir() else full.stem
-    # Letters of other scripts are told apart, see `slug`.
+    # Letters of other scripts are kept apart, see `slug`.
     name = name if name.isascii() else legend.slug(name)
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
 

@@ -51,7 +51,7 @@ class Findings:
 
 
 def check_power(values: np.ndarray, unit: str, where: str) -> None:
-    """Demands positive numbers of linear power and amplitude.
+    """Requires positive numbers of linear power and amplitude.
 
     Raises:
       ValueError: most are negative, as dB are.
@@ -184,8 +184,8 @@ def notes(found: Findings, sensor: str, where: str, spans: Sequence[Period]) -> 
     if found.fills:
         count = sum(found.fills.values())
         out.append(
-            f"{name}: {count} of {found.total} values ({count / found.total:.2%}) are fill that "
-            f"nobody declared, and missing in the cubes: {describe(found.fills)}"
+            f"{name}: {count} of {found.total} values ({count / found.total:.2%}) are undeclared "
+            f"fill values, and missing in the cubes: {describe(found.fills)}"
         )
     for what, count in found.odd.items():
         often = count > _BRIGHT_SHARE * found.total or not what.startswith("above 1.6")
@@ -206,8 +206,8 @@ def notes(found: Findings, sensor: str, where: str, spans: Sequence[Period]) -> 
             f"{where}: from {date} on every band of S2 is {abs(size):.2f} "
             f"{'brighter' if size > 0 else 'darker'} than before, the darkest pixels too, as where "
             f"products of processing baseline 04.00 (25 January 2022) meet older ones and keep "
-            f"their offset; a column s2_offset of dates.csv (a key of an .npz) says it per date: "
-            f"-1000 for those, 0 for the others"
+            f"their offset; give it per date in a column s2_offset of dates.csv (a key of an "
+            f".npz): -1000 for those, 0 for the others"
         )
     return out
 

@@ -147,7 +147,7 @@ def _check_fields(where: str, fields, shape) -> tuple[np.ndarray | None, list[st
     count = int((filled == largest).sum()) if fields.dtype.itemsize > 1 else 0
     if count:
         ids[filled == largest] = 0
-        notes.append(f"{where}: {count} pixels of {largest} are fill, and no field")
+        notes.append(f"{where}: {count} pixels of {largest} are a fill value, not a field")
     return ids, notes
 
 

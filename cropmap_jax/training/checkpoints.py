@@ -178,7 +178,7 @@ class Checkpointer:
             )
 
     def _check_space(self, state: dict) -> None:
-        """Finds a full disk before orbax does, which tells of it from a dozen threads."""
+        """Finds a full disk before orbax does, which reports it from a dozen threads."""
         needed = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._manager.directory).free
         if free < needed:
@@ -190,7 +190,7 @@ class Checkpointer:
         where = self._manager.directory
         try:
             yield
-        except (OSError, ValueError) as error:  # tensorstore says by a ValueError that it is full
+        except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
             self._failed = True
             if parallel.process_index() == 0:
                 for unfinished in pathlib.Path(where).glob("*.orbax-checkpoint-tmp*"):
@@ -200,13 +200,13 @@ class Checkpointer:
                 reason = "no space left"
             whole = [p.name for p in pathlib.Path(where).glob("*") if p.name.isdigit()]
             kept = (
-                f"whole are those of steps {_listed(map(int, whole))}"
+                f"whole checkpoints: steps {_listed(map(int, whole))}"
                 if whole
-                else ("there is none from before")
+                else "there is no earlier one"
             )
             raise OSError(
                 f"{where}: {what} could not be written ({reason}); {kept}; free some space and run "
-                f"the same command again, which resumes"
+                f"the same command again to resume"
             ) from error
 
     def restore(self, state: dict) -> tuple[int, dict]:
@@ -243,7 +243,7 @@ class Checkpointer:
         """Waits for background writes.
 
         Raises:
-          OSError: as `save`, unless that has told of it.
+          OSError: as `save`, unless that has reported it.
         """
         if self._failed:
             with contextlib.suppress(OSError, ValueError):
@@ -389,7 +389,7 @@ def digest(tree) -> str:
 
 
 def _check_state(state: dict, meta: dict) -> None:
-    """Demands that what was read is what was saved."""
+    """Requires that what was read is what was saved."""
     for part, tree in state.items():
         found, expected = digest(tree), meta["sha256"].get(part)
         if found != expected:
@@ -449,7 +449,7 @@ def _check_shapes(found: dict, expected: dict, where: str) -> None:
 
 
 def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
-    """Demands the same trunk, period kind and pixel size on both sides of a head swap.
+    """Requires the same trunk, period kind and pixel size on both sides of a head swap.
 
     Args:
       pretrained: recipe of the checkpoint.

@@ -15,7 +15,7 @@ LEAD_DAYS = (-366, 366)
 
 
 def whole(name: str, value, least: int, most: int = MOST) -> None:
-    """Demands a whole number from `least` to `most`.
+    """Requires a whole number from `least` to `most`.
 
     Raises:
       ValueError: says which setting, what was found and what was expected.
@@ -27,7 +27,7 @@ def whole(name: str, value, least: int, most: int = MOST) -> None:
 
 
 def real(name: str, value, least: float, most: float, above: bool = False) -> None:
-    """Demands a finite number from `least` (or above it) to `most`.
+    """Requires a finite number from `least` (or above it) to `most`.
 
     Raises:
       ValueError: as `whole`.
@@ -40,7 +40,7 @@ def real(name: str, value, least: float, most: float, above: bool = False) -> No
 
 
 def choice(name: str, value, choices: Iterable) -> None:
-    """Demands one of some values, of the same type.
+    """Requires one of some values, of the same type.
 
     Raises:
       ValueError: as `whole`.
@@ -52,7 +52,7 @@ def choice(name: str, value, choices: Iterable) -> None:
 
 
 def switch(name: str, value) -> None:
-    """Demands a boolean.
+    """Requires a boolean.
 
     Raises:
       ValueError: as `whole`.
@@ -61,7 +61,7 @@ def switch(name: str, value) -> None:
 
 
 def text(name: str, value, most: int = 1000) -> None:
-    """Demands text of at most so many characters.
+    """Requires text of at most so many characters.
 
     Raises:
       ValueError: as `whole`.
@@ -73,7 +73,7 @@ def text(name: str, value, most: int = 1000) -> None:
 
 
 def keys(name: str, value, expected: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Demands a mapping with all expected keys, and no others but optional ones.
+    """Requires a mapping with all expected keys, and no others but optional ones.
 
     Raises:
       ValueError: names the first that is missing or unknown, and the nearest that there is.
@@ -92,7 +92,7 @@ def keys(name: str, value, expected: Iterable[str], optional: Iterable[str] = ()
 
 
 def values(name: str, value, count: int | None = None) -> None:
-    """Demands a list or tuple, of `count` values if given.
+    """Requires a list or tuple, of `count` values if given.
 
     Raises:
       ValueError: as `whole`.

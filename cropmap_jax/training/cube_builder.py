@@ -293,7 +293,7 @@ def build(
       builder_class: a subclass of `CubeDatasetBuilder`.
       name: dataset name below the builder's.
       cubes_dir, data_dir: folder of cubes; folder of datasets.
-      overwrite: build it anew and replace the one of that name, which stays until the new one is
+      overwrite: build it again and replace the one of that name, which stays until the new one is
         whole.
       **kwargs: `chip`, `overlap`, `progress` of `CubesConfig`.
 
@@ -325,7 +325,7 @@ def build(
                 _make(builder_class, config, final)
             elif _open_whole(final).fingerprint != fingerprint(infos, config):
                 raise ValueError(
-                    f"{final}: found a dataset built from other cubes or another cut; "
+                    f"{final}: found a dataset built from other cubes or settings; "
                     f"expected a new --name, or --overwrite"
                 )
     except BaseException:
@@ -337,7 +337,7 @@ def build(
 
 
 def _make(builder_class, config: CubesConfig, final: pathlib.Path) -> None:
-    """Builds a dataset beside its place, opens it, and only then gives it its name."""
+    """Builds a dataset next to its place, opens it, and only then gives it its name."""
     with tempfile.TemporaryDirectory(prefix=ownership.UNFINISHED, dir=final.parent) as scratch:
         try:
             builder = builder_class(data_dir=scratch, config=config)

@@ -122,7 +122,7 @@ def open_dataset(data_dir: str, name: str) -> Dataset:
       ValueError: no dataset there, one that has lost a file, or one of another format.
     """
     folder = pathlib.Path(data_dir) / (name if "/" in name else f"{name}/default")
-    # A dataset in the making lies beside, under a name like incomplete.ABCDEF.
+    # An unfinished dataset lies next to it, under a name like incomplete.ABCDEF.
     versions = [p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
     versions = [p for p in versions if (p / dataset_files.INFO).is_file()]
     versions.sort(key=lambda p: [int(n) for n in p.name.split(".")])
@@ -229,6 +229,8 @@ def describe(data: Dataset) -> str:
     rows = [header, f"{'chips':26}" + "".join(f"{len(c):14,d}" for c in data.chips.values())]
     for i, name in enumerate((*data.legend.names, "none of these")):
         rows.append(f"{name[:26]:26}" + "".join(f"{totals[s][i]:14,d}" for s in data.chips))
+    if ids := data.legend.describe_ids():
+        rows.append(ids)
     spans = [data.periods(i) for i in range(len(data.cubes))]
     first, last = min(s[0, 0] for s in spans), max(s[-1, 1] for s in spans)
     rows.append(
@@ -241,6 +243,6 @@ def describe(data: Dataset) -> str:
     if not math.isclose(data.pixel_m, grid.PIXEL_M, rel_tol=1e-6):
         rows.append(
             f"note: pixel size {data.pixel_m:g} m, not {grid.PIXEL_M:g} m: networks trained on it "
-            f"map no other"
+            f"map no other size"
         )
     return "\n".join(rows)

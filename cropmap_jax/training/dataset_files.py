@@ -1,4 +1,4 @@
-"""The JSON beside a dataset's records, checked before anything uses it.
+"""The JSON next to a dataset's records, checked before anything uses it.
 
 TFDS imports whatever class `features.json` names, so that file is compared with the one that
 `experiments.build` writes before TFDS sees it. Names of files are made here, never taken from a

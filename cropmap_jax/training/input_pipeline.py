@@ -51,7 +51,7 @@ def make_example(
 
 
 def check_dates(data: dataset.Dataset, loading: Loading, cubes: np.ndarray) -> None:
-    """Demands that each as-of date that may be drawn leaves a cube at least one period to see.
+    """Requires that each as-of date that may be drawn leaves a cube at least one period to see.
 
     Raises:
       ValueError: names the first cube without a harvest date or without a usable period.
@@ -101,7 +101,7 @@ class TrainingInput:
     def after(self, step: int) -> grain.IterDataset:
         """The batches after the first `step`, which are not read: dicts of arrays [batch, ...].
 
-        A run that goes on after so many steps sees what it would have seen, also with another
+        A run that is resumed after so many steps sees what it would have seen, also with another
         number of processes.
         """
         options = grain.ReadOptions(num_threads=self.num_threads, prefetch_buffer_size=4)
@@ -185,7 +185,7 @@ def as_of_dates(
       crops: class indices.
       lead_days: days before the crop's harvest start.
       as_of: one date for all, days since 1970-01-01, instead of the calendar.
-      split: only demand dates for the cubes of this split.
+      split: only require dates for the cubes of this split.
 
     Returns:
       int32 [cubes, len(crops)], days since 1970-01-01.

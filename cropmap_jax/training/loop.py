@@ -134,7 +134,7 @@ def _ours(workdir: pathlib.Path):
             except (ValueError, OSError) as error:
                 refused = error
         if parallel.any_process(refused is not None):
-            raise refused or ValueError(f"--workdir {workdir}: process 0 says why it is refused")
+            raise refused or ValueError(f"--workdir {workdir}: process 0 reports why it is refused")
         yield
 
 
@@ -148,7 +148,7 @@ def _meta(data: Dataset, recipe: Recipe, plan: Plan, ancestors: Sequence[dict]) 
 
 
 def check_chip(data: Dataset, recipe: Recipe) -> None:
-    """Demands chips that the network can halve `levels` times; validation runs on whole ones.
+    """Requires chips that the network can halve `levels` times; validation runs on whole ones.
 
     Raises:
       ValueError: names the dataset, its chip and the multiple.

@@ -1,4 +1,4 @@
-"""What a run tells of itself: its devices at the start, its speed, and a trace on request."""
+"""What a run reports of itself: its devices at the start, its speed, and a trace on request."""
 
 import contextlib
 import pathlib
@@ -80,7 +80,7 @@ class Tracer:
             self._on = True
 
     def end(self, metrics: dict) -> bool:
-        """To be called after each step, with what it returned; tells whether it wrote the trace."""
+        """To be called after each step with its metrics; returns whether it wrote the trace."""
         self._done += 1
         last = self._on and self._done == self.FIRST + self._steps
         if last:
@@ -128,6 +128,6 @@ def describe(data, recipe, plan, source, params: dict, step: int) -> str:
         + f", batch {plan.batch_size} ({share}), "
         f"{flops / 1e9:,.3g} GFLOP a step",
         f"{source.steps:,} steps ({plan.epochs} epochs of {source.steps_per_epoch:.4g})"
-        + (f", going on after step {step:,}" if step else ""),
+        + (f", resuming after step {step:,}" if step else ""),
     ]
     return "\n".join(lines)

@@ -103,7 +103,7 @@ class _Board:
 def _not_appended(path: pathlib.Path, error: OSError) -> OSError:
     return OSError(
         f"{path}: could not be written ({error.strerror or error}); the checkpoints are whole; "
-        f"free some space and run the same command again, which resumes"
+        f"free some space and run the same command again to resume"
     )
 
 

@@ -35,7 +35,7 @@ def check_replaceable(final: pathlib.Path) -> None:
 
 
 def remove_unfinished(final: pathlib.Path) -> None:
-    """Removes what builds that were killed left beside a dataset.
+    """Removes what builds that were killed left next to a dataset.
 
     One that was killed between moving the old dataset aside and naming the new one left none: the
     old one is put back.

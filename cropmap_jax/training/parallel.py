@@ -1,4 +1,4 @@
-"""Data parallelism over the devices of all processes: the only place that says pmap.
+"""Data parallelism over the devices of all processes: the only place that calls pmap.
 
 The state is replicated, the batch is split along its first axis. `jax.pmap` runs on jit and
 shard_map underneath; one device takes the same path, with an axis of length one. With several
@@ -25,10 +25,10 @@ def start(
     """Joins the processes of a run; to be called before anything else asks jax for a device.
 
     Args:
-      coordinator: "HOST:PORT" on which process 0 listens; "auto" where the cluster tells (Slurm,
+      coordinator: "HOST:PORT" on which process 0 listens; "auto" where the cluster knows (Slurm,
         Open MPI, Cloud TPU); None for a run of one process.
       num_processes: how many there are; not with "auto".
-      process_id: which this one is, from 0; not with "auto".
+      process_id: index of this process, from 0; not with "auto".
 
     Raises:
       ValueError: settings that do not belong together, processes that do not find each other, or
@@ -66,7 +66,7 @@ def start(
 
 
 def _check_devices() -> None:
-    """Demands as many devices of each process as of any other: each gets an equal part of a batch.
+    """Requires as many devices of each process as of any other: each gets an equal part of a batch.
 
     Every process sees the devices of all, so that all of them refuse.
     """
@@ -223,7 +223,7 @@ class Agreement:
         self._any = data_parallel(lambda _, flags: total(flags))
 
     def __call__(self, *flags: bool) -> tuple[bool, ...]:
-        """Raises flags and tells which are up; every process calls it once a step."""
+        """Raises flags and returns which are up; every process calls it once a step."""
         if process_count() == 1:
             return flags
         self._asked.append(self._any((), np.tile(np.int32(flags), (local_devices(), 1))))

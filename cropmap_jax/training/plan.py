@@ -24,7 +24,7 @@ class Plan:
       keep: number of last checkpoints kept.
       config: the run's config, stored, and compared when a run is resumed.
       accumulate: parts that a device takes its share of a batch in.
-      remat: compute the inside of the network's levels anew for the gradient.
+      remat: recompute the inside of the network's levels for the gradient.
       checkpoint_minutes: a checkpoint is saved at the latest after so long; 0: never for that.
 
     Raises:
@@ -75,7 +75,7 @@ class Plan:
             checks.real(f"config.learning_rate.{group}", rate, 0, 3e38, above=not kept)
 
     def check_devices(self, processes: int, local_devices: int) -> None:
-        """Demands a batch that devices, and the parts that each takes it in, divide.
+        """Requires a batch that devices, and the parts that each takes it in, divide.
 
         Raises:
           ValueError: says by what it must be divisible.
@@ -119,7 +119,7 @@ def check_same_config(found: dict, expected: dict, workdir) -> None:
         _flatten({k: v for k, v in m.items() if k in expected and k != "cubes"})
         for m in (found, expected)
     )
-    # The same dataset may have moved; that it is the same, its fingerprint tells.
+    # The same dataset may have moved; that it is the same, its fingerprint shows.
     for settings in (a, b):
         settings.pop(".config.data_dir", None)
     differ = [

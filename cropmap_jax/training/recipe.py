@@ -32,7 +32,7 @@ class Recipe:
       period_kind: what one period of the window is, e.g. "month".
       loss: "sigmoid" or "softmax".
       lead_days: lead that training asked for, in days.
-      pixel_m: side of the pixels trained on, metres; None in checkpoints that do not say.
+      pixel_m: side of the pixels trained on, metres; None in checkpoints that do not record it.
     """
 
     model: dict
@@ -62,7 +62,7 @@ class Recipe:
 
         Args:
           freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
-          remat: compute the inside of each level anew for the gradient.
+          remat: recompute the inside of each level for the gradient.
         """
         return DualUNet3D(
             num_classes=len(self.legend),
@@ -95,7 +95,7 @@ class Recipe:
         return cls(**(value | {"legend": classes, "scaling": scaling.Scaling(**ranges)}))
 
     def check_dataset(self, data) -> None:
-        """Demands a dataset whose legend, periods and pixel size are those of the recipe.
+        """Requires a dataset whose legend, periods and pixel size are those of the recipe.
 
         Raises:
           ValueError: says what differs.
@@ -119,7 +119,7 @@ class Recipe:
 
 
 def _check_model(model, name: str) -> None:
-    """Demands every setting of the network, each in its range, and a network that fits memory."""
+    """Requires every setting of the network, each in its range, and a network that fits memory."""
     checks.keys(name, model, (*TRUNK_FIELDS, *HEAD_FIELDS, "dtype"))
     for field, least, most in (
         ("width", 1, 4096),
@@ -144,7 +144,7 @@ def _check_model(model, name: str) -> None:
 
 
 def _check_rest(value: dict, name: str) -> None:
-    """Demands the single values of a recipe."""
+    """Requires the single values of a recipe."""
     checks.choice(f"{name}.loss", value["loss"], losses.LOSSES)
     checks.whole(f"{name}.lead_days", value["lead_days"], *checks.LEAD_DAYS)
     if value.get("pixel_m") is not None:
@@ -158,7 +158,7 @@ def _check_rest(value: dict, name: str) -> None:
 
 
 def _check_legend(value, name: str) -> None:
-    """Demands the types of a stored legend; what its values may be `Legend` says."""
+    """Requires the types of a stored legend; `Legend` checks its values."""
     checks.keys(name, value, ("name", "classes"), ("none_of_these",))
     checks.text(f"{name}.name", value["name"])
     checks.values(f"{name}.classes", value["classes"])

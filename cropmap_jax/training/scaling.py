@@ -33,7 +33,7 @@ class Scaling:
 
 
 def check(value: dict, name: str = "config.scaling") -> None:
-    """Demands two finite numbers, the lower one first, for each sensor.
+    """Requires two finite numbers, the lower one first, for each sensor.
 
     Args:
       value: {"s1_db": (low, high), "s2": (low, high)}.

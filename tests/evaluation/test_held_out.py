@@ -132,7 +132,7 @@ def test_a_test_split_of_ground_trained_on_is_refused_unless_allowed(data, other
 
 
 @pytest.mark.parametrize(
-    ("split", "how"), [("train", "trained on"), ("validation", "validated on in training")]
+    ("split", "how"), [("train", "trained on"), ("validation", "validated on during training")]
 )
 def test_a_split_of_training_that_is_asked_for_is_scored_with_a_word(data, split, how):
     found, (note,) = held_out.check(checkpoint(data.ground, "this"), data, split)
@@ -164,7 +164,7 @@ def test_thresholds_chosen_where_they_look_good_are_said(data):
     assert held_out.threshold_notes(restored, data, "test", "validation") == []
     assert held_out.threshold_notes(restored, data, "test", None) == []
     (note,) = held_out.threshold_notes(restored, data, "test", "test")
-    assert "those scores flatter" in note
+    assert "its scores are too good" in note
     (note,) = held_out.threshold_notes(restored, data, "test", "train")
     assert "ground that was trained on" in note
     other = checkpoint(swapped(data, "train", "validation"))

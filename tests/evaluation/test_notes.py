@@ -1,4 +1,4 @@
-"""What is said beside the scores, crop by crop."""
+"""What is reported with the scores, crop by crop."""
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def test_a_default_threshold_a_lacking_sensor_and_a_late_date_are_said():
 
 def test_little_ground_is_said():
     (note,) = said(tally([0, 1, 1]))
-    assert note == "c0: 1 field of it in test was seen; scores of so little ground say little"
+    assert note == "c0: 1 field of it in test was seen; scores of so few fields mean little"
     (note,) = said(tally([0, 0, 1], fields=False))
     assert note.startswith("c0: no field of it in test was seen")
 

@@ -155,7 +155,7 @@ def test_finetune_goes_on_without_the_pretrained_run(world, tmp_path):
         out = succeed("finetune", *finetune_flags(root), "--workdir", workdir)
     finally:
         (root / "gone").rename(root / "pretrained")
-    assert f"going on after step {step}" in out and "trunk from" not in out
+    assert f"resuming after step {step}" in out and "trunk from" not in out
     found = checkpoints.load(workdir)
     assert (found.step, found.config) == (whole.step, whole.config)
     a, b = jax.tree.leaves(whole.variables), jax.tree.leaves(found.variables)
@@ -339,7 +339,7 @@ def test_a_run_that_is_stopped_and_killed_goes_on_to_the_same_end(world, tmp_pat
         assert process.returncode == 128 + how, errors
         assert "Traceback" not in errors and "run the same command again" in errors
         assert f"stopped by {how.name} after step {step}, saved in {workdir}" in errors
-    assert f"going on after step {step}" in succeed("pretrain", *flags, "--workdir", workdir)
+    assert f"resuming after step {step}" in succeed("pretrain", *flags, "--workdir", workdir)
     a, b = checkpoints.load(whole), checkpoints.load(workdir)
     assert a.step == b.step == 2 * epochs
     for kind in ("params", "batch_stats"):

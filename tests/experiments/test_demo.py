@@ -87,7 +87,7 @@ def test_run_again_it_changes_nothing(demo):
     before = {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
     done = run(root / "out", root)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "== score on other places" not in done.stdout
+    assert "== score on held-out sites" not in done.stdout
     assert before == {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
 
 

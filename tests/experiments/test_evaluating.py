@@ -16,7 +16,7 @@ ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HER
 # name: (flags, dataset, dataset trained on, parts of the one line of an error)
 MISTAKES = {
     "trained": ([], "swapped", "whole", ["1 of 1 test cubes (cube0", "cube0 (train)"]),
-    "validated": ([], "alone", "other", ["cube0 (validation)", "validated on in training"]),
+    "validated": ([], "alone", "other", ["cube0 (validation)", "validated on during training"]),
     "pixels": ([], "coarse", "coarse", ["expected pixels of 10 m", "found 20 m"]),
     "url": (["--out=s3://bucket/out"], "whole", "whole", ["--out 's3://bucket/out'", "machine"]),
     "data url": (["--data_dir=gs://b/d"], "whole", "whole", ["--data_dir 'gs://b/d'"]),
@@ -92,7 +92,7 @@ def test_scores_of_a_run_and_of_the_run_after_it(told):
     found, out = scores(told, "whole")
     assert results["again"]["code"] == 0 and results["again"]["out"] == out
     # One field of each crop is little ground; nothing else needs to be said.
-    assert all("so little ground" in n or "no annotated pixel" in n for n in found["notes"][:2])
+    assert all("so few fields" in n or "no annotated pixel" in n for n in found["notes"][:2])
     assert found["settings"]["trained_on"] == []
     rows = [r for r in found["scores"] if r["unit"] == "pixels" and r["crop"] != "oats"]
     # Of two classes of 24 pixels each, at a threshold all are said to be one of them, or none.
@@ -146,5 +146,5 @@ def test_ground_trained_on_is_scored_where_it_is_asked_for(told):
 def test_a_test_split_alone_is_scored_at_the_default_threshold(told):
     found, out = scores(told, "alone")
     assert found["settings"]["trained_on"] is found["settings"]["threshold_split"] is None
-    assert "note: the checkpoint does not say where it was trained" in out
+    assert "note: the checkpoint does not record where it was trained" in out
     assert "threshold by default" in out

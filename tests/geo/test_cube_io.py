@@ -266,7 +266,7 @@ def test_a_file_or_link_in_the_place_of_a_cube_stays(tmp_path):
     (tmp_path / "cube").write_text("mine")
     (tmp_path / "b").symlink_to(elsewhere)
     for name in ("cube", "b"):
-        with pytest.raises(ValueError, match=f"{name}: .* found something that is no folder"):
+        with pytest.raises(ValueError, match=f"{name}: .* found something other than a folder"):
             cube_io.write_cube(making.make_cube(name, size=16), tmp_path, overwrite=True)
     assert (tmp_path / "cube").read_text() == "mine"
     cube_io.read_cube(elsewhere, verify=True)

@@ -236,7 +236,9 @@ def test_a_cube_larger_than_memory_is_said(path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(cube_reader.CubeReader, "_read", read)
-    with pytest.raises(ValueError, match=r"a: expected a cube that memory holds, found 0\.0 GB"):
+    with pytest.raises(
+        ValueError, match=r"a: expected a cube that fits into memory, found 0\.0 GB"
+    ):
         cube_io.read_raw(path)
 
 

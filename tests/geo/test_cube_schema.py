@@ -134,8 +134,8 @@ def test_a_class_that_lost_its_code_does_not_shift_the_others(original, tmp_path
     ("written", "message"),
     [
         ('"seed": 0', "found JSON nested too deep"),
-        ('"seed": NaN', "found NaN, which is no number"),
-        ('"seed": -Infinity', "found -Infinity, which is no number"),
+        ('"seed": NaN', "found NaN, which is not a number"),
+        ('"seed": -Infinity', "found -Infinity, which is not a number"),
         ('"seed": 1e999', "found a number too large: 1e999"),
         ('"seed": ' + "9" * 5000, "found Exceeds the limit"),
         ('"seed": "\\ud800"', "surrogates not allowed"),

@@ -259,7 +259,7 @@ def test_a_class_is_found_by_id_and_by_title():
         ({"code": 2**60}, "whole number as code"),
         ({"name": ["a"]}, "expected text as the name"),
         ({"colour": 5}, "expected a colour"),
-        ({"name": "x" * 201}, "at most 200 letters"),
+        ({"name": "x" * 201}, "at most 200 characters"),
     ],
 )
 def test_json_of_other_types_is_refused(changes, message):
@@ -278,3 +278,13 @@ def test_two_titles_that_come_to_one_name_are_both_said():
         Legend.from_json({"name": "x", "classes": rows})
     with pytest.raises(ValueError, match="expected a list as none_of_these, found '100'"):
         Legend.from_json({"name": "x", "classes": rows[:1], "none_of_these": "100"})
+
+
+def test_ids_that_cannot_be_read_are_listed_with_their_titles():
+    titles = ("rye", "Blé dur", "گندم", "maïs 小麦", "deadbeef")
+    classes = tuple(legend.make_class(i, i, title, title) for i, title in enumerate(titles))
+    mixed = classes[3].name
+    assert mixed.startswith("mais_")
+    found = legend.Legend("mine", classes).describe_ids()
+    assert found == f"name_ebef1739 is گندم, {mixed} is maïs 小麦"
+    assert legend.Legend("mine", classes[:2]).describe_ids() == ""

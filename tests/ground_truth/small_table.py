@@ -100,6 +100,6 @@ def ledger() -> ledgers.Ledger:
     found.drop("others", "p.shp", 3, ledgers.NOT_FINITE, "inf | nan")
     found.counts.update({"rings repaired": 2, "pixels claimed by two crops": 7})
     found.counts.update({"conflict onion / wheat": 7, "fields cut at a border of splits": 1})
-    found.problems.append("o2.shp: expected a .shx beside it, found none")
+    found.problems.append("o2.shp: expected a .shx next to it, found none")
     found.notes.append("Onion_Winter, Yazd: no harvest date")
     return found

@@ -146,7 +146,7 @@ def test_text_by_hand(summary):
     assert "dropped: 1 same ground and crop as another" in lines
     assert "1 field with several candidate seasons" in lines
     assert "2021-2022: export 2021-07-01 to 2022-05-31, 11 months" in lines
-    assert lines[-1] == "problem: o2.shp: expected a .shx beside it, found none"
+    assert lines[-1] == "problem: o2.shp: expected a .shx next to it, found none"
 
 
 def test_the_report_is_written_whole_and_replaced(summary, ledger, tmp_path):
@@ -160,7 +160,7 @@ def test_the_report_is_written_whole_and_replaced(summary, ledger, tmp_path):
     assert "7 fields and points in 3 tiles of 2 blocks; legend own. Not counted: 1" in text
     assert "![map_crops.png](map_crops.png)" in text
     # A bar in a text does not add a column.
-    assert text.endswith("| p.shp | 3 | coordinates that are no place | inf \\| nan |\n")
+    assert text.endswith("| p.shp | 3 | coordinates outside the Earth | inf \\| nan |\n")
     for line in (
         "| wheat | 2021-2022 | 1 | 0 | 1 | 1.4 | 100 | 0 | 0 |",
         "| wheat | 2021-2022 | wheat | 3 | 0 | 0 | 1 | 2 | 1 no pixel centre inside once shrunk, "
@@ -170,8 +170,8 @@ def test_the_report_is_written_whole_and_replaced(summary, ledger, tmp_path):
         "| unknown | 32,598 | 0 | 16,320 | 48,918 | 99.52% |",
         "| onion | Yazd | 2021-2022 | 1 |",
         "| of conflicts: onion / wheat | 7 |",
-        "- o2.shp: expected a .shx beside it, found none",
-        "Nothing of: maize.",
+        "- o2.shp: expected a .shx next to it, found none",
+        "No ground of: maize.",
     ):
         assert f"\n{line}\n" in text
 

@@ -117,7 +117,7 @@ def test_a_missing_part_leaves_its_file_out(tmp_path, suffix):
     write(tmp_path, outlines(Yazd=(54, 30, 56, 33)), "b.shp")
     (tmp_path / "provinces" / f"b{suffix}").unlink()
     found, (problem,) = read(tmp_path)
-    assert problem.startswith(f"provinces/b.shp: expected b{suffix} beside it")
+    assert problem.startswith(f"provinces/b.shp: expected b{suffix} next to it")
     assert found.province.tolist() == ["Fars"]
 
 

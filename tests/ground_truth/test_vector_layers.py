@@ -286,7 +286,7 @@ def test_parts_of_a_shapefile_that_are_missing(tmp_path, suffix):
     path.with_suffix(suffix).unlink()
     found = problem(tmp_path, crop="", names={"pea": "pea"}, name_column="text")
     instead = ", or config.layers.bad.crs" * (suffix == ".prj")
-    assert found == f"a/x.shp: expected x{suffix} beside it{instead}, found none"
+    assert found == f"a/x.shp: expected x{suffix} next to it{instead}, found none"
 
 
 def test_parts_of_a_shapefile_that_are_not_needed(tmp_path):
@@ -324,8 +324,8 @@ def test_parts_of_two_shapefiles(tmp_path):
     path = write(tmp_path / "a" / "x.shp", [square(), square(1)], text=["p", "q"])
     short = write(tmp_path / "c" / "x.shp", [square()], text=["p"])
     path.with_suffix(".dbf").write_bytes(short.with_suffix(".dbf").read_bytes())
-    assert problem(tmp_path) == ("a/x.shp: expected 2 features as it says, found 1: its parts do "
-                                 "not belong together")  # fmt: skip
+    assert problem(tmp_path) == ("a/x.shp: expected 2 features as its header says, "
+                                 "found 1: its parts do not belong together")  # fmt: skip
 
 
 def test_an_empty_layer(tmp_path):
@@ -463,7 +463,7 @@ def test_no_file_matches(tmp_path):
     start = "config.layers.bad.files: expected a file that matches"
     below = f"below {tmp_path}, found"
     assert problem(tmp_path, "crops/Maize/*.shp") == (
-        f"{start} 'crops/Maize/*.shp' {below} no folder 'crops/Maize' beside Pea"
+        f"{start} 'crops/Maize/*.shp' {below} no folder 'crops/Maize' next to Pea"
     )
     assert problem(tmp_path, "crops/Pea/*.gpkg").startswith(
         f"{start} 'crops/Pea/*.gpkg' {below} ._x.shp, x.cpg, x.dbf, x.prj, x.shp, x.shx in "
@@ -594,7 +594,7 @@ def test_zip_files(tmp_path):
     assert len(book.drops) == 2  # the same two, in the zip file in the second
     assert book.problems == [
         "a/4.zip: expected a zip file, found: File is not a zip file",
-        "a/3.zip/without/x.shp: expected x.prj beside it, or config.layers.pea.crs, found none",
+        "a/3.zip/without/x.shp: expected x.prj next to it, or config.layers.pea.crs, found none",
     ]
 
 

@@ -56,13 +56,15 @@ def test_a_window_from_before_the_images():
     found = notes.before([info(), info("b")], recipe, dt.date(2022, 6, 1))
     # December to May are there.
     (note,) = found
-    assert note.endswith("begins before the images of both cubes: up to 1 of them are missing")
+    assert note.endswith(
+        "begins before the images of both cubes: up to 1 of its periods are missing"
+    )
 
 
 def test_pixels_of_which_the_checkpoint_says_nothing():
     assert before(info(pixel=30.0), pixel_m=30.0) == []
     (note,) = before(info(pixel=30.0), pixel_m=None)
-    assert note.startswith("pixels measure 30 m, and the checkpoint does not say")
+    assert note.startswith("pixels measure 30 m, and the checkpoint does not record")
     assert before(info(), pixel_m=None) == []
 
 

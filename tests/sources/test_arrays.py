@@ -307,7 +307,12 @@ def test_another_source_is_not_overwritten_unasked(tmp_path, flags, message):
     file = own_stack.write_npz(tmp_path)
     ingest(file, tmp_path)
     before = stamps(tmp_path)
-    refuses(file, tmp_path, f"exists already, and not as asked for ({message}); expected", **flags)
+    refuses(
+        file,
+        tmp_path,
+        f"exists already, made from other input or settings ({message}); expected",
+        **flags,
+    )
     assert stamps(tmp_path) == before
     cubes, text = ingest(file, tmp_path, overwrite=True, **flags)
     assert "written" in text and stamps(tmp_path).keys() == before.keys()
@@ -318,7 +323,7 @@ def test_other_pixels_are_not_overwritten_unasked(tmp_path):
     s2 = own_stack.s2()
     s2[0, 0, 0, 0] = 0.7
     file = own_stack.write_npz(tmp_path, s2=s2)
-    refuses(file, tmp_path, "not as asked for (sha256 was ")
+    refuses(file, tmp_path, "made from other input or settings (sha256 was ")
     got, _ = ingest(file, tmp_path, overwrite=True)
     own_stack.assert_pixels(got["stack"], own_stack.s1_db(), s2)
 
@@ -328,13 +333,15 @@ def test_a_legend_file_with_other_classes_is_another_source(tmp_path):
     legend = own_stack.write_legend(tmp_path)
     ingest(file, tmp_path, legend=str(legend))
     legend.write_text(legend.read_text().replace("maize", "oats"))
-    refuses(file, tmp_path, "not as asked for (its legend differs)", legend=str(legend))
+    refuses(
+        file, tmp_path, "made from other input or settings (its legend differs)", legend=str(legend)
+    )
 
 
 def test_folders_in_the_way(tmp_path):
     file = own_stack.write_npz(tmp_path)
     (tmp_path / "cubes" / "stack").mkdir(parents=True)
-    refuses(file, tmp_path, "stack is there and no cube alone (found nothing in its place)")
+    refuses(file, tmp_path, "stack is there and is not just a cube (found nothing)")
     (tmp_path / "cubes" / "stack").rmdir()
     (tmp_path / "cubes").rmdir()
     (tmp_path / "cubes").write_text("")

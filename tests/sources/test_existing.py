@@ -78,7 +78,7 @@ def test_what_is_no_cube_alone_stays(tmp_path, kind, overwrite):
     if kind == "more" and not overwrite:
         assert "already there" in ingest(file, cubes)
         return
-    refuses(file, cubes, "stack is there and no cube alone", overwrite=overwrite)
+    refuses(file, cubes, "stack is there and is not just a cube", overwrite=overwrite)
     with pytest.raises(ValueError) as error:
         ingest(file, cubes, overwrite=overwrite)
     assert "--overwrite" not in str(error.value)
@@ -88,7 +88,7 @@ def test_a_folder_that_another_process_writes(tmp_path):
     file, cubes = own_stack.write_npz(tmp_path), tmp_path / "cubes"
     with (
         files.Lock(cubes, "--cubes"),
-        pytest.raises(ValueError, match="--cubes .* in use by .*expected that one to end"),
+        pytest.raises(ValueError, match="--cubes .* in use by .*wait until that ends"),
     ):
         ingest(file, cubes)
     assert "written" in ingest(file, cubes)

@@ -200,13 +200,13 @@ def test_the_table_counts_fill_by_value_and_again_when_the_cube_is_there(tmp_pat
     assert np.isnan(got.s2[0, 2:4]).all() and np.isnan(got.s1[2, 0]).all()
     assert np.isnan(got.s2).sum() == 301
     # 2 rows x 15 columns x 10 bands and one value, of 3 x 12 x 15 x 10; 15 x 2 of 3 x 12 x 15 x 2.
-    assert "S2: 301 of 5400 values (5.57%) are fill" in text
+    assert "S2: 301 of 5400 values (5.57%) are undeclared fill values" in text
     assert "-9999 (300), -32768 (1)" in text
     assert "S1: 30 of 1080 values (2.78%)" in text and "0 in all bands (30)" in text
-    assert "6% (fill 5.6%)" in text.splitlines()[1]
+    assert "6% (input: 5.6% fill)" in text.splitlines()[1]
     assert got.info.source["fill_values"]["s2"] == {"of": 5400, "-32768": 1, "-9999": 300}
     _, again = ingest(file, tmp_path)
-    assert "6% (fill 5.6%)" in again.splitlines()[1] and "already there" in again
+    assert "6% (input: 5.6% fill)" in again.splitlines()[1] and "already there" in again
 
 
 @pytest.mark.parametrize("nodata", [None, -32768], ids=["undeclared", "another one declared"])

@@ -94,7 +94,9 @@ def test_the_largest_number_is_no_field(tmp_path, dtype):
     fields[1:3], fields[5:] = 7, np.iinfo(dtype).max
     stack = stacks.open_stack(own_stack.write_npz(tmp_path, fields=fields))
     np.testing.assert_array_equal(stack.fields, np.where(fields == 7, 7, 0))
-    assert stack.notes[0].endswith(f"105 pixels of {np.iinfo(dtype).max} are fill, and no field")
+    assert stack.notes[0].endswith(
+        f"105 pixels of {np.iinfo(dtype).max} are a fill value, not a field"
+    )
 
 
 # GeoTIFF ------------------------------------------------------------------------------------------
@@ -373,7 +375,10 @@ def test_folders_that_do_not_fit(tmp_path):
         (lambda d: d.rename(x="lon"), "expected a dimension x, found"),
         (lambda d: d.drop_vars("x"), "expected coordinates of two or more pixels along 'x'"),
         (lambda d: d.isel(x=[0, 1, 3, 4]), "expected evenly spaced coordinates along 'x'"),
-        (lambda d: d.assign_coords(t=[1, 2, 3]), "expected dates along 't', or a dates.csv beside"),
+        (
+            lambda d: d.assign_coords(t=[1, 2, 3]),
+            "expected dates along 't', or a dates.csv next to",
+        ),
         (lambda d: d.drop_vars("crs"), "expected a CRS such as EPSG:32631, found none"),
         (lambda d: d.rename({"X-VV": "a", "X-VH": "b"}), "expected bands among VV, VH, found a, b"),
         (lambda d: d.isel(t=0), "expected a dimension t or time, found"),

@@ -618,9 +618,7 @@ def change(cubes_dir):
 
 def test_changed_cubes_or_another_cut_need_another_name_or_overwrite(copies):
     cubes_dir, data_dir = copies
-    message = (
-        "1.0.0: found a dataset built from other cubes or another cut; .*--name, or --overwrite"
-    )
+    message = "1.0.0: found a dataset built from other cubes or settings; .*--name, or --overwrite"
     with pytest.raises(ValueError, match=message):
         build(cubes_dir, data_dir, chip=8)
     with pytest.raises(ValueError, match=message):

@@ -66,7 +66,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, name):
         file.symlink_to("/dev/full")
     else:
         (tmp_path / name).symlink_to("/dev/full")
-    with pytest.raises(OSError, match=f"{name}.*could not be written .No space left.*resumes$"):
+    with pytest.raises(OSError, match=f"{name}.*could not be written .No space left.*to resume$"):
         log.write(1, {"loss": 0.5})
 
 

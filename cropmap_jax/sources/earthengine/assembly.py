@@ -209,7 +209,7 @@ def _source(target, options: options_lib.Options, made_of: Mapping, key: str) ->
         "options": options.to_json(),
         "platforms": platforms.to_json(options.s1.platforms, target.periods),
         **made_of,
-        # The catalogue changes: scenes are added, and processed anew.
+        # The catalogue changes: scenes are added and reprocessed.
         "exported": dt.datetime.now(dt.UTC).date().isoformat(),
         "key": key,
     }

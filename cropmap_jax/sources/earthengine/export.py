@@ -119,7 +119,7 @@ class GraphSource:
         """Seconds that each look-up of orbits took, waits and repetitions included."""
 
     def __call__(self, target, sensor: str) -> tuple[str, str, tuple[str, ...], dict]:
-        """Expression (JSON), its digest, band names, and what the cube's source shall tell."""
+        """Expression (JSON), its digest, band names, and what the cube's source will record."""
         spans, options = tuple(target.periods), self._options
         facts = {}
         if sensor == "s2":
@@ -197,7 +197,7 @@ def measured(
     Args:
       manifest: of the pilot's folder.
       cubes: of the pilot.
-      look_ups: seconds of each look-up of orbits, of which the manifest does not tell.
+      look_ups: seconds of each look-up of orbits, which the manifest does not hold.
     """
     seconds = {
         sensor: time / n for sensor, (n, time, _) in manifest.timings().items() if n and time

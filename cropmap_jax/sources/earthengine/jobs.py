@@ -69,7 +69,7 @@ def survey(targets, options, manifest, folder) -> tuple[collections.deque, int]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ValueError(
             f"expected cubes made of the same as is asked for now, found {wrong[0]}{more}; export "
-            f"into another folder, or delete what is to be made anew"
+            f"into another folder, or delete what is to be exported again"
         )
     return todo, kept
 
@@ -101,7 +101,7 @@ class Stopped(Exception):
 
 @dataclasses.dataclass(eq=False)
 class Jobs:
-    """Does jobs, in any thread, and tells of them in `events`.
+    """Does jobs, in any thread, and reports them in `events`.
 
     Args:
       options: of the cubes' pixels.
@@ -219,7 +219,7 @@ class Jobs:
         try:
             missing = verify.check_cube(path, target)
         except ValueError as error:
-            raise ValueError(f"{error}; delete {path} to have it made anew") from error
+            raise ValueError(f"{error}; delete {path} to export it again") from error
         labelled = self.options.label.kind != "none"
         reasons = verify.flags(missing, self.thresholds, labelled)
         state = FLAGGED if reasons else WHOLE

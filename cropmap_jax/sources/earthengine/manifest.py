@@ -227,7 +227,7 @@ class Manifest:
     def plan(self, cubes: Iterable[tuple[str, str]]) -> None:
         """Notes (id, key) of cubes that are to be made, all or none.
 
-        Cubes of the same key keep their state; those of another one are planned anew.
+        Cubes of the same key keep their state; those of another one are planned again.
         """
         sql = """INSERT INTO cubes VALUES (?, ?, ?, '{}', '', ?) ON CONFLICT (cube) DO UPDATE
           SET key = excluded.key, state = excluded.state, missing = '{}', reason = '',

@@ -62,7 +62,7 @@ class Pilot:
     Args:
       seconds: mean seconds of a request, by kind, e.g. {"s1": 4.0, "s2": 9.5}.
       cubes: how many cubes.
-      eecu_seconds: of all of them, where the service tells (Cloud Monitoring); else None.
+      eecu_seconds: of all of them, where the service reports them (Cloud Monitoring); else None.
     """
 
     seconds: Mapping[str, float]
@@ -230,7 +230,7 @@ def _disk(targets: Sequence[Target], counted: bool) -> float:
 
 
 def refine(plan: Plan, pilot: Pilot) -> Plan:
-    """The plan with what a pilot measured: hours, and EECU-hours only if the service told them.
+    """The plan with what a pilot measured: hours, and EECU-hours only if the service reported them.
 
     Raises:
       ValueError: a pilot of nothing, or of requests that the plan does not have.

@@ -33,7 +33,7 @@ PICTURE = "missing.png"
 PASSES = "passes"
 """Of Sentinel-1, {period's name: {satellite: passes}}, where the cube's source has them."""
 _SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2"}
-# Okabe & Ito's palette (jfly.uni-koeln.de/color), also told apart by lightness.
+# Okabe & Ito's palette (jfly.uni-koeln.de/color), also distinguishable by lightness.
 _COLOURS = {"s1": "#0072b2", "s2": "#e69f00", cube.CLEAR: "#009e73"}
 _MOST_NAMES = 10
 _MOST_TICKS = 18

@@ -91,7 +91,7 @@ class Summary:
 
 
 def check(settings: sites.Settings, out: str | os.PathLike) -> None:
-    """Demands a world of the eight crops with known fields, and a place to write.
+    """Requires a world of the eight crops with known fields, and a place to write.
 
     Raises:
       ValueError: a map's labels, another legend, or a folder that holds something.

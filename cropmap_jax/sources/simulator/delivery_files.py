@@ -14,7 +14,9 @@ import shapely
 
 from cropmap_jax.geo import files
 
-_CUT_SHORT = OSError(errno.EIO, "read back it is not what was written, often for lack of space")
+_CUT_SHORT = OSError(
+    errno.EIO, "what was read back differs from what was written, often for lack of space"
+)
 
 
 @contextlib.contextmanager

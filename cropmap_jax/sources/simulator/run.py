@@ -1,4 +1,4 @@
-"""Simulates all sites of a world, several at once, and goes on where an interrupted run stopped."""
+"""Simulates all sites of a world, several at once, and resumes where an interrupted run stopped."""
 
 import concurrent.futures
 import contextlib
@@ -102,7 +102,7 @@ def _tidy(cubes_dir: pathlib.Path, truth_dir: pathlib.Path, ids: list[list[str]]
 
 
 def check_existing(settings: sites.Settings, todo: list, cubes_dir: pathlib.Path) -> None:
-    """Demands that cubes that are there were made with the same settings.
+    """Requires that cubes that are there were made with the same settings.
 
     Raises:
       ValueError: names the first cube that was not, and what differs.

@@ -113,9 +113,9 @@ class Settings:
         for name in values:
             if name not in known:
                 near = difflib.get_close_matches(str(name), known, 1)
-                hint = f"; nearest: {near[0]!r}" if near else ""
+                hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
-                    f"config.{name}: expected one of {', '.join(known)}, found another{hint}"
+                    f"config.{name}: no such setting{hint}; expected one of {', '.join(known)}"
                 )
         for name, field in known.items():
             if name not in values:

@@ -1,6 +1,6 @@
 """The truth of a simulated tile: `truth.tif` and `parcel.tif`, for checking.
 
-Each file says of which world it is and carries a checksum of its pixels, so that one that was cut
+Each file records its world and carries a checksum of its pixels, so that one that was cut
 short, or is of another seed, is not taken for this tile's. Nothing that trains reads them.
 """
 

@@ -724,7 +724,7 @@ def test_a_damaged_cube_is_not_taken_for_whole(tmp_path):
         file.write(b"x")
     summary, rows = export(tmp_path, [target], NoClient())
     assert "damaged" in summary.failed[target.cube_id]
-    assert "to have it made anew" in rows[target.cube_id].reason
+    assert "to export it again" in rows[target.cube_id].reason
 
 
 def make_unfinished(tmp_path):

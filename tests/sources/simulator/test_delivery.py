@@ -369,7 +369,7 @@ def test_a_file_that_was_cut_short_is_no_delivery(small, tmp_path, monkeypatch, 
             file.truncate(0 if ending in (".prj", ".cpg") else 150)
 
     monkeypatch.setattr(geopandas.GeoDataFrame, "to_file", cut)
-    with pytest.raises(OSError, match=r"Canola.*\.shp: could not be written \(read back it is not"):
+    with pytest.raises(OSError, match=r"Canola.*\.shp: could not be written \(what was read back"):
         delivery.write_delivery(SMALL, small[0] / "cubes", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
