@@ -77,7 +77,8 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
         raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
     inputs = {f"--config.{n}": config.get(n, "") for n in ("data_dir", "init_from")}
     for flag, path in inputs.items():
-        files.local(flag, path)
+        if path:
+            files.local(flag, path)
     files.check_apart({"--workdir": workdir}, inputs)
 
 
