@@ -19,7 +19,7 @@ _DATASET = flags.DEFINE_enum("dataset", "cubes", DATASETS, "Kind of dataset.")
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets.", required=True)
 _NAME = flags.DEFINE_string("name", "default", "Name, to keep several datasets of one kind.")
-_CHIP = flags.DEFINE_integer("chip", 64, "Side of a chip in pixels.", 16, 2**16)
+_CHIP = flags.DEFINE_integer("chip", 64, "Side of a chip in pixels.", 16, 2**15)
 _OVERLAP = flags.DEFINE_integer(
     "overlap", None, "Pixels that neighbouring chips share; default 0, isrc half a chip."
 )
