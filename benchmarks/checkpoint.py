@@ -5,8 +5,9 @@
 The state is the seed network's with Adam (parameters, statistics and two moments: 0.75 GB), on the
 devices as a step leaves it. Before training goes on, the loop copies it to the host ("fetch"),
 looks whether all of it is finite ("check") and hands it over ("save", as far as that blocks);
-"held up" is their sum. "written" is from the beginning of "save" until the checkpoint lies whole
-on the disk. Behind "raw" is what the disk does with the same bytes in one file.
+"held up" is their sum, and "sums" what SHA-256 takes of it, as a part of "save". "written" is from
+the beginning of "save" until the checkpoint lies whole on the disk. Behind "raw" is what the disk
+does with the same bytes in one file.
 """
 
 import os
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> dict:
     state = {"step": np.zeros((), np.int32), **variables}
     state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    names = (*HELD_UP, "held up", "written", "read", "raw write", "raw read")
+    names = (*HELD_UP, "held up", "sums", "written", "read", "raw write", "raw read")
     times: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
         for i in range(args.rounds):
@@ -74,6 +75,9 @@ def _once(workdir, state: dict, recipe, times: dict) -> None:
     for name, took in zip(HELD_UP, np.diff(marks), strict=True):
         times[name].append(took)
     times["held up"].append(marks[-1] - marks[0])
+    began = time.perf_counter()
+    checkpoints.digest(fetched)
+    times["sums"].append(time.perf_counter() - began)
     checkpointer = checkpoints.Checkpointer(workdir, meta)
     began = time.perf_counter()
     _, found = checkpointer.restore(state)

@@ -54,7 +54,8 @@ def run(main) -> None:
     """Runs `main(argv)` under absl; a user's mistake prints one line and exits with 1.
 
     ValueError and OSError are a user's mistakes or the machine's; anything else is ours and keeps
-    its traceback. Ctrl-C exits with 130, SIGTERM in training with 143.
+    its traceback. Ctrl-C exits with 130; where a command writes step by step, SIGTERM with 143 and
+    SIGHUP with 129.
     """
 
     def guarded(argv):

@@ -34,6 +34,11 @@ def parse(argv: list[str], known: flags.FlagValues = flags.FLAGS) -> list[str]:
         return rest
     except _Wrong:
         raise
+    except SystemExit as error:  # of --help, or of a config
+        line = _line_of_config(error, (_config_path(argv, known) or "").partition(":")[0])
+        if line:
+            raise _Wrong(f"--config {line}: SystemExit: {error}") from error
+        raise
     except Exception as error:  # a config may raise anything
         path = _config_path(argv, known)
         if path is not None:

@@ -71,13 +71,21 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
             raise ValueError(
                 f"--config.{name}: expected settings by name, found {checks.shown(config[name])}"
             )
+    checks.whole("--config.seed", config.seed, 0, 2**63 - 1)  # variables are drawn before a plan is
+    if finetunes:
+        checks.switch("--config.from_scratch", config.from_scratch)
+        if not isinstance(config.get("scratch", {}), ConfigDict | dict):
+            raise ValueError(
+                f"--config.scratch: expected settings by name, found {checks.shown(config.scratch)}"
+            )
     if not workdir:
         raise ValueError("--workdir: expected a folder, found none")
     if files.local("--workdir", workdir).is_file():
         raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
     inputs = {f"--config.{n}": config.get(n, "") for n in ("data_dir", "init_from")}
     for flag, path in inputs.items():
-        files.local(flag, path)
+        if path:
+            files.local(flag, path)
     files.check_apart({"--workdir": workdir}, inputs)
 
 
@@ -139,9 +147,11 @@ def train(
     data, recipe, plan, variables, workdir: str, following: str, ancestors: Sequence[dict] = ()
 ) -> None:
     """Trains, and prints where the result lies and what to run next."""
+    from cropmap_jax.geo import processes
     from cropmap_jax.training import loop, parallel
 
-    record = loop.train(data, recipe, plan, variables, workdir, _PROFILE.value, ancestors)
+    with processes.stoppable():  # also before its first step and while the last is saved
+        record = loop.train(data, recipe, plan, variables, workdir, _PROFILE.value, ancestors)
     if parallel.process_index() > 0:
         return
     shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if "rate" not in k)

@@ -19,7 +19,7 @@ _DATASET = flags.DEFINE_enum("dataset", "cubes", DATASETS, "Kind of dataset.")
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets.", required=True)
 _NAME = flags.DEFINE_string("name", "default", "Name, to keep several datasets of one kind.")
-_CHIP = flags.DEFINE_integer("chip", 64, "Side of a chip in pixels.", lower_bound=16)
+_CHIP = flags.DEFINE_integer("chip", 64, "Side of a chip in pixels.", 16, 2**15)
 _OVERLAP = flags.DEFINE_integer(
     "overlap", None, "Pixels that neighbouring chips share; default 0, isrc half a chip."
 )
@@ -35,6 +35,7 @@ def load_builder(dataset: str):
 
 
 def main(_):
+    from cropmap_jax.geo import processes
     from cropmap_jax.training import cube_builder, dataset
 
     overlap = _OVERLAP.value
@@ -43,16 +44,17 @@ def main(_):
     if not 0 <= overlap < _CHIP.value:
         raise ValueError(f"--overlap: expected 0 to {_CHIP.value - 1}, found {overlap}")
     builder_class = load_builder(_DATASET.value)
-    builder, new = cube_builder.build(
-        builder_class,
-        _NAME.value,
-        _CUBES.value,
-        _DATA_DIR.value,
-        chip=_CHIP.value,
-        overlap=overlap,
-        overwrite=_OVERWRITE.value,
-        progress=True,
-    )
+    with processes.stoppable():
+        builder, new = cube_builder.build(
+            builder_class,
+            _NAME.value,
+            _CUBES.value,
+            _DATA_DIR.value,
+            chip=_CHIP.value,
+            overlap=overlap,
+            overwrite=_OVERWRITE.value,
+            progress=True,
+        )
     data = dataset.open_dataset(_DATA_DIR.value, f"{_DATASET.value}/{_NAME.value}")
     print(dataset.describe(data))
     print(f"{'built' if new else 'already built'}: {builder.data_path}")

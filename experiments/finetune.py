@@ -32,7 +32,7 @@ def _make_recipe(config, data, model, scaling=None):
 
 def _from_checkpoint(config, data, workdir):
     """Recipe, first variables and ancestors of a network with the trunk of config.init_from."""
-    from cropmap_jax.training import checkpoints, parallel, steps
+    from cropmap_jax.training import checkpoints, head_swap, parallel, steps
 
     own = checkpoints.begun(workdir)
     if own:
@@ -48,8 +48,8 @@ def _from_checkpoint(config, data, workdir):
     fresh = steps.init_variables(wanted, config.seed)
     if own:
         return wanted, fresh, []
-    checkpoints.check_trunk(source, wanted, config.init_from)
-    variables, dropped = checkpoints.swap_head(pretrained.variables, fresh)
+    head_swap.check_trunk(source, wanted, config.init_from)
+    variables, dropped = head_swap.swap_head(pretrained.variables, fresh)
     if parallel.process_index() == 0:
         print(f"trunk from {config.init_from}, step {step}; dropped: {', '.join(dropped)}")
     return wanted, variables, checkpoints.ancestors(pretrained)

@@ -18,6 +18,7 @@ import pathlib
 import re
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Collection, Iterator, Mapping
 
@@ -89,7 +90,7 @@ def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
 
 
 def _remove(path: pathlib.Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -109,8 +110,8 @@ class Lock:
       what: what the folder is, for the message, e.g. "--cubes".
 
     Raises:
-      ValueError: another process holds it (says which, on which machine and since when), or it
-        is a file.
+      ValueError: another process holds it (says which, on which machine and since when), it is a
+        file, or something lies in it under the lock's name that is no lock.
       OSError: no space or no permission.
     """
 
@@ -131,10 +132,7 @@ class Lock:
         except OSError as error:
             raise not_written(self._folder, error) from error
         while self._file is None:
-            try:
-                file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            except OSError as error:
-                raise not_written(self._path, error) from error
+            file = self._open()
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -144,6 +142,9 @@ class Lock:
                     f"{self._what} {self._folder}: in use by {holder}; wait until that ends, "
                     f"or choose another folder"
                 ) from None
+            except OSError as error:  # a file system without locks
+                os.close(file)
+                raise not_written(self._path, error) from error
             if self._is_current(file):
                 self._file = file
             else:
@@ -157,14 +158,32 @@ class Lock:
             os.pwrite(self._file, who.encode(), 0)
         return self
 
+    def _open(self) -> int:
+        """Opens the file; never one that lies elsewhere too: what is in it would be lost."""
+        try:
+            kind = os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would wait for somebody else
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | kind, 0o644)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise not_written(self._path, error) from error
+        else:
+            found = os.fstat(file)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+                return file
+            os.close(file)
+        raise ValueError(
+            f"{self._path}: expected a lock, found a folder, a link or the like; move it away"
+        )
+
     def _is_current(self, file: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(file), os.stat(self._path))
+            return os.path.samestat(os.fstat(file), os.lstat(self._path))
         except FileNotFoundError:
             return False
 
     def __exit__(self, *_) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._is_current(self._file):  # else somebody removed it, and the one there is another's
+            self._path.unlink(missing_ok=True)
         os.close(self._file)
         self._file = None
 
@@ -196,8 +215,8 @@ class Written:
                 names = json.loads(self._path.read_text(encoding="utf-8"))
                 if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
                     raise ValueError(f"found {type(names).__name__}")
-                if any(os.path.isabs(n) or ".." in pathlib.Path(n).parts for n in names):
-                    raise ValueError("found a path that leads out of the folder")
+                if not all(map(_is_inside, names)):
+                    raise ValueError("found a path that is not of a file in the folder")
             except (OSError, ValueError, RecursionError) as error:
                 raise ValueError(
                     f"{self._path}: expected a list of the files that {command} wrote ({error}); "
@@ -245,6 +264,12 @@ class Written:
         write_bytes(self._path, (json.dumps(sorted(self._names), indent=0) + "\n").encode())
 
 
+def _is_inside(name: str) -> bool:
+    """Whether a path leads to something in the folder that it is relative to."""
+    path = pathlib.PurePath(name)
+    return bool(path.parts) and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *name}
+
+
 # Apart, and here ----------------------------------------------------------------------------------
 
 
@@ -281,9 +306,12 @@ def local(flag: str, path: str | os.PathLike) -> pathlib.Path:
     """A path of this machine.
 
     Raises:
-      ValueError: a URL (s3://, gs://, http:// and the like) or a path of GDAL's virtual systems.
+      ValueError: a URL (s3://, gs://, http:// and the like), a path of GDAL's virtual systems, or
+        none: an empty path would be the folder that the command happens to run in.
     """
     text = os.fspath(path)
+    if not text.strip():
+        raise ValueError(f"{flag}: expected a path, found none")
     if _SCHEME.match(text) or "\0" in text:
         raise ValueError(
             f"{flag} {text!r}: expected a path on this machine, found a URL or the like; copy "

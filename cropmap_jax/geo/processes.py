@@ -17,6 +17,9 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""What asks a process to end: a scheduler, and a terminal that was closed."""
+
 
 class Stopped(KeyboardInterrupt):
     """A signal asked this process to end; `exit_code` is what a shell expects of it."""
@@ -28,15 +31,16 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGTERM raises `Stopped` in the block, as Ctrl-C raises KeyboardInterrupt: cleanup runs.
+    """SIGTERM and SIGHUP raise `Stopped` in the block, as Ctrl-C raises KeyboardInterrupt.
 
-    Outside of the main thread, and where SIGTERM is ignored, signals are left as they are.
+    Cleanup runs then. Outside of the main thread, and where they are ignored (nohup), signals are
+    left as they are.
     """
 
     def stop(number, _):
         raise Stopped(number)
 
-    with _handler((signal.SIGTERM,), stop):
+    with _handler(ENDING, stop):
         yield
 
 
@@ -61,7 +65,7 @@ class _Pool(concurrent.futures.ProcessPoolExecutor):
     def submit(self, *args, **kwargs):
         # Workers are started here: a signal has to wait until they know what to do.
         late: list[int] = []
-        with _handler((signal.SIGINT, signal.SIGTERM), lambda number, _: late.append(number)):
+        with _handler((signal.SIGINT, *ENDING), lambda number, _: late.append(number)):
             # They inherit what is blocked: a terminal sends Ctrl-C to all, only their starter
             # answers it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -124,8 +128,8 @@ def _end_with(pipe) -> None:
 def run(command: Sequence[str]) -> int:
     """Runs a command to its end and returns its exit code.
 
-    SIGINT and SIGTERM are handed on to it, once each, and waited for; if this process is killed,
-    so is the command.
+    SIGINT, SIGTERM and SIGHUP are handed on to it, once each, and waited for; if this process is
+    killed, so is the command.
 
     Args:
       command: program and arguments; it has no standard input.
@@ -145,7 +149,7 @@ def run(command: Sequence[str]) -> int:
             child.send_signal(number)
 
     prepare = _DieWithParent() if sys.platform == "linux" else None
-    with _handler((signal.SIGINT, signal.SIGTERM), hand_on):
+    with _handler((signal.SIGINT, *ENDING), hand_on):
         # A process group of its own: a terminal's Ctrl-C would reach it twice otherwise.
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=prepare

@@ -56,7 +56,7 @@ def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
       ValueError: no folder, or nothing usable in it.
     """
     source = files.local("config.source", settings.source)
-    if not settings.source or not source.is_dir():
+    if not source.is_dir():
         raise ValueError(f"config.source: expected a folder, found {settings.source!r}")
     read_by: dict[str, str] = {}
     parts = []

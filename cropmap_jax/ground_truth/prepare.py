@@ -119,8 +119,6 @@ def check_folders(settings: Settings, out: pathlib.Path) -> None:
     """
     source = files.local("config.source", settings.source)
     files.local("--out", out)
-    if not settings.source:
-        return  # said in `read`
     globs = {f"config.layers.{key}.files": layer.files for key, layer in settings.layers.items()}
     if settings.provinces:
         globs["config.provinces.files"] = settings.provinces.files

@@ -25,10 +25,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
 from cropmap_jax.geo import files
-from cropmap_jax.models import dual_unet3d
 from cropmap_jax.models.initialise import variable_shapes
 from cropmap_jax.training import checks, parallel
-from cropmap_jax.training.recipe import TRUNK_FIELDS, Recipe
+from cropmap_jax.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +59,18 @@ def folder(workdir) -> pathlib.Path:
     return pathlib.Path(workdir).absolute() / "checkpoints"
 
 
+class Earlier(ValueError):
+    """A checkpoint of an earlier version, which has no checksums."""
+
+
 @contextlib.contextmanager
 def _reading(where):
     """Turns what the libraries raise about a damaged checkpoint into one line that names it."""
     _quiet()
     try:
         yield
+    except Earlier:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         # Orbax reads arrays side by side and waits for the first that fails; of the others, asyncio
         # would print a traceback each when the command ends.
@@ -283,7 +288,7 @@ def load(workdir, which: str = LAST) -> Restored:
                     )
                 ),
             )["state"]
-            _check_shapes(restored, shapes, "state")
+            check_shapes(restored, shapes, "state")
             _check_state(restored, meta)
     return Restored(
         restored["params"],
@@ -342,6 +347,11 @@ def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
     """The meta data of a checkpoint, checked; see `_sealed`."""
     args = ocp.args.Composite(meta=ocp.args.JsonRestore())
     meta = manager.restore(step, args=args)["meta"]
+    if isinstance(meta, dict) and "recipe" in meta and "sha256" not in meta:
+        raise Earlier(
+            f"{manager.directory / str(step)}: expected a checkpoint with checksums, found one of "
+            f"an earlier version without; train again in another --workdir"
+        )
     parts = ("recipe", "config", "stage", "dataset", "cubes", "step", "scores", "sha256")
     checks.keys("meta", meta, parts)
     Recipe.from_json(meta["recipe"])
@@ -362,8 +372,7 @@ def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
 def _sealed(meta: dict, step: int, state: dict, scores: dict | None) -> dict:
     """The meta data of a checkpoint, with its step, scores and a SHA-256 of each part of the state.
 
-    Each is computed from the host's copy, at some 2 GB/s: for the seed's network with Adam's
-    moments a third of a second.
+    Each is computed from the host's copy, while training waits.
     """
     sealed = {"dataset": "", "cubes": []} | meta | {"step": step, "scores": scores or {}}
     sealed = json.loads(json.dumps(sealed))  # as it will be read
@@ -436,7 +445,12 @@ def _shapes(recipe: Recipe) -> dict:
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
-def _check_shapes(found: dict, expected: dict, where: str) -> None:
+def check_shapes(found: dict, expected: dict, where: str) -> None:
+    """Demands the same leaves of the same shapes in two trees of arrays.
+
+    Raises:
+      ValueError: names the first leaf that differs, after `where`.
+    """
     a, b = (
         {jax.tree_util.keystr(k): v.shape for k, v in jax.tree_util.tree_leaves_with_path(tree)}
         for tree in (found, expected)
@@ -446,54 +460,3 @@ def _check_shapes(found: dict, expected: dict, where: str) -> None:
             raise ValueError(
                 f"{where}: expected {name} of shape {b.get(name)}, found {a.get(name)}"
             )
-
-
-def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
-    """Requires the same trunk, period kind and pixel size on both sides of a head swap.
-
-    Args:
-      pretrained: recipe of the checkpoint.
-      wanted: of the new network; its model has what the config says, where it says anything.
-      where: the checkpoint's workdir.
-
-    Raises:
-      ValueError: names every field that differs, as config.model.FIELD.
-    """
-    differ = [
-        (f"config.model.{k}", pretrained.model[k], wanted.model[k])
-        for k in TRUNK_FIELDS
-        if pretrained.model[k] != wanted.model[k]
-    ]
-    sides = pretrained.pixel_m, wanted.pixel_m
-    if None not in sides and sides[0] != sides[1]:
-        differ.append(("the dataset's pixels in metres", *sides))
-    if pretrained.period_kind != wanted.period_kind:
-        differ.append(("the dataset's periods", pretrained.period_kind, wanted.period_kind))
-    if differ:
-        listed = "; ".join(f"{name}: expected {a!r}, found {b!r}" for name, a, b in differ)
-        raise ValueError(f"{listed} (expected is what the checkpoint in {where} was trained with)")
-
-
-def swap_head(pretrained: dict, fresh: dict) -> tuple[dict, list[str]]:
-    """Takes the trunk from one set of variables and the head from another.
-
-    Args:
-      pretrained: {"params", "batch_stats"} of the checkpoint.
-      fresh: the same of the new network.
-
-    Returns:
-      The joined variables, and a description of every pretrained leaf that was dropped.
-
-    Raises:
-      ValueError: anything but the head differs.
-    """
-    dropped, joined = [], {}
-    for kind in ("params", "batch_stats"):
-        old, new = dict(pretrained.get(kind, {})), dict(fresh.get(kind, {}))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(old.pop(dual_unet3d.HEAD, {})):
-            name = "/".join(str(k.key) for k in path)
-            dropped.append(f"{kind}/{dual_unet3d.HEAD}/{name} {list(leaf.shape)}")
-        head = {dual_unet3d.HEAD: new.pop(dual_unet3d.HEAD)} if dual_unet3d.HEAD in new else {}
-        _check_shapes(old, new, f"head swap, {kind} of the trunk")
-        joined[kind] = old | head
-    return joined, dropped

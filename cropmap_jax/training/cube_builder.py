@@ -26,9 +26,9 @@ from tensorflow_datasets.core import dataset_builder, writer
 from tqdm import tqdm
 
 from cropmap_jax.geo import calendars, chips, cube, cube_io, files, legend, periods, splits
-from cropmap_jax.training import dataset, ownership, pieces
+from cropmap_jax.training import dataset, dataset_files, ownership, pieces
 from cropmap_jax.training.band_statistics import Statistics
-from cropmap_jax.training.dataset_files import FORMAT, features
+from cropmap_jax.training.dataset_files import FORMAT
 from cropmap_jax.training.pieces import Piece
 
 
@@ -116,7 +116,7 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            features=features(self.builder_config.chip),
+            features=dataset_files.features(self.builder_config.chip),
             supervised_keys=None,
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
@@ -342,9 +342,10 @@ def _make(builder_class, config: CubesConfig, final: pathlib.Path) -> None:
         try:
             builder = builder_class(data_dir=scratch, config=config)
             _prepare(builder, scratch)
+            built = pathlib.Path(builder.data_path)
+            dataset_files.seal(built)
         except OSError as error:
             raise files.not_written(final, error) from error
-        built = pathlib.Path(builder.data_path)
         _open_whole(built)
         with files.replacing(final) as part:
             built.rename(part)

@@ -73,7 +73,7 @@ class Dataset:
         """
         table = self.split(split)
         places = np.stack([table.cube, table.row, table.col], 1)
-        return records.open_records(self.path, split, self.chip, places)
+        return records.open_records(self.path, split, self.chip, places, table.pixels)
 
     def split(self, split: str) -> Chips:
         """Chip table of a split.
@@ -161,6 +161,8 @@ def open_folder(folder: pathlib.Path) -> Dataset:
                 f"{where}: expected tables of {records_of} chips, as in {dataset_files.INFO}, "
                 f"found { ({split: len(table) for split, table in chips.items()}) }"
             )
+    # After what says more about a fault, for whoever edits the file.
+    dataset_files.check_digest(meta, folder / dataset_files.METADATA)
     return Dataset(
         name="/".join(folder.parts[-3:-1]),
         path=folder,
@@ -183,6 +185,8 @@ def _cubes(rows: list[dict], where: str) -> list[dict]:
     for row in rows:
         at = f"{where}: cube {row['id']}"
         spans = dataset_files.table(row["periods"], (None, 2), (-(10**6), 10**6), at)
+        if not len(spans):
+            raise ValueError(f"{at}: expected periods, found none")
         if (spans[:, 0] >= spans[:, 1]).any() or (spans[1:, 0] != spans[:-1, 1]).any():
             raise ValueError(f"{at}: expected contiguous periods, found others")
         a, b, _, d, e, _ = row["transform"]

@@ -7,6 +7,8 @@ dataset.
 
 import contextlib
 import functools
+import hashlib
+import json
 import pathlib
 from collections.abc import Iterator
 
@@ -14,7 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
-from cropmap_jax.geo import schemas
+from cropmap_jax.geo import files, schemas
 
 FORMAT = 1
 """Version of the metadata's layout; a reader refuses another."""
@@ -110,6 +112,36 @@ def read_metadata(folder: pathlib.Path) -> dict:
     return meta
 
 
+def seal(folder: pathlib.Path) -> None:
+    """Adds to `metadata.json` a SHA-256 of what it says, for `check_digest`.
+
+    Raises:
+      OSError: no space or no permission.
+    """
+    meta = read_metadata(folder)
+    text = json.dumps(meta | {"sha256": _digest(meta)})
+    files.write_bytes(folder / METADATA, text.encode())
+
+
+def check_digest(meta: dict, file: pathlib.Path) -> None:
+    """Compares metadata with their SHA-256; datasets of earlier versions have none.
+
+    Raises:
+      ValueError: they are not what `build` wrote; names the file.
+    """
+    expected, found = meta.get("sha256"), _digest(meta)
+    if "sha256" in meta and found != expected:
+        with advice():
+            raise ValueError(
+                f"{file}: damaged: expected SHA-256 {schemas.show(expected)}, found {found}"
+            )
+
+
+def _digest(meta: dict) -> str:
+    said = {name: value for name, value in meta.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def table(rows, shape: tuple[int | None, ...], limits: tuple[int, int], where: str) -> np.ndarray:
     """int64 array of a list of (lists of) integers; None in `shape` is any length.
 
@@ -120,9 +152,10 @@ def table(rows, shape: tuple[int | None, ...], limits: tuple[int, int], where: s
         found = np.asarray(rows)
     except ValueError:  # rows of different lengths
         found = np.empty(0, object)
-    if found.size == 0 and found.dtype != object:
+    empty = [n or 0 for n in shape]
+    if found.size == 0 and found.dtype != object and 0 in empty:
         # JSON has no empty table of two columns.
-        found = np.zeros([n or 0 for n in shape], np.int64)
+        found = np.zeros(empty, np.int64)
     fits = found.ndim == len(shape) and all(
         n in (None, m) for n, m in zip(shape, found.shape, strict=True)
     )

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from cropmap_jax.geo import files
+from cropmap_jax.geo import files, processes
 from cropmap_jax.training import checkpoints, input_pipeline, parallel, steps
 from cropmap_jax.training.dataset import Dataset
 from cropmap_jax.training.meter import Meter, Tracer, describe
@@ -72,7 +72,7 @@ def train(
         what no run wrote, or a plan that does not fit the data.
       OSError: no space or no permission.
       Diverged: loss, gradient or state not finite; the last good checkpoint stays.
-      Stopped: SIGINT or SIGTERM, after a checkpoint was saved.
+      Stopped: SIGINT, SIGTERM or SIGHUP, after a checkpoint was saved.
     """
     check_chip(data, recipe)
     plan.check_devices(parallel.process_count(), parallel.local_devices())
@@ -286,7 +286,8 @@ class _Run:
 
     @contextlib.contextmanager
     def _signals(self):
-        """The first SIGINT or SIGTERM asks the loop to save and stop; a second one acts at once."""
+        """The first SIGINT, SIGTERM or SIGHUP asks the loop to save and stop; a second one acts at
+        once. What is ignored (by nohup) stays so."""
 
         def ask(number, _):
             self._signal = number
@@ -294,8 +295,9 @@ class _Run:
 
         previous = {}
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                previous[number] = signal.signal(number, ask)
+            for number in (signal.SIGINT, *processes.ENDING):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    previous[number] = signal.signal(number, ask)
         except ValueError:  # not in the main thread
             pass
         try:

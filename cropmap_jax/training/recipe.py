@@ -5,6 +5,7 @@ from it alone.
 """
 
 import dataclasses
+import math
 import re
 
 import jax.numpy as jnp
@@ -111,11 +112,16 @@ class Recipe:
                 f"{data.path}: expected periods of a {self.period_kind} as in training, found "
                 f"{data.period_kind}"
             )
-        if self.pixel_m is not None and data.pixel_m != self.pixel_m:
+        if not same_pixels(self.pixel_m, data.pixel_m):
             raise ValueError(
-                f"{data.path}: expected pixels of {self.pixel_m:g} m as in training, found "
-                f"{data.pixel_m:g} m"
+                f"{data.path}: expected pixels of {self.pixel_m:.10g} m as in training, found "
+                f"{data.pixel_m:.10g} m"
             )
+
+
+def same_pixels(trained: float | None, found: float | None) -> bool:
+    """Whether two sides of pixels in metres are one size, as within a dataset; None: not known."""
+    return None in (trained, found) or math.isclose(trained, found, rel_tol=1e-6)
 
 
 def _check_model(model, name: str) -> None:

@@ -7,7 +7,8 @@ period lies at a known place of its file and goes from there into the batch in o
 
 Files that are compressed are read through TFDS. What TFDS reads is what is right: a test
 compares. One thing is not done here: TFDS hashes what it reads, so it would notice bits that
-flipped within pixels; this reader notices what is truncated or not laid out as it should be.
+flipped within the images; this reader notices what is truncated or not laid out as it should be,
+and labels that are not those that the table of chips counted.
 
 Source: the message tf.train.Example, in which TFDS stores a record.
 """
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cropmap_jax.geo import cube, windows
+from cropmap_jax.geo import cube, legend, windows
 from cropmap_jax.training import dataset_files
 from cropmap_jax.training.shards import Compressed, Shard, varint
 
@@ -33,10 +34,17 @@ class Whole:
       source: sequence of records.
       where: what to name in an error.
       places: int [N, 3], cube, row and column that each record should have; None: any.
+      pixels: int [N, classes + 1], as of `Records`; None: any.
     """
 
-    def __init__(self, source, where="", places: np.ndarray | None = None):
-        self._source, self._where, self._places = source, where, places
+    def __init__(
+        self,
+        source,
+        where="",
+        places: np.ndarray | None = None,
+        pixels: np.ndarray | None = None,
+    ):
+        self._source, self._where, self._places, self._pixels = source, where, places, pixels
 
     def __len__(self) -> int:
         return len(self._source)
@@ -47,6 +55,8 @@ class Whole:
             if self._places is not None:
                 place = [int(record[name]) for name in _PLACE]
                 _check_place(place, self._places[index].tolist())
+            if self._pixels is not None:
+                _check_label(record["label"], self._pixels[index])
             return record
         except IndexError:
             raise
@@ -78,14 +88,22 @@ class Records:
       counts: records in each.
       chip: side of a chip in pixels.
       places: int [N, 3], cube, row and column that each record should have.
+      pixels: int [N, classes + 1], pixels of each class and of none of these in each label.
 
     Raises:
       ValueError: a file that ends early or is something else.
       Compressed: it is compressed.
     """
 
-    def __init__(self, files: list[pathlib.Path], counts: list[int], chip: int, places: np.ndarray):
-        self._chip, self._expected = chip, places
+    def __init__(
+        self,
+        files: list[pathlib.Path],
+        counts: list[int],
+        chip: int,
+        places: np.ndarray,
+        pixels: np.ndarray,
+    ):
+        self._chip, self._expected, self._pixels = chip, places, pixels
         self._shards = [Shard(f, n) for f, n in zip(files, counts, strict=True)]
         self._ends = np.cumsum(counts)
         # Where S1, S2 and label lie in each record and how long they are, once it has been seen.
@@ -107,6 +125,7 @@ class Records:
             raise shard.damaged(i, f"its features are not those of a chip ({error})") from error
         try:
             _check_place([record[name] for name in _PLACE], self._expected[index].tolist())
+            _check_label(record["label"], self._pixels[index])
         except ValueError as error:
             raise shard.damaged(i, str(error)) from error
         return record
@@ -120,6 +139,10 @@ class Records:
         label = _small_integers(data)
         if label.size != self._chip**2:
             raise shard.damaged(i, f"expected {self._chip**2} pixels of label, found {label.size}")
+        try:
+            _check_label(label, self._pixels[index])
+        except ValueError as error:
+            raise shard.damaged(i, str(error)) from error
         return label.reshape(self._chip, self._chip)
 
     def read_window(self, index: int, chosen, s1, s2, label=None) -> None:
@@ -196,7 +219,9 @@ class Records:
         }
 
 
-def open_records(path, split: str, chip: int, places: np.ndarray) -> Records | Whole:
+def open_records(
+    path, split: str, chip: int, places: np.ndarray, pixels: np.ndarray
+) -> Records | Whole:
     """Records of a split of a dataset's folder; compressed ones come through TFDS.
 
     Args:
@@ -204,6 +229,7 @@ def open_records(path, split: str, chip: int, places: np.ndarray) -> Records | W
       split: one that it has.
       chip: side of a chip in pixels.
       places: int [N, 3], cube, row and column of every chip, which the records are compared with.
+      pixels: int [N, classes + 1], pixels of each class and of none of these, likewise.
 
     Raises:
       ValueError: names the file that is damaged.
@@ -211,11 +237,11 @@ def open_records(path, split: str, chip: int, places: np.ndarray) -> Records | W
     folder = pathlib.Path(path)
     files, counts = dataset_files.split_files(folder)[split]
     try:
-        return Records(files, counts, chip, places)
+        return Records(files, counts, chip, places, pixels)
     except Compressed:
         dataset_files.check_features(folder, chip)
         source = tfds.builder_from_directory(str(folder)).as_data_source(split)
-        return Whole(source, f"{path}, split {split}", places)
+        return Whole(source, f"{path}, split {split}", places, pixels)
 
 
 _PLACE = ("cube_index", "row", "col")
@@ -224,6 +250,17 @@ _PLACE = ("cube_index", "row", "col")
 def _check_place(found: list[int], expected: list[int]) -> None:
     if found != expected:
         raise ValueError(f"expected cube, row and column {expected}, found {found}")
+
+
+def _check_label(label: np.ndarray, expected: np.ndarray) -> None:
+    """Compares a label with what the table counted in it when it was written."""
+    counts = np.bincount(label.ravel(), minlength=256)
+    classes = len(expected) - 1
+    if counts[classes : legend.NONE_OF_THESE].any():
+        raise ValueError(f"expected labels of {classes} classes, found {label.max()}")
+    found = [*counts[:classes].tolist(), int(counts[legend.NONE_OF_THESE])]
+    if found != expected.tolist():
+        raise ValueError(f"expected {expected.tolist()} pixels of the classes, found {found}")
 
 
 def _integer(data: np.ndarray) -> int:

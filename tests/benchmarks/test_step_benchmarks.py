@@ -81,7 +81,17 @@ def test_checkpoint_holds_training_up_for_the_sum_of_its_parts(tmp_path, capsys)
     # It is handed over before it lies on the disk.
     assert found["written"]["median"] > found["save"]["median"]
     printed = capsys.readouterr().out
-    for name in ("fetch", "check", "save", "held up", "written", "read", "raw write", "raw read"):
+    for name in (
+        "fetch",
+        "check",
+        "save",
+        "held up",
+        "sums",
+        "written",
+        "read",
+        "raw write",
+        "raw read",
+    ):
         assert f"| {name} " in printed
 
 

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites
-from cropmap_jax.training import checkpoints, cube_builder, dataset, loop, steps
+from cropmap_jax.training import cube_builder, dataset, head_swap, loop, steps
 from cropmap_jax.training.recipe import TRUNK_FIELDS
 from experiments import _train, build
 
@@ -87,7 +87,7 @@ def test_what_is_pretrained_can_be_fine_tuned(data, pretrain, finetune):
     before = _train.make_recipe(pretrain, data)
     # With the checkpoint or without, it is the same network but for its head.
     after = _train.make_recipe(finetune, data, model_of(finetune))
-    checkpoints.check_trunk(before, after, "W")
+    head_swap.check_trunk(before, after, "W")
     assert before.scaling == after.scaling and before.model["dtype"] == after.model["dtype"]
 
 

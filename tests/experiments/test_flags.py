@@ -77,6 +77,7 @@ def test_what_is_missing_is_named(monkeypatch, words, message):
         (("def get_config():", "    return 1 / 0"), "line 2: ZeroDivisionError: division by zero"),
         (("def get_config():", "    return int('x')"), "line 2: ValueError: invalid literal"),
         (("def get_config():", "    return open('/none')"), "line 2: FileNotFoundError: .*/none"),
+        (("import sys", "sys.exit('no data here')"), "line 2: SystemExit: no data here"),
         (("import no_such_module",), "line 1: ModuleNotFoundError: No module named"),
         (("def get_config(:",), "line 1: SyntaxError: invalid syntax"),
         (("def get_config():", "    return None"), "expected a ConfigDict .*found NoneType"),

@@ -13,7 +13,7 @@ CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 def check(tmp_path, stage="finetune", workdir=None, **changes):
     config = runpy.run_path(str(CONFIGS / f"{stage}.py"))["get_config"]()
     config.data_dir = str(tmp_path / "data")
-    with config.unlocked():
+    with config.unlocked(), config.ignore_type():
         for name, value in changes.items():
             if value is None:
                 del config[name]
@@ -61,3 +61,17 @@ def test_a_url_is_no_folder_to_read_from(tmp_path, name):
         ValueError, match=f"^--config.{name} 's3://bucket': expected a path on this"
     ):
         check(tmp_path, **{name: "s3://bucket"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "^--config.seed: expected a whole number from 0 to .*, found -1"),
+        ({"seed": 2**63}, "^--config.seed: .*, found 9223372036854775808"),
+        ({"scratch": 3}, "^--config.scratch: expected settings by name, found 3"),
+        ({"scratch": "small"}, "^--config.scratch: expected settings by name, found 'small'"),
+    ],
+)
+def test_what_a_first_network_is_drawn_from_is_checked_before(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        check(tmp_path, **changes)

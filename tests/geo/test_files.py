@@ -22,6 +22,15 @@ def test_a_folder_takes_the_place_of_another(tmp_path):
     assert names(tmp_path) == ["map", "map/two"]
 
 
+def test_a_link_to_a_folder_is_replaced_and_the_folder_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").touch()
+    (tmp_path / "map").symlink_to(tmp_path / "real")
+    with files.replacing(tmp_path / "map") as part:
+        part.mkdir()
+    assert names(tmp_path) == ["map", "real", "real/old"]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("ours"), OSError(28, "No space left on device")])
 def test_a_failure_leaves_what_was_there(tmp_path, error):
     (tmp_path / "map").mkdir()
@@ -79,6 +88,31 @@ def test_a_file_is_no_folder_to_lock(tmp_path):
         files.Lock(tmp_path / "a", "--cubes").__enter__()
 
 
+@pytest.mark.parametrize("make", ["symlink", "link", "pipe", "folder"])
+def test_what_lies_elsewhere_too_is_no_lock(tmp_path, make):
+    notes, folder = tmp_path / "notes.txt", tmp_path / "cubes"
+    notes.write_text("mine")
+    folder.mkdir()
+    lock = folder / files.Lock.NAME
+    {
+        "symlink": lambda: lock.symlink_to(notes),
+        "link": lambda: lock.hardlink_to(notes),
+        "pipe": lambda: os.mkfifo(lock),
+        "folder": lock.mkdir,
+    }[make]()
+    with pytest.raises(ValueError, match="lock: expected a lock, found"):
+        files.Lock(folder, "--cubes").__enter__()
+    assert notes.read_text() == "mine" and os.path.lexists(lock)
+
+
+def test_a_lock_that_somebody_took_away_is_not_given_back_twice(tmp_path):
+    lock = tmp_path / files.Lock.NAME
+    with files.Lock(tmp_path, "--cubes"):
+        lock.unlink()
+        lock.write_text("of another")
+    assert lock.read_text() == "of another"
+
+
 def test_the_lock_of_a_killed_process_does_not_hold(tmp_path):
     code = (
         "import sys, time; from cropmap_jax.geo import files\n"
@@ -120,7 +154,7 @@ def test_what_a_killed_run_wrote_can_be_written_again(tmp_path):
         files.Written(tmp_path, "evaluate").claim("crop.tif")
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "[1]", '["../x"]', '["/etc/passwd"]'])
+@pytest.mark.parametrize("text", ["{", "{}", "[1]", '["../x"]', '["/etc/passwd"]', '[""]', '["."]'])
 def test_a_record_that_is_none_is_refused(tmp_path, text):
     (tmp_path / ".predict.written.json").write_text(text)
     with pytest.raises(ValueError, match=r"\.predict\.written\.json: expected a list"):
@@ -147,6 +181,12 @@ def test_a_link_to_the_input_is_the_input(tmp_path):
 @pytest.mark.parametrize("text", ["gs://b/c", "s3:/b", "https://x/y", "/vsicurl/http://x", "a\0b"])
 def test_only_paths_of_this_machine(text):
     with pytest.raises(ValueError, match="--cubes .*: expected a path on this machine"):
+        files.local("--cubes", text)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_path_is_not_the_current_folder(text):
+    with pytest.raises(ValueError, match="--cubes: expected a path, found none"):
         files.local("--cubes", text)
 
 

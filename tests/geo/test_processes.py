@@ -137,17 +137,18 @@ def test_a_signal_is_handed_on_and_waited_for(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_sigterm_is_an_interrupt_within_the_block_only():
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_process_is_an_interrupt_within_the_block_only(number):
+    before = signal.getsignal(number)
     cleaned = []
-    with pytest.raises(KeyboardInterrupt, match="stopped by SIGTERM") as stop:
+    with pytest.raises(KeyboardInterrupt, match=f"stopped by {number.name}") as stop:
         with processes.stoppable():
             try:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(number)
             finally:
                 cleaned.append(True)
-    assert stop.value.exit_code == 143 and cleaned
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert stop.value.exit_code == 128 + number and cleaned
+    assert signal.getsignal(number) is before
 
 
 def test_signals_stay_as_they_are_where_they_are_ignored_or_in_another_thread():

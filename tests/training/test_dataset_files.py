@@ -168,6 +168,27 @@ def test_files_of_two_splits_that_were_exchanged_are_named(folder, other):
             pass
 
 
+@pytest.mark.parametrize("shift", [1, 3])
+def test_a_label_that_changed_is_named(folder, shift):
+    source = opened(folder).source("train")
+    # A label below 128 is a byte, others are two. A pixel becomes another class, or none of three.
+    labels = [source.label(i).ravel().tolist() for i in range(len(source))]
+    label = next(one for one in labels if min(one) < 3)
+    stored = b"".join(bytes([v]) if v < 128 else bytes([v, 1]) for v in label)
+    at = next(i for i, v in enumerate(stored) if v < 3 and v != 1)
+    new = (2 - stored[at]) if shift == 1 else 3
+    file = next(folder.glob("*-train.*"))
+    content = file.read_bytes()
+    assert content.count(stored) == 1
+    changed = stored[:at] + bytes([new]) + stored[at + 1 :]
+    file.write_bytes(content.replace(stored, changed))
+    changed = opened(folder).source("train")
+    for read in (lambda i: changed[i], changed.label):
+        with pytest.raises(ValueError, match=f"{file}: record . is damaged: .*expected .* classes"):
+            for i in range(len(changed)):
+                read(i)
+
+
 # Metadata.
 
 
@@ -182,6 +203,8 @@ def test_files_of_two_splits_that_were_exchanged_are_named(folder, other):
         (("legend", "classes", 0, "name"), "rapeseed", "name rapeseed is repeated"),
         (("legend", "classes"), [], "expected 1 to 254 classes"),
         (("harvest",), [[1, 2, 3]], "harvest: expected 3 x 3 integers, found [[1, 2, 3]]"),
+        (("harvest",), [], "harvest: expected 3 x 3 integers, found []"),
+        (("planting",), [[]], "planting: expected 3 x 3 integers, found [[]]"),
         (("harvest", 0), [1, 2], "harvest: expected 3 x 3 integers"),
         (("harvest", 0, 0), "soon", "harvest: expected 3 x 3 integers"),
         (("harvest", 0, 0), 10**9, "harvest: expected integers from -1000000 to 1000000"),
@@ -200,6 +223,9 @@ def test_files_of_two_splits_that_were_exchanged_are_named(folder, other):
         (("cubes", 0, "transform", 0), 30, "cube test_2: expected square north-up pixels"),
         (("cubes", 0, "transform"), [30, 0, 0, 0, -30, 0], "expected pixels of one size, found 10"),
         (("cubes", 0, "periods"), [[1, 2, 3]], "cube test_2: expected N x 2 integers"),
+        (("cubes", 0, "periods"), [[]], "cube test_2: expected periods, found none"),
+        (("cubes", 0, "crs"), "here", "crs: expected a CRS like EPSG:32639, or as WKT"),
+        (("cubes", 0, "crs"), "EPSG:32639\n", "crs: expected a CRS like EPSG:32639, or as WKT"),
         (("cubes", 0, "periods"), [[1, 3], [4, 5]], "cube test_2: expected contiguous periods"),
         (("statistics", "s1", "VV", "missing"), 2, "missing: expected a share from 0 to 1"),
         (("statistics", "s1", "VV", "mean"), "x", "expected a number, or null, found 'x'"),
@@ -210,6 +236,7 @@ def test_files_of_two_splits_that_were_exchanged_are_named(folder, other):
         (("chips", "test", "cube", 0), 1, "chips/test: expected chips within cubes of that split"),
         (("chips", "test", "row", 0), 32, "found chip 0: cube test_2, row 32, column 0"),
         (("chips", "test", "col"), [0], "chips/test/col: expected 4 integers, found [0]"),
+        (("chips", "test", "row"), [], "chips/test/row: expected 4 integers, found []"),
         (("chips", "test", "pixels", 0), [1], "chips/test/pixels: expected 4 x 4 integers"),
         (("chips", "test", "pixels", 0, 0), 257, "expected integers from 0 to 256"),
         (("chips", "test", "pixels", 0), [256, 1, 0, 0], "no more pixels than they have"),
@@ -220,6 +247,22 @@ def test_files_of_two_splits_that_were_exchanged_are_named(folder, other):
 def test_metadata_that_does_not_agree_is_named(folder, place, value, message):
     edit(folder / "metadata.json", place, value)
     assert message in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("harvest", 0, 0), 19000), (("cubes", 0, "season"), "1999"), (("legend", "name"), "other")],
+)
+def test_metadata_that_changed_are_refused_however_plausible(folder, place, value):
+    edit(folder / "metadata.json", place, value)
+    assert "metadata.json: damaged: expected SHA-256" in refused(folder)
+
+
+def test_metadata_without_a_checksum_are_read(folder):
+    meta = json.loads((folder / "metadata.json").read_text())
+    assert len(meta.pop("sha256")) == 64
+    (folder / "metadata.json").write_text(json.dumps(meta))
+    opened(folder)
 
 
 def test_a_split_without_a_table_is_named(folder):

@@ -97,7 +97,7 @@ def test_a_finished_run_is_left_as_it_is_and_says_what_it_said(whole):
     small_runs.assert_equal(small_runs.saved(workdir, 5), before[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_the_next_run_ends_where_an_uninterrupted_one_does(
     whole, tmp_path, monkeypatch, number
 ):
