@@ -8,6 +8,7 @@ import numpy as np
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.sources import repeated
 from cropmap_jax.sources.fills import PLAUSIBLE
 
 _LARGEST = {sensor: 32767 / scale for sensor, scale in cube.SCALES.items()}
@@ -17,8 +18,15 @@ _BRIGHT_SHARE = 1e-3
 """Share of values above 1.6 that is worth a note: cloud and glint come to less."""
 _LOST_SHARE = 0.01
 """Share of values that a cube cannot hold which is no glint any more but another scale."""
-_BINS = np.linspace(-0.5, 1.0, 751)
+_BINS = {"s1": np.linspace(-60.0, 30.0, 901), "s2": np.linspace(-0.5, 1.0, 751)}
 _SAMPLE = 40_000
+_NOTHING = 0.005
+"""Reflectance that some pixel of any ground exceeds in some band: water in blue has 0.02."""
+_DIM = 0.01
+_OFFSET = 0.1
+"""Reflectance that Level-2A is lifted by since processing baseline 04.00, until it is taken off."""
+_CROSS = -10.0
+"""dB of VH that land seldom reaches: forest lies near -13, towns near -10."""
 
 
 @dataclasses.dataclass
@@ -29,8 +37,9 @@ class Findings:
       total: values that were looked at, of the bands that the input has.
       fills: how many values are fill, by name of the fill.
       odd: how many values are odd, by what is odd about them.
-      levels: int64 [T, B, bins], a histogram of reflectance per date and band; None for S1.
+      levels: int64 [T, B, bins], a histogram of reflectance or dB per date and band.
       loud: int64 [T, 2], values of S1 above 0 dB and of all, per date; None for S2.
+      spikes, samples: numbers that come again and again, see `repeated.count`.
     """
 
     total: int = 0
@@ -38,12 +47,14 @@ class Findings:
     odd: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     levels: np.ndarray | None = None
     loud: np.ndarray | None = None
+    spikes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    samples: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
     def add(self, other: "Findings") -> None:
         """Adds what was found in another window of the same sensor."""
         self.total += other.total
-        self.fills.update(other.fills)
-        self.odd.update(other.odd)
+        for name in ("fills", "odd", "spikes", "samples"):
+            getattr(self, name).update(getattr(other, name))
         for name in ("levels", "loud"):
             mine, more = getattr(self, name), getattr(other, name)
             if more is not None:
@@ -93,7 +104,11 @@ def check_wrapped(
         # The top itself and 0 less 1000 are fill values, see `fills`.
         bad = np.zeros(numbers.shape, bool)
         for values in tried:
-            bad |= (values > top - 999) & (values < top)
+            # In another scale (percent) they are some among many, and others lie beyond the top.
+            beyond = int(((values > top) & (values < 100 * top)).sum())
+            wrapped = (values > top - 999) & (values < top)
+            if beyond < wrapped.sum():
+                bad |= wrapped
         if bad.any():
             raise ValueError(
                 f"{where}: found {int(bad.sum())} numbers of {numbers[bad].min():.9g} to "
@@ -124,10 +139,18 @@ def check_range(values: np.ndarray, sensor: str, where: str, unit: str, found: F
     typical = np.median(finite[:: max(1, finite.size // 100_000)])
     if lowest < _LOWEST[sensor] and (sensor == "s2" or unit == "db"):
         count = int((finite < _LOWEST[sensor]).sum())
+        hundredths = bool(sensor == "s1" and typical < _LOWEST["s1"])
         raise ValueError(
             f"{where}: found {what} {lowest:g} ({count} of {finite.size} values below "
             f"{_LOWEST[sensor]:g}); expected {_LOWEST[sensor]:g} or more, and NaN or a declared "
             f"nodata value where missing"
+            + ("; hundredths of a dB need a scale in the file, or to be divided" * hundredths)
+        )
+    if sensor == "s2" and finite.size >= 100 and np.abs(finite).max() < _NOTHING:
+        raise ValueError(
+            f"{where}: {flag}: found no reflectance beyond {np.abs(finite).max():g}, expected some "
+            f"above {_NOTHING:g}; are the values scaled twice, or reflectance already "
+            f"(--s2_scale 1)?"
         )
     low, high = (-60.0, 30.0) if sensor == "s1" else (-1.0, _LARGEST["s2"])
     if not low <= typical <= high:
@@ -137,9 +160,9 @@ def check_range(values: np.ndarray, sensor: str, where: str, unit: str, found: F
             f"{high:g}; {hint}"
         )
     _count_tails(values, finite, sensor, where, flag, found)
-    if sensor == "s2":
-        found.levels = _levels(values)
-    elif unit == "db":
+    found.levels = _levels(values, sensor)
+    found.spikes, found.samples = repeated.count(values)
+    if sensor == "s1" and unit == "db":
         there = np.isfinite(values).sum((1, 2, 3))
         with np.errstate(invalid="ignore"):
             found.loud = np.stack([(values > 0).sum((1, 2, 3)), there], -1)
@@ -164,13 +187,14 @@ def _count_tails(values, finite, sensor: str, where: str, flag: str, found: Find
         found.odd[f"{name} {limit:g} {_WHAT[sensor]}, kept"] += int(mask.sum())
 
 
-def _levels(values: np.ndarray) -> np.ndarray:
+def _levels(values: np.ndarray, sensor: str = "s2") -> np.ndarray:
+    bins = _BINS[sensor]
     flat = values.reshape(len(values), -1, values.shape[-1])
     flat = flat[:, :: max(1, flat.shape[1] // _SAMPLE)]
-    out = np.zeros((len(flat), flat.shape[-1], len(_BINS) - 1), np.int64)
+    out = np.zeros((len(flat), flat.shape[-1], len(bins) - 1), np.int64)
     for t, b in np.ndindex(out.shape[:2]):
         there = flat[t, :, b]
-        out[t, b] = np.histogram(there[np.isfinite(there)], _BINS)[0]
+        out[t, b] = np.histogram(there[np.isfinite(there)], bins)[0]
     return out
 
 
@@ -199,17 +223,81 @@ def notes(found: Findings, sensor: str, where: str, spans: Sequence[Period]) -> 
             f"{where}: almost all values{which} lie above 0 dB, which only towns do; is it "
             f"--s1_unit linear?"
         )
-    step = find_step(found.levels) if found.levels is not None else None
-    if step:
-        date, size = spans[step[0]].start, step[1]
-        out.append(
-            f"{where}: from {date} on every band of S2 is {abs(size):.2f} "
-            f"{'brighter' if size > 0 else 'darker'} than before, the darkest pixels too, as where "
-            f"products of processing baseline 04.00 (25 January 2022) meet older ones and keep "
-            f"their offset; a column s2_offset of dates.csv (a key of an .npz) says it per date: "
-            f"-1000 for those, 0 for the others"
-        )
+    said = repeated.describe(
+        found.spikes, found.samples, cube.BANDS[sensor], [span.start for span in spans]
+    )
+    out += [f"{where}: {said}"] if said else []
+    if found.levels is not None:
+        of = _notes_on_s1 if sensor == "s1" else _notes_on_s2
+        out += [f"{where}: {text}" for text in of(found.levels, [span.start for span in spans])]
     return out
+
+
+def _notes_on_s1(levels: np.ndarray, dates: Sequence) -> list[str]:
+    """What polarisations say of each other: the crossed one is the weaker one over land."""
+    middle = quantile(levels, 0.5, _BINS["s1"])
+    vv, vh = (np.nanmedian(m) if np.isfinite(m).any() else np.nan for m in middle.T)
+    if vh > vv + 0.5:
+        return [
+            f"VH is stronger than VV (medians {vh:.1f} and {vv:.1f} dB), which no land is: are "
+            f"the two swapped?"
+        ]
+    if _CROSS < vh < 0:
+        return [
+            f"VH has a median of {vh:.1f} dB, where most land has less than {_CROSS:g}: is it "
+            f"amplitude, taken for power?"
+        ]
+    return []
+
+
+def _notes_on_s2(levels: np.ndarray, dates: Sequence) -> list[str]:
+    out = []
+    middle = quantile(levels, 0.5, _BINS["s2"])
+    seen = np.isfinite(middle).any(1)
+    dim = seen & (np.where(np.isfinite(middle), middle, -np.inf).max(1) < _DIM)
+    if dim.any():
+        which = (
+            "all dates" if (dim == seen).all() else f"{int(dim.sum())} of {int(seen.sum())} dates"
+        )
+        out.append(
+            f"almost all reflectance of {which} ({dates[int(dim.argmax())]} first) lies below "
+            f"{_DIM:g} in every band, as water does, or numbers in another scale; expected one "
+            f"scale for all dates (--s2_scale)"
+        )
+    dark = _dark(levels)
+    if np.isfinite(dark).any():
+        lowest = np.nanmin(dark)
+        if 0.9 * _OFFSET <= lowest <= 2.5 * _OFFSET:
+            out.append(
+                f"the darkest fiftieth of every band and date reaches {lowest:.2f}, which happens "
+                f"in deserts, or where products of processing baseline 04.00 keep their offset: "
+                f"--s2_offset -1000 takes it off"
+            )
+        lows = np.nanmin(np.where(np.isfinite(dark), dark, np.inf), 1)
+        if np.median(lows[np.isfinite(lows)]) < -0.3 * _OFFSET:
+            out.append(
+                f"a fiftieth of some band is darker than {np.median(lows[np.isfinite(lows)]):.2f} "
+                f"on most dates, which no ground is: was an offset taken off twice (--s2_offset)?"
+            )
+    return out + _notes_on_steps(levels, dates)
+
+
+def _notes_on_steps(levels: np.ndarray, dates: Sequence) -> list[str]:
+    lifted, step = find_lifted(levels), find_step(levels)
+    if lifted:
+        first, count = dates[lifted[0]], len(lifted)
+        which = f"at {first}" + (f" and {count - 1} more dates" if count > 1 else "")
+        what = f"{which} every band of S2 is {_OFFSET:.2f} brighter than at the others"
+    elif step:
+        way = "brighter" if step[1] > 0 else "darker"
+        what = f"from {dates[step[0]]} on every band of S2 is {abs(step[1]):.2f} {way} than before"
+    else:
+        return []
+    return [
+        f"{what}, the darkest pixels too, as where products of processing baseline 04.00 (25 "
+        f"January 2022) meet older ones and keep their offset; a column s2_offset of dates.csv (a "
+        f"key of an .npz) says it per date: -1000 for those, 0 for the others"
+    ]
 
 
 def describe(counts: collections.Counter) -> str:
@@ -245,7 +333,7 @@ def find_step(levels: np.ndarray) -> tuple[int, float] | None:
         for sign, high, low in ((1, after, before), (-1, before, after)):
             step = high.min(0) - low.min(0)
             darkest = step[np.argsort(low.min(0))[:3]]
-            if step.min() < 0.045 or not 0.06 <= darkest.min() <= darkest.max() <= 0.16:
+            if step.min() < 0.045 or not 0.06 <= darkest.min() <= darkest.max() <= 0.24:
                 continue
             apart = high.min(1).min() - low.min(1).max()
             if best is None or apart > best[0]:
@@ -253,9 +341,39 @@ def find_step(levels: np.ndarray) -> tuple[int, float] | None:
     return best[1:] if best else None
 
 
+def find_lifted(levels: np.ndarray) -> list[int]:
+    """Dates here and there at which all bands alike are brighter by 0.1 than at the others.
+
+    Those that come all before or all after the others are left to `find_step`.
+
+    Args:
+      levels: int [T, B, bins], see `Findings`.
+    """
+    dark = _dark(levels)
+    seen = np.flatnonzero(np.isfinite(dark).sum(1) >= 3)
+    dark = dark[:, np.isfinite(dark[seen]).all(0)]
+    if dark.shape[1] < 3 or len(seen) < 3:
+        return []
+    order = seen[np.argsort(np.median(dark[seen], 1))]
+    for k in range(1, len(order)):
+        low, high = dark[order[:k]], dark[order[k:]]
+        step = np.median(high, 0) - np.median(low, 0)
+        apart = (high.min(0) - low.max(0)).min() >= 0.045
+        alike = 0.6 * _OFFSET <= step.min() and step.max() <= 1.4 * _OFFSET
+        lifted = sorted(order[k:].tolist())
+        ends = lifted in (seen[: len(lifted)].tolist(), seen[-len(lifted) :].tolist())
+        if apart and alike and not ends:
+            return lifted
+    return []
+
+
 def _dark(levels: np.ndarray) -> np.ndarray:
     """float [T, B], the 2nd percentile of each date and band; NaN of fewer than 100 values."""
+    return quantile(levels, 0.02, _BINS["s2"])
+
+
+def quantile(levels: np.ndarray, share: float, bins: np.ndarray) -> np.ndarray:
+    """float [T, B], a quantile of each date and band; NaN of fewer than 100 values."""
     total = levels.sum(-1)
-    summed = levels.cumsum(-1)
-    at = (summed >= np.maximum(0.02 * total, 1)[..., None]).argmax(-1)
-    return np.where(total >= 100, _BINS[at], np.nan)
+    at = (levels.cumsum(-1) >= np.maximum(share * total, 1)[..., None]).argmax(-1)
+    return np.where(total >= 100, bins[at], np.nan)
