@@ -12,7 +12,7 @@ import numpy as np
 _SAMPLE = 40_000
 """Values of a date and band that are looked at; of more, evenly spaced ones."""
 _LEAST = 20
-_SHARE = 0.005
+_SHARE = 0.01
 _ABOVE = 10
 """How many times as often as its neighbours among the numbers found a number has to come."""
 _FEW = 10

@@ -342,6 +342,7 @@ def test_folders_in_the_way(tmp_path):
     (tmp_path / "cubes").write_text("")
     refuses(file, tmp_path, "expected a folder, found a file")
     refuses(file, tmp_path, "--name: expected letters, digits", name="a/b")
+    refuses(file, tmp_path, "--name: expected at most 150 letters, found 300", name="a" * 300)
 
 
 def test_ground_of_another_cube_is_refused_before_writing(tmp_path):
