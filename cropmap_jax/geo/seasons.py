@@ -102,6 +102,8 @@ def parse_month_day(cell: object, system: str, where: str) -> MonthDay | None:
         found = repr(cell) if isinstance(cell, str) else f"{cell} ({type(cell).__name__})"
         raise ValueError(f"{where}: expected text such as 07-15 (month, day), found {found}")
     month, day, later, year = (int(match[k] or 0) for k in ("month", "day", "later", "year"))
+    if year and year + _OFFSET[system] not in _YEARS:
+        raise ValueError(f"{where}: expected a year of the {system} calendar, found {cell!r}")
     if later and year:
         raise ValueError(f"{where}: expected a year or years to add, found both in {cell!r}")
     if not 1 <= month <= 12:

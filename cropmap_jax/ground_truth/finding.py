@@ -13,6 +13,11 @@ MOST_UNPACKED = 8 * 2**30
 _BESIDE = {
     ".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".qmd", ".sbn", ".sbx", ".atx", ".xml",
 }  # fmt: skip
+# What lies beside a file of another kind: schemas of GML, tables of MapInfo, logs of SQLite.
+_COMPANIONS = {
+    ".gml": {".xsd", ".gfs"}, ".tab": {".dat", ".map", ".id", ".ind"}, ".mif": {".mid"},
+    ".gpkg": {".gpkg-wal", ".gpkg-shm", ".gpkg-journal"},
+}  # fmt: skip
 # Taken from a zip file, which may hold much else; tables only where there is nothing better.
 _VECTORS = {
     ".shp", ".gpkg", ".geojson", ".json", ".geojsonl", ".geojsons", ".fgb", ".kml", ".kmz", ".gml",
@@ -55,8 +60,11 @@ def find(
 
 def is_data(path: pathlib.Path) -> bool:
     """Whether a path is data itself: not hidden, and not a part of a shapefile."""
-    whole = path.is_file() or path.suffix.lower() == ".gdb"
-    return whole and not path.name.startswith(".") and path.suffix.lower() not in _BESIDE
+    whole, suffix = path.is_file() or path.suffix.lower() == ".gdb", path.suffix.lower()
+    if not whole or path.name.startswith(".") or suffix in _BESIDE:
+        return False
+    mains = [main for main, companions in _COMPANIONS.items() if suffix in companions]
+    return not any(path.with_suffix(s).is_file() for main in mains for s in (main, main.upper()))
 
 
 def _is_zip(path: pathlib.Path) -> bool:

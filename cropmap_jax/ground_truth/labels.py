@@ -56,7 +56,12 @@ def label_tiles(
     """
     work = _Work(fields, settings, pathlib.Path(out_dir), ledger)
     for name in _FOLDERS:
-        (work.out / name).mkdir(parents=True, exist_ok=True)
+        try:
+            (work.out / name).mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise ValueError(
+                f"--out {work.out}: found a file {name}, expected a folder there, or another --out"
+            ) from error
         files.tidy(work.out / name)
     todo = [(season, place) for season in sorted(tiles) for place in tiles[season]]
     written = written or files.Written(work.out, "prepare")

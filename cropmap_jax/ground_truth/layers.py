@@ -78,6 +78,8 @@ def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
         because = f"; {(ledger.problems or [''])[0]}".rstrip("; ")
         for key in settings.layers if not because else ():
             because += "".join(f"; {n:,d} {why}" for why, n in ledger.reasons(key).items())
+        first = next((d for d in ledger.drops if d.detail and not ledger.problems), None)
+        because += f" (first: {first.file}, row {first.row}: {first.detail})" if first else ""
         raise ValueError(f"{source}: expected fields or points, found none that is usable in "
                          f"{len(read_by)} files{because}")  # fmt: skip
     table = _drop_duplicates(pd.concat(parts, ignore_index=True), ledger)

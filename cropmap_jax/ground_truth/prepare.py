@@ -79,6 +79,11 @@ def prepare(
     check_folders(settings, out)
     delivery = read(settings, ledger)
     fields, places = tiling.tile_fields(delivery.fields, settings, ledger)
+    if not any(places.values()):
+        raise ValueError(
+            f"{settings.source}: expected a field of a known class, found none among "
+            f"{len(delivery.fields):,d}{_why(ledger)}"
+        )
     with files.Lock(out, "--out"):
         files.tidy(out)
         written = files.Written(out, "prepare")
@@ -87,6 +92,11 @@ def prepare(
         written.remove("tiles.geojson")
         written.remove(report.DROPS)
         fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress, written)
+        if not tiles:
+            raise ValueError(
+                f"{settings.source}: expected a field that labels a pixel, found none among "
+                f"{len(fields):,d}{_why(ledger)}"
+            )
         return _write(delivery, fields, tiles, settings, out, ledger)
 
 
@@ -109,6 +119,14 @@ def _write(delivery: Delivery, fields, tiles: list[Tile], settings: Settings, ou
     about = {"months": spans, "seed": settings.seed, "lead_days": list(settings.lead_days)}
     write_tiles(tiles, out / "tiles.geojson", legend, about)
     return summary
+
+
+def _why(ledger: Ledger) -> str:
+    """What was dropped, and which names are not listed, as the end of a message."""
+    dropped = collections.Counter(drop.reason for drop in ledger.drops)
+    parts = [f"{count:,d} {reason}" for reason, count in dropped.most_common(3)]
+    parts += [note[:200] for note in ledger.notes if "not listed" in note][:1]
+    return f"; {'; '.join(parts)}" if parts else ""
 
 
 def check_folders(settings: Settings, out: pathlib.Path) -> None:

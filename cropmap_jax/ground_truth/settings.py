@@ -1,6 +1,9 @@
 """What a delivery holds and how it is to be read: the config of `experiments.prepare`, checked."""
 
 import dataclasses
+import math
+import types
+import typing
 from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo import splits
@@ -11,6 +14,7 @@ from cropmap_jax.ground_truth.names import UNKNOWN
 NONE = "none_of_these"
 """What a name may stand for besides a class of the legend, and UNKNOWN."""
 SYSTEMS = ("gregorian", "jalali")
+_MOST_LEAD, _MOST_MONTHS = 1000, 120
 COLUMNS = ("province", "planting_start", "planting_end", "harvest_start", "harvest_end")
 
 
@@ -155,9 +159,13 @@ def read(config: Mapping) -> Settings:
       ValueError: names the key, what was found and what was expected.
     """
     value = dict(config)
+    for key in ("layers", *(f"layers.{name}" for name in value.get("layers") or ())):
+        one = value["layers"] if key == "layers" else value["layers"][key.partition(".")[2]]
+        if one is not None and not isinstance(one, Mapping):
+            raise ValueError(f"config.{key}: expected a table, found {one!r}")
     layers = {
         key: _make(Layer, _unpair(layer, f"config.layers.{key}"), f"config.layers.{key}")
-        for key, layer in value.pop("layers", {}).items()
+        for key, layer in (value.pop("layers", None) or {}).items()
     }
     for key, cls in (("calendar", Book), ("provinces", Provinces)):
         value[key] = _make(cls, value[key], f"config.{key}") if value.get(key) else None
@@ -212,6 +220,8 @@ def _make(cls, value: Mapping, where: str):
     Raises:
       ValueError: a key that it does not have, or one missing.
     """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: expected a table, found {value!r}")
     fields = {f.name: f for f in dataclasses.fields(cls)}
     wrong = sorted(set(value) - set(fields))
     if wrong:
@@ -221,7 +231,45 @@ def _make(cls, value: Mapping, where: str):
         if needed and not value.get(name):
             raise ValueError(f"{where}.{name}: expected a value, found none")
     # ConfigDict turns lists of a command line into tuples, but a config may hold lists.
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+    value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    for name, found in value.items():
+        _check_type(found, fields[name].type, f"{where}.{name}")
+    return cls(**value)
+
+
+def _check_type(value, expected, where: str) -> None:
+    """Demands a value of an annotation's type, and of tables and lists what they hold.
+
+    Raises:
+      ValueError: names the key.
+    """
+    if isinstance(expected, types.UnionType):
+        if value is not None:
+            _check_type(value, typing.get_args(expected)[0], where)
+        return
+    kind, inside = typing.get_origin(expected) or expected, typing.get_args(expected)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    good = {
+        int: number and (isinstance(value, int) or not math.isfinite(value)),
+        float: number,
+        bool: isinstance(value, bool),
+        str: isinstance(value, str),
+        tuple: isinstance(value, tuple),
+        Mapping: isinstance(value, Mapping),
+    }.get(kind, True)
+    if not good:
+        name = {tuple: "a list", Mapping: "a table", str: "text", int: "a whole number"}
+        name |= {float: "a number", bool: "True or False"}
+        raise ValueError(f"{where}: expected {name[kind]}, found {value!r}")
+    if kind is tuple and ... not in inside and len(value) != len(inside):
+        raise ValueError(f"{where}: expected {len(inside)} values, found {value!r}")
+    if kind is tuple:
+        for i, one in enumerate(value):
+            _check_type(one, inside[0], f"{where}[{i}]")
+    # What the days of a calendar may be is said where they are read.
+    elif kind is Mapping and typing.get_origin(inside[1]) is None:
+        for key, one in value.items():
+            _check_type(one, inside[1], f"{where}.{key}")
 
 
 def check(settings: Settings) -> None:
@@ -263,8 +311,16 @@ def check(settings: Settings) -> None:
         if not getattr(settings, key) > 0:
             raise ValueError(f"config.{key}: expected more than 0, found {getattr(settings, key)}")
     low, high = settings.lead_days
-    if not 0 <= low <= high or settings.num_periods < 1:
-        raise ValueError(f"config.lead_days: expected (least, most) days, found {low}, {high}")
+    if not 0 <= low <= high <= _MOST_LEAD:
+        raise ValueError(
+            f"config.lead_days: expected (least, most) days up to {_MOST_LEAD}, found {low}, {high}"
+        )
+    if not 1 <= settings.num_periods <= _MOST_MONTHS:
+        raise ValueError(
+            f"config.num_periods: expected 1 to {_MOST_MONTHS} months, found {settings.num_periods}"
+        )
+    if settings.seed < 0:
+        raise ValueError(f"config.seed: expected 0 or more, found {settings.seed}")
     splits.assign_split("", settings.fractions)
 
 

@@ -197,7 +197,11 @@ def _parse_shapes(cells: Sequence) -> tuple[np.ndarray, dict[int, str], str]:
             reader = (
                 shapely.from_wkb if re.fullmatch("[0-9A-Fa-f]{10,}", text) else shapely.from_wkt
             )
-            out[i] = reader(text, on_invalid="ignore")
+            try:
+                out[i] = reader(text, on_invalid="ignore")
+            except NotImplementedError:  # curves
+                strays[i] = f"{text[:40]!r}, a curve; expected straight lines"
+                continue
         if out[i] is None:
             strays[i] = f"{str(cell)[:40]!r}, which is not WKT"
     return out, strays, srid

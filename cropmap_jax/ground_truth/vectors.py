@@ -7,6 +7,7 @@ import difflib
 import pathlib
 import re
 import struct
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -306,6 +307,36 @@ def _check_encoding(file: File, values: Sequence) -> None:
             f"{file.name}: expected texts in {declared}, found UTF-8 ({mended[0]!r} is read as "
             f'{texts[0]!r}): set {file.flag}.encoding = "utf-8"'
         )
+
+    # No word of a language is of accented letters only: these are bytes of another script.
+    foreign = [text for text in texts if re.search(r"(?<!\w)[\x80-\xff]{3,}(?!\w)", text)]
+    guess = next((g for g in map(_guess, foreign) if g), None)
+    if guess and not file.encoding and 2 * len(foreign) > len(texts):
+        encoding, text, said = guess
+        raise ValueError(
+            f"{file.name}: expected texts in {declared}, found {text!r}, which may be {said!r} in "
+            f"{encoding}: set {file.flag}.encoding to what they were written in, such as "
+            f'"{encoding}"'
+        )
+
+
+_ENCODINGS = ("cp1256", "cp1251", "cp1253", "gb18030")
+
+
+def _guess(text: str) -> tuple[str, str, str] | None:
+    """(encoding, text, what it says in that), where it says letters of one other script only."""
+    for encoding in _ENCODINGS:
+        for read_in in ("latin-1", "cp1252"):
+            try:
+                said = text.encode(read_in).decode(encoding)
+            except UnicodeError:
+                continue
+            scripts = {
+                unicodedata.name(c, "?").split()[0] for c in said if c.isalpha() and not c.isascii()
+            }
+            if len(scripts) == 1 and not scripts & {"LATIN", "?"}:
+                return encoding, text, said
+    return None
 
 
 def _mend(text: str) -> str:

@@ -6,7 +6,7 @@ import pathlib
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -145,6 +145,7 @@ def _from_dates(settings: Settings, years: Mapping, ledger: Ledger) -> Calendars
                 known = seasons.resolve(*own, year, book.system, name, where)
                 if known is None:
                     continue
+                _note_long(known, own, where, ledger)
                 _doubt(known, where, ledger)
                 for place in places:
                     before = found[season].get((crop, place), ())
@@ -338,10 +339,7 @@ def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: Ledger) ->
         except ValueError as error:
             _once(ledger.problems, str(error))
             continue
-        if own.harvest_end and (own.harvest_end - own.harvest_start).days > LONG_HARVEST:
-            span = f"{row.days['harvest_start']} to {row.days['harvest_end']}"
-            _once(ledger.notes, f"{row.where}: harvest from {span} is longer than {LONG_HARVEST} "
-                                "days, one of the two is probably wrong")  # fmt: skip
+        _note_long(own, days, row.where, ledger)
         _doubt(own, row.where, ledger)
         others = found[season].get(key, ())
         if own in others:
@@ -350,6 +348,14 @@ def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: Ledger) ->
             _once(ledger.notes, f"{row.where}: not the first row for its place with other dates, "
                                 "all of them are candidates")  # fmt: skip
         found[season][key] = (*others, own)
+
+
+def _note_long(season: calendars.Season, days: Sequence, where: str, ledger: Ledger) -> None:
+    """Notes a harvest that takes too long for both of its days, the last of DATES, to be right."""
+    if season.harvest_end and (season.harvest_end - season.harvest_start).days > LONG_HARVEST:
+        span = f"{days[-2]} to {days[-1]}"
+        _once(ledger.notes, f"{where}: harvest from {span} is longer than {LONG_HARVEST} "
+                            "days, one of the two is probably wrong")  # fmt: skip
 
 
 def _doubt(season: calendars.Season, where: str, ledger: Ledger) -> None:

@@ -175,7 +175,8 @@ def _encode_names(stack: stacks.Stack, table: dict[int, int], given: legend.Lege
         if not named:
             raise ValueError(
                 f"{stack.where}: label: found value {value}, which has no name; class_names holds "
-                f"0..{len(stack.class_names) - 1}, 254 is none of these, 255 is unknown"
+                f"0..{len(stack.class_names) - 1}, 254 is none of these, 255 is unknown (write 255 "
+                f"where {value} stands for no data)"
             )
         if value not in table:
             name = stack.class_names[value]
@@ -198,7 +199,12 @@ def _encode_codes(stack: stacks.Stack, given: legend.Legend) -> np.ndarray:
     extra = () if NONE_OF_THESE in meant else (NONE_OF_THESE,)
     reading = dataclasses.replace(given, none_of_these=given.none_of_these + extra)
     missing = () if IGNORE in meant else (IGNORE,)
-    return reading.encode(stack.label, f"{stack.where}: label", missing)
+    try:
+        return reading.encode(stack.label, f"{stack.where}: label", missing)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a value that stands for no data is declared as such (gdal_edit.py -a_nodata)"
+        ) from error
 
 
 def _check_nodata(stack: stacks.Stack, given: legend.Legend) -> None:

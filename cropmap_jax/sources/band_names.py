@@ -33,19 +33,23 @@ Source: STAC's electro-optical extension 1.1 and 2.0 and Earth Search's sentinel
 and swir1, swir2 as in FORCE and the Earth Engine community.
 """
 _OPTICAL = re.compile(r"(?:s2)?b(0?[1-9]|1[0-2]|8a)")
+_ALIKE = {"narrownir": "nir08", "nirnarrow": "nir08", "nearinfrared": "nir"}
+"""Names of two words, which are put together before words are looked at."""
 _RADAR = re.compile(r"(?:s1|sigma0?|gamma0?|beta0?|\d+)?(vv|vh|hh|hv)(?:db|lin)?")
 _WORDS = frozenset(
     "s1 s1a s1b s1c s1d s2 s2a s2b s2c l1c l2a msi grd iw sentinel sentinel1 sentinel2 sigma "
     "sigma0 gamma gamma0 beta beta0 rtc db lin linear power dn amplitude intensity band bands "
     "sr boa toa refl reflectance surface asc ascending desc descending mean median nm m "
-    "vegetation cog tif tiff jp2".split()
+    "vegetation cog tif tiff jp2 central wavelength nought backscatter r10m r20m r60m pol mst slv "
+    "cal tc spk orb".split()
 )
 """What a name may say of a band without making it another quantity."""
 _DERIVED = re.compile(
     r"ratio|index|ndvi|evi\d?|savi|msavi|ndwi|mndwi|ndre\d?|ndmi|nbr\d?|rvi|dprvi|cr|std|stdev|"
     r"stddev|sd|var|variance|cv|count|n|num|diff|difference|dif|delta|sum|slope|trend|anomaly|angle|"
     r"lia|incidence|mask|qa|quality|unc|uncertainty|error|err|min|max|range|amp|phase|coh|coherence|"
-    r"texture|glcm|contrast|entropy|asm|homogeneity|correlation|dissimilarity|skew|kurtosis|iqr|"
+    r"landsat\d?|l[4-9]|l[cet]0[4-9]|l30|oli|etm|modis|mod\d+|myd\d+|planet\w*|sentinel3|s3|olci|alpha|"
+    r"sqrt|square|squared|pow|power2|rfdi|nrpb|texture|glcm|contrast|entropy|asm|homogeneity|correlation|dissimilarity|skew|kurtosis|iqr|"
     r"p\d+|q\d+|doy|date|weight|rank|zscore|log|cos|sin|harmonic|lag\d*|shadow|cloud"
 )
 
@@ -58,15 +62,25 @@ def band_of(name: str, sensor: str) -> str | None:
     """
     known = (*cube.BANDS["s2"], SCL) if sensor == "s2" else cube.BANDS["s1"]
     text = re.sub(r"red[^a-z0-9]*edge[^a-z0-9]*", "rededge", name.strip().lower())
+    for first, second in (("narrow", "nir"), ("nir", "narrow"), ("near", "infrared")):
+        text = re.sub(rf"\b{first}[^a-z0-9]*{second}\b", _ALIKE[first + second], text)
+    text = re.sub(r"\bswir[^a-z0-9.]+([12])\b(?!\.\d)", r"swir\1", text)
     words = [word for word in re.split(r"[^0-9a-z]+", text) if word]
     found = [(i, *band) for i, word in enumerate(words) if (band := _band_word(word))]
-    if len(found) != 1 or any(c in text for c in "+*÷"):
+    # "B8 (NIR)" says one band twice, "VV/VV" and "B4_B8" are of two.
+    both = len(found) == 2 and found[0][1] == found[1][1] and found[0][2] != found[1][2]
+    if not (len(found) == 1 or both) or any(c in text for c in "+*÷^"):
         return None
+    if both:
+        words = [word for i, word in enumerate(words) if i != next(f[0] for f in found if f[2])]
+        found = [(i, *band) for i, word in enumerate(words) if (band := _band_word(word))]
     at, band, common = found[0]
     # A place or a product may stand before a band ("field7_B04"), but not before a plain word
     # ("infra red"), and what follows a band says more of it than where it is from.
     for i, word in enumerate(words):
-        plain = word in _WORDS or re.fullmatch(r"\d+m?|t?\d+t?\d*", word)
+        plain = word in _WORDS or re.fullmatch(
+            r"\d+m?|t?\d+t?\d*|slv\d*|\d+[a-z]{3}(19|20)\d\d", word
+        )
         if i != at and (_DERIVED.fullmatch(word) or ((i > at or common) and not plain)):
             return None
     return band if band in known else None

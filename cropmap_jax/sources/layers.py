@@ -21,6 +21,8 @@ medium and high probability, 10 thin cirrus, 11 snow or ice.
 
 Source: ESA, Sentinel-2 Level-2A scene classification (SentiWiki, S2 Processing and S2 Products).
 """
+_LEAST_OFFSET = 10.0
+"""Of integers, 0.001 in reflectance: less is -0.1, a baseline such as 04.00 or a typing error."""
 INTEGER_SCALE = 10000.0
 """Reflectance of Level-2A is stored as an integer, times 10000 (QUANTIFICATION_VALUE)."""
 
@@ -82,6 +84,8 @@ class Units:
             raise ValueError(f"--s1_unit: expected {', '.join(S1_UNITS)}, found {self.s1_unit!r}")
         if self.s2_scale is not None and not 0 < self.s2_scale < np.inf:
             raise ValueError(f"--s2_scale: expected a positive number, found {self.s2_scale}")
+        if self.s2_scale is not None and not 1e-6 <= self.s2_scale <= 1e9:
+            raise ValueError(f"--s2_scale: expected 1e-6 to 1e9, found {self.s2_scale:g}")
         if not np.isfinite(self.s2_offset):
             raise ValueError(f"--s2_offset: expected a number, found {self.s2_offset}")
 
@@ -139,7 +143,15 @@ def _s2_offset(layers: Layers, units: Units) -> np.ndarray:
     if layers.sensor == "s1":
         return np.zeros((1, 1, 1, 1), np.float32)
     own = np.array(layers.s2_offset or (np.nan,), np.float32)
-    return np.where(np.isnan(own), np.float32(units.s2_offset), own).reshape(-1, 1, 1, 1)
+    out = np.where(np.isnan(own), np.float32(units.s2_offset), own)
+    small = (out != 0) & (np.abs(out) < _LEAST_OFFSET)
+    if layers.integer and not units.s2_scale and small.any():
+        of = "--s2_offset" if np.isnan(own[small]).any() else f"{layers.where}: s2_offset"
+        raise ValueError(
+            f"{of}: expected an offset of stored numbers, which are integers here, such as -1000, "
+            f"found {out[small][0]:g}"
+        )
+    return out.reshape(-1, 1, 1, 1)
 
 
 def _decode(layers: Layers, units: Units, stored: np.ndarray, given: list[int] | None):

@@ -164,7 +164,28 @@ def _read_variable(file, variable, choose, order, rows, cols) -> np.ma.MaskedArr
                 raise ValueError(
                     f"{file}: {variable.name}: expected a number as {key}, found {value!r}"
                 ) from error
+    low, high = _valid_range(variable, stored.dtype)
+    with np.errstate(invalid="ignore"):
+        mask |= (stored < low) | (stored > high)
     return np.ma.masked_array(stored, mask)
+
+
+def _valid_range(variable: xr.DataArray, dtype: np.dtype) -> tuple[float, float]:
+    """Least and largest number that is no missing one, by the file's own word.
+
+    Source: CF conventions 1.11, section 2.5.1; of another type than the numbers they may be meant
+    in unpacked units, and say nothing here.
+    """
+    both = variable.attrs.get("valid_range", (None, None))
+    ends = [variable.attrs.get("valid_min", both[0]), variable.attrs.get("valid_max", both[-1])]
+    out = []
+    for end, otherwise in zip(ends, (-np.inf, np.inf), strict=True):
+        value = np.ravel(np.asarray(otherwise if end is None else end))
+        usable = value.size and value.dtype.kind in "fiu" and np.isfinite(value[0])
+        packed = {"scale_factor", "add_offset"} & set(variable.attrs)
+        alike = value.dtype == dtype or (value.dtype.kind == dtype.kind and not packed)
+        out.append(value[0] if usable and alike else otherwise)
+    return tuple(out)
 
 
 def _reason(error: Exception) -> str:

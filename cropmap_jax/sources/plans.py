@@ -16,6 +16,8 @@ from cropmap_jax.sources import annotations, band_names, existing, layers, npz_f
 _VALUE_BYTES = 8
 """Of one value of pixels, as it is stored and as float32: the least that is held at once."""
 _TARGETS = {"months": (periods.month_periods, 31), "dekads": (periods.dekad_periods, 11)}
+_LONGEST_NAME = 150
+"""Of files 255 bytes, of which a part of --split and a hidden name take some."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -109,6 +111,8 @@ def make_plan(options: Options) -> Plan:
     name = options.name or _default_name(options.input)
     if not _NAME.fullmatch(name):
         raise ValueError(f"--name: expected letters, digits, '_', '-' and '.', found {name!r}")
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"--name: expected at most {_LONGEST_NAME} letters, found {len(name)}")
     stack = stacks.open_stack(options.input)
     if units.scl_classes and band_names.SCL not in getattr(stack.layers.get("s2"), "bands", ()):
         raise ValueError(f"--scl_mask: expected a band SCL of S2 in {stack.where}, found none")

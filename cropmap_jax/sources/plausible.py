@@ -8,6 +8,7 @@ import numpy as np
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.sources import levels, repeated
 from cropmap_jax.sources.fills import PLAUSIBLE
 
 _LARGEST = {sensor: 32767 / scale for sensor, scale in cube.SCALES.items()}
@@ -17,8 +18,9 @@ _BRIGHT_SHARE = 1e-3
 """Share of values above 1.6 that is worth a note: cloud and glint come to less."""
 _LOST_SHARE = 0.01
 """Share of values that a cube cannot hold which is no glint any more but another scale."""
-_BINS = np.linspace(-0.5, 1.0, 751)
-_SAMPLE = 40_000
+
+_NOTHING = 0.005
+"""Reflectance that some pixel of any ground exceeds in some band: water in blue has 0.02."""
 
 
 @dataclasses.dataclass
@@ -29,8 +31,9 @@ class Findings:
       total: values that were looked at, of the bands that the input has.
       fills: how many values are fill, by name of the fill.
       odd: how many values are odd, by what is odd about them.
-      levels: int64 [T, B, bins], a histogram of reflectance per date and band; None for S1.
+      levels: int64 [T, B, bins], a histogram of reflectance or dB per date and band.
       loud: int64 [T, 2], values of S1 above 0 dB and of all, per date; None for S2.
+      spikes, samples: numbers that come again and again, see `repeated.count`.
     """
 
     total: int = 0
@@ -38,12 +41,14 @@ class Findings:
     odd: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     levels: np.ndarray | None = None
     loud: np.ndarray | None = None
+    spikes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    samples: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
     def add(self, other: "Findings") -> None:
         """Adds what was found in another window of the same sensor."""
         self.total += other.total
-        self.fills.update(other.fills)
-        self.odd.update(other.odd)
+        for name in ("fills", "odd", "spikes", "samples"):
+            getattr(self, name).update(getattr(other, name))
         for name in ("levels", "loud"):
             mine, more = getattr(self, name), getattr(other, name)
             if more is not None:
@@ -93,7 +98,11 @@ def check_wrapped(
         # The top itself and 0 less 1000 are fill values, see `fills`.
         bad = np.zeros(numbers.shape, bool)
         for values in tried:
-            bad |= (values > top - 999) & (values < top)
+            # In another scale (percent) they are some among many, and others lie beyond the top.
+            beyond = int(((values > top) & (values < 100 * top)).sum())
+            wrapped = (values > top - 999) & (values < top)
+            if beyond < wrapped.sum():
+                bad |= wrapped
         if bad.any():
             raise ValueError(
                 f"{where}: found {int(bad.sum())} numbers of {numbers[bad].min():.9g} to "
@@ -124,10 +133,18 @@ def check_range(values: np.ndarray, sensor: str, where: str, unit: str, found: F
     typical = np.median(finite[:: max(1, finite.size // 100_000)])
     if lowest < _LOWEST[sensor] and (sensor == "s2" or unit == "db"):
         count = int((finite < _LOWEST[sensor]).sum())
+        hundredths = bool(sensor == "s1" and typical < _LOWEST["s1"])
         raise ValueError(
             f"{where}: found {what} {lowest:g} ({count} of {finite.size} values below "
             f"{_LOWEST[sensor]:g}); expected {_LOWEST[sensor]:g} or more, and NaN or a declared "
             f"nodata value where missing"
+            + ("; hundredths of a dB need a scale in the file, or to be divided" * hundredths)
+        )
+    if sensor == "s2" and finite.size >= 100 and np.abs(finite).max() < _NOTHING:
+        raise ValueError(
+            f"{where}: {flag}: found no reflectance beyond {np.abs(finite).max():g}, expected some "
+            f"above {_NOTHING:g}; are the values scaled twice, or reflectance already "
+            f"(--s2_scale 1)?"
         )
     low, high = (-60.0, 30.0) if sensor == "s1" else (-1.0, _LARGEST["s2"])
     if not low <= typical <= high:
@@ -137,9 +154,9 @@ def check_range(values: np.ndarray, sensor: str, where: str, unit: str, found: F
             f"{high:g}; {hint}"
         )
     _count_tails(values, finite, sensor, where, flag, found)
-    if sensor == "s2":
-        found.levels = _levels(values)
-    elif unit == "db":
+    found.levels = levels.count(values, sensor)
+    found.spikes, found.samples = repeated.count(values)
+    if sensor == "s1" and unit == "db":
         there = np.isfinite(values).sum((1, 2, 3))
         with np.errstate(invalid="ignore"):
             found.loud = np.stack([(values > 0).sum((1, 2, 3)), there], -1)
@@ -162,16 +179,6 @@ def _count_tails(values, finite, sensor: str, where: str, flag: str, found: Find
     for name, mask in (("below", finite < low), ("above", (finite > high) & (finite <= largest))):
         limit = low if name == "below" else high
         found.odd[f"{name} {limit:g} {_WHAT[sensor]}, kept"] += int(mask.sum())
-
-
-def _levels(values: np.ndarray) -> np.ndarray:
-    flat = values.reshape(len(values), -1, values.shape[-1])
-    flat = flat[:, :: max(1, flat.shape[1] // _SAMPLE)]
-    out = np.zeros((len(flat), flat.shape[-1], len(_BINS) - 1), np.int64)
-    for t, b in np.ndindex(out.shape[:2]):
-        there = flat[t, :, b]
-        out[t, b] = np.histogram(there[np.isfinite(there)], _BINS)[0]
-    return out
 
 
 # What the user should know ------------------------------------------------------------------------
@@ -199,16 +206,13 @@ def notes(found: Findings, sensor: str, where: str, spans: Sequence[Period]) -> 
             f"{where}: almost all values{which} lie above 0 dB, which only towns do; is it "
             f"--s1_unit linear?"
         )
-    step = find_step(found.levels) if found.levels is not None else None
-    if step:
-        date, size = spans[step[0]].start, step[1]
-        out.append(
-            f"{where}: from {date} on every band of S2 is {abs(size):.2f} "
-            f"{'brighter' if size > 0 else 'darker'} than before, the darkest pixels too, as where "
-            f"products of processing baseline 04.00 (25 January 2022) meet older ones and keep "
-            f"their offset; give it per date in a column s2_offset of dates.csv (a key of an "
-            f".npz): -1000 for those, 0 for the others"
-        )
+    said = repeated.describe(
+        found.spikes, found.samples, cube.BANDS[sensor], [span.start for span in spans]
+    )
+    out += [f"{where}: {said}"] if said else []
+    if found.levels is not None:
+        of = levels.notes_on_s1 if sensor == "s1" else levels.notes_on_s2
+        out += [f"{where}: {text}" for text in of(found.levels, [span.start for span in spans])]
     return out
 
 
@@ -218,44 +222,3 @@ def describe(counts: collections.Counter) -> str:
     more = len(counts) - len(common)
     text = ", ".join(f"{name} ({count})" for name, count in common)
     return text + (f" and {more} more" if more else "")
-
-
-def find_step(levels: np.ndarray) -> tuple[int, float] | None:
-    """The date from which on all bands are brighter, or darker, by about 0.1.
-
-    The darkest fiftieth of each date and band is compared, before and after: crops, snow, soil
-    and cloud change some bands, or all of them in proportion; only an offset lifts water and
-    shadow in every band alike.
-
-    Args:
-      levels: int [T, B, bins], see `Findings`.
-
-    Returns:
-      (index of the first date after the step, its size in reflectance), or None.
-    """
-    dark = _dark(levels)
-    seen = np.isfinite(dark).sum(1) >= 3
-    dark = dark[:, np.isfinite(dark[seen]).all(0)]
-    dates = np.flatnonzero(seen)
-    if dark.shape[1] < 3:
-        return None
-    best = None
-    for k in range(1, len(dates)):
-        before, after = dark[dates[:k]], dark[dates[k:]]
-        for sign, high, low in ((1, after, before), (-1, before, after)):
-            step = high.min(0) - low.min(0)
-            darkest = step[np.argsort(low.min(0))[:3]]
-            if step.min() < 0.045 or not 0.06 <= darkest.min() <= darkest.max() <= 0.16:
-                continue
-            apart = high.min(1).min() - low.min(1).max()
-            if best is None or apart > best[0]:
-                best = (apart, int(dates[k]), sign * float(np.median(darkest)))
-    return best[1:] if best else None
-
-
-def _dark(levels: np.ndarray) -> np.ndarray:
-    """float [T, B], the 2nd percentile of each date and band; NaN of fewer than 100 values."""
-    total = levels.sum(-1)
-    summed = levels.cumsum(-1)
-    at = (summed >= np.maximum(0.02 * total, 1)[..., None]).argmax(-1)
-    return np.where(total >= 100, _BINS[at], np.nan)

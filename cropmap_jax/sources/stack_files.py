@@ -77,6 +77,15 @@ def open_tif(
         kind = np.dtype(raster.dtypes[0]).kind
     if kind not in "fiu":
         raise ValueError(f"{file}: expected real numbers, found {raster.dtypes[0]}")
+    for what, own, odd in (
+        ("scales", scales, ~np.isfinite(scales) | (scales == 0)),
+        ("offsets", offsets, ~np.isfinite(offsets)),
+    ):
+        if odd.any():
+            raise ValueError(
+                f"{file}: expected usable {what} of its bands, found {own[odd][0]:g} for band "
+                f"{int(odd.argmax()) + 1} (gdal_edit.py -scale 1 -offset 0 takes them off)"
+            )
     bands, table, unused = _band_table(file, sensor, names, dates)
     wanted = table[table > 0]
 

@@ -357,3 +357,9 @@ def test_years_that_are_refused_with_days(days, message):
 def test_odd_seasons(days, said):
     found = seasons.describe_odd(resolved(*days), "here")
     assert said in found and bool(said) == bool(found)
+
+
+@pytest.mark.parametrize("cell, system", [("1402-07-01", "gregorian"), ("2023-07-15", "jalali")])
+def test_a_date_of_the_other_calendar_is_refused(cell, system):
+    with pytest.raises(ValueError, match=f"x: expected a year of the {system} calendar, found"):
+        parse_month_day(cell, system, "x")

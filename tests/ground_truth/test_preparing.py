@@ -316,3 +316,40 @@ def test_fields_of_the_date_line_are_cut_in_files(tmp_path):
     (shape,) = (shapely.geometry.shape(f["geometry"]) for f in value["features"])
     assert shape.geom_type == "MultiPolygon" and shape.is_valid
     assert len(tiles.read_tiles(tmp_path / "out" / "tiles.geojson")[0]) == 1
+
+
+# Nothing usable, and settings that are none -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"shrink_px": 40.0}, "a field that labels a pixel, found none among 4; 3 no pixel centre"),
+        ({"seed": -1}, r"config.seed: expected 0 or more, found -1"),
+        ({"num_periods": 10**9}, r"config.num_periods: expected 1 to 120 months"),
+    ],
+)
+def test_a_run_without_a_labelled_pixel_is_an_error(own, changes, said):
+    with pytest.raises(ValueError, match=said):
+        run(own, changes)
+    assert not (own / "out" / "tiles.geojson").exists()
+
+
+def test_fields_of_no_known_class_or_beyond_the_grid_leave_no_folder(own):
+    table = geopandas.read_file(own / "mine" / "fields.shp")
+    table.assign(crop="rice").to_file(own / "mine" / "fields.shp")
+    with pytest.raises(ValueError, match="a field of a known class, found none .* rice \\(4\\)"):
+        run(own)
+    shapes = [shapely.box(20 + i, 84.5, 20.1 + i, 84.51) for i in range(4)]
+    table.set_geometry(shapes, crs=4326).to_file(own / "mine" / "fields.shp")
+    with pytest.raises(ValueError, match="found none among 4; 4 "):
+        run(own)
+    assert not (own / "out").exists()
+
+
+def test_a_file_where_a_folder_of_rasters_is_meant(own):
+    (own / "out").mkdir()
+    (own / "out" / "labels").write_text("mine")
+    with pytest.raises(ValueError, match="--out .*found a file labels, expected a folder"):
+        run(own)
+    assert (own / "out" / "labels").read_text() == "mine"

@@ -91,3 +91,24 @@ def test_names_with_a_dot_come_as_pairs():
     assert found.layers["a"].names == dict(pairs)
     with pytest.raises(ValueError, match=r"config\.layers\.a\.names: expected a table"):
         settings.read(config() | {"layers": {"a": layer | {"names": ("pea", "onion")}}})
+
+
+@pytest.mark.parametrize(
+    "key, value, expected",
+    [
+        ("seed", "x", "a whole number"),
+        ("max_tiles", "many", "a whole number"),
+        ("lead_days", 30, "a list"),
+        ("lead_days", (30, 60, 90), "2 values"),
+        ("classes", "wheat", "a list"),
+        ("strict", "yes", "True or False"),
+        ("layers", [1], "a table"),
+        ("calendar", "x", "a table"),
+        ("fractions.train", "a", "a number"),
+    ],
+)
+def test_a_value_of_another_type(key, value, expected):
+    first, _, second = key.partition(".")
+    changed = config(**{first: {second: value} if second else value})
+    with pytest.raises(ValueError, match=rf"^config\.{key}: expected {expected}, found"):
+        settings.read(changed)

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cropmap_jax.geo import polygons
-from cropmap_jax.ground_truth import layers, ledger, settings
+from cropmap_jax.ground_truth import finding, layers, ledger, settings
 from cropmap_jax.ground_truth.ledger import (
     DELETED,
     DUPLICATE,
@@ -447,6 +447,27 @@ def test_latin_text_is_latin(tmp_path, text):
     assert table.crop.tolist() == ["sugarbeet"]
 
 
+@pytest.mark.parametrize("encoding, text", [("cp1256", WHEAT), ("cp1251", "рожь")])
+def test_another_script_that_is_read_as_latin(tmp_path, encoding, text):
+    write(tmp_path / "a" / "x.shp", [square(), square(1)], encoding=encoding, crop=[text, "maize"])
+    (tmp_path / "a" / "x.cpg").unlink()
+    layer = {"name_column": "crop", "names": {text: "pea"}}
+    said = problem(tmp_path, files="a/*.shp", **layer)
+    # Of several encodings the first that gives one script is suggested.
+    assert f"which may be {text!r} in" in said or encoding != "cp1256"
+    assert "config.layers.bad.encoding to what they were written in, such as" in said
+    table, _ = read(tmp_path, pea={"files": "a/*.shp", **layer, "encoding": encoding})
+    assert list(table.crop) == ["pea", "unknown"]
+
+
+def test_files_that_belong_to_another_one_are_none_of_their_own(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("x.gml", "x.xsd", "x.gfs", "y.tab", "y.dat", "y.map", "z.dat"):
+        (tmp_path / "a" / name).write_text("")
+    found = [p.name for p in sorted((tmp_path / "a").iterdir()) if finding.is_data(p)]
+    assert found == ["x.gml", "y.tab", "z.dat"]
+
+
 def test_a_name_that_a_fixed_width_has_cut_in_two(tmp_path):
     path = write(tmp_path / "a" / "x.shp", [square()], text=[WHEAT])
     path.with_suffix(".cpg").unlink()
@@ -482,7 +503,11 @@ def test_nothing_at_all(tmp_path):
     ):
         read(tmp_path, pea={})
     write(tmp_path / "a" / "x.shp", [shapely.LineString([(51, 35), (52, 36)])])
-    with pytest.raises(ValueError, match=r"usable in 1 files; 1 neither polygon nor point$"):
+    with pytest.raises(
+        ValueError,
+        match=r"usable in 1 files; 1 neither polygon nor point "
+        r"\(first: a/x.shp, row 0: LineString\)$",
+    ):
         read(tmp_path, pea={})
 
 

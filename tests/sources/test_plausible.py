@@ -3,7 +3,7 @@ import pytest
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.sources import layers, plausible
+from cropmap_jax.sources import layers, levels, plausible
 from tests.sources import own_stack
 
 ALL = slice(0, None)
@@ -178,10 +178,9 @@ def test_what_changes_on_the_ground_and_above_it_is_no_step(change):
 def test_real_series_have_no_step_and_get_one_where_1000_is_added(real_dir):
     for name, at in (("belgium_2021_worldcereal", 10), ("tervuren_2022_potato", 15)):
         s2 = np.load(real_dir / "cubes" / f"{name}.npz")["s2"]
-        levels = plausible._levels(s2)
-        assert plausible.find_step(levels) is None
+        assert levels.find_step(levels.count(s2)) is None
         s2[at:] += 0.1
-        assert plausible.find_step(plausible._levels(s2))[0] == at
+        assert levels.find_step(levels.count(s2))[0] == at
 
 
 def test_findings_of_windows_add_up():
@@ -195,5 +194,5 @@ def test_findings_of_windows_add_up():
             )
             into.add(layers.physical(found, layers.Units(), rows, ALL)[1])
     assert halves.total == whole.total
-    step = plausible.find_step(whole.levels)
-    assert step == plausible.find_step(halves.levels) and step[0] == 4
+    step = levels.find_step(whole.levels)
+    assert step == levels.find_step(halves.levels) and step[0] == 4

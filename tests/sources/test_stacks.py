@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, cube_io, splits
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import arrays, plans, stacks
+from cropmap_jax.sources import arrays, netcdf_files, plans, stacks
 from tests.sources import own_stack
 
 DAYS_S1 = ("2021-11-03", "2021-11-15", "2021-12-09")
@@ -395,3 +395,31 @@ def test_netcdf_that_does_not_fit(tmp_path, change, message):
         changed = change(data.load())
     changed.to_netcdf(file, engine="h5netcdf")
     check(folder, tmp_path, message, legend="isrc", months=True)
+
+
+@pytest.mark.parametrize(
+    "valid, missing",
+    [
+        ({"valid_range": np.array([1, 16000], np.uint16)}, [0, 20000]),
+        ({"valid_max": np.uint16(16000)}, [20000]),
+        # meant in reflectance, perhaps: they say nothing of stored numbers
+        ({"valid_range": np.array([0.0, 1.0]), "scale_factor": 1e-4}, []),
+        ({}, []),
+    ],
+)
+def test_a_netcdf_says_which_numbers_are_valid(valid, missing):
+    variable = xr.DataArray(np.array([[0, 5, 20000]], np.uint16), dims=("y", "x"), attrs=valid)
+    every = slice(None)
+    read = netcdf_files._read_variable("x.nc", variable, {}, ["y", "x"], every, every)
+    assert read.data[read.mask].tolist() == missing
+
+
+@pytest.mark.parametrize(
+    "scale, offset, said", [(0, 0, "scales .* found 0 for"), (1, np.nan, "offsets .* found nan")]
+)
+def test_a_scale_of_a_geotiff_that_is_none_is_refused(tmp_path, scale, offset, said):
+    folder = own_stack.write_folder(tmp_path)
+    with rasterio.open(folder / "s2.tif", "r+") as raster:
+        raster.scales, raster.offsets = [scale] * raster.count, [offset] * raster.count
+    with pytest.raises(ValueError, match=f"s2.tif: expected usable {said}"):
+        stacks.open_stack(folder)
