@@ -115,6 +115,14 @@ class Ground:
             yield self.sheet.cell(part).common(box)
 
 
+def survey(
+    cubes_dir: str | os.PathLike, recipe: Recipe, as_of: dt.date, season: str | None = None
+) -> list[Ground]:
+    """What is to be mapped of a folder: `find_cubes`, and `join` of what that found."""
+    infos = find_cubes(cubes_dir, recipe, as_of, season)
+    return join(infos, recipe.num_periods, as_of)
+
+
 def find_cubes(
     cubes_dir: str | os.PathLike, recipe: Recipe, as_of: dt.date, season: str | None = None
 ) -> list[cube.CubeInfo]:

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from training import small_runs
 
 from cropmap_jax.geo import cube, cube_io
-from cropmap_jax.mapping import crop_map, ground
+from cropmap_jax.mapping import crop_map
 from cropmap_jax.training import checkpoints, steps
 
 AS_OF = "2022-06-01"
@@ -115,11 +115,6 @@ def make_map(workdir, cubes, out, predict=None, **options):
     with crop_map.MapMaker(chosen, predict) as maker:
         done = sum(1 for _ in maker.run())
         return maker, maker.finish(), done
-
-
-def survey(cubes_dir, recipe, as_of, season=None) -> list[ground.Ground]:
-    infos = ground.find_cubes(cubes_dir, recipe, as_of, season)
-    return ground.join(infos, recipe.num_periods, as_of)
 
 
 def shown(out) -> list[str]:

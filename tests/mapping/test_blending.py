@@ -9,6 +9,7 @@ from mapping import small_maps
 
 from cropmap_jax.evaluation.inference import Predictor
 from cropmap_jax.geo.periods import to_day
+from cropmap_jax.mapping import ground
 from cropmap_jax.mapping.blending import Blender
 from cropmap_jax.mapping.pixels import PixelReader
 from cropmap_jax.mapping.sheets import Box, bounds
@@ -50,7 +51,7 @@ def whole():
 def blend(cubes_dir, predict, batch_size=2, limit=64 * MB, turn=1, num_periods=2):
     """Probabilities of all ground of the only sheet, and the spy on its predictor."""
     recipe = small_maps.make_recipe(num_periods=num_periods)
-    grounds = small_maps.survey(cubes_dir, recipe, JUNE)
+    grounds = ground.survey(cubes_dir, recipe, JUNE)
     (found,) = grounds
     pieces = [(0, box) for n in list(found.ordered(9))[::turn] for box in found.pieces(n)]
     reader = PixelReader(grounds, to_day(JUNE), num_periods, limit)
@@ -87,7 +88,7 @@ def test_neither_order_nor_batches_nor_memory_make_a_difference(tmp_path, whole,
 
 def test_deep_inside_a_part_its_own_chip_decides(tmp_path, whole, network):
     made, _ = blend(small_maps.write(tmp_path, *small_maps.quarters(whole)), network)
-    grounds = small_maps.survey(tmp_path, small_maps.make_recipe(), JUNE)
+    grounds = ground.survey(tmp_path, small_maps.make_recipe(), JUNE)
     reader = PixelReader(grounds, to_day(JUNE), 2, MB)
     chip = Box(0, 0, 160, 160)
     example = reader.read(0, chip) | {"label": np.full(chip.shape, 255, np.uint8)}
@@ -121,7 +122,7 @@ def test_ground_never_seen_is_nan_and_does_not_spread(tmp_path):
 
     # Two periods as of 1 September, the end of August: the last two.
     recipe = small_maps.make_recipe()
-    grounds = small_maps.survey(small_maps.write(tmp_path, made), recipe, dt.date(2022, 9, 1))
+    grounds = ground.survey(small_maps.write(tmp_path, made), recipe, dt.date(2022, 9, 1))
     reader = PixelReader(grounds, to_day(dt.date(2022, 9, 1)), 2, MB)
     box = grounds[0].sheet.boxes[0]
     pieces = [(0, piece) for piece in grounds[0].pieces(0)]

@@ -14,7 +14,7 @@ from rasterio.vrt import WarpedVRT
 
 from cropmap_jax.geo import cube, cube_io, windows
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
-from cropmap_jax.mapping import pixels
+from cropmap_jax.mapping import ground, pixels
 from cropmap_jax.mapping.sheets import Box
 
 DAY = to_day(dt.date(2022, 3, 15))
@@ -23,7 +23,7 @@ DAY = to_day(dt.date(2022, 3, 15))
 def reader(cubes_dir, num_periods=4, as_of=DAY, limit=2**20):
     recipe = small_maps.make_recipe(num_periods=num_periods)
     date = dt.date(1970, 1, 1) + dt.timedelta(days=as_of)
-    grounds = small_maps.survey(cubes_dir, recipe, date)
+    grounds = ground.survey(cubes_dir, recipe, date)
     return pixels.PixelReader(grounds, as_of, num_periods, limit)
 
 

@@ -23,7 +23,7 @@ def tile(cube_id, col=0, row=0, size=16, **settings):
 
 def survey(cubes_dir, *cubes, as_of=JUNE, season=None, recipe=RECIPE):
     small_maps.write(cubes_dir, *cubes)
-    return small_maps.survey(cubes_dir, recipe, as_of, season)
+    return ground.survey(cubes_dir, recipe, as_of, season)
 
 
 def ids(grounds) -> list[list[str]]:
@@ -68,9 +68,9 @@ def test_the_season_must_be_named_where_there_are_several(tmp_path):
         ValueError, match="--season: expected one of '2021-2022', '2022-2023' .*none"
     ):
         survey(tmp_path, making.make_cube("a", 16), other)
-    assert ids(small_maps.survey(tmp_path, RECIPE, JUNE, "2022-2023")) == [["b"]]
+    assert ids(ground.survey(tmp_path, RECIPE, JUNE, "2022-2023")) == [["b"]]
     with pytest.raises(ValueError, match="found '2020'"):
-        small_maps.survey(tmp_path, RECIPE, JUNE, "2020")
+        ground.survey(tmp_path, RECIPE, JUNE, "2020")
 
 
 def test_shared_ground_is_refused(tmp_path):
@@ -98,7 +98,7 @@ def test_an_as_of_date_before_all_planting_is_refused(tmp_path):
     made = small_maps.changed(making.make_cube("a", 16), harvest={calendars.ANY_CROP: (season,)})
     with pytest.raises(ValueError, match="cube a: as-of 2022-06-01 lies before .* 2022-06-02 or"):
         survey(tmp_path, made)
-    (found,) = small_maps.survey(tmp_path, RECIPE, dt.date(2022, 6, 2))
+    (found,) = ground.survey(tmp_path, RECIPE, dt.date(2022, 6, 2))
     assert len(found.cubes) == 1
 
 
