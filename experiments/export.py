@@ -37,7 +37,7 @@ def main(_):
     if _MAX_GB.value is not None and not math.isfinite(_MAX_GB.value):
         raise ValueError(f"--max_gb: expected a number of 0 or more, found {_MAX_GB.value}")
     cubes = files.local("--cubes", _CUBES.value)
-    if not _CUBES.value or (cubes.exists() and not cubes.is_dir()):
+    if cubes.exists() and not cubes.is_dir():
         raise ValueError(f"--cubes: expected a folder, found {_CUBES.value!r}")
     config = _CONFIG.value.to_dict()
     found, options = export.read_config(config)

@@ -95,7 +95,8 @@ def _extreme(stored: np.ndarray) -> np.ndarray:
     """Numbers that no measurement is stored as, whatever their scale."""
     kind = stored.dtype.kind
     if kind == "f":
-        with np.errstate(invalid="ignore"):
+        # float16 holds nothing so large: there the limit becomes infinite, which is right too.
+        with np.errstate(invalid="ignore", over="ignore"):
             return np.isfinite(stored) & (np.abs(stored) >= HUGE)
     out = np.zeros(stored.shape, bool)
     limits = np.iinfo(stored.dtype)

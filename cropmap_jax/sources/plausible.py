@@ -91,6 +91,8 @@ def check_wrapped(
         tops.append(int(np.iinfo(stored.dtype).max))
     bright = np.flatnonzero((decoded > PLAUSIBLE["s2"][1]) & there)
     numbers = stored.ravel()[bright]
+    if stored.dtype.kind == "f":
+        numbers = numbers.astype(np.float64)
     tried = [numbers]
     if stored.dtype.kind == "f":  # perhaps divided since
         tried.append(np.rint(decoded.ravel()[bright].astype(np.float64) * 1e4))

@@ -10,7 +10,7 @@ import pytest
 from tensorflow_datasets.core import dataset_metadata
 
 from cropmap_jax.geo import cube_io, legend, splits
-from cropmap_jax.training import cube_builder, dataset
+from cropmap_jax.training import cube_builder, dataset, dataset_files
 
 FOLDER = pathlib.Path(__file__).parents[2] / "datasets"
 LEGENDS = {"cubes": making.LEGEND, "eucropmap": legend.EUCROPMAP, "isrc": legend.ISRC}
@@ -85,7 +85,7 @@ def test_cubes_of_another_legend_are_refused(name, other, cubes_of, tmp_path):
 @EVERY
 def test_the_readme_documents_every_feature(name):
     text = read(name, "README.md")
-    for feature in cube_builder.features(16):
+    for feature in dataset_files.features(16):
         assert f"`{feature}`" in text, feature
     for section in ("## Build", "## A record", "## Splits", "## Licence"):
         assert section in text

@@ -151,7 +151,7 @@ def test_a_pilot_measures_every_kind_of_request(here, tmp_path):
         (("--project=test", "--endpoint=http://example.org"), "endpoint"),
         (("--project=test", "--credentials=/nowhere/key.json"), "/nowhere/key.json"),
         (("--project=test", "--cubes=gs://bucket/cubes"), "expected a path on this machine"),
-        (("--project=test", "--cubes="), "--cubes: expected a folder, found ''"),
+        (("--project=test", "--cubes="), "--cubes: expected a path, found none"),
     ],
 )
 def test_what_stands_in_the_way_is_one_line(here, tmp_path, flags, said):
