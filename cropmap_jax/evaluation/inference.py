@@ -171,14 +171,7 @@ def predict_dataset(
         as_of = dates[index]
         for group, own in enumerate(date_groups(dates) if records else ()):
             date = int(as_of[own[0]])
-            examples = [
-                crop_example(
-                    input_pipeline.make_example(data, record, date, num_periods),
-                    min(data.chip, height - int(record["row"])),
-                    min(data.chip, width - int(record["col"])),
-                )
-                for record in records
-            ]
+            examples = _window(data, index, records, date, num_periods)
             stitcher = chips.Stitcher(height, width, len(data.legend))
             for record, chip in zip(records, predict(examples, group), strict=True):
                 stitcher.add(chip, int(record["row"]), int(record["col"]))
@@ -211,6 +204,19 @@ def predict_dataset(
             sensors=sensors,
             gap=[int(spans[e, 1] - spans[e - n, 1]) for e, n in zip(ends, empty, strict=True)],
         )
+
+
+def _window(data: Dataset, index: int, records: list, date: int, num_periods: int) -> list[dict]:
+    """A cube's chips as of a date, without what lies beyond its edges."""
+    height, width = data.cubes[index]["shape"]
+    return [
+        crop_example(
+            input_pipeline.make_example(data, record, date, num_periods),
+            min(data.chip, height - int(record["row"])),
+            min(data.chip, width - int(record["col"])),
+        )
+        for record in records
+    ]
 
 
 def _empty_at_the_end(examples: list[dict]) -> int:

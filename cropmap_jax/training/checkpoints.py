@@ -11,8 +11,6 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import hashlib
-import json
 import logging
 import os
 import pathlib
@@ -26,7 +24,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 from cropmap_jax.geo import files
 from cropmap_jax.models.initialise import variable_shapes
-from cropmap_jax.training import checks, parallel
+from cropmap_jax.training import parallel, seals
 from cropmap_jax.training.recipe import Recipe
 
 
@@ -177,7 +175,7 @@ class Checkpointer:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.PyTreeSave(state),
-                    meta=ocp.args.JsonSave(_sealed(self._meta, step, state, scores)),
+                    meta=ocp.args.JsonSave(seals.seal(self._meta, step, state, scores)),
                 ),
                 metrics=scores if scores and SCORE in scores else None,
             )
@@ -232,7 +230,7 @@ class Checkpointer:
         with _reading(self._manager.directory / str(step)):
             meta = _meta(self._manager, step)
             restored = self._manager.restore(step, args=args)["state"]
-            _check_state(restored, meta)
+            seals.check_state(restored, meta)
         return step, restored
 
     def meta(self) -> dict:
@@ -289,7 +287,7 @@ def load(workdir, which: str = LAST) -> Restored:
                 ),
             )["state"]
             check_shapes(restored, shapes, "state")
-            _check_state(restored, meta)
+            seals.check_state(restored, meta)
     return Restored(
         restored["params"],
         restored["batch_stats"],
@@ -344,7 +342,7 @@ def _open(where) -> ocp.CheckpointManager:
 
 
 def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
-    """The meta data of a checkpoint, checked; see `_sealed`."""
+    """The meta data of a checkpoint, checked; see `seals`."""
     args = ocp.args.Composite(meta=ocp.args.JsonRestore())
     meta = manager.restore(step, args=args)["meta"]
     if isinstance(meta, dict) and "recipe" in meta and "sha256" not in meta:
@@ -352,57 +350,8 @@ def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
             f"{manager.directory / str(step)}: expected a checkpoint with checksums, found one of "
             f"an earlier version without; train again in another --workdir"
         )
-    parts = ("recipe", "config", "stage", "dataset", "cubes", "step", "scores", "sha256")
-    checks.keys("meta", meta, parts)
-    Recipe.from_json(meta["recipe"])
-    checks.choice("meta.stage", meta["stage"], ("pretrain", "finetune"))
-    checks.text("meta.dataset", meta["dataset"])
-    checks.values("meta.cubes", meta["cubes"])
-    for name in ("config", "scores", "sha256"):
-        if not isinstance(meta[name], dict):
-            raise ValueError(f"meta.{name}: expected a dict, found {checks.shown(meta[name])}")
-    if meta["step"] != step:
-        raise ValueError(f"meta.step: expected {step}, found {checks.shown(meta['step'])}")
-    found, expected = _digest_of_meta(meta), meta["sha256"].get("meta")
-    if found != expected:
-        raise ValueError(f"meta: expected SHA-256 {checks.shown(expected)}, found {found}")
+    seals.check_meta(meta, step)
     return meta
-
-
-def _sealed(meta: dict, step: int, state: dict, scores: dict | None) -> dict:
-    """The meta data of a checkpoint, with its step, scores and a SHA-256 of each part of the state.
-
-    Each is computed from the host's copy, while training waits.
-    """
-    sealed = {"dataset": "", "cubes": []} | meta | {"step": step, "scores": scores or {}}
-    sealed = json.loads(json.dumps(sealed))  # as it will be read
-    sealed["sha256"] = {part: digest(tree) for part, tree in state.items()}
-    sealed["sha256"]["meta"] = _digest_of_meta(sealed)
-    return sealed
-
-
-def _digest_of_meta(meta: dict) -> str:
-    parts = {name: value for name, value in meta["sha256"].items() if name != "meta"}
-    text = json.dumps(meta | {"sha256": parts}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def digest(tree) -> str:
-    """SHA-256 of a tree of arrays: paths, dtypes, shapes and values of its leaves."""
-    found = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(leaf)
-        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {np.shape(leaf)}\n".encode())
-        found.update(array.reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
-
-
-def _check_state(state: dict, meta: dict) -> None:
-    """Requires that what was read is what was saved."""
-    for part, tree in state.items():
-        found, expected = digest(tree), meta["sha256"].get(part)
-        if found != expected:
-            raise ValueError(f"{part}: expected SHA-256 {checks.shown(expected)}, found {found}")
 
 
 def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
