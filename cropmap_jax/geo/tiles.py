@@ -20,10 +20,12 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import antimeridian, calendars, files, splits
+from cropmap_jax.geo import antimeridian, calendars, files, schemas, splits
 from cropmap_jax.geo.legend import Legend
 
 NONE = "none_of_these"
+_MAX_BYTES = 1 << 30
+"""Of a list: two kilobytes a tile, for some hundred thousand of them."""
 """Name, among the crops of a tile, of ground known to be none of the legend's classes."""
 _AMOUNTS = {"fields": int, "area_ha": float, "pixels": int}
 _TEXTS = ("season", "block", "split", "province", "label", "fields")
@@ -164,15 +166,11 @@ def read_tiles(path: str | os.PathLike) -> tuple[list[Tile], Legend, dict]:
         a block in two splits.
     """
     path = pathlib.Path(path)
+    value = schemas.read_json(path, "a list of tiles", _MAX_BYTES)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
         features, head = value["features"], value["cropmap"]
         classes, about = head["legend"], dict(head["about"])
         named = [(str(f["id"]), f) for f in features]
-    except FileNotFoundError:
-        raise ValueError(f"{path}: expected a list of tiles, found no file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a list of tiles, found {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: expected a list of tiles: GeoJSON with 'cropmap': {{'legend', 'about'}} and "
