@@ -63,7 +63,7 @@ test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the sui
 test-isa: venv  ## the suite as on a lesser processor, then what computes on one core and an older one
 	XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(SUITE)
 	XLA_FLAGS="--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false" $(THREADS) taskset -c 0 \
-	  $(PY) -m pytest -q tests/models tests/training tests/evaluation tests/mapping
+	  $(PY) -m pytest -q tests/models tests/data tests/training tests/inference tests/evaluation tests/mapping
 
 lint: venv  ## ruff: rules and formatting, without changing anything
 	$(PY) -m ruff check .

@@ -81,7 +81,7 @@ def child(cubes: str, data_dir: str) -> None:
     """What that process does; prints its result as one line of JSON."""
     import resource
 
-    from cropmap_jax.training import cube_builder
+    from cropmap_jax.data import cube_builder
 
     begin = time.perf_counter()
     cube_builder.build(drawn.Drawn, "default", cubes, data_dir)

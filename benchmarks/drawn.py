@@ -11,9 +11,9 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
+from cropmap_jax.data import cube_builder
 from cropmap_jax.geo import cube, cube_io, grid, periods
 from cropmap_jax.geo.legend import IGNORE, Legend, make_class
-from cropmap_jax.training import cube_builder
 
 EPSG = 32639
 CLASSES = Legend("drawn", tuple(make_class(i, i, f"crop_{i}") for i in range(6)))

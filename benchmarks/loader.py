@@ -27,8 +27,8 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
 from benchmarks import drawn, report
-from cropmap_jax.training import augment, batching, cube_builder, dataset, input_pipeline
-from cropmap_jax.training.records import Whole
+from cropmap_jax.data import augment, cube_builder, dataset, input_pipeline, sampling
+from cropmap_jax.data.records import Whole
 from cropmap_jax.training.scaling import Scaling, scale
 
 DROPPED = {"period_dropout": 0.1, "sensor_dropout": 0.1}
@@ -182,7 +182,7 @@ def run(
 ) -> tuple[float, int]:
     """Windows a second, and how many; `applied`: to the end of the last turn on the device."""
     ends = [int(end) for end in data.periods(0)[:, 1]]
-    loading = input_pipeline.Loading(args.periods, as_of=(ends[args.periods - 1], ends[-1]))
+    loading = input_pipeline.SamplingConfig(args.periods, as_of=(ends[args.periods - 1], ends[-1]))
     loading = dataclasses.replace(loading, **settings)
     made = input_pipeline.training_input(
         data, loading, args.batch, passes, seed=0, num_threads=args.threads
@@ -215,13 +215,13 @@ def drop_from_cache(data: dataset.Dataset) -> None:
 def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
     """Spread of each stage's milliseconds an example, one after the other in one thread."""
     ends = [int(end) for end in data.periods(0)[:, 1]]
-    loading = input_pipeline.Loading(
+    loading = input_pipeline.SamplingConfig(
         args.periods, as_of=(ends[args.periods - 1], ends[-1]), **DROPPED
     )
     source, table, batch = data.source("train"), data.split("train"), args.batch
     numbers = range(len(table) // batch * batch)
-    draws = batching.Draws(data, table, source, loading, np.arange(len(table)), 0)
-    make = batching.MakeBatch(draws, source, loading, data.chip, batch, (0, 1))
+    draws = sampling.ExampleSampler(data, table, source, loading, np.arange(len(table)), 0)
+    make = sampling.MakeBatch(draws, source, loading, data.chip, batch, (0, 1))
     done = [draws[i] for i in numbers]
     images = make.map(0)
     s1, s2 = images["s1"][0], images["s2"][0]

@@ -60,7 +60,7 @@ def point(args) -> dict:
       {"cubes", "megabytes_of_data", "step_ms": median, "resident": [(step, MB), ...]}.
     """
     from benchmarks import loader, waiting
-    from cropmap_jax.training import dataset
+    from cropmap_jax.data import dataset
 
     resident: list[tuple[int, float]] = []
     with tempfile.TemporaryDirectory() as scratch:

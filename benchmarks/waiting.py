@@ -20,10 +20,11 @@ import tempfile
 import numpy as np
 
 from benchmarks import loader, report
-from cropmap_jax.training import dataset, input_pipeline, loop, steps
-from cropmap_jax.training.plan import Plan
+from cropmap_jax.data import dataset, input_pipeline
+from cropmap_jax.training import loop, steps
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import Scaling
+from cropmap_jax.training.train_config import TrainConfig
 
 # Unless asked for others: flags of the smallest network, and of the seed's.
 SMALLEST = {"cubes": 64, "crops": (4, 8, 12, 16, 24, 32), "batch": 16, "steps": 128}
@@ -93,13 +94,13 @@ def train(data: dataset.Dataset, crop: int, args, workdir: str, width: int | Non
         model |= {"levels": 1} if args.quick else {}  # four take long to compile
     recipe = Recipe(model, data.legend, Scaling(), data.period_kind, "sigmoid", lead_days=30)
     ends = [int(end) for end in data.periods(0)[:, 1]]
-    loading = input_pipeline.Loading(
+    loading = input_pipeline.SamplingConfig(
         as_of=(ends[min(5, len(ends) - 1)], ends[-1]),
         crop=crop,
         crops_per_chip=-(-args.steps * args.batch // len(data.split("train"))),
         **loader.DROPPED,
     )
-    plan = Plan(
+    plan = TrainConfig(
         stage="pretrain",
         epochs=1,
         batch_size=args.batch,

@@ -53,8 +53,8 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     Raises:
       ValueError: names the setting or the flag.
     """
+    from cropmap_jax.data import checks
     from cropmap_jax.geo import files
-    from cropmap_jax.training import checks
 
     finetunes = stage == "finetune"
     optional = ("init_step", "scratch") if finetunes else ()
@@ -110,12 +110,13 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
 
 def make_plan(config: ConfigDict, stage: str, recipe):
     """The plan of a run."""
-    from cropmap_jax.training import checks, input_pipeline, optim
-    from cropmap_jax.training.plan import Plan
+    from cropmap_jax.data import checks, input_pipeline
+    from cropmap_jax.training import optim
+    from cropmap_jax.training.train_config import TrainConfig
 
     checks.keys("--config.learning_rate", config.learning_rate.to_dict(), optim.GROUPS)
     checks.values("--config.as_of", config.as_of)
-    loading = input_pipeline.Loading(
+    loading = input_pipeline.SamplingConfig(
         num_periods=recipe.num_periods,
         lead_days=config.lead_days,
         as_of=input_pipeline.parse_as_of(tuple(config.as_of), "--config.as_of"),
@@ -134,7 +135,7 @@ def make_plan(config: ConfigDict, stage: str, recipe):
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")
     same += ("accumulate", "remat", "checkpoint_minutes")
-    return Plan(
+    return TrainConfig(
         stage=stage,
         loading=loading,
         learning_rates=config.learning_rate.to_dict(),

@@ -35,8 +35,8 @@ def load_builder(dataset: str):
 
 
 def main(_):
+    from cropmap_jax.data import cube_builder, dataset
     from cropmap_jax.geo import processes
-    from cropmap_jax.training import cube_builder, dataset
 
     overlap = _OVERLAP.value
     if overlap is None:

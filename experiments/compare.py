@@ -14,8 +14,8 @@ import statistics
 
 from absl import flags
 
+from cropmap_jax.data import checks
 from cropmap_jax.geo import text
-from cropmap_jax.training import checks
 from experiments import _cli
 
 _SCORES = flags.DEFINE_multi_string(

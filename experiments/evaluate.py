@@ -41,8 +41,9 @@ _MAX_LEAD = 731
 
 def _open():
     """The checkpoint, the dataset and the folder of results, after all that can be wrong."""
+    from cropmap_jax.data import dataset
     from cropmap_jax.geo import files
-    from cropmap_jax.training import checkpoints, dataset
+    from cropmap_jax.training import checkpoints
 
     if _LEAD.value is not None and abs(_LEAD.value) > _MAX_LEAD:
         raise ValueError(
@@ -63,9 +64,9 @@ def _open():
 
 def _dates(restored, data, crops: list[int], chooser: str | None):
     """As-of dates of every cube and crop, checked; and notes about them."""
+    from cropmap_jax.data import input_pipeline
     from cropmap_jax.evaluation import evaluate
     from cropmap_jax.geo import periods
-    from cropmap_jax.training import input_pipeline
 
     as_of = None
     if _AS_OF.value:
@@ -80,9 +81,10 @@ def _dates(restored, data, crops: list[int], chooser: str | None):
 
 def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written):
     """Rows of every method, notes, and how many pictures were drawn."""
-    from cropmap_jax.evaluation import evaluate, inference, notes, report
+    from cropmap_jax.evaluation import evaluate, notes, report
+    from cropmap_jax.inference import predictors
 
-    methods = {"network": inference.Predictor(restored, _BATCH.value)}
+    methods = {"network": predictors.Predictor(restored, _BATCH.value)}
     common = (data, restored.recipe.num_periods, crops, dates)
     if _BASELINE.value == "forest":
         from cropmap_jax.evaluation import baselines

@@ -56,7 +56,8 @@ def _from_checkpoint(config, data, workdir):
 
 
 def main(_):
-    from cropmap_jax.training import dataset, steps
+    from cropmap_jax.data import dataset
+    from cropmap_jax.training import steps
 
     config, workdir = _CONFIG.value, _WORKDIR.value
     _train.check(config, workdir, "finetune")

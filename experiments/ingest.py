@@ -13,7 +13,8 @@ import dataclasses
 
 from absl import flags
 
-from cropmap_jax.sources import annotations, arrays, layers, plans
+from cropmap_jax.sources.ingest import annotations, bands, run
+from cropmap_jax.sources.ingest import options as options_lib
 from experiments import _cli
 
 flags.DEFINE_string(
@@ -47,7 +48,7 @@ flags.DEFINE_string(
     "train, validation or test; columns:train=0-52,test=53-62 (inclusive pixels) or rows:...; or "
     "blocks[:SIZE_PX][:train=0.7,validation=0.15,test=0.15][:seed=0], about 10 km by default.",
 )
-flags.DEFINE_enum("s1_unit", "db", layers.S1_UNITS, "Unit of S1; dn: dB = 20 log10(DN) - 83.")
+flags.DEFINE_enum("s1_unit", "db", bands.S1_UNITS, "Unit of S1; dn: dB = 20 log10(DN) - 83.")
 flags.DEFINE_float(
     "s2_scale",
     None,
@@ -61,19 +62,19 @@ flags.DEFINE_float(
 )
 flags.DEFINE_bool("scl_mask", False, "Mask S2 by the scene classification (SCL).")
 flags.DEFINE_list(
-    "scl_classes", [str(c) for c in layers.SCL_CLOUDY], "SCL classes that --scl_mask masks."
+    "scl_classes", [str(c) for c in bands.SCL_CLOUDY], "SCL classes that --scl_mask masks."
 )
 flags.DEFINE_bool("overwrite", False, "Replace cubes of the same id.")
 
 
 def main(_):
-    names = [field.name for field in dataclasses.fields(plans.Options)]
+    names = [field.name for field in dataclasses.fields(options_lib.Options)]
     values = {name: flags.FLAGS[name].value for name in names}
     if not flags.FLAGS.scl_mask:
         values["scl_classes"] = ()
-    options = plans.Options(**values)
-    print(arrays.ingest(options, _cli.progress))
-    print(f"cubes: {options.cubes}\nnext: {arrays.next_command(options.cubes)}")
+    options = options_lib.Options(**values)
+    print(run.ingest(options, _cli.progress))
+    print(f"cubes: {options.cubes}\nnext: {run.next_command(options.cubes)}")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ flags.mark_flag_as_required("config")
 
 def main(_):
     from cropmap_jax.geo import files
-    from cropmap_jax.ground_truth import ledger, prepare, report, seed_rois, settings
+    from cropmap_jax.ground_truth import audit_log, prepare, report, seed_rois, settings
 
     config, out = _CONFIG.value.to_dict(), files.local("--out", _OUT.value)
     seed = config.pop("seed_rois", None)
-    asked, told = settings.read(config), ledger.Ledger()
+    asked, told = settings.read(config), audit_log.AuditLog()
     prepare.check_folders(asked, out)
     if seed:
         print(seed_rois.run(asked, seed, out, told))

@@ -20,7 +20,8 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.training import dataset, steps
+    from cropmap_jax.data import dataset
+    from cropmap_jax.training import steps
 
     config, workdir = _CONFIG.value, _WORKDIR.value
     _train.check(config, workdir, "pretrain")

@@ -22,10 +22,12 @@ ROOMS = {
     "geo": set(),
     "ground_truth": {"geo"},
     "sources": {"geo"},
+    "data": {"geo"},
     "models": set(),
-    "training": {"models", "geo"},
-    "evaluation": {"training", "models", "geo"},
-    "mapping": {"evaluation", "training", "models", "geo"},
+    "training": {"models", "data", "geo"},
+    "inference": {"training", "models", "data", "geo"},
+    "evaluation": {"inference", "training", "models", "data", "geo"},
+    "mapping": {"inference", "training", "models", "data", "geo"},
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

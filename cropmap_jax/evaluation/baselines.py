@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from cropmap_jax.evaluation import inference
+from cropmap_jax.data import input_pipeline
+from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.evaluation import predictions
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.training import input_pipeline
-from cropmap_jax.training.dataset import Dataset
 
 TREES = 300
 MAX_PIXELS = 200_000
@@ -80,11 +80,11 @@ def forests(
       trees: of each forest; TREES if None.
 
     Returns:
-      Function of examples and group, like `inference.Predictor`: probabilities [H, W, classes]
+      Function of examples and group, like `predictors.Predictor`: probabilities [H, W, classes]
       of each example, 0 where the label is unknown.
     """
     models = []
-    for group in inference.date_groups(dates):
+    for group in predictions.date_groups(dates):
         features, labels = training_pixels(data, split, num_periods, dates[:, group[0]], seed)
         forest = RandomForestClassifier(trees or TREES, random_state=seed, n_jobs=-1)
         # Threads help while it learns; handing a cube's few known pixels to them costs more.

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cropmap_jax.evaluation import inference
+from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.evaluation import predictions
 from cropmap_jax.evaluation.metrics import SEED_THRESHOLD, CropTally
 from cropmap_jax.geo import cube, periods, windows
-from cropmap_jax.training.dataset import Dataset
 
 UNITS = ("pixels", "fields")
 MAX_LATE_DAYS = 366
@@ -79,13 +79,13 @@ def tally_split(
     """Tallies every crop over every cube of a split.
 
     Args:
-      predict: a network or a baseline, as `inference.predict_dataset` takes it.
+      predict: a network or a baseline, as `predictions.predict_dataset` takes it.
       split: which split.
       data, num_periods: what to predict, and from how many periods.
       crops: class indices.
       dates: int [cubes, crops] as-of dates.
       on_cube: called with each `CubePrediction`.
-      shown: whether a cube of this label is looked at, see `inference.predict_dataset`.
+      shown: whether a cube of this label is looked at, see `predictions.predict_dataset`.
 
     Returns:
       Per crop its `CropTally`, and (smallest, largest) effective lead in days, None without a
@@ -93,8 +93,8 @@ def tally_split(
     """
     tallies = [CropTally() for _ in crops]
     leads: list[list[int]] = [[] for _ in crops]
-    predictions = inference.predict_dataset(predict, split, data, num_periods, crops, dates, shown)
-    for prediction in predictions:
+    found = predictions.predict_dataset(predict, split, data, num_periods, crops, dates, shown)
+    for prediction in found:
         for i, crop in enumerate(crops):
             tallies[i].add(
                 prediction.probability[..., i],
@@ -104,7 +104,7 @@ def tally_split(
                 prediction.seen[..., i],
             )
             _note_images(tallies[i], prediction, i)
-        for i, lead in enumerate(inference.leads(data, prediction, crops)):
+        for i, lead in enumerate(predictions.leads(data, prediction, crops)):
             if lead is not None:
                 leads[i].append(lead)
         if on_cube:
@@ -112,7 +112,7 @@ def tally_split(
     return tallies, [(min(s), max(s)) if s else None for s in leads]
 
 
-def _note_images(tally: CropTally, prediction: inference.CubePrediction, i: int) -> None:
+def _note_images(tally: CropTally, prediction: predictions.CubePrediction, i: int) -> None:
     """Adds to a crop's tally which images of a cube its scores rest on."""
     seen, name = prediction.sensors[i], prediction.cube_id
     tally.sensors |= seen

@@ -11,8 +11,8 @@ import numpy as np
 import pyproj
 import shapely
 
+from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.training.checkpoints import Restored
-from cropmap_jax.training.dataset import Dataset
 
 USED = ("train", "validation")
 """Splits of a training run whose ground is not unseen: one is learnt from, one chooses."""

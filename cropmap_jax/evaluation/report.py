@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from cropmap_jax.evaluation import inference
-from cropmap_jax.evaluation.inference import CubePrediction
+from cropmap_jax.evaluation import predictions
+from cropmap_jax.evaluation.predictions import CubePrediction
 from cropmap_jax.geo import files, periods, windows
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 
@@ -230,7 +230,7 @@ class Album:
     def add(self, prediction: CubePrediction) -> None:
         """Draws a cube for each crop that has pictures left and an annotated pixel in it."""
         cube = self._data.cubes[prediction.index]
-        leads = inference.leads(self._data, prediction, self._crops)
+        leads = predictions.leads(self._data, prediction, self._crops)
         for i, crop in enumerate(self._crops):
             if not self._missing(i, prediction.label):
                 continue

@@ -12,11 +12,11 @@ import numpy as np
 import rasterio
 import rasterio.io
 
-from cropmap_jax.geo import cube_io, files, grid, polygons
+from cropmap_jax.geo import cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile
-from cropmap_jax.ground_truth import tiling
-from cropmap_jax.ground_truth.ledger import TOO_SMALL, Ledger
+from cropmap_jax.ground_truth import polygons, tiling
+from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
 
 _FOLDERS = ("labels", "fields")
@@ -27,7 +27,7 @@ def label_tiles(
     tiles: Mapping[str, Sequence[tiling.Place]],
     settings: Settings,
     out_dir: str | os.PathLike,
-    ledger: Ledger,
+    ledger: AuditLog,
     progress: Callable = lambda iterable, **_: iterable,
     written: files.Written | None = None,
 ) -> tuple[geopandas.GeoDataFrame, list[Tile]]:
@@ -90,7 +90,7 @@ def label_tiles(
 class _Work:
     """What labelling a tile needs, and what it adds up."""
 
-    def __init__(self, fields, settings: Settings, out: pathlib.Path, ledger: Ledger):
+    def __init__(self, fields, settings: Settings, out: pathlib.Path, ledger: AuditLog):
         self.fields, self.out, self.ledger = fields, out, ledger
         self.legend = settings.classes_of
         self.shrink = settings.shrink_px * grid.PIXEL_M

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from cropmap_jax.geo import antimeridian, files, polygons
+from cropmap_jax.geo import antimeridian, files
 from cropmap_jax.geo.text import plain
-from cropmap_jax.ground_truth import finding, names, vectors
-from cropmap_jax.ground_truth.ledger import (
+from cropmap_jax.ground_truth import finding, names, polygons, vectors
+from cropmap_jax.ground_truth.audit_log import (
     DELETED,
     DUPLICATE,
     EMPTY,
@@ -20,7 +20,7 @@ from cropmap_jax.ground_truth.ledger import (
     NOT_FINITE,
     REPAIR,
     TOO_LARGE,
-    Ledger,
+    AuditLog,
 )
 from cropmap_jax.ground_truth.settings import UNKNOWN, Layer, Settings
 
@@ -36,7 +36,7 @@ _STRETCH = 10
 """How many times the area of the largest field the rectangle around a field may have."""
 
 
-def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
+def read_layers(settings: Settings, ledger: AuditLog) -> geopandas.GeoDataFrame:
     """Reads all layers of a delivery.
 
     A file that cannot be read, or not safely, is left out with a line in `ledger.problems`; a
@@ -88,7 +88,7 @@ def read_layers(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame:
 
 
 def _list_files(
-    source: pathlib.Path, key: str, layer: Layer, scratch: pathlib.Path, ledger: Ledger
+    source: pathlib.Path, key: str, layer: Layer, scratch: pathlib.Path, ledger: AuditLog
 ) -> list[vectors.File]:
     """Files of a layer, sorted; without any, the ledger records it."""
     flag, before = f"config.layers.{key}", len(ledger.problems)
@@ -125,7 +125,7 @@ def _inside(folder: pathlib.Path) -> str:
     return f"{', '.join(held[:6]) or 'nothing'}{', ...' * (len(held) > 6)}"
 
 
-def _read_file(file: vectors.File, key: str, settings: Settings, ledger: Ledger) -> pd.DataFrame:
+def _read_file(file: vectors.File, key: str, settings: Settings, ledger: AuditLog) -> pd.DataFrame:
     """The table of a file, without field."""
     layer = settings.layers[key]
     info = vectors.inspect(file)
@@ -154,7 +154,7 @@ def _read_file(file: vectors.File, key: str, settings: Settings, ledger: Ledger)
 
 
 def _name(
-    table: pd.DataFrame, file: vectors.File, layer: Layer, values: Mapping, ledger: Ledger
+    table: pd.DataFrame, file: vectors.File, layer: Layer, values: Mapping, ledger: AuditLog
 ) -> pd.DataFrame:
     """The table with what attributes decide: crop, name and sheets."""
     table = table.assign(crop=layer.crop, name="", sheets="")
@@ -179,13 +179,13 @@ def _name(
     return table
 
 
-def _count(ledger: Ledger, what: str, number: int) -> None:
+def _count(ledger: AuditLog, what: str, number: int) -> None:
     if number:
         ledger.counts[what] += number
 
 
 def _drop(
-    table: pd.DataFrame, mask: np.ndarray, reason: str, details: Iterable[str], ledger: Ledger
+    table: pd.DataFrame, mask: np.ndarray, reason: str, details: Iterable[str], ledger: AuditLog
 ) -> pd.DataFrame:
     """The table without the rows of the mask, each of them noted with its detail."""
     gone = table[mask]
@@ -194,7 +194,7 @@ def _drop(
     return table[~mask]
 
 
-def _sift(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+def _sift(table: pd.DataFrame, ledger: AuditLog) -> pd.DataFrame:
     """The table without empty geometries and lines."""
     shapes = table.geometry.to_numpy()
     empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
@@ -213,7 +213,7 @@ def _explode(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _repair(table: pd.DataFrame, limit: float, ledger: Ledger) -> pd.DataFrame:
+def _repair(table: pd.DataFrame, limit: float, ledger: AuditLog) -> pd.DataFrame:
     """The table with valid polygons, of several parts where a ring falls apart."""
     before = table.geometry.to_numpy()
     broken = (shapely.get_type_id(before) == _POLYGON) & ~shapely.is_valid(before)
@@ -239,7 +239,7 @@ def _repair(table: pd.DataFrame, limit: float, ledger: Ledger) -> pd.DataFrame:
     return _drop(table, nothing[~far], EMPTY, flat, ledger)
 
 
-def _bound(table: pd.DataFrame, most_ha: float, ledger: Ledger) -> pd.DataFrame:
+def _bound(table: pd.DataFrame, most_ha: float, ledger: AuditLog) -> pd.DataFrame:
     """The table with the areas of its fields, and without what is too large for one."""
     table = table.assign(area_ha=polygons.ground_area_ha(table.geometry))
     table = _drop_large(table, table.area_ha.to_numpy(), most_ha, "", ledger)
@@ -248,14 +248,14 @@ def _bound(table: pd.DataFrame, most_ha: float, ledger: Ledger) -> pd.DataFrame:
     return _drop_large(table, around, _STRETCH * most_ha, " around it", ledger)
 
 
-def _drop_large(table, area_ha: np.ndarray, most_ha: float, what: str, ledger: Ledger):
+def _drop_large(table, area_ha: np.ndarray, most_ha: float, what: str, ledger: AuditLog):
     large = area_ha > most_ha
     details = [f"{ha / 100:,.0f} km2{what}, expected at most {most_ha / 100:,.0f} "
                f"(config.max_field_ha)" for ha in area_ha[large]]  # fmt: skip
     return _drop(table, large, TOO_LARGE, details, ledger)
 
 
-def _drop_duplicates(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+def _drop_duplicates(table: pd.DataFrame, ledger: AuditLog) -> pd.DataFrame:
     """The table without fields and points that repeat an earlier one of their season and crop."""
     shapes = table.geometry.to_numpy()
     group = (table.season + " " + table.crop).to_numpy()

@@ -23,9 +23,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import antimeridian, cube_io, files, grid, polygons
+from cropmap_jax.geo import antimeridian, cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile, outlines
+from cropmap_jax.ground_truth import polygons
 from cropmap_jax.ground_truth.settings import NONE, UNKNOWN
 
 matplotlib.rcParams["text.parse_math"] = False  # names of crops are no formulas

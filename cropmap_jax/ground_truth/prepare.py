@@ -19,8 +19,8 @@ import shapely
 from cropmap_jax.geo import antimeridian, files, grid
 from cropmap_jax.geo.text import plain
 from cropmap_jax.geo.tiles import Tile, write_tiles
-from cropmap_jax.ground_truth import labels, layers, maps, provinces, report, tiling, workbook
-from cropmap_jax.ground_truth.ledger import Ledger
+from cropmap_jax.ground_truth import crop_calendar, labels, layers, maps, provinces, report, tiling
+from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
 
 
@@ -36,21 +36,21 @@ class Delivery:
 
     fields: geopandas.GeoDataFrame
     provinces: geopandas.GeoDataFrame | None
-    calendars: workbook.Calendars | None
+    calendars: crop_calendar.Calendars | None
 
 
-def read(settings: Settings, ledger: Ledger) -> Delivery:
+def read(settings: Settings, ledger: AuditLog) -> Delivery:
     """Reads and checks a delivery; nothing is written.
 
     Raises:
       ValueError: nothing could be read, or there was a problem and the settings are strict.
     """
     fields = layers.read_layers(settings, ledger)
-    calendars = workbook.read_book(settings, ledger)
+    calendars = crop_calendar.read_book(settings, ledger)
     outlines = provinces.read_provinces(settings, ledger)
     reach = settings.provinces.reach_km if settings.provinces else 0.0
     fields = provinces.assign(fields, outlines, reach, ledger)
-    workbook.note_undated(fields, calendars, ledger)
+    crop_calendar.note_undated(fields, calendars, ledger)
     if settings.strict and ledger.problems:
         raise ValueError(f"config.strict: {len(ledger.problems)} problems: {ledger.problems[0]}")
     if fields.empty:
@@ -61,7 +61,7 @@ def read(settings: Settings, ledger: Ledger) -> Delivery:
 def prepare(
     settings: Settings,
     out: pathlib.Path,
-    ledger: Ledger,
+    ledger: AuditLog,
     progress: Callable = lambda iterable, **_: iterable,
 ) -> dict:
     """Reads a delivery, writes its tiles, labels, fields, report and maps, and returns a summary.
@@ -121,7 +121,7 @@ def _write(delivery: Delivery, fields, tiles: list[Tile], settings: Settings, ou
     return summary
 
 
-def _why(ledger: Ledger) -> str:
+def _why(ledger: AuditLog) -> str:
     """What was dropped, and which names are not listed, as the end of a message."""
     dropped = collections.Counter(drop.reason for drop in ledger.drops)
     parts = [f"{count:,d} {reason}" for reason, count in dropped.most_common(3)]
@@ -154,7 +154,7 @@ def check_folders(settings: Settings, out: pathlib.Path) -> None:
 def add_calendars(
     tiles: list[Tile],
     fields: geopandas.GeoDataFrame,
-    calendars: workbook.Calendars | None,
+    calendars: crop_calendar.Calendars | None,
 ) -> list[Tile]:
     """Tiles with their province, that of most of the annotated ground, and its candidate seasons.
 

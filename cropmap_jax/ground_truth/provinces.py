@@ -9,9 +9,9 @@ import numpy as np
 import pyproj
 import shapely
 
-from cropmap_jax.geo import antimeridian, polygons
-from cropmap_jax.ground_truth import finding, vectors
-from cropmap_jax.ground_truth.ledger import OUTSIDE, Ledger
+from cropmap_jax.geo import antimeridian
+from cropmap_jax.ground_truth import finding, polygons, vectors
+from cropmap_jax.ground_truth.audit_log import OUTSIDE, AuditLog
 from cropmap_jax.ground_truth.names import normalise
 from cropmap_jax.ground_truth.settings import Settings
 
@@ -23,7 +23,7 @@ def place_key(name: object) -> str:
     return re.sub(r"[\s_-]+", " ", normalise(name)).strip().casefold()
 
 
-def read_provinces(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame | None:
+def read_provinces(settings: Settings, ledger: AuditLog) -> geopandas.GeoDataFrame | None:
     """Outlines of the provinces, in EPSG:4326.
 
     Args:
@@ -42,7 +42,7 @@ def read_provinces(settings: Settings, ledger: Ledger) -> geopandas.GeoDataFrame
 
 
 def _read_all(
-    settings: Settings, files: list[vectors.File], ledger: Ledger
+    settings: Settings, files: list[vectors.File], ledger: AuditLog
 ) -> geopandas.GeoDataFrame | None:
     if not files:
         ledger.problems.append(
@@ -79,7 +79,7 @@ def known_places(settings: Settings) -> dict[str, str] | None:
 
     What is wrong with their files is for `read_provinces` to report.
     """
-    found = read_provinces(settings, Ledger())
+    found = read_provinces(settings, AuditLog())
     return None if found is None else {place_key(name): name for name in found.province}
 
 
@@ -87,7 +87,7 @@ def assign(
     fields: geopandas.GeoDataFrame,
     provinces: geopandas.GeoDataFrame | None,
     reach_km: float,
-    ledger: Ledger,
+    ledger: AuditLog,
 ) -> geopandas.GeoDataFrame:
     """Which province each field lies in.
 
@@ -175,7 +175,7 @@ def _edges(outlines: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
     return shapely.linestrings(pairs * scale), owner[ring[1:][whole]]
 
 
-def _list_files(settings: Settings, scratch: pathlib.Path, ledger: Ledger) -> list[vectors.File]:
+def _list_files(settings: Settings, scratch: pathlib.Path, ledger: AuditLog) -> list[vectors.File]:
     """The files that the glob matches, less those that lie next to a .shp as parts of it."""
     source, own = pathlib.Path(settings.source), settings.provinces
     try:

@@ -16,8 +16,8 @@ from cropmap_jax.geo.periods import month_periods, parse_date
 from cropmap_jax.geo.splits import SPLITS
 from cropmap_jax.geo.text import csv_cell, plain
 from cropmap_jax.geo.tiles import Tile
-from cropmap_jax.ground_truth import page
-from cropmap_jax.ground_truth.ledger import TOO_SMALL, Ledger
+from cropmap_jax.ground_truth import markdown
+from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
 
 _CUT = "fields cut at a border of splits"
@@ -30,7 +30,7 @@ def summarise(
     fields: geopandas.GeoDataFrame,
     tiles: Sequence[Tile],
     settings: Settings,
-    ledger: Ledger,
+    ledger: AuditLog,
     span: Mapping[str, tuple[str, str]],
 ) -> dict:
     """Counts everything, in values that JSON can hold.
@@ -80,14 +80,14 @@ def summarise(
     }
 
 
-def _too_small(fields: geopandas.GeoDataFrame, ledger: Ledger) -> np.ndarray:
+def _too_small(fields: geopandas.GeoDataFrame, ledger: AuditLog) -> np.ndarray:
     """bool [rows]: in the table, but dropped for want of a pixel."""
     dropped = {(d.layer, d.file, d.row) for d in ledger.drops if d.reason == TOO_SMALL}
     rows = zip(fields.layer, fields.file, fields.row, fields.pixels, strict=True)
     return np.array([n == 0 and tuple(key) in dropped for *key, n in rows], bool)
 
 
-def _layers(fields, small: np.ndarray, settings: Settings, ledger: Ledger) -> dict[str, dict]:
+def _layers(fields, small: np.ndarray, settings: Settings, ledger: AuditLog) -> dict[str, dict]:
     """What became of each layer; its features may fall into several parts, one row each."""
     out = {}
     for key, layer in settings.layers.items():
@@ -194,7 +194,7 @@ def _months(first: str, last: str) -> dict:
 
 
 def write(
-    summary: dict, ledger: Ledger, out: pathlib.Path, pictures: Iterable[str] = ()
+    summary: dict, ledger: AuditLog, out: pathlib.Path, pictures: Iterable[str] = ()
 ) -> pathlib.Path:
     """Writes report.json and report.md, and drops.csv where there are many drops.
 
@@ -209,7 +209,7 @@ def write(
     """
     out.mkdir(parents=True, exist_ok=True)
     drops = [dataclasses.asdict(d) for d in ledger.drops]
-    if len(drops) > page.MOST_ROWS:
+    if len(drops) > markdown.MOST_ROWS:
         table = io.StringIO()
         writer = csv.DictWriter(table, drops[0], lineterminator="\n")
         writer.writeheader()
@@ -219,7 +219,7 @@ def write(
     text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
     files.write_bytes(out / "report.json", text.encode("utf-8", "replace"))
     path = out / "report.md"
-    files.write_bytes(path, page.render(summary, drops, pictures).encode("utf-8", "replace"))
+    files.write_bytes(path, markdown.render(summary, drops, pictures).encode("utf-8", "replace"))
     return path
 
 

@@ -15,11 +15,11 @@ import pandas as pd
 import shapely
 from sklearn.cluster import DBSCAN
 
-from cropmap_jax.geo import files, seasons
-from cropmap_jax.geo.polygons import project
+from cropmap_jax.geo import files
 from cropmap_jax.geo.text import plain
-from cropmap_jax.ground_truth import layers, provinces, workbook
-from cropmap_jax.ground_truth.ledger import Ledger
+from cropmap_jax.ground_truth import crop_calendar, layers, provinces, seasons
+from cropmap_jax.ground_truth.audit_log import AuditLog
+from cropmap_jax.ground_truth.polygons import project
 from cropmap_jax.ground_truth.provinces import place_key
 from cropmap_jax.ground_truth.seed_table import SEED_FILES, compare, write
 from cropmap_jax.ground_truth.settings import COLUMNS, NONE, UNKNOWN, Settings
@@ -65,7 +65,7 @@ class Row:
     where: str
 
 
-def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: Ledger) -> str:
+def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: AuditLog) -> str:
     """Reads a delivery, writes `rois.geojson` and `seed_table.md`, and returns what to print.
 
     Args:
@@ -84,7 +84,7 @@ def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: Ledger)
     for key in sorted(set(numbers) - set(known)):
         raise ValueError(f"config.seed_rois: expected keys among {', '.join(known)}, found {key!r}")
     fields = layers.read_layers(settings, ledger)
-    calendars = workbook.read_book(settings, ledger)
+    calendars = crop_calendar.read_book(settings, ledger)
     outlines = provinces.read_provinces(settings, ledger)
     rows = read_rows(settings) if calendars else []
     rois = make_rois(fields, outlines, rows, settings, Numbers(**numbers), ledger)
@@ -93,7 +93,7 @@ def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: Ledger)
         raise ValueError(f"{settings.source}: expected polygons of a crop in a province for which "
                          f"its calendar has dates, found none{why}")  # fmt: skip
     reach = settings.provinces.reach_km if settings.provinces else 0.0
-    placed = provinces.assign(fields, outlines, reach, Ledger())
+    placed = provinces.assign(fields, outlines, reach, AuditLog())
     with files.Lock(out, "--out"):
         files.Written(out, "prepare").claim(*SEED_FILES)
         text = write(rois, compare(rois, placed, settings, calendars), out)
@@ -168,7 +168,7 @@ def make_rois(
     rows: Iterable[Row],
     settings: Settings,
     numbers: Numbers,
-    ledger: Ledger,
+    ledger: AuditLog,
 ) -> geopandas.GeoDataFrame:
     """The regions of interest of the polygons of each crop and season; points make none.
 

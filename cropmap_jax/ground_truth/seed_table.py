@@ -9,11 +9,12 @@ import geopandas
 import numpy as np
 import shapely
 
-from cropmap_jax.geo import files, seasons
-from cropmap_jax.geo.polygons import ground_area_ha, project
+from cropmap_jax.geo import files
 from cropmap_jax.geo.text import markdown_cell
+from cropmap_jax.ground_truth import seasons
+from cropmap_jax.ground_truth.crop_calendar import Calendars
+from cropmap_jax.ground_truth.polygons import ground_area_ha, project
 from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
-from cropmap_jax.ground_truth.workbook import Calendars
 
 PIXEL_M = 10.0
 """Side of a pixel in the units of the regions' CRS."""

@@ -16,9 +16,10 @@ import scipy.sparse
 import shapely
 from scipy.sparse.csgraph import connected_components
 
-from cropmap_jax.geo import antimeridian, balance, grid, polygons, splits
+from cropmap_jax.geo import antimeridian, balance, grid, splits
 from cropmap_jax.geo.tiles import outlines
-from cropmap_jax.ground_truth.ledger import NOT_FINITE, TOO_LARGE, Ledger
+from cropmap_jax.ground_truth import polygons
+from cropmap_jax.ground_truth.audit_log import NOT_FINITE, TOO_LARGE, AuditLog
 from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
 
 _DEGREES = "EPSG:4326"
@@ -40,7 +41,7 @@ class Place(NamedTuple):
 
 
 def tile_fields(
-    fields: geopandas.GeoDataFrame, settings: Settings, ledger: Ledger
+    fields: geopandas.GeoDataFrame, settings: Settings, ledger: AuditLog
 ) -> tuple[geopandas.GeoDataFrame, dict[str, list[Place]]]:
     """Gives every field its zone, tile, block and split.
 
@@ -153,7 +154,7 @@ def cut(shapes: Sequence, zone: np.ndarray) -> pd.DataFrame:
     return parts[parts.area > 0].reset_index(drop=True)
 
 
-def _on_grid(fields: geopandas.GeoDataFrame, ledger: Ledger) -> geopandas.GeoDataFrame:
+def _on_grid(fields: geopandas.GeoDataFrame, ledger: AuditLog) -> geopandas.GeoDataFrame:
     """Leaves out fields where the UTM grid has no zones, and those too wide for one zone."""
     west, south, east, north = shapely.bounds(fields.geometry.values).T
     off = (south < -80) | (north > 84)
@@ -197,7 +198,7 @@ def _zones(shapes: Sequence) -> np.ndarray:
 
 
 def _settle(
-    fields: geopandas.GeoDataFrame, home: np.ndarray, settings: Settings, ledger: Ledger
+    fields: geopandas.GeoDataFrame, home: np.ndarray, settings: Settings, ledger: AuditLog
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Moves fields between zones until tiles of two zones share no ground.
 

@@ -17,8 +17,8 @@ import pyproj
 import shapely
 from pyproj.exceptions import ProjError
 
-from cropmap_jax.geo import antimeridian, polygons
-from cropmap_jax.ground_truth import tables
+from cropmap_jax.geo import antimeridian
+from cropmap_jax.ground_truth import polygons, tables
 from cropmap_jax.ground_truth.names import normalise
 
 WORLD = "EPSG:4326"

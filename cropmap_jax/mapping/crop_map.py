@@ -9,20 +9,12 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from cropmap_jax.evaluation.inference import Predictor
 from cropmap_jax.geo import cube, cube_io, files, periods
-from cropmap_jax.mapping import (
-    decision,
-    ground,
-    notes,
-    pixels,
-    rasters,
-    records,
-    region,
-    verified,
-)
-from cropmap_jax.mapping.blending import Blender, Predict
-from cropmap_jax.mapping.sheets import HALO_PX, PART_PX
+from cropmap_jax.inference import mosaic_groups, pixels
+from cropmap_jax.inference.blending import Blender, Predict
+from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.inference.tiling import HALO_PX, PART_PX
+from cropmap_jax.mapping import decision, metadata, notes, products, rasters, verified
 from cropmap_jax.training import checkpoints
 
 PIXEL_BYTES = CHIP_BYTES = 256 * 2**20
@@ -95,21 +87,21 @@ class MapMaker:
         self._as_of = periods.parse_date(options.as_of, "--as_of")
         self._restored = checkpoints.load(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
-        records.check_names(recipe.legend)
-        infos = ground.find_cubes(options.cubes, recipe, self._as_of, options.season)
-        self.grounds = ground.join(infos, recipe.num_periods, self._as_of)
+        metadata.check_names(recipe.legend)
+        infos = mosaic_groups.find_cubes(options.cubes, recipe, self._as_of, options.season)
+        self.grounds = mosaic_groups.join(infos, recipe.num_periods, self._as_of)
         self.notes = notes.before(infos, recipe, self._as_of)
         default = Options.threshold
         if recipe.loss != "sigmoid" and options.threshold != default:
             self.notes.append(f"--threshold has no effect on a network trained with {recipe.loss}")
-        self._settings = records.Settings(
-            checkpoint=records.fingerprint(self._restored),
+        self._settings = metadata.Settings(
+            checkpoint=metadata.fingerprint(self._restored),
             step=self._restored.step,
             as_of=self._as_of.isoformat(),
             threshold=options.threshold if recipe.loss == "sigmoid" else None,
         )
         self._out = pathlib.Path(options.out)
-        self._files = region.file_names(self.grounds)
+        self._files = products.file_names(self.grounds)
         self._verified = verified.verify(self._out, self.grounds)
         self._inputs = {
             made.cube_id: found.inputs(number)
@@ -135,7 +127,7 @@ class MapMaker:
         self._held.close()
 
     def _prepare_out(self) -> None:
-        self.finished, self.stale = records.find_finished(
+        self.finished, self.stale = metadata.find_finished(
             self._out, self._inputs, self._settings, self._options.overwrite
         )
         self._written = files.Written(self._out, "predict")
@@ -150,7 +142,7 @@ class MapMaker:
             if found.cubes[cube_number].cube_id not in self.finished
         ]
         # Styles follow from the checkpoint, which only --overwrite can have changed.
-        region.clear(self._written, styles=self._options.overwrite and bool(self._todo))
+        products.clear(self._written, styles=self._options.overwrite and bool(self._todo))
         verified.remember(self._out, self._verified)
 
     @property
@@ -205,7 +197,7 @@ class MapMaker:
             )
             seen += pixels.count_values(reader.read(number, box))
             yield
-        record = records.make_record(
+        record = metadata.make_record(
             info,
             recipe,
             self._settings,
@@ -218,17 +210,17 @@ class MapMaker:
 
     def _possible(self, info: cube.CubeInfo) -> np.ndarray:
         recipe = self._restored.recipe
-        excluded = ground.unplanted(info, recipe, self._as_of)
+        excluded = mosaic_groups.unplanted(info, recipe, self._as_of)
         return np.array([name not in excluded for name in recipe.legend.names])
 
-    def finish(self) -> region.Result:
+    def finish(self) -> products.Result:
         """Writes what spans the cubes: virtual rasters, styles, pictures and the summary.
 
         Raises:
           ValueError: names a record that cannot be read.
           OSError: names what cannot be written.
         """
-        return region.write_region(
+        return products.write_region(
             self._out,
             self.grounds,
             self._restored.recipe.legend,

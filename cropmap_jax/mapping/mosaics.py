@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from cropmap_jax.geo import cube_io, files
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
-from cropmap_jax.mapping.ground import Ground, Lattice
-from cropmap_jax.mapping.records import values
-from cropmap_jax.mapping.sheets import Box, bounds
+from cropmap_jax.inference.mosaic_groups import Lattice, MosaicGroup
+from cropmap_jax.inference.tiling import Box, bounds
+from cropmap_jax.mapping.metadata import values
 from cropmap_jax.mapping.summary import one_line
 
 
@@ -27,7 +27,7 @@ class Mosaic:
 
     name: str
     lattice: Lattice
-    grounds: tuple[Ground, ...]
+    grounds: tuple[MosaicGroup, ...]
     place: Box
 
     def tiles(self) -> Iterable[tuple[str, Box]]:
@@ -42,12 +42,12 @@ class Mosaic:
         return [span.shift(-self.place.top, -self.place.left) for span in spans]
 
 
-def join(grounds: list[Ground]) -> list[Mosaic]:
+def join(grounds: list[MosaicGroup]) -> list[Mosaic]:
     """Sheets by pixel grid: one mosaic per UTM zone where all cubes lie on the tile grid.
 
     A second grid of the same CRS gets a name of its own, e.g. "32639_2".
     """
-    together: dict[Lattice, list[Ground]] = {}
+    together: dict[Lattice, list[MosaicGroup]] = {}
     for found in grounds:
         together.setdefault(found.lattice, []).append(found)
     mosaics, seen = [], {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from cropmap_jax.geo import calendars, cube, periods, windows
-from cropmap_jax.mapping.records import last_image
+from cropmap_jax.mapping.metadata import last_image
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
 

@@ -20,8 +20,8 @@ from rasterio.windows import Window
 
 from cropmap_jax.geo import cube_io, files
 from cropmap_jax.geo.legend import IGNORE, Legend
+from cropmap_jax.inference.tiling import Box
 from cropmap_jax.mapping import summary
-from cropmap_jax.mapping.sheets import Box
 
 MAX_PX = 2000
 """Longest side of what is read, whatever the size of the map."""

@@ -11,7 +11,7 @@ import rasterio.io
 from cropmap_jax.geo import cube, cube_io, files
 from cropmap_jax.geo.legend import IGNORE, Legend
 from cropmap_jax.mapping.decision import PERCENT
-from cropmap_jax.mapping.records import CONFIDENCE, CROP, RECORD, values
+from cropmap_jax.mapping.metadata import CONFIDENCE, CROP, RECORD, values
 from cropmap_jax.mapping.summary import one_line
 
 

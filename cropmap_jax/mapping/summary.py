@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from cropmap_jax.geo import files, windows
 from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.text import csv_cell
-from cropmap_jax.mapping.records import RECORD, last_image, read_record, values
+from cropmap_jax.mapping.metadata import RECORD, last_image, read_record, values
 
 NO_DATA = "no_data"
 

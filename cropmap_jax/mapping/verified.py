@@ -5,12 +5,12 @@ import json
 import pathlib
 
 from cropmap_jax.geo import cube_io, files
-from cropmap_jax.mapping.ground import Ground
+from cropmap_jax.inference.mosaic_groups import MosaicGroup
 
 NAME = ".predict.verified.json"
 
 
-def verify(out: pathlib.Path, grounds: list[Ground]) -> dict:
+def verify(out: pathlib.Path, grounds: list[MosaicGroup]) -> dict:
     """Compares the rasters of the cubes with the checksums in their items.
 
     A file that has the size and the times that it had when it was last found whole is not read.

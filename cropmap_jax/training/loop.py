@@ -13,13 +13,14 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from cropmap_jax.data import input_pipeline
+from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import files, processes
-from cropmap_jax.training import checkpoints, input_pipeline, parallel, steps
-from cropmap_jax.training.dataset import Dataset
-from cropmap_jax.training.meter import Meter, Tracer, describe
+from cropmap_jax.training import checkpoints, parallel, steps
 from cropmap_jax.training.metric_log import MetricLog, NoLog
-from cropmap_jax.training.plan import Plan, check_same_config
+from cropmap_jax.training.profiling import Meter, Tracer, describe
 from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.train_config import TrainConfig, check_same_config
 from cropmap_jax.training.validation import Validation
 
 AHEAD = 2
@@ -43,7 +44,7 @@ class Stopped(KeyboardInterrupt):
 def train(
     data: Dataset,
     recipe: Recipe,
-    plan: Plan,
+    plan: TrainConfig,
     variables: dict,
     workdir,
     profile: int = 0,
@@ -138,7 +139,7 @@ def _ours(workdir: pathlib.Path):
         yield
 
 
-def _meta(data: Dataset, recipe: Recipe, plan: Plan, ancestors: Sequence[dict]) -> dict:
+def _meta(data: Dataset, recipe: Recipe, plan: TrainConfig, ancestors: Sequence[dict]) -> dict:
     """What is stored with each checkpoint besides the state, and must be the same to resume."""
     meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
     meta["dataset"] = data.fingerprint

@@ -7,8 +7,8 @@ happens to name; so labels are made here and checked against the parameters.
 import jax
 import optax
 
+from cropmap_jax.data import checks
 from cropmap_jax.models import dual_unet3d
-from cropmap_jax.training import checks
 
 GROUPS = ("trunk", "head")
 OPTIMIZERS = ("adam", "sgd")

@@ -10,9 +10,10 @@ import re
 
 import jax.numpy as jnp
 
+from cropmap_jax.data import checks
 from cropmap_jax.geo import legend
 from cropmap_jax.models import DualUNet3D
-from cropmap_jax.training import checks, losses, parallel, scaling
+from cropmap_jax.training import losses, parallel, scaling
 
 TRUNK_FIELDS = ("width", "levels", "num_periods", "use_validity", "norm")
 HEAD_FIELDS = ("head", "head_width")

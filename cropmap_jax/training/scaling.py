@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from cropmap_jax.training import checks
+from cropmap_jax.data import checks
 
 _NODATA = -32768
 _S1_STEPS = 100.0  # stored int16 is dB * 100

@@ -6,7 +6,7 @@ import json
 import jax
 import numpy as np
 
-from cropmap_jax.training import checks
+from cropmap_jax.data import checks
 from cropmap_jax.training.recipe import Recipe
 
 PARTS = ("recipe", "config", "stage", "dataset", "cubes", "step", "scores", "sha256")

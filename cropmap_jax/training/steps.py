@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cropmap_jax.data.augment import augment
 from cropmap_jax.geo.bands import BANDS
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.training import losses
-from cropmap_jax.training.augment import augment
 from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale

@@ -6,9 +6,10 @@ import grain
 import jax
 import numpy as np
 
+from cropmap_jax.data import input_pipeline, sampling
+from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import legend
-from cropmap_jax.training import batching, checkpoints, input_pipeline, parallel, steps
-from cropmap_jax.training.dataset import Dataset
+from cropmap_jax.training import checkpoints, parallel, steps
 from cropmap_jax.training.recipe import Recipe
 
 AHEAD = 2
@@ -39,7 +40,7 @@ class Validation:
         self,
         data: Dataset,
         recipe: Recipe,
-        loading: input_pipeline.Loading,
+        loading: input_pipeline.SamplingConfig,
         batch_size: int,
         accumulate: int = 1,
     ):
@@ -97,7 +98,7 @@ class _Chips:
             else:
                 harvest = int(np.median(input_pipeline.harvest_days(data, index)))
                 as_of = harvest - loading.lead_days
-            self._windows[index] = batching.window(data, index, as_of, num_periods, harvest)
+            self._windows[index] = sampling.window(data, index, as_of, num_periods, harvest)
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -108,7 +109,7 @@ class _Chips:
         return {"chip": chip, "chosen": chosen, "small": small}
 
 
-class _MakeBatch(batching.MakeBatch):
+class _MakeBatch(sampling.MakeBatch):
     """Batch number to batch; what is short of the last one is filled with unknown pixels.
 
     So it is neither lost nor doubled, and every process makes as many batches as any other.
@@ -134,7 +135,7 @@ def _batches(data: Dataset, chips: _Chips, size: int, num_periods: int) -> grain
     """This process's part of every batch, on the devices; made ahead, anew in every iteration."""
     shard = (parallel.process_index(), parallel.process_count())
     # Whole chips, nothing dropped: of how training draws, the window is all that is left.
-    loading = input_pipeline.Loading(num_periods)
+    loading = input_pipeline.SamplingConfig(num_periods)
     make = _MakeBatch(chips, data.source("validation"), loading, data.chip, size, shard)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD)
     made = grain.MapDataset.range(-(-len(chips) // size)).map(make).to_iter_dataset(options)

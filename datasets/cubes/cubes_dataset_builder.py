@@ -1,6 +1,6 @@
 """Any folder of cubes that share a legend."""
 
-from cropmap_jax.training import cube_builder
+from cropmap_jax.data import cube_builder
 
 
 class Builder(cube_builder.CubeDatasetBuilder):

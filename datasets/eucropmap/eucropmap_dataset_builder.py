@@ -1,7 +1,7 @@
 """EUCROPMAP 2018/2022 pseudo-labels over European regions."""
 
+from cropmap_jax.data import cube_builder
 from cropmap_jax.geo import legend
-from cropmap_jax.training import cube_builder
 
 
 class Builder(cube_builder.CubeDatasetBuilder):

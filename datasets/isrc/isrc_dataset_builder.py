@@ -1,7 +1,7 @@
 """Iranian fields of the Iranian Space Research Center's crop mapping competition."""
 
+from cropmap_jax.data import cube_builder
 from cropmap_jax.geo import legend
-from cropmap_jax.training import cube_builder
 
 
 class Builder(cube_builder.CubeDatasetBuilder):

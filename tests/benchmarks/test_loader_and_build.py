@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import build, drawn, loader, waiting
+from cropmap_jax.data import dataset
 from cropmap_jax.geo import cube
-from cropmap_jax.training import dataset
 
 
 def test_drawn_cubes_are_cubes_and_differ():

@@ -18,10 +18,11 @@ from absl.testing import flagsaver
 from training import small_data, small_runs
 from training.small_data import Ground
 
-from cropmap_jax.evaluation import inference
+from cropmap_jax.data import dataset
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.training import checkpoints, dataset
+from cropmap_jax.inference import predictors
+from cropmap_jax.training import checkpoints
 from experiments import _cli, evaluate
 
 LABEL = np.full((8, 8), IGNORE, np.uint8)
@@ -80,7 +81,7 @@ class Predictor:
         return [np.broadcast_to(shares, (*e["label"].shape, 3)) for e in examples]
 
 
-inference.Predictor = Predictor
+predictors.Predictor = Predictor
 checkpoints.load, dataset.open_dataset = load, open_dataset
 results = {}
 for name, RUN in json.loads(sys.argv[1]).items():

@@ -7,9 +7,10 @@ import making
 import pytest
 from ml_collections import ConfigDict
 
+from cropmap_jax.data import cube_builder, dataset
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites
-from cropmap_jax.training import cube_builder, dataset, head_swap, loop, steps
+from cropmap_jax.training import head_swap, loop, steps
 from cropmap_jax.training.recipe import TRUNK_FIELDS
 from experiments import _train, build
 

@@ -11,9 +11,9 @@ import shapely
 
 from cropmap_jax.geo import grid
 from cropmap_jax.geo.calendars import Season
-from cropmap_jax.geo.polygons import project
 from cropmap_jax.geo.tiles import Tile
-from cropmap_jax.ground_truth import ledger as ledgers
+from cropmap_jax.ground_truth import audit_log as ledgers
+from cropmap_jax.ground_truth.polygons import project
 from cropmap_jax.ground_truth.settings import Book, Layer, Settings
 
 EPSG, ROW = 32639, 3000
@@ -91,9 +91,9 @@ def tiles() -> list[Tile]:
     ]
 
 
-def ledger() -> ledgers.Ledger:
+def ledger() -> ledgers.AuditLog:
     """What was noted: a wheat field too small, one twice, and a point that is nowhere."""
-    found = ledgers.Ledger()
+    found = ledgers.AuditLog()
     found.read.update({"wheat": 3, "onion": 4, "others": 4})
     found.drop("wheat", "w.shp", 1, ledgers.TOO_SMALL, "16 m2")
     found.drop("wheat", "w.shp", 2, ledgers.DUPLICATE, "of row 0")

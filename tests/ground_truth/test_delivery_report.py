@@ -7,8 +7,8 @@ import json
 import pytest
 from ground_truth import small_table
 
-from cropmap_jax.ground_truth import ledger as ledgers
-from cropmap_jax.ground_truth import page, report
+from cropmap_jax.ground_truth import audit_log as ledgers
+from cropmap_jax.ground_truth import markdown, report
 
 SPAN = {small_table.YEAR: ("2021-07-01", "2022-05-31")}
 
@@ -188,7 +188,7 @@ def test_tables_of_the_report_have_as_many_cells_as_titles(summary, ledger, tmp_
 
 
 def test_many_drops_go_to_a_file(summary, ledger, tmp_path):
-    for row in range(page.MOST_ROWS):
+    for row in range(markdown.MOST_ROWS):
         ledger.drop("others", "نام.shp", row, ledgers.EMPTY)
     text = report.write(summary, ledger, tmp_path).read_text(encoding="utf-8")
     assert "203 rows: see [drops.csv](drops.csv)" in text and "| p.shp |" not in text

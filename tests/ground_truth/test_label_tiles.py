@@ -14,7 +14,7 @@ from cropmap_jax.geo import grid, splits
 from cropmap_jax.geo.cube_io import colour_table
 from cropmap_jax.geo.tiles import read_tiles, write_tiles
 from cropmap_jax.ground_truth import labels, tiling
-from cropmap_jax.ground_truth.ledger import TOO_SMALL, Ledger
+from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 
 WHEAT, MAIZE, NONE, IGNORE = 0, 1, 254, 255
 CODES = {"wheat": WHEAT, "maize": MAIZE, "none_of_these": NONE}
@@ -22,7 +22,7 @@ CODES = {"wheat": WHEAT, "maize": MAIZE, "none_of_these": NONE}
 
 def made(fields, out, ledger=None, **changes):
     """(fields, tiles, {tile id: (label, field ids)}) of a delivery."""
-    ledger = Ledger() if ledger is None else ledger
+    ledger = AuditLog() if ledger is None else ledger
     fields, places = tiling.tile_fields(fields, asked(**changes), ledger)
     fields, tiles = labels.label_tiles(fields, places, asked(**changes), out, ledger)
     return fields, tiles, {t.tile_id: (read(out / t.label), read(out / t.fields)) for t in tiles}
@@ -106,7 +106,7 @@ def test_a_field_over_tiles_is_whole(tmp_path):
 
 
 def test_pixels_that_two_crops_claim_are_unknown_and_counted(tmp_path):
-    ledger = Ledger()
+    ledger = AuditLog()
     rows = [(pixels(10, 10, 10, 10),), (pixels(15, 10, 10, 10), "maize"),
             (pixels(40, 10, 10, 10),), (pixels(45, 10, 10, 10),),
             (pixels(17, 10, 3, 2), "none_of_these"),
@@ -129,7 +129,7 @@ def test_pixels_that_two_crops_claim_are_unknown_and_counted(tmp_path):
 
 
 def test_a_field_is_unknown_in_a_block_of_another_split(tmp_path):
-    ledger = Ledger()
+    ledger = AuditLog()
     # Of the second, 13 of 20 columns lie east of the border of blocks. The others lie on one side;
     # the first and the last, on ground of the second.
     rows = [(pixels(-6, 44, 2, 2),), (pixels(-7, 40, 20, 10),), (pixels(-60, 40, 20, 10),),
@@ -160,7 +160,7 @@ def test_every_point_has_pixels_and_its_disc_is_not_shrunk(tmp_path):
 
 
 def test_fields_too_small_are_noted_and_stay_in_the_table(tmp_path):
-    ledger = Ledger()
+    ledger = AuditLog()
     rows = [(pixels(10, 10, 9, 9),), (square(506, 106, 4), "maize"), (square(2000, 100, 9, 60),)]
     fields, tiles, _ = made(table(*rows), tmp_path, ledger)
     assert fields.pixels.tolist() == [81, 0, 0]

@@ -14,9 +14,9 @@ import shapely
 from ground_truth import small_table
 from matplotlib.collections import LineCollection, PolyCollection
 
-from cropmap_jax.geo import grid, polygons
+from cropmap_jax.geo import grid
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE, NONE_OF_THESE
-from cropmap_jax.ground_truth import maps
+from cropmap_jax.ground_truth import maps, polygons
 
 LEGEND = small_table.SETTINGS.classes_of
 FIELDS, TILES = small_table.fields(), small_table.tiles()

@@ -18,7 +18,7 @@ from cropmap_jax.geo import cube_io, files, grid, tiles
 from cropmap_jax.geo.calendars import Season
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.ground_truth import prepare, settings
-from cropmap_jax.ground_truth.ledger import Ledger
+from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.sources.simulator import delivery, sites
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -57,7 +57,7 @@ def run(root, changes=None, source="mine", out="out"):
     asked.source = str(root / source)
     with asked.unlocked():
         asked.update(changes or {})
-    told = Ledger()
+    told = AuditLog()
     summary = prepare.prepare(settings.read(asked.to_dict()), root / out, told)
     return summary, told
 
@@ -138,7 +138,7 @@ def iran(tmp_path_factory):
     value = config("prepare_isrc.py").to_dict() | {
         "source": str(root / "delivery"), "shrink_px": 0.0,
     }  # fmt: skip
-    told = Ledger()
+    told = AuditLog()
     prepare.prepare(settings.read(value), root / "out", told)
     return root, told
 
@@ -242,7 +242,7 @@ def test_only_what_the_command_wrote_is_replaced_or_removed(own):
 
 
 def test_drops_of_an_earlier_run_are_removed(own, monkeypatch):
-    monkeypatch.setattr("cropmap_jax.ground_truth.page.MOST_ROWS", -1)
+    monkeypatch.setattr("cropmap_jax.ground_truth.markdown.MOST_ROWS", -1)
     path = own / "mine" / "fields.shp"
     geopandas.read_file(path).iloc[[0, 0, 1]].to_file(path)
     run(own)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cropmap_jax.ground_truth import provinces
-from cropmap_jax.ground_truth.ledger import OUTSIDE, Drop, Ledger
+from cropmap_jax.ground_truth.audit_log import OUTSIDE, AuditLog, Drop
 from cropmap_jax.ground_truth.provinces import assign
 from cropmap_jax.ground_truth.settings import Layer, Provinces, Settings
 
@@ -41,7 +41,7 @@ def write(folder, table: geopandas.GeoDataFrame, name: str = "a.shp", crs: str =
 
 
 def read(folder, **changes) -> tuple[geopandas.GeoDataFrame | None, list[str]]:
-    ledger = Ledger()
+    ledger = AuditLog()
     return provinces.read_provinces(make_settings(folder, **changes), ledger), ledger.problems
 
 
@@ -92,7 +92,7 @@ def test_rings_are_repaired_and_heights_forgotten(tmp_path):
 
 def test_no_provinces_and_no_files(tmp_path):
     settings = dataclasses.replace(make_settings(tmp_path), provinces=None)
-    assert provinces.read_provinces(settings, Ledger()) is None
+    assert provinces.read_provinces(settings, AuditLog()) is None
     assert provinces.known_places(settings) is None
     for files in ("places/*.shp", "/places/*.shp"):
         found, (problem,) = read(tmp_path, files=files)
@@ -183,7 +183,7 @@ def test_a_field_belongs_where_its_representative_point_lies():
             # Across the border: from 50.9 to 51.3, its middle is 51.1.
             shapely.box(50.9, 30.4, 51.3, 30.5),
         ),
-        places, 5.0, ledger := Ledger(),
+        places, 5.0, ledger := AuditLog(),
     )  # fmt: skip
     assert found.province.tolist() == ["east", "west", "east"]
     assert found.field.tolist() == [7, 8, 9] and found.field.dtype == np.uint32
@@ -199,7 +199,7 @@ def test_a_field_in_a_gap_belongs_where_most_of_it_lies():
         shapely.box(50.625, 30.4, 51.1875, 30.5), shapely.box(50.8125, 30.4, 51.09375, 30.5)
     )
     assert 50.90625 <= shapely.point_on_surface(table.geometry[0]).x < 51
-    ledger = Ledger()
+    ledger = AuditLog()
     assert assign(table, places, 5.0, ledger).province.tolist() == ["west", "east"]
     assert ledger.counts == {}
 
@@ -207,8 +207,8 @@ def test_a_field_in_a_gap_belongs_where_most_of_it_lies():
 def test_the_first_of_overlapping_provinces_holds_a_field():
     places = outlines(a=(50, 30, 52, 31), b=(50, 30, 52, 31))
     table = fields(shapely.Point(51, 30.5), shapely.Point(51.5, 30.5))
-    assert assign(table, places, 5.0, Ledger()).province.tolist() == ["a", "a"]
-    assert assign(table, places[::-1], 5.0, Ledger()).province.tolist() == ["b", "b"]
+    assert assign(table, places, 5.0, AuditLog()).province.tolist() == ["a", "a"]
+    assert assign(table, places[::-1], 5.0, AuditLog()).province.tolist() == ["b", "b"]
 
 
 def test_a_field_just_outside_belongs_to_the_nearest():
@@ -217,7 +217,7 @@ def test_a_field_just_outside_belongs_to_the_nearest():
         shapely.Point(50.5, 31.04), shapely.Point(50.5, 31.05), shapely.Point(50.5, 30.9)
     )
     table["row"] = [3, 4, 5]
-    ledger = Ledger()
+    ledger = AuditLog()
     found = assign(table, outlines(Fars=(50, 30, 51, 31)), 5.0, ledger)
     assert found.province.tolist() == ["Fars", "Fars"]
     assert found.field.tolist() == [7, 9]
@@ -231,8 +231,8 @@ def test_near_is_meant_on_the_ground():
     # west of one are 4.46 km, 0.06 north of the other 6.7 km. In degrees, the second is nearer.
     places = outlines(north=(10, 58, 11, 60), east=(10.58, 59, 12, 62))
     table = fields(shapely.Point(10.5, 60.06))
-    assert assign(table, places, 5.0, Ledger()).province.tolist() == ["east"]
-    ledger = Ledger()
+    assert assign(table, places, 5.0, AuditLog()).province.tolist() == ["east"]
+    ledger = AuditLog()
     assert assign(table, places, 4.0, ledger).empty
     assert ledger.drops[0].detail == "4.5 km from east"
 
@@ -241,27 +241,27 @@ def test_the_first_of_equally_near_provinces():
     # North of the corner that both share.
     places = outlines(west=(50, 30, 51, 31), east=(51, 30, 52, 31))
     table = fields(shapely.Point(51, 31.01))
-    assert assign(table, places, 5.0, Ledger()).province.tolist() == ["west"]
-    assert assign(table, places[::-1], 5.0, Ledger()).province.tolist() == ["east"]
+    assert assign(table, places, 5.0, AuditLog()).province.tolist() == ["west"]
+    assert assign(table, places[::-1], 5.0, AuditLog()).province.tolist() == ["east"]
 
 
 def test_a_polygon_is_as_near_as_its_nearest_edge():
     # From 0.02 to 0.3 degrees north of the province: 2.2 km at latitude 31.
     table = fields(shapely.box(50.4, 31.02, 50.5, 31.3))
-    ledger = Ledger()
+    ledger = AuditLog()
     assert len(assign(table, outlines(Fars=(50, 30, 51, 31)), 2.3, ledger)) == 1
     assert assign(table, outlines(Fars=(50, 30, 51, 31)), 2.1, ledger).empty
 
 
 def test_without_provinces_all_lie_in_one_place():
     table = fields(shapely.Point(0, 0), shapely.Point(90, 45)).set_index(np.array([4, 9]))
-    found = assign(table, None, 5.0, Ledger())
+    found = assign(table, None, 5.0, AuditLog())
     assert found.province.tolist() == ["", ""]
     assert found.index.tolist() == [0, 1]
 
 
 def test_no_fields():
-    found = assign(fields(), outlines(Fars=(50, 30, 51, 31)), 5.0, Ledger())
+    found = assign(fields(), outlines(Fars=(50, 30, 51, 31)), 5.0, AuditLog())
     assert found.empty and "province" in found
 
 
@@ -269,7 +269,7 @@ def test_no_fields():
 @given(st.lists(st.tuples(st.floats(49.9, 52.1), st.floats(29.9, 31.1)), max_size=8))
 def test_no_field_is_lost_or_kept_too_far_out(spots):
     places = outlines(west=(50, 30, 51, 31), east=(51, 30, 52, 31))
-    ledger = Ledger()
+    ledger = AuditLog()
     found = assign(fields(*(shapely.Point(s) for s in spots)), places, 5.0, ledger)
     dropped = {drop.row for drop in ledger.drops}
     assert set(found.row) | dropped == set(range(len(spots)))
@@ -292,6 +292,6 @@ def test_the_real_provinces(real_dir):
     assert np.abs(found.total_bounds - (44, 25, 63.3, 39.8)).max() < 0.2
     # The capital, and a place 37 km out in the Caspian Sea.
     table = fields(shapely.Point(51.39, 35.69), shapely.Point(50.9, 37.2))
-    ledger = Ledger()
+    ledger = AuditLog()
     assert assign(table, found, 5.0, ledger).province.tolist() == ["Tehran"]
     assert ledger.drops[0].row == 1

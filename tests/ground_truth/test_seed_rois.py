@@ -13,10 +13,10 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropmap_jax.geo.polygons import project
-from cropmap_jax.geo.seasons import MonthDay
 from cropmap_jax.ground_truth import seed_rois, seed_table, settings
-from cropmap_jax.ground_truth.ledger import Ledger
+from cropmap_jax.ground_truth.audit_log import AuditLog
+from cropmap_jax.ground_truth.polygons import project
+from cropmap_jax.ground_truth.seasons import MonthDay
 
 D = dt.date
 YEAR = "1400-1401"
@@ -92,9 +92,16 @@ ROWS = [
 ]  # fmt: skip
 
 
-def make_rois(*rows: tuple, calendar=ROWS, ledger: Ledger | None = None) -> geopandas.GeoDataFrame:
+def make_rois(
+    *rows: tuple, calendar=ROWS, ledger: AuditLog | None = None
+) -> geopandas.GeoDataFrame:
     return seed_rois.make_rois(
-        make_fields(*rows), make_outlines(), calendar, make_settings(), NUMBERS, ledger or Ledger()
+        make_fields(*rows),
+        make_outlines(),
+        calendar,
+        make_settings(),
+        NUMBERS,
+        ledger or AuditLog(),
     )
 
 
@@ -140,7 +147,7 @@ def test_old_dates_never_leave_the_two_years_and_never_return_to_the_first(month
 
 def test_a_day_that_the_year_lacks_is_told_once_and_makes_no_region():
     # 1400 has 29 days in its last month.
-    ledger, row = Ledger(), make_row("Cotton", ("02-15", "03-31", "12-30", "12-30"))
+    ledger, row = AuditLog(), make_row("Cotton", ("02-15", "03-31", "12-30", "12-30"))
     rois = make_rois(
         ("cotton", square(0, 0)), ("cotton", square(9000, 0)), calendar=[row], ledger=ledger
     )
@@ -208,7 +215,7 @@ def test_province_that_holds_a_box_wins_over_one_that_cuts_it():
 
 
 def test_every_dated_calendar_of_the_province_makes_a_region():
-    ledger = Ledger()
+    ledger = AuditLog()
     rois = make_rois(
         ("onion", square(0, 0)),
         ("onion", square(60_000, 0)),
@@ -327,7 +334,7 @@ def write_delivery(folder: pathlib.Path, change: dict | None = None) -> settings
 
 
 def test_run_counts_every_defect(tmp_path):
-    asked, ledger = write_delivery(tmp_path), Ledger()
+    asked, ledger = write_delivery(tmp_path), AuditLog()
     text = seed_rois.run(asked, {"cluster_m": 2000.0}, tmp_path / "out", ledger)
     table, left_out = text.split("left out: ", 1)
     assert table.rstrip() == (tmp_path / "out" / "seed_table.md").read_text("utf-8").rstrip()
@@ -369,7 +376,7 @@ def test_run_counts_every_defect(tmp_path):
 
 def test_run_writes_regions_as_wgs_84_boxes(tmp_path):
     asked = write_delivery(tmp_path)
-    seed_rois.run(asked, {}, tmp_path / "out", Ledger())
+    seed_rois.run(asked, {}, tmp_path / "out", AuditLog())
     found = json.loads((tmp_path / "out" / "rois.geojson").read_text(encoding="utf-8"))
     assert len(found["features"]) == 4
     first = found["features"][0]
@@ -398,14 +405,14 @@ def test_run_reads_gregorian_dates_of_a_spreadsheet(tmp_path):
 
 def test_run_refuses_an_unknown_number(tmp_path):
     with pytest.raises(ValueError, match="config.seed_rois.*crs, cluster_m, least_m.*'cluster'"):
-        seed_rois.run(make_settings(str(tmp_path)), {"cluster": 1}, tmp_path / "out", Ledger())
+        seed_rois.run(make_settings(str(tmp_path)), {"cluster": 1}, tmp_path / "out", AuditLog())
 
 
 def test_run_without_a_region_says_so_and_writes_nothing(tmp_path):
     asked = write_delivery(tmp_path)
     (tmp_path / "book.xlsx").unlink()
     with pytest.raises(ValueError, match="in a province for which its calendar has dates.*book"):
-        seed_rois.run(asked, {}, tmp_path / "out", Ledger())
+        seed_rois.run(asked, {}, tmp_path / "out", AuditLog())
     assert not (tmp_path / "out").exists()
 
 
@@ -419,7 +426,7 @@ def test_real_polygons_give_the_figures_known_of_the_original(real_dir, tmp_path
     config = runpy.run_path(str(CONFIG))["get_config"]().to_dict()
     numbers = config.pop("seed_rois")
     asked = settings.read(config | {"source": str(real_dir / "isrc")})
-    text = seed_rois.run(asked, numbers, tmp_path, Ledger())
+    text = seed_rois.run(asked, numbers, tmp_path, AuditLog())
     # Known of the original system: 417 places of conflicting dates, 4.1 % of the pixels annotated.
     assert "| a field has the dates of every calendar of its crop | 417 of " in text
     assert "| 4.1% of the regions' pixels" in text

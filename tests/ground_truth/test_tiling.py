@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cropmap_jax.geo import grid, splits
-from cropmap_jax.geo.polygons import ground_area_ha, project
 from cropmap_jax.ground_truth import layers, tiling
-from cropmap_jax.ground_truth.ledger import NOT_FINITE, Ledger
+from cropmap_jax.ground_truth.audit_log import NOT_FINITE, AuditLog
+from cropmap_jax.ground_truth.polygons import ground_area_ha, project
 from cropmap_jax.ground_truth.settings import Layer, Settings, read
 
 EPSG, EAST = 32639, 32640
@@ -54,7 +54,7 @@ def in_zone(lon: float, lat: float, wide: float, code: int = EPSG) -> shapely.Po
 
 
 def place(fields, **changes):
-    ledger = Ledger()
+    ledger = AuditLog()
     out, places = tiling.tile_fields(fields, asked(**changes), ledger)
     return out, places, ledger
 
@@ -252,7 +252,7 @@ def test_a_real_delivery_shares_no_ground(real_dir):
         pytest.skip(f"no delivery at {real_dir / 'isrc'}")
     config = prepare_isrc.get_config()
     config.source = str(real_dir / "isrc")
-    wanted, ledger = read(config.to_dict()), Ledger()
+    wanted, ledger = read(config.to_dict()), AuditLog()
     fields, places = tiling.tile_fields(layers.read_layers(wanted, ledger), wanted, ledger)
     assert shared_ground(places) == []
     assert ledger.counts["fields moved to the neighbouring UTM zone"] > 0

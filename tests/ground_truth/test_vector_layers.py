@@ -15,9 +15,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cropmap_jax.geo import polygons
-from cropmap_jax.ground_truth import finding, layers, ledger, settings
-from cropmap_jax.ground_truth.ledger import (
+from cropmap_jax.ground_truth import audit_log, finding, layers, polygons, settings
+from cropmap_jax.ground_truth.audit_log import (
     DELETED,
     DUPLICATE,
     EMPTY,
@@ -25,7 +24,7 @@ from cropmap_jax.ground_truth.ledger import (
     NOT_FINITE,
     REPAIR,
     TOO_LARGE,
-)  # fmt: skip
+)
 
 WHEAT = "\u06af\u0646\u062f\u0645"  # wheat in Persian
 NAME = "\u0646\u0627\u0645"  # name
@@ -53,7 +52,7 @@ def read(folder, **given):
         key: settings.Layer(**{**common, **({} if "names" in row else {"crop": "pea"}), **row})
         for key, row in given.items()
     }
-    book = ledger.Ledger()
+    book = audit_log.AuditLog()
     made = settings.Settings(source=str(folder), layers=rows, legend="isrc")
     settings.check(made)
     return layers.read_layers(made, book), book
@@ -95,7 +94,7 @@ def test_the_table(tmp_path):
     assert set(table.name) == set(table.sheets) == {""}
     # 0.01 degrees are 913 m east and 1109 m north at 35 degrees: 101 ha.
     np.testing.assert_allclose(table.area_ha, [0, 101.25, 101.25, 101.25], atol=0.1)
-    assert book == ledger.Ledger(read={"first": 1, "second": 3})
+    assert book == audit_log.AuditLog(read={"first": 1, "second": 3})
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32639", "EPSG:3857", "EPSG:31468", "EPSG:4267"])
@@ -167,7 +166,7 @@ def test_parts_heights_and_points_among_polygons(tmp_path):
     assert set(table.geometry.geom_type) == {"Polygon", "Point"} and not table.has_z.any()
     assert table.field.is_unique
     assert book.counts == {"multipart features split": 3, "heights left out": 1}
-    assert book.drops == [ledger.Drop("pea", "a/x.gpkg", 2, NOT_AN_AREA, "LineString")]
+    assert book.drops == [audit_log.Drop("pea", "a/x.gpkg", 2, NOT_AN_AREA, "LineString")]
 
 
 def test_rings_are_repaired_or_dropped(tmp_path):
@@ -521,7 +520,7 @@ def test_the_real_delivery(real_dir: pathlib.Path):
         pytest.skip(f"no delivery at {real_dir / 'isrc'}")
     config = prepare_isrc.get_config()
     config.source = str(real_dir / "isrc")
-    book = ledger.Ledger()
+    book = audit_log.AuditLog()
     table = layers.read_layers(settings.read(config.to_dict()), book)
     assert table.field.tolist() == list(range(1, len(table) + 1))
     assert shapely.is_valid(table.geometry.values).all() and not table.has_z.any()

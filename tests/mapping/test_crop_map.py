@@ -13,8 +13,8 @@ import rasterio
 from mapping import small_maps
 from mapping.small_maps import make_map, read
 
-from cropmap_jax.evaluation.inference import Predictor
-from cropmap_jax.mapping import crop_map, records
+from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.mapping import crop_map, metadata
 from cropmap_jax.training import checkpoints
 
 
@@ -91,7 +91,7 @@ def test_what_a_map_consists_of(world):
     for name, lost in (("c00", 32), ("c01", 48), ("c10", 0)):
         record = json.loads((out / name / "map.json").read_text())
         crop = read(out / name / "crop.tif")
-        for value, what in records.values(making.LEGEND).items():
+        for value, what in metadata.values(making.LEGEND).items():
             assert record["area"][what]["pixels"] == (crop == value).sum()
         assert record["area"]["no_data"]["pixels"] == lost
     assert "No data" in result.table and "3 cubes" in result.table

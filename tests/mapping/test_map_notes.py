@@ -10,7 +10,8 @@ from mapping import small_maps
 
 from cropmap_jax.geo import calendars, cube
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.mapping import ground, notes, pixels
+from cropmap_jax.inference import mosaic_groups, pixels
+from cropmap_jax.mapping import notes
 from cropmap_jax.training import checkpoints
 
 RECIPE = small_maps.make_recipe()
@@ -73,18 +74,18 @@ def test_pixels_of_another_size_are_refused(tmp_path):
     folder = small_maps.write(tmp_path, making.make_cube("a", 16), coarse)
     day = dt.date(2022, 6, 1)
     with pytest.raises(ValueError, match="cubes a and b: .* one size, found 10 m and 20 m"):
-        ground.find_cubes(folder, RECIPE, day)
+        mosaic_groups.find_cubes(folder, RECIPE, day)
     at_60 = dataclasses.replace(RECIPE, pixel_m=60.0)
     with pytest.raises(ValueError, match="cube a: expected pixels of 60 m as in training, found 1"):
-        ground.find_cubes(folder, at_60, day)
+        mosaic_groups.find_cubes(folder, at_60, day)
 
 
 def test_an_as_of_date_years_after_all_images_is_refused(tmp_path):
     folder = small_maps.write(tmp_path, making.make_cube("a", 16))
     for day in (dt.date(2023, 9, 3), dt.date(9999, 12, 31)):
         with pytest.raises(ValueError, match=f"--as_of {day}: .* by 2022-09-01 .cube a."):
-            ground.find_cubes(folder, RECIPE, day)
-    assert ground.find_cubes(folder, RECIPE, dt.date(2023, 9, 2))
+            mosaic_groups.find_cubes(folder, RECIPE, day)
+    assert mosaic_groups.find_cubes(folder, RECIPE, dt.date(2023, 9, 2))
 
 
 def seen(name="a", s1=(1, 1), s2=(1, 1), s1_missing=(), s2_missing=(), before=0) -> dict:

@@ -10,8 +10,9 @@ import rasterio
 from mapping import small_maps
 
 from cropmap_jax.geo.legend import EUCROPMAP
-from cropmap_jax.mapping import ground, mosaics, rasters
-from cropmap_jax.mapping.sheets import Box
+from cropmap_jax.inference import mosaic_groups
+from cropmap_jax.inference.tiling import Box
+from cropmap_jax.mapping import mosaics, rasters
 
 RECORD = {"settings": {"as_of": "2022-06-01"}}
 
@@ -27,7 +28,7 @@ def write(root, *cubes):
     small_maps.write(root / "cubes", *cubes)
     (root / "map").mkdir()
     recipe = small_maps.make_recipe()
-    made = mosaics.join(ground.survey(root / "cubes", recipe, dt.date(2022, 6, 1)))
+    made = mosaics.join(mosaic_groups.survey(root / "cubes", recipe, dt.date(2022, 6, 1)))
     infos = {cube.info.cube_id: cube.info for cube in cubes}
     for mosaic in made:
         for cube_id, box in mosaic.tiles():

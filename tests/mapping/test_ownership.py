@@ -14,7 +14,7 @@ from mapping import small_maps
 
 from cropmap_jax.geo import cube_io, files
 from cropmap_jax.geo.legend import Legend, make_class
-from cropmap_jax.mapping import crop_map, mosaics, picture, records
+from cropmap_jax.mapping import crop_map, metadata, mosaics, picture
 from cropmap_jax.training import checkpoints
 
 
@@ -200,7 +200,7 @@ def test_a_class_called_like_a_value_of_the_map_is_refused():
     for name in ("no_data", "none_of_these"):
         classes = Legend("odd", (make_class(0, 0, name),))
         with pytest.raises(ValueError, match=f"class '{name}' has the name of pixel value 25"):
-            records.check_names(classes)
+            metadata.check_names(classes)
 
 
 def test_one_process_writes_a_map_at_a_time(make, tmp_path):

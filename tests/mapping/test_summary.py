@@ -12,10 +12,10 @@ import rasterio
 from mapping import small_maps
 
 from cropmap_jax.geo.legend import EUCROPMAP, Legend, make_class
-from cropmap_jax.mapping import mosaics, picture, rasters, records, summary
-from cropmap_jax.mapping.sheets import Box
+from cropmap_jax.inference.tiling import Box
+from cropmap_jax.mapping import metadata, mosaics, picture, rasters, summary
 
-SETTINGS = records.Settings("abc", 3, small_maps.AS_OF, 0.5)
+SETTINGS = metadata.Settings("abc", 3, small_maps.AS_OF, 0.5)
 RECIPE = small_maps.make_recipe()
 
 
@@ -23,7 +23,7 @@ def record(crop, cube_id="a", seen=None, **changes) -> dict:
     made = small_maps.changed(making.make_cube(cube_id, np.asarray(crop).shape), **changes)
     pixels = np.array(crop, np.uint8)
     seen = np.full((RECIPE.num_periods, 12), pixels.size) if seen is None else np.array(seen)
-    return records.make_record(made.info, RECIPE, SETTINGS, "run", "inputs", pixels, seen)
+    return metadata.make_record(made.info, RECIPE, SETTINGS, "run", "inputs", pixels, seen)
 
 
 def test_a_record_by_hand():
@@ -104,7 +104,7 @@ def test_the_last_image_is_the_last_that_holds_a_value():
 def test_one_pixel_seen_of_many_is_more_than_none():
     found = record(np.zeros((256, 256)), seen=[[0] * 12, [1] * 12])
     assert found["seen"]["s1"] == [0.0, 0.0001]
-    assert records.last_image(found).isoformat() == "2022-06-01"
+    assert metadata.last_image(found).isoformat() == "2022-06-01"
 
 
 def test_an_excluded_class_has_no_part_in_the_leads():

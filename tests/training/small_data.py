@@ -11,11 +11,11 @@ import pathlib
 
 import numpy as np
 
-from cropmap_jax.geo import chips, cube
+from cropmap_jax.data import chips, dataset
+from cropmap_jax.data.records import Whole
+from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend, make_class
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
-from cropmap_jax.training import dataset
-from cropmap_jax.training.records import Whole
 
 LEGEND = Legend("small", tuple(make_class(i, i, n) for i, n in enumerate(("rye", "pea", "oats"))))
 MONTHS = month_periods(dt.date(2022, 1, 1), dt.date(2022, 8, 1))

@@ -9,11 +9,12 @@ import orbax.checkpoint as ocp
 from training import small_data
 from training.small_data import Ground
 
+from cropmap_jax.data import input_pipeline
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.training import checkpoints, input_pipeline
-from cropmap_jax.training.plan import Plan
+from cropmap_jax.training import checkpoints
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import Scaling
+from cropmap_jax.training.train_config import TrainConfig
 
 MODEL = {
     "width": 2,
@@ -31,14 +32,14 @@ def make_recipe(loss: str = "sigmoid", classes=small_data.LEGEND, **model) -> Re
     return Recipe(MODEL | model, classes, Scaling(), "month", loss, lead_days=30)
 
 
-def make_plan(**changes) -> Plan:
+def make_plan(**changes) -> TrainConfig:
     """Five steps in two epochs over the five training chips of `make_data`."""
     settings = {
         "stage": "finetune",
         "epochs": 2,
         "batch_size": 2,
         "seed": 0,
-        "loading": input_pipeline.Loading(num_periods=2),
+        "loading": input_pipeline.SamplingConfig(num_periods=2),
         "optimizer": "adam",
         "learning_rates": {"trunk": 0.01, "head": 0.1},
         "schedule": "cosine",
@@ -50,7 +51,7 @@ def make_plan(**changes) -> Plan:
         "keep": 2,
         "config": {"epochs": 2, "as_of": ()},
     }
-    return Plan(**(settings | changes))
+    return TrainConfig(**(settings | changes))
 
 
 def make_data() -> small_data.InMemory:

@@ -13,19 +13,19 @@ import pytest
 from training import small_data, small_runs
 from training.small_data import HARVEST, Ground, day
 
+from cropmap_jax.data import input_pipeline
+from cropmap_jax.data.input_pipeline import SamplingConfig
 from cropmap_jax.geo import cube, files
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import (
     checkpoints,
-    input_pipeline,
     loop,
     metric_log,
     parallel,
-    plan,
     steps,
+    train_config,
     validation,
 )
-from cropmap_jax.training.input_pipeline import Loading
 
 DATA = small_runs.make_data()
 RECIPE = small_runs.make_recipe()
@@ -259,7 +259,7 @@ def test_a_state_that_is_not_finite_is_not_saved():
         (
             DATA,
             {
-                "loading": Loading(num_periods=2, crops_per_chip=10**6),
+                "loading": SamplingConfig(num_periods=2, crops_per_chip=10**6),
                 "batch_size": 1,
                 "epochs": 10**6,
             },
@@ -391,7 +391,7 @@ def test_balanced_class_weights_come_from_the_training_pixels():
 
 
 def scores(data, batch_size: int, recipe=RECIPE) -> dict:
-    scored = validation.Validation(data, recipe, Loading(num_periods=2), batch_size)
+    scored = validation.Validation(data, recipe, SamplingConfig(num_periods=2), batch_size)
     return scored(parallel.replicate(VARIABLES))
 
 
@@ -485,10 +485,10 @@ def test_without_annotated_validation_chips_there_is_no_score():
 
 def test_the_step_of_validation_takes_the_last_date_of_a_range():
     data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))])
-    loading = Loading(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
+    loading = SamplingConfig(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
     (batch,) = validation_batches(data, loading, 1)
     assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
-    (batch,) = validation_batches(data, Loading(num_periods=2), 1)
+    (batch,) = validation_batches(data, SamplingConfig(num_periods=2), 1)
     # The median of 1 July, 1 August and 1 September less 30 days: May and June have ended.
     assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [4, 5]
     assert batch["lead"].tolist() == [31]
@@ -507,7 +507,7 @@ def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count
     labels = np.random.default_rng(0).choice(np.array([0, 1, 2, 254, IGNORE], np.uint8), (6, 8, 8))
     grounds = [np.concatenate(labels[:3]), unknown, np.concatenate(labels[3:])]
     data = small_data.make_dataset([Ground("validation", label) for label in grounds])
-    loading, records = Loading(num_periods=2), data.records["validation"]
+    loading, records = SamplingConfig(num_periods=2), data.records["validation"]
     expected = [
         input_pipeline.make_example(data, records[i], HARVEST[1] - 30, 2, HARVEST[1])
         for i in (0, 1, 2, 4, 5, 6)
@@ -540,7 +540,7 @@ def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count
 )
 def test_a_step_of_validation_takes_no_more_pixels_than_one_of_training(crop, accumulate, sizes):
     data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))] * 5)
-    batches = validation_batches(data, Loading(num_periods=2, crop=crop), 4, accumulate)
+    batches = validation_batches(data, SamplingConfig(num_periods=2, crop=crop), 4, accumulate)
     assert [len(batch["label"]) for batch in batches] == sizes
     assert sum((batch["label"] != IGNORE).sum() for batch in batches) == 5 * 64
 
@@ -560,7 +560,7 @@ def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
 
     expected = scores(DATA, 2)
     monkeypatch.setattr(type(DATA), "source", source)
-    scored = validation.Validation(DATA, RECIPE, Loading(num_periods=2), 2)
+    scored = validation.Validation(DATA, RECIPE, SamplingConfig(num_periods=2), 2)
     before = set(threading.enumerate())
     for _ in range(3):
         assert scored(parallel.replicate(VARIABLES)) == expected
@@ -583,9 +583,9 @@ def test_stack_fills_a_short_batch_with_unknown_pixels():
 
 def test_a_moved_dataset_is_the_same_and_a_rebuilt_one_is_not():
     found = {"config": {"data_dir": "here", "seed": 0}, "dataset": "a1"}
-    plan.check_same_config(
+    train_config.check_same_config(
         found, {"config": {"data_dir": "there", "seed": 0}, "dataset": "a1"}, "w"
     )
     rebuilt = {"config": {"data_dir": "here", "seed": 0}, "dataset": "b2"}
     with pytest.raises(ValueError, match="dataset: was 'a1', now 'b2'"):
-        plan.check_same_config(found, rebuilt, "w")
+        train_config.check_same_config(found, rebuilt, "w")

@@ -19,7 +19,7 @@ import numpy as np
 import requests
 import urllib3
 
-from cropmap_jax.sources.earthengine import answers, service
+from cropmap_jax.sources.earthengine import decode, service
 from cropmap_jax.sources.earthengine.errors import (
     Busy,
     ServiceError,
@@ -161,12 +161,12 @@ class Client:
         shape = (size["height"], size["width"])
         fields = np.dtype([(band, np.dtype(dtype)) for band in bands])
         more = {"fileFormat": "NPY", "bandIds": list(bands), "grid": grid}
-        room = shape[0] * shape[1] * fields.itemsize + answers.HEADER_ROOM
+        room = shape[0] * shape[1] * fields.itemsize + decode.HEADER_ROOM
         return self._call(
             "image:computePixels",
             _body(expression, more),
             room,
-            lambda data: answers.pixels(data, shape, fields),
+            lambda data: decode.pixels(data, shape, fields),
         )
 
     def compute(self, expression: Mapping | str):
@@ -181,7 +181,7 @@ class Client:
         Raises:
           Busy, TooLarge, Fatal: as `fetch`.
         """
-        return self._call("value:compute", _body(expression, {}), _JSON_ROOM, answers.value)
+        return self._call("value:compute", _body(expression, {}), _JSON_ROOM, decode.value)
 
     def _call(self, method: str, content: bytes, room: int, read: Callable):
         """Sends until it is answered, refused for good, or all attempts are used up."""

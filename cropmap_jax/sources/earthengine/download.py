@@ -21,14 +21,14 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from cropmap_jax.sources.earthengine import jobs, pieces, service, verify
 from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.earthengine import pieces, service, verify, workers
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
-from cropmap_jax.sources.earthengine.jobs import Crew, Event, Graphs, Work
 from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.rows import FAILED, FLAGGED, SPLIT, CubeRow
+from cropmap_jax.sources.earthengine.schema import FAILED, FLAGGED, SPLIT, CubeRow
 from cropmap_jax.sources.earthengine.stopping import INTERRUPT, Pause, interrupts
 from cropmap_jax.sources.earthengine.summary import Summary
+from cropmap_jax.sources.earthengine.workers import Crew, Event, Graphs, Work
 
 DRAIN_S = 10.0
 """How long a run that stops waits for the answers to requests that are out: they are paid for."""
@@ -64,7 +64,7 @@ def run(
     Args:
       targets: the cubes; see `targets.Target`.
       options: of their pixels.
-      graphs: see `jobs.Graphs`.
+      graphs: see `workers.Graphs`.
       client: has fetch(expression, bands, grid) -> int16 [H, W, bands], for any number of threads.
       manifest: of `cubes_dir`.
       cubes_dir: folder of cubes.
@@ -90,13 +90,13 @@ def run(
     began = time.monotonic()
     folder = pathlib.Path(cubes_dir)
     # Only the deque holds what is to be done: a cube that is done leaves nothing in memory.
-    todo, kept = jobs.survey(targets, options, manifest, folder)
+    todo, kept = workers.survey(targets, options, manifest, folder)
     total = len(todo)
     manifest.plan((work.target.cube_id, work.key) for work in todo)
     manifest.clean()
     limit = None if max_gb is None else max_gb * 1e9
     thresholds = thresholds or verify.Thresholds()
-    work = jobs.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
+    work = workers.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
     export = _Export(work, todo, in_flight, window or 2 * in_flight, limit, Summary(kept=kept))
     try:
         with interrupts(work.events):
@@ -120,7 +120,7 @@ def run(
 class _Export:
     """What is out and what is next: only the caller's thread knows it, and decides."""
 
-    jobs: jobs.Jobs
+    jobs: workers.Jobs
     todo: collections.deque
     in_flight: int
     window: int
@@ -194,7 +194,7 @@ class _Export:
             elif event.kind == "ask" and isinstance(event.error, TooLarge):
                 event.value = pieces.split(event.piece)
                 if event.value:
-                    rows.append(jobs.row_of(event.piece, SPLIT))
+                    rows.append(workers.row_of(event.piece, SPLIT))
         if rows:
             self.manifest.add_pieces(rows)
         for row in rows:
@@ -285,6 +285,6 @@ def _reason(event: Event) -> str:
     if event.piece is None:
         return str(event.error)
     piece = event.piece
-    what = f"{piece.sensor}, {jobs.size_of(piece)} pixels, period {piece.first}"
+    what = f"{piece.sensor}, {workers.size_of(piece)} pixels, period {piece.first}"
     small = "; it cannot be split further" if isinstance(event.error, TooLarge) else ""
     return f"{what}: {event.error}{small}"

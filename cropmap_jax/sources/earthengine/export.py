@@ -7,21 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo import files
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources.earthengine import (
-    graphs,
-    orbits,
-    pieces,
-    planner,
-    platforms,
-    regions,
-    targets,
-    templates,
-)
+from cropmap_jax.sources import regions, targets
+from cropmap_jax.sources.earthengine import graphs, orbits, pieces, planner, platforms, templates
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.spelling import nearest
-from cropmap_jax.sources.earthengine.timing import Timing
+from cropmap_jax.sources.timing import Timing
 
 KINDS = ("regions", "tiles")
 _TIMING = ("anchor", "num_periods", "lead_days", "months")

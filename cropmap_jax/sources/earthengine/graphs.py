@@ -22,8 +22,8 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.sources.earthengine import geometry, pieces, platforms, service
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, places, platforms, service
 
 ALGORITHMS = frozenset(
     """
@@ -275,7 +275,7 @@ def _within(images: ee.ImageCollection, period: Period) -> ee.ImageCollection:
 
 def _polygon(region: GeoBox | Sequence[float]) -> ee.Geometry:
     """Outline in degrees, edges straight in longitude and latitude."""
-    ring = places.ring(region)
+    ring = geometry.ring(region)
     return ee.Geometry.Polygon([[*ring, ring[0]]], None, False)
 
 

@@ -15,7 +15,7 @@ from cropmap_jax.geo import cube, splits, tiles
 from cropmap_jax.geo.periods import Period, month_periods, period_kind
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, platforms, service
-from cropmap_jax.sources.earthengine.targets import Target
+from cropmap_jax.sources.targets import Target
 
 ORBITS = "orbits"
 """Requests for a cube's list of radar scenes, from which its orbits are chosen; no pixels."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from cropmap_jax.sources.earthengine.errors import Busy
-from cropmap_jax.sources.earthengine.jobs import Event
+from cropmap_jax.sources.earthengine.workers import Event
 
 INTERRUPT = "interrupt"
 """Kind of the event that Ctrl-C is."""

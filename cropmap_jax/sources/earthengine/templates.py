@@ -9,7 +9,7 @@ import ee
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import grid
-from cropmap_jax.sources.earthengine import places
+from cropmap_jax.sources.earthengine import geometry
 
 
 def encode(value: ee.ComputedObject) -> dict:
@@ -37,7 +37,7 @@ class Template:
 
     def __init__(self, make: Callable[[GeoBox], ee.ComputedObject]):
         here, there = (grid.tile_geobox(32631, col, 4000) for col in (412, 389))
-        corners = [_compact(corner) for corner in places.ring(here)]
+        corners = [_compact(corner) for corner in geometry.ring(here)]
         # Odd parts are indices of corners, even ones the text between.
         parts = re.split(f"({'|'.join(map(re.escape, corners))})", _text(make(here)))
         self._between = parts[::2]
@@ -55,7 +55,7 @@ class Template:
         return text, hashlib.sha256(text.encode()).hexdigest()
 
     def _placed(self, geobox: GeoBox) -> str:
-        ring = [_compact(corner) for corner in places.ring(geobox)]
+        ring = [_compact(corner) for corner in geometry.ring(geobox)]
         corners = (ring[i] for i in self._corners)
         pairs = zip(self._between, (*corners, ""), strict=True)
         return "".join(text for pair in pairs for text in pair)

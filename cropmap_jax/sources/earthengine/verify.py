@@ -27,7 +27,7 @@ from matplotlib.ticker import PercentFormatter
 from cropmap_jax.geo import cube, cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources.earthengine import manifest
-from cropmap_jax.sources.earthengine import rows as rows_lib
+from cropmap_jax.sources.earthengine import schema as rows_lib
 
 PICTURE = "missing.png"
 PASSES = "passes"

@@ -32,8 +32,8 @@ from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
 from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
-from cropmap_jax.sources.earthengine.rows import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
-from cropmap_jax.sources.earthengine.targets import Target
+from cropmap_jax.sources.earthengine.schema import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
+from cropmap_jax.sources.targets import Target
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 SERVED = {"label_dtype": "int16", "label_values": (0, 100, 211, 500)}

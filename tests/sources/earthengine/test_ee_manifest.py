@@ -10,7 +10,7 @@ import pytest
 from cropmap_jax.geo import files
 from cropmap_jax.sources.earthengine import manifest as manifest_lib
 from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.rows import (
+from cropmap_jax.sources.earthengine.schema import (
     DONE,
     FAILED,
     PLANNED,

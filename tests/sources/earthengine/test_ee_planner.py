@@ -11,7 +11,7 @@ from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.sources.earthengine import client, pieces, plan_text, planner
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
 from cropmap_jax.sources.earthengine.planner import Pilot
-from cropmap_jax.sources.earthengine.targets import Target
+from cropmap_jax.sources.targets import Target
 
 MAP, TILES = Options(), Options(label=LabelOptions("tiles"))
 TILE = 128 * 128

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from cropmap_jax.sources.earthengine import regions
+from cropmap_jax.sources import regions
 
 BOX = (2.0, 48.0, 2.27, 48.2)
 ROW = {"box": BOX, "country": "france", "harvest": "2018-08-01"}

@@ -15,9 +15,10 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, cube, grid, legend, splits, tiles
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.sources.earthengine import options, targets
-from cropmap_jax.sources.earthengine.regions import Region, read_regions
-from cropmap_jax.sources.earthengine.timing import Timing, harvest_periods
+from cropmap_jax.sources import targets
+from cropmap_jax.sources.earthengine import options
+from cropmap_jax.sources.regions import Region, read_regions
+from cropmap_jax.sources.timing import Timing, harvest_periods
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[3] / "configs"
 TODAY = dt.date(2026, 1, 1)

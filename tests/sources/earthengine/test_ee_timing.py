@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cropmap_jax.geo import windows
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
-from cropmap_jax.sources.earthengine import timing
+from cropmap_jax.sources import timing
 
 
 def months(first, last, count):

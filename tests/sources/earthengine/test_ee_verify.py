@@ -12,7 +12,7 @@ from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.sources.earthengine import manifest, verify
-from cropmap_jax.sources.earthengine.rows import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
+from cropmap_jax.sources.earthengine.schema import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.earthengine.verify import Thresholds
 
 PERIODS = month_periods(dt.date(2021, 11, 1), dt.date(2022, 2, 1))

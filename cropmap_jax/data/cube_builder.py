@@ -1,0 +1,372 @@
+"""The shared base of the TFDS builders: a folder of cubes becomes a dataset of chips.
+
+Nothing here needs TensorFlow: the builders write array_record, uncompressed, so that `records` can
+read parts of a record, as `tfds.data_source` can read it whole. Records keep the order of the chip
+table in the metadata, so that a sampler can choose chips (by split, by annotated pixels) without
+reading them.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import functools
+import hashlib
+import io
+import math
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from tensorflow_datasets.core import dataset_builder, writer
+from tqdm import tqdm
+
+from cropmap_jax.data import chips, dataset, dataset_files, ownership, pieces
+from cropmap_jax.data.band_statistics import Statistics
+from cropmap_jax.data.dataset_files import FORMAT
+from cropmap_jax.data.pieces import Piece
+from cropmap_jax.geo import calendars, cube, cube_io, files, legend, periods, splits
+
+
+class CubesConfig(tfds.core.BuilderConfig):
+    """Which cubes make the dataset, and how they are cut.
+
+    Args:
+      name: the dataset's name below the builder's, e.g. "belgium".
+      cubes_dir: folder of cubes.
+      chip: side of a chip in pixels.
+      overlap: pixels that neighbouring chips share.
+      progress: show a progress bar.
+    """
+
+    def __init__(self, name: str, cubes_dir: str = "", chip=64, overlap=0, progress=False):
+        super().__init__(name=name, description=f"chips of {chip} px, overlap {overlap} px")
+        self.cubes_dir, self.chip, self.overlap = cubes_dir, chip, overlap
+        self.progress = progress
+
+
+def check_cubes(infos: list[cube.CubeInfo]) -> None:
+    """Requires cubes that belong together: one legend, one kind of period, one size of pixels, no
+    shared ground.
+
+    Raises:
+      ValueError: names the two cubes that disagree and how.
+    """
+    first = infos[0]
+    for info in infos[1:]:
+        if info.legend != first.legend:
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected one legend, found "
+                f"{first.legend.name!r} ({', '.join(first.legend.names)}) and "
+                f"{info.legend.name!r} ({', '.join(info.legend.names)})"
+            )
+        kinds = periods.period_kind(first.periods), periods.period_kind(info.periods)
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected periods of one kind, found "
+                f"{kinds[0]} and {kinds[1]}"
+            )
+        sizes = first.geobox.affine.a, info.geobox.affine.a
+        if not math.isclose(*sizes, rel_tol=1e-6):
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected one pixel size, found "
+                f"{sizes[0]:.10g} m and {sizes[1]:.10g} m; build a dataset of each"
+            )
+    splits.check_blocks([(info.cube_id, info.block, info.split) for info in infos])
+    for season in sorted({info.season for info in infos}):
+        own = [info for info in infos if info.season == season]
+        found = splits.find_overlap([i.cube_id for i in own], [i.geobox for i in own])
+        if found:
+            raise ValueError(
+                f"cubes {found[0]} and {found[1]} of season {season!r}: expected no shared "
+                f"ground, found {found[2]:.0f} m²"
+            )
+
+
+def fingerprint(infos: list[cube.CubeInfo], config: CubesConfig) -> str:
+    """Hash of what the dataset is made from: every item (with its checksums) and the cut."""
+    digest = hashlib.sha256(f"{FORMAT} {config.chip} {config.overlap}".encode())
+    for info in infos:
+        digest.update((info.path / cube_io.ITEM).read_bytes())
+    return digest.hexdigest()
+
+
+class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
+    """Chips of cubes with Sentinel-1, Sentinel-2 and tri-state labels.
+
+    Subclasses set VERSION, and LEGEND where the dataset has a fixed one. All periods of a cube are
+    kept: which of them a prediction may see is decided at loading, by its as-of date.
+
+    Shards are written one after the other as cubes are read, part by part where they are large: a
+    builder that generates whole splits gathers each of them in memory first (and, past 1 GB, in
+    temporary files, of which records that keep their order all land in the first, which is read at
+    once).
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    LEGEND: legend.Legend | None = None
+    FIELDS_FROM_LABEL = True
+    """Whether connected components of the label count as fields where none are given."""
+
+    builder_config: CubesConfig
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=dataset_files.features(self.builder_config.chip),
+            supervised_keys=None,
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _example_writer(self) -> writer.ExampleWriter:
+        return _UncompressedWriter(self.info.file_format)
+
+    def _shard_iterators_per_split(self, dl_manager) -> dict[str, list[Callable]]:
+        del dl_manager
+        infos = cube_io.list_cubes(self.builder_config.cubes_dir)
+        if self.LEGEND is not None and infos[0].legend != self.LEGEND:
+            raise ValueError(
+                f"{infos[0].path}: dataset {self.name!r} expects legend {self.LEGEND.name!r}, "
+                f"found {infos[0].legend.name!r}; use --dataset cubes for other legends"
+            )
+        check_cubes(infos)
+        self._statistics = {s: Statistics(len(b)) for s, b in cube.BANDS.items()}
+        present = [s for s in splits.SPLITS if any(info.split == s for info in infos)]
+        self.info.metadata.update(_metadata(infos, self.builder_config))
+        self._bar = tqdm(
+            total=len(infos), unit="cube", desc="build", disable=not self.builder_config.progress
+        )
+        self._open = contextlib.ExitStack()
+        self._cube = self._part = None
+        numbered = list(enumerate(infos))
+        config, generators = self.builder_config, {}
+        for split in present:
+            table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
+            self.info.metadata["chips"][split] = table
+            own = [n for n in numbered if n[1].split == split]
+            generators[split] = [
+                functools.partial(self._generate_examples, shard, split, table)
+                for shard in pieces.shards(own, config.chip, config.overlap)
+            ]
+        return generators
+
+    def close(self) -> None:
+        """Closes files, and ends the progress bar's line: an error message starts its own."""
+        if hasattr(self, "_bar"):
+            self._open.close()
+            self._bar.close()
+
+    def _generate_examples(self, shard: list[Piece], split: str, table: dict[str, list]):
+        for piece in shard:
+            raw = self._read(piece, split)
+            for example in _cut_cube(raw, piece, self.builder_config.chip):
+                example["cube_index"] = piece.index
+                counts = np.bincount(example["label"].ravel(), minlength=256)
+                table["cube"].append(piece.index)
+                table["row"].append(example["row"])
+                table["col"].append(example["col"])
+                classes = counts[: len(raw.info.legend)]
+                table["pixels"].append([int(c) for c in (*classes, counts[legend.NONE_OF_THESE])])
+                yield len(table["cube"]), example
+                # TFDS keeps every example of a shard, only to count them in the end.
+                example.clear()
+            self._bar.update(piece.last)
+        if split == "train":
+            self.info.metadata["statistics"] = {
+                sensor: statistics.result(cube.BANDS[sensor], cube.SCALES[sensor])
+                for sensor, statistics in self._statistics.items()
+            }
+
+    def _read(self, piece: Piece, split: str) -> cube_io.RawCube:
+        """Pixels of a piece's window; a cube stays open, and a window in memory, until the next."""
+        if self._cube != piece.index:
+            self._open.close()
+            self._reader = self._open.enter_context(cube_io.open_cube(piece.info.path, verify=True))
+            if self._reader.info != piece.info:
+                raise ValueError(f"{piece.info.path}: changed since the build began")
+            self._fields = None
+            if not piece.info.has_fields and self.FIELDS_FROM_LABEL:
+                self._fields = splits.connected_fields(self._reader.label())
+            self._cube, self._part = piece.index, None
+        if self._part is None or self._part[0] != piece.window:
+            raw = self._reader.read(piece.window.rows, piece.window.cols)
+            if self._fields is not None:
+                fields = self._fields[piece.window.rows, piece.window.cols]
+                raw = dataclasses.replace(raw, fields=fields)
+            if split == "train":
+                new = (slice(None), *piece.window.new)
+                for sensor, statistics in self._statistics.items():
+                    statistics.add(getattr(raw, sensor)[new])
+            self._part = piece.window, raw
+        return self._part[1]
+
+
+class _UncompressedWriter(writer.ExampleWriter):
+    """Writes ArrayRecord files that `records.Records` can read in parts."""
+
+    def write(self, path, examples) -> None:
+        """Writes one file.
+
+        Raises:
+          OSError: no space, or another fault of the disk.
+        """
+        file = array_record_module.ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
+        for _, example in examples:
+            with _writing(path):
+                file.write(example)
+        with _writing(path):
+            file.close()
+
+
+@contextlib.contextmanager
+def _writing(path):
+    # The library reports every fault as a RuntimeError, with the system's words in its text.
+    try:
+        yield
+    except RuntimeError as error:
+        codes = (code for code in errno.errorcode if os.strerror(code) in str(error))
+        code = next(codes, errno.EIO)
+        raise OSError(code, os.strerror(code), os.fspath(path)) from error
+
+
+def _metadata(infos: list[cube.CubeInfo], config: CubesConfig) -> dict:
+    classes = infos[0].legend
+    crops = classes.names
+    calendar = [info.harvest for info in infos]
+    places = [info.place for info in infos]
+    seasons = [info.season for info in infos]
+    return {
+        "format": FORMAT,
+        "fingerprint": fingerprint(infos, config),
+        "chip": config.chip,
+        "overlap": config.overlap,
+        "period_kind": periods.period_kind(infos[0].periods),
+        "legend": classes.to_json(),
+        "crops": list(crops),
+        "harvest": calendars.harvest_table(calendar, places, seasons, crops).tolist(),
+        "planting": calendars.planting_table(calendar, crops).tolist(),
+        "cubes": [
+            {
+                "id": info.cube_id,
+                "split": info.split,
+                "block": info.block,
+                "season": info.season,
+                "province": info.province,
+                "crs": str(info.geobox.crs),
+                "transform": list(info.geobox.affine)[:6],
+                "shape": list(info.shape),
+                "periods": periods.to_days(info.periods).tolist(),
+            }
+            for info in infos
+        ],
+        "statistics": {},
+        "chips": {},
+    }
+
+
+def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int):
+    top, left = piece.window.rows.start, piece.window.cols.start
+    for row, col in piece.chips:
+        place = row - top, col - left, size
+        yield {
+            "s1": chips.cut(raw.s1, *place, cube.NODATA, axis=1),
+            "s2": chips.cut(raw.s2, *place, cube.NODATA, axis=1),
+            "label": chips.cut(raw.label, *place, legend.IGNORE),
+            "fields": chips.cut(raw.fields, *place, 0),
+            "periods": periods.to_days(raw.info.periods),
+            "cube": raw.info.cube_id,
+            "row": row,
+            "col": col,
+        }
+
+
+def build(
+    builder_class, name: str, cubes_dir: str, data_dir: str, overwrite: bool = False, **kwargs
+):
+    """Builds a dataset, or finds it built already from the very same cubes.
+
+    Args:
+      builder_class: a subclass of `CubeDatasetBuilder`.
+      name: dataset name below the builder's.
+      cubes_dir, data_dir: folder of cubes; folder of datasets.
+      overwrite: build it again and replace the one of that name, which stays until the new one is
+        whole.
+      **kwargs: `chip`, `overlap`, `progress` of `CubesConfig`.
+
+    Returns:
+      (builder, whether it was built now).
+
+    Raises:
+      ValueError: cubes that are absent, damaged or do not belong together, or a dataset of that
+        name that was built from other cubes; another build of the same dataset is running.
+      OSError: no space or no permission; nothing is left behind.
+    """
+    if not re.fullmatch(r"[\w-][\w.-]{0,99}", name):
+        raise ValueError(
+            f"--name: expected letters, digits, '_', '-' and '.', at most 100, found {name!r}"
+        )
+    files.local("--data_dir", data_dir)
+    infos = cube_io.list_cubes(files.local("--cubes", cubes_dir))
+    config = CubesConfig(name, os.fspath(cubes_dir), **kwargs)
+    folder = pathlib.Path(data_dir) / builder_class.name / name
+    files.check_apart({"--data_dir": data_dir}, {"--cubes": cubes_dir})
+    final = folder / str(builder_class.VERSION)
+    made = [p for p in (folder, *folder.parents[:2]) if not p.exists()]
+    try:
+        with files.Lock(folder, "dataset"):
+            ownership.remove_unfinished(final)
+            new = overwrite or not os.path.lexists(final)
+            ownership.check_replaceable(final)
+            if new:
+                _make(builder_class, config, final)
+            elif _open_whole(final).fingerprint != fingerprint(infos, config):
+                raise ValueError(
+                    f"{final}: found a dataset built from other cubes or settings; "
+                    f"expected a new --name, or --overwrite"
+                )
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
+        raise
+    return builder_class(data_dir=data_dir, config=config), new
+
+
+def _make(builder_class, config: CubesConfig, final: pathlib.Path) -> None:
+    """Builds a dataset next to its place, opens it, and only then gives it its name."""
+    with tempfile.TemporaryDirectory(prefix=ownership.UNFINISHED, dir=final.parent) as scratch:
+        try:
+            builder = builder_class(data_dir=scratch, config=config)
+            _prepare(builder, scratch)
+            built = pathlib.Path(builder.data_path)
+            dataset_files.seal(built)
+        except OSError as error:
+            raise files.not_written(final, error) from error
+        _open_whole(built)
+        with files.replacing(final) as part:
+            built.rename(part)
+
+
+def _open_whole(folder: pathlib.Path) -> dataset.Dataset:
+    """Opens a dataset and all files of its records."""
+    data = dataset.open_folder(folder)
+    for split in data.chips:
+        data.source(split)
+    return data
+
+
+def _prepare(builder: CubeDatasetBuilder, scratch: str) -> None:
+    # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
+    # folder.
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            builder.download_and_prepare(
+                download_dir=os.path.join(scratch, "downloads"), file_format="array_record"
+            )
+        finally:
+            builder.close()

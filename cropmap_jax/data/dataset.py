@@ -1,0 +1,252 @@
+"""A built dataset, opened for reading: its legend, calendars, chip table and records."""
+
+import dataclasses
+import math
+import pathlib
+import re
+
+import numpy as np
+
+from cropmap_jax.data import dataset_files, records
+from cropmap_jax.geo import cube, grid, legend, periods, splits
+
+
+@dataclasses.dataclass(frozen=True)
+class Chips:
+    """The chip table of one split, in the order of the records.
+
+    Args:
+      cube: int32 [N], index into `Dataset.cubes`.
+      row, col: int32 [N], upper left corner in the cube.
+      pixels: int64 [N, classes + 1], annotated pixels per class, then none-of-these.
+    """
+
+    cube: np.ndarray
+    row: np.ndarray
+    col: np.ndarray
+    pixels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cube)
+
+    @property
+    def annotated(self) -> np.ndarray:
+        """int64 [N], annotated pixels of each chip."""
+        return self.pixels.sum(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset of chips.
+
+    Args:
+      name: "<builder>/<name>", e.g. "cubes/belgium".
+      path: its folder.
+      legend: the classes that labels index.
+      chip: side of a chip in pixels.
+      period_kind: "month", "dekad" or "N days".
+      cubes: id, split, block, season, crs, transform, shape, periods of each cube.
+      harvest: int32 [cubes, classes], harvest start, days since 1970-01-01, 0 unknown.
+      planting: int32 [cubes, classes], planting end, 0 unknown.
+      statistics: per sensor and band over the training split; reported, never applied.
+      chips: chip table per split.
+      fingerprint: hash of the cubes and the cut that it was built from.
+    """
+
+    name: str
+    path: pathlib.Path
+    legend: legend.Legend
+    chip: int
+    period_kind: str
+    cubes: list[dict]
+    harvest: np.ndarray
+    planting: np.ndarray
+    statistics: dict
+    chips: dict[str, Chips]
+    fingerprint: str = ""
+
+    def source(self, split: str):
+        """Random-access records of a split: `source[i]` is a dict of arrays.
+
+        Raises:
+          ValueError: the dataset has no such split, or a file of it is damaged.
+        """
+        table = self.split(split)
+        places = np.stack([table.cube, table.row, table.col], 1)
+        return records.open_records(self.path, split, self.chip, places, table.pixels)
+
+    def split(self, split: str) -> Chips:
+        """Chip table of a split.
+
+        Raises:
+          ValueError: the dataset has no such split.
+        """
+        if split not in self.chips:
+            raise ValueError(
+                f"{self.path}: found no split {split!r}; expected one of {', '.join(self.chips)}"
+            )
+        return self.chips[split]
+
+    @property
+    def ground(self) -> list[dict]:
+        """Which ground is in which split: id, split, season, crs, transform, shape of each cube."""
+        keys = ("id", "split", "season", "crs", "transform", "shape")
+        return [{key: row[key] for key in keys} for row in self.cubes]
+
+    @property
+    def pixel_m(self) -> float:
+        """Side of the pixels in metres, the same in all cubes."""
+        return float(self.cubes[0]["transform"][0])
+
+    @property
+    def unseen_bands(self) -> dict[str, list[int]]:
+        """Per sensor the indices of bands that are missing throughout the training split."""
+        return {
+            sensor: [i for i, band in enumerate(bands.values()) if band["missing"] == 1]
+            for sensor, bands in self.statistics.items()
+        }
+
+    def periods(self, cube: int) -> np.ndarray:
+        """int32 [T, 2] periods of a cube, days since 1970-01-01."""
+        return np.asarray(self.cubes[cube]["periods"], np.int32)
+
+
+def open_dataset(data_dir: str, name: str) -> Dataset:
+    """Opens a dataset that `experiments.build` made.
+
+    Args:
+      data_dir: folder of datasets.
+      name: "<builder>" or "<builder>/<name>".
+
+    Raises:
+      ValueError: no dataset there, one that has lost a file, or one of another format.
+    """
+    folder = pathlib.Path(data_dir) / (name if "/" in name else f"{name}/default")
+    # An unfinished dataset lies next to it, under a name like incomplete.ABCDEF.
+    versions = [p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
+    versions = [p for p in versions if (p / dataset_files.INFO).is_file()]
+    versions.sort(key=lambda p: [int(n) for n in p.name.split(".")])
+    if not versions:
+        raise ValueError(
+            f"{folder}: expected a dataset, found none; build one with python -m experiments.build"
+        )
+    return open_folder(versions[-1])
+
+
+def open_folder(folder: pathlib.Path) -> Dataset:
+    """Opens the folder of one version of a dataset; nothing in it is trusted.
+
+    Raises:
+      ValueError: names the file that is lost or damaged, or in which tables do not agree.
+    """
+    found = dataset_files.split_files(folder)
+    meta = dataset_files.read_metadata(folder)
+    dataset_files.check_features(folder, meta["chip"])
+    where = str(folder / dataset_files.METADATA)
+    with dataset_files.advice():
+        classes = legend.Legend.from_json(meta["legend"], where)
+        cubes = _cubes(meta["cubes"], where)
+        shape, days = (len(cubes), len(classes)), (-(10**6), 10**6)
+        harvest = dataset_files.table(meta["harvest"], shape, days, f"{where}: harvest")
+        planting = dataset_files.table(meta["planting"], shape, days, f"{where}: planting")
+        _check_statistics(meta["statistics"], where)
+        chips = {
+            split: _chips(meta["chips"][split], split, cubes, (meta["chip"], len(classes)), where)
+            for split in splits.SPLITS
+            if split in meta["chips"]
+        }
+        records_of = {split: sum(counts) for split, (_, counts) in found.items()}
+        if records_of != {split: len(table) for split, table in chips.items()}:
+            raise ValueError(
+                f"{where}: expected tables of {records_of} chips, as in {dataset_files.INFO}, "
+                f"found { ({split: len(table) for split, table in chips.items()}) }"
+            )
+    # After what says more about a fault, for whoever edits the file.
+    dataset_files.check_digest(meta, folder / dataset_files.METADATA)
+    return Dataset(
+        name="/".join(folder.parts[-3:-1]),
+        path=folder,
+        legend=classes,
+        chip=meta["chip"],
+        period_kind=meta["period_kind"],
+        cubes=cubes,
+        harvest=harvest.astype(np.int32),
+        planting=planting.astype(np.int32),
+        statistics=meta["statistics"],
+        chips=chips,
+        fingerprint=meta["fingerprint"],
+    )
+
+
+def _cubes(rows: list[dict], where: str) -> list[dict]:
+    ids = [row["id"] for row in rows]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{where}: cubes: expected ids that differ, found one twice")
+    for row in rows:
+        at = f"{where}: cube {row['id']}"
+        spans = dataset_files.table(row["periods"], (None, 2), (-(10**6), 10**6), at)
+        if not len(spans):
+            raise ValueError(f"{at}: expected periods, found none")
+        if (spans[:, 0] >= spans[:, 1]).any() or (spans[1:, 0] != spans[:-1, 1]).any():
+            raise ValueError(f"{at}: expected contiguous periods, found others")
+        a, b, _, d, e, _ = row["transform"]
+        if b or d or a <= 0 or not math.isclose(a, -e, rel_tol=1e-6):
+            raise ValueError(f"{at}: expected square north-up pixels, found {row['transform']}")
+    sizes = sorted({row["transform"][0] for row in rows})
+    if not math.isclose(sizes[0], sizes[-1], rel_tol=1e-6):
+        raise ValueError(f"{where}: expected pixels of one size, found {sizes[0]} and {sizes[-1]}")
+    return rows
+
+
+def _chips(rows: dict, split: str, cubes: list[dict], sizes: tuple[int, int], where: str) -> Chips:
+    (chip, classes), at = sizes, f"{where}: chips/{split}"
+    limit = (0, 10**6)
+    index = dataset_files.table(rows["cube"], (None,), (0, len(cubes) - 1), f"{at}/cube")
+    count = len(index)
+    row = dataset_files.table(rows["row"], (count,), limit, f"{at}/row")
+    col = dataset_files.table(rows["col"], (count,), limit, f"{at}/col")
+    shape = (count, classes + 1)
+    pixels = dataset_files.table(rows["pixels"], shape, (0, chip**2), f"{at}/pixels")
+    heights, widths = np.array([cube["shape"] for cube in cubes]).T
+    there = np.array([cube["split"] == split for cube in cubes])
+    wrong = ~there[index] | (row >= heights[index]) | (col >= widths[index])
+    wrong |= pixels.sum(1) > chip**2
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise ValueError(
+            f"{at}: expected chips within cubes of that split and no more pixels than they have, "
+            f"found chip {i}: cube {cubes[index[i]]['id']}, row {row[i]}, column {col[i]}"
+        )
+    return Chips(*(column.astype(np.int32) for column in (index, row, col)), pixels)
+
+
+def _check_statistics(statistics: dict, where: str) -> None:
+    expected = {sensor: set(bands) for sensor, bands in cube.BANDS.items()}
+    if statistics and {s: set(bands) for s, bands in statistics.items()} != expected:
+        raise ValueError(f"{where}: statistics: expected bands {cube.BANDS}, found others")
+
+
+def describe(data: Dataset) -> str:
+    """A table of what a dataset holds: chips per split and annotated pixels per class."""
+    header = f"{'class':26}" + "".join(f"{split:>14}" for split in data.chips)
+    totals = {split: chips.pixels.sum(0) for split, chips in data.chips.items()}
+    rows = [header, f"{'chips':26}" + "".join(f"{len(c):14,d}" for c in data.chips.values())]
+    for i, name in enumerate((*data.legend.names, "none of these")):
+        rows.append(f"{name[:26]:26}" + "".join(f"{totals[s][i]:14,d}" for s in data.chips))
+    if ids := data.legend.describe_ids():
+        rows.append(ids)
+    spans = [data.periods(i) for i in range(len(data.cubes))]
+    first, last = min(s[0, 0] for s in spans), max(s[-1, 1] for s in spans)
+    rows.append(
+        f"{len(data.cubes)} cubes, periods of a {data.period_kind} from "
+        f"{periods.from_day(first)} to {periods.from_day(last)}; pixels annotated per class"
+    )
+    for sensor, bands in data.statistics.items():
+        missing = np.mean([band["missing"] for band in bands.values()])
+        rows.append(f"{sensor}: {missing:.1%} missing in training cubes")
+    if not math.isclose(data.pixel_m, grid.PIXEL_M, rel_tol=1e-6):
+        rows.append(
+            f"note: pixel size {data.pixel_m:g} m, not {grid.PIXEL_M:g} m: networks trained on it "
+            f"map no other size"
+        )
+    return "\n".join(rows)

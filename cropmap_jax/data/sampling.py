@@ -1,0 +1,264 @@
+"""How training examples are drawn, and how batches are made of them."""
+
+import dataclasses
+import functools
+import threading
+
+import grain
+import numpy as np
+
+from cropmap_jax.data import checks, dataset
+from cropmap_jax.geo import cube, legend, windows
+
+LEAD_UNKNOWN = -(10**6)
+"""Lead in days where there is no harvest date."""
+
+# What a generator is for comes before its seed: numpy fills a short seed up with zeros, so without
+# it the draws of place 0 would be those of the epoch's order.
+_ORDER, _EXAMPLE = 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """How training examples are drawn.
+
+    Args:
+      num_periods: periods of the window.
+      lead_days: the as-of date is a harvest start of the legend minus this many days.
+      as_of: (first, last) dates, days since 1970-01-01: the as-of date is drawn from this range
+        instead, for datasets without a calendar.
+      crop: side of the random crop in pixels, None for whole chips.
+      crops_per_chip: draws from each chip in an epoch.
+      empty_ratio: chips without annotation kept, as a multiple of those with.
+      augment: flips and rotations by quarter turns.
+      period_dropout: probability that a period of a sensor goes missing.
+      sensor_dropout: probability that one of the two sensors goes missing whole.
+
+    Raises:
+      ValueError: a probability outside [0, 1), or a count or a ratio that is too small.
+    """
+
+    num_periods: int = 6
+    lead_days: int = 30
+    as_of: tuple[int, int] | None = None
+    crop: int | None = None
+    crops_per_chip: int = 1
+    empty_ratio: float = 0.0
+    augment: bool = True
+    period_dropout: float = 0.0
+    sensor_dropout: float = 0.0
+
+    def __post_init__(self):
+        checks.whole("config.model.num_periods", self.num_periods, 1, 1000)
+        checks.whole("config.lead_days", self.lead_days, *checks.LEAD_DAYS)
+        checks.whole("config.crops_per_chip", self.crops_per_chip, 1, 10**6)
+        if self.crop is not None:
+            checks.whole("config.crop", self.crop, 1, 2**16)
+        checks.real("config.empty_ratio", self.empty_ratio, 0, 10**6)
+        checks.switch("config.augment", self.augment)
+        for name in ("period_dropout", "sensor_dropout"):
+            checks.real(f"config.{name}", getattr(self, name), 0, 1)
+            if getattr(self, name) == 1:
+                raise ValueError(f"config.{name}: expected a number below 1, found 1")
+
+
+def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:
+    """Harvest starts of a cube, one per class that has one, days since 1970-01-01.
+
+    Raises:
+      ValueError: no class has one.
+    """
+    days = data.harvest[index]
+    if not days.any():
+        raise ValueError(
+            f"cube {data.cubes[index]['id']}: found no harvest date for any class; "
+            f"expected a calendar, or config.as_of (first, last)"
+        )
+    return days[days > 0]
+
+
+def window(
+    data: dataset.Dataset, index: int, as_of: int, num_periods: int, harvest: int = 0
+) -> tuple[np.ndarray, dict]:
+    """What a prediction for a cube on `as_of` goes by, besides pixels.
+
+    Args:
+      data: the dataset.
+      index: number of the cube.
+      as_of: exclusive date, days since 1970-01-01.
+      num_periods: periods of the window.
+      harvest: harvest start that the lead counts to, 0 where unknown.
+
+    Returns:
+      Indices of the window's periods, and day_of_year, lead and planted of
+      `input_pipeline.make_example`.
+
+    Raises:
+      ValueError: no period of the cube has ended by then.
+    """
+    spans = data.periods(index)
+    chosen = windows.window_indices(spans, as_of, num_periods, f"cube {data.cubes[index]['id']}")
+    middle = spans[np.maximum(chosen, 0)].astype("int64").sum(1) // 2
+    year_start = middle.astype("datetime64[D]").astype("datetime64[Y]").astype("datetime64[D]")
+    day_of_year = (middle - year_start.astype("int64") + 1).astype(np.int32)
+    day_of_year[chosen == windows.MISSING] = 0
+    window_end = int(spans[chosen[-1], 1])
+    return chosen, {
+        "day_of_year": day_of_year,
+        "lead": np.int32(harvest - window_end if harvest else LEAD_UNKNOWN),
+        "planted": (data.planting[index] <= as_of).astype(np.float32),
+    }
+
+
+def random_corner(label: np.ndarray, size: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Row and column of a random `size` x `size` square; one that holds an annotated pixel, if any.
+
+    Where few fields are known, a uniform draw would mostly return squares without a label.
+
+    Args:
+      label: uint8 [H, W], no side below `size`.
+    """
+    height, width = label.shape
+    known = np.flatnonzero(label != legend.IGNORE)
+    if len(known):
+        y, x = divmod(int(rng.choice(known)), width)
+    else:
+        y, x = int(rng.integers(height)), int(rng.integers(width))
+    row = int(rng.integers(max(y - size + 1, 0), min(y, height - size) + 1))
+    col = int(rng.integers(max(x - size + 1, 0), min(x, width - size) + 1))
+    return row, col
+
+
+def drop(s1: np.ndarray, s2: np.ndarray, keep_s1: np.ndarray, keep_s2: np.ndarray) -> None:
+    """Makes periods missing, in place; an example of which no value would be left stays as it is.
+
+    Args:
+      s1, s2: int16 [T, H, W, 2] and [T, H, W, 10].
+      keep_s1, keep_s2: bool [T], the periods that stay.
+    """
+    kept = [
+        values[t] for values, keep in ((s1, keep_s1), (s2, keep_s2)) for t in np.flatnonzero(keep)
+    ]
+    if any((period != cube.NODATA).any() for period in kept):
+        s1[~keep_s1] = cube.NODATA
+        s2[~keep_s2] = cube.NODATA
+
+
+class ExampleSampler:
+    """What is done to each example; all of it follows from seed, epoch and place in the epoch.
+
+    Args:
+      data: the dataset.
+      table: chips of the split.
+      source: records of the split.
+      loading: how examples are drawn.
+      chosen: int [N], chips of an epoch; one that is there twice is drawn from twice.
+      seed: of the order and of all draws.
+    """
+
+    def __init__(self, data: dataset.Dataset, table: dataset.Chips, source, loading, chosen, seed):
+        self._data, self._cubes = data, table.cube
+        self._source, self._loading = source, loading
+        self._chosen, self._seed = chosen, seed
+        # Batches on their way lie in one epoch or in two. (A shuffle that needs no memory, as
+        # grain's, takes as long for an index as the reading of its window.)
+        self._order = functools.lru_cache(maxsize=2)(self._shuffled)
+
+    def __getitem__(self, number: int) -> dict:
+        """Example `number`, counted over all epochs."""
+        epoch, place = divmod(number, len(self._chosen))
+        chip = int(self._order(epoch)[place])
+        rng = np.random.default_rng((_EXAMPLE, self._seed, epoch, place))
+        loading, index = self._loading, int(self._cubes[chip])
+        as_of, harvest = self._draw_as_of(index, rng)
+        chosen, small = window(self._data, index, as_of, loading.num_periods, harvest)
+        drawn = {"chip": chip, "chosen": chosen, "small": small}
+        if loading.crop:
+            drawn["label"] = self._source.label(chip)
+            drawn["corner"] = random_corner(drawn["label"], loading.crop, rng)
+        if loading.augment:
+            small["turn"] = np.int32(rng.integers(8))
+        if loading.period_dropout or loading.sensor_dropout:
+            drawn["keep"] = self._draw_kept(rng)
+        return drawn
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng((_ORDER, self._seed, epoch))
+        return rng.permutation(self._chosen)
+
+    def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
+        loading = self._loading
+        if loading.as_of:
+            return int(rng.integers(loading.as_of[0], loading.as_of[1] + 1)), 0
+        # Drawn over the whole legend, annotated here or not: the season must not tell the crop.
+        harvest = int(rng.choice(harvest_days(self._data, index)))
+        return harvest - loading.lead_days, harvest
+
+    def _draw_kept(self, rng: np.random.Generator) -> np.ndarray:
+        """bool [2, T]: which periods of S1 and of S2 stay."""
+        keep = rng.random((2, self._loading.num_periods)) >= self._loading.period_dropout
+        sensor, draw = rng.integers(2), rng.random()
+        keep[sensor] &= draw >= self._loading.sensor_dropout
+        return keep
+
+
+class MakeBatch(grain.transforms.Map):
+    """Batch number to batch: windows are read from the file straight into the batch.
+
+    Args:
+      draws: examples of all batches in order, `ExampleSampler`.
+      source: records of the split.
+      loading: how examples are drawn.
+      chip: side of a chip in pixels.
+      batch_size: examples of a batch, over all processes.
+      shard: (index, count) of the process: it takes examples index, index + count, ...
+    """
+
+    def __init__(
+        self,
+        draws,
+        source,
+        loading: SamplingConfig,
+        chip: int,
+        batch_size: int,
+        shard: tuple[int, int],
+    ):
+        self._draws, self._source, self._loading = draws, source, loading
+        self._chip, self._batch_size, self._shard = chip, batch_size, shard
+        self._thread = threading.local()
+
+    def map(self, element) -> dict:
+        index, count = self._shard
+        first = int(element) * self._batch_size
+        draws = [self._draws[first + i] for i in range(index, self._batch_size, count)]
+        crop = self._loading.crop
+        # New arrays for each batch: a device may read from them for as long as it likes.
+        batch = self._images((len(draws),), crop or self._chip)
+        for i, drawn in enumerate(draws):
+            out = {key: values[i] for key, values in batch.items()}
+            if crop:
+                self._read_crop(drawn, out, crop)
+            else:
+                self._source.read_window(drawn["chip"], drawn["chosen"], **out)
+            if "keep" in drawn:
+                drop(out["s1"], out["s2"], *drawn["keep"])
+        small = [drawn["small"] for drawn in draws]
+        return batch | {key: np.stack([s[key] for s in small]) for key in small[0]}
+
+    def _read_crop(self, drawn: dict, out: dict, size: int) -> None:
+        if not hasattr(self._thread, "chip"):
+            self._thread.chip = self._images((), self._chip)
+        whole = self._thread.chip
+        self._source.read_window(drawn["chip"], drawn["chosen"], whole["s1"], whole["s2"])
+        rows, cols = (slice(at, at + size) for at in drawn["corner"])
+        for sensor in ("s1", "s2"):
+            out[sensor][...] = whole[sensor][:, rows, cols]
+        out["label"][...] = drawn["label"][rows, cols]
+
+    def _images(self, lead: tuple[int, ...], side: int) -> dict:
+        shape = (*lead, self._loading.num_periods, side, side)
+        return {
+            "s1": np.empty((*shape, 2), np.int16),
+            "s2": np.empty((*shape, 10), np.int16),
+            "label": np.empty((*lead, side, side), np.uint8),
+        }

@@ -1,0 +1,371 @@
+"""The workbook of crop calendars: a sheet per crop and kind of season, a row per province."""
+
+import contextlib
+import dataclasses
+import pathlib
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import geopandas
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from cropmap_jax.geo import calendars
+from cropmap_jax.ground_truth import seasons
+from cropmap_jax.ground_truth.audit_log import AuditLog
+from cropmap_jax.ground_truth.names import normalise
+from cropmap_jax.ground_truth.provinces import known_places, place_key
+from cropmap_jax.ground_truth.settings import COLUMNS, Settings, rows_of
+from cropmap_jax.ground_truth.vectors import nearest
+
+LONG_HARVEST = 200
+"""Days: a longer harvest is noted, since one of its two dates is probably wrong."""
+DATES = COLUMNS[1:]
+# What reading a file raises that is no workbook, or half of one.
+_UNREADABLE = (
+    InvalidFileException, zipfile.BadZipFile, zlib.error, ElementTree.ParseError, KeyError,
+    ValueError, OSError, EOFError,
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Calendars:
+    """The seasons of a workbook.
+
+    Args:
+      sheets: {crop: its sheets}, in the order of the legend.
+      seasons: {agricultural year: {(sheet, place_key of the province): candidate seasons}}.
+    """
+
+    sheets: Mapping[str, tuple[str, ...]]
+    seasons: Mapping[str, Mapping[tuple[str, str], tuple[calendars.Season, ...]]]
+
+    def candidates(
+        self, crop: str, province: str, season: str, chosen: Iterable[str] = ()
+    ) -> tuple[calendars.Season, ...]:
+        """Candidate seasons of a crop, each named after its sheet.
+
+        Args:
+          crop: class.
+          province: as the provinces layer spells it, or nearly; "" without one.
+          season: agricultural year.
+          chosen: the only sheets that count, where an attribute has decided; none: all of them.
+
+        Returns:
+          None of them if no row of the crop's sheets has dates for the province.
+
+        Raises:
+          ValueError: an agricultural year of no layer.
+        """
+        if season not in self.seasons:
+            raise ValueError(f"calendars: expected a season of {', '.join(self.seasons)}, found "
+                             f"{season!r}")  # fmt: skip
+        chosen = {sheet for sheet in chosen if sheet}
+        own = [s for s in self.sheets.get(crop, ()) if not chosen or s in chosen]
+        rows, place = self.seasons[season], place_key(province)
+        return tuple(found for sheet in own for found in rows.get((sheet, place), ()))
+
+    def calendar(
+        self, province: str, season: str, chosen: Mapping[str, Iterable[str]] | None = None
+    ) -> calendars.Calendar:
+        """Candidate seasons of all classes that have any in a province and year.
+
+        Args:
+          province: as for `candidates`.
+          season: agricultural year.
+          chosen: {crop: sheets}, as for `candidates`.
+        """
+        chosen = chosen or {}
+        found = {c: self.candidates(c, province, season, chosen.get(c, ())) for c in self.sheets}
+        return {crop: own for crop, own in found.items() if own}
+
+
+class _Row(NamedTuple):
+    """A row of a sheet: where it is (file, sheet, row and province), its place and its days."""
+
+    where: str
+    sheet: str
+    place: str
+    days: dict[str, seasons.MonthDay | None]
+
+
+def read_book(settings: Settings, ledger: AuditLog) -> Calendars | None:
+    """Reads the sheets that the layers of the config name.
+
+    Args:
+      settings: of the delivery. Without provinces, all rows of a sheet are candidates.
+      ledger: records what is left out (a sheet, a row) and what is odd.
+
+    Returns:
+      The calendars; None without a workbook, or if it cannot be read.
+
+    Raises:
+      ValueError: names the key of the config that has no meaning: an agricultural year, the start
+        of the year, the title of a column that has to be there.
+    """
+    if settings.calendar is None:
+        return None
+    years = _years(settings)
+    if settings.calendar.dates:
+        return _from_dates(settings, years, ledger)
+    wanted = _crop_sheets(settings, ledger)
+    names = dict.fromkeys(sheet for own in wanted.values() for sheet in own)
+    cells = _read_cells(settings, names, ledger)
+    if cells is None:
+        return None
+    _compare_sheets(settings, names, list(cells), ledger)
+    places = known_places(settings)
+    found: dict = {season: {} for season in years}
+    for sheet in (name for name in names if name in cells):
+        for row in _read_rows(sheet, cells[sheet], settings, places, ledger):
+            _add(row, years, settings.calendar.system, found, ledger)
+    return Calendars(wanted, found)
+
+
+def _from_dates(settings: Settings, years: Mapping, ledger: AuditLog) -> Calendars:
+    """The calendars of a config that gives four days per season of a class, for every province.
+
+    Raises:
+      ValueError: names the class whose days are none, or in the wrong order.
+    """
+    book = settings.calendar
+    places = known_places(settings) or {"": ""}
+    found: dict = {season: {} for season in years}
+    for crop, rows in book.dates.items():
+        rows = rows_of(rows)
+        for number, days in enumerate(rows, 1):
+            where = f"config.calendar.dates.{crop}"
+            where += f", season {number}" if len(rows) > 1 else ""
+            name = f"{crop} {number}" if len(rows) > 1 else crop
+            own = [seasons.parse_month_day(day, book.system, where) for day in days]
+            for season, year in years.items():
+                known = seasons.resolve(*own, year, book.system, name, where)
+                if known is None:
+                    continue
+                _note_long(known, own, where, ledger)
+                _doubt(known, where, ledger)
+                for place in places:
+                    before = found[season].get((crop, place), ())
+                    found[season][crop, place] = (*before, known)
+    return Calendars({crop: (crop,) for crop in book.dates}, found)
+
+
+def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, ledger: AuditLog) -> None:
+    """Notes which fields have no harvest date, by year, crop, province and chosen sheets.
+
+    Args:
+      fields: the table of fields and points, with `province`.
+      found: of `read_book`; without it, there is nothing to note.
+      ledger: gets a note each, and the count "fields without a harvest date".
+    """
+    if found is None or fields.empty:
+        return
+    own = fields[fields.crop.isin(list(found.sheets))]
+    keys = ["season", "crop", "province", "sheets"]
+    for (season, crop, province, sheets), rows in own.groupby(keys).indices.items():
+        if not found.candidates(crop, province, season, sheets.split(";")):
+            place = f" in {province}" if province else ""
+            what = f"{crop} ({sheets})" if sheets else crop
+            ledger.notes.append(f"{season}: no harvest date for {len(rows)} of {what}{place}")
+            ledger.counts["fields without a harvest date"] += len(rows)
+
+
+def _years(settings: Settings) -> dict[str, seasons.AgriculturalYear]:
+    """The agricultural years of the layers; checks the other keys of the workbook on the way.
+
+    Raises:
+      ValueError: names the key of the config.
+    """
+    book = settings.calendar
+    needed = {"planting_end", "harvest_start"} | ({"province"} if settings.provinces else set())
+    for column in sorted(needed):
+        if not book.columns[column]:
+            raise ValueError(f"config.calendar.columns.{column}: expected a title, found none")
+    # parse_year would name a season where the start is to blame.
+    seasons.parse_month_day(book.year_start, book.system, "config.calendar.year_start")
+    years = {}
+    for key, layer in settings.layers.items():
+        where = f"config.layers.{key}.season"
+        years[layer.season] = seasons.parse_year(layer.season, book.system, book.year_start, where)
+    return years
+
+
+def _crop_sheets(settings: Settings, ledger: AuditLog) -> dict[str, tuple[str, ...]]:
+    """{crop: sheets of its layers}, crops in the order of the legend."""
+    found: dict[str, list[str]] = {}
+    for layer in settings.layers.values():
+        for name in layer.names.values():
+            found.setdefault(name, [])
+        if layer.crop:
+            found.setdefault(layer.crop, []).extend(layer.sheets)
+    own = {c: tuple(dict.fromkeys(found[c])) for c in settings.classes_of.names if c in found}
+    for crop in (c for c, sheets in own.items() if not sheets):
+        ledger.notes.append(f"config.layers: no sheets for {crop}: it has no harvest dates")
+    return own
+
+
+def _read_cells(
+    settings: Settings, names: Iterable[str], ledger: AuditLog
+) -> dict[str, list[tuple]] | None:
+    """{sheet of the workbook: its rows}, without rows for sheets that nobody asked for."""
+    file = settings.calendar.file
+    path = pathlib.Path(settings.source) / file
+    where = f"{file} (config.calendar.file)"
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*.xls*")] if path.parent.is_dir() else []
+        ledger.problems.append(
+            f"{where}: expected a workbook, found none{nearest(path.name, beside)}"
+        )
+        return None
+    try:
+        with warnings.catch_warnings():
+            # Of styles and validation rules, which do not matter here.
+            warnings.simplefilter("ignore")
+            cells = {}
+            with contextlib.closing(openpyxl.load_workbook(path, True, data_only=True)) as book:
+                for sheet in book.worksheets:
+                    # Some programs write a size that is too small.
+                    sheet.reset_dimensions()
+                    own = sheet.title.strip()
+                    cells[own] = list(sheet.iter_rows(values_only=True)) if own in names else []
+            return cells
+    except _UNREADABLE as error:
+        ledger.problems.append(f"{where}: expected a workbook in .xlsx, found: {error}")
+        return None
+
+
+def _compare_sheets(settings: Settings, names: Iterable, titles: list[str], ledger: AuditLog):
+    file = settings.calendar.file
+    for name in names:
+        if name not in titles:
+            keys = [k for k, layer in settings.layers.items() if name in layer.sheets]
+            ledger.problems.append(
+                f"{file}: expected a sheet {name!r} (config.layers.{keys[0]}.sheets), found "
+                f"{', '.join(titles)}{nearest(name, titles)}"
+            )
+    unused = [title for title in titles if title not in names]
+    if unused:
+        ledger.notes.append(f"{file}: sheets that no layer asks for: {', '.join(unused)}")
+
+
+def _read_rows(
+    sheet: str, rows: list[tuple], settings: Settings, places: dict | None, ledger: AuditLog
+) -> Iterator[_Row]:
+    """The rows of a sheet that can be read."""
+    book = settings.calendar
+    at = f"{book.file}, sheet {sheet!r}"
+    filled = [(n, row) for n, row in enumerate(rows, 1) if any(normalise(cell) for cell in row)]
+    if not filled:
+        ledger.problems.append(f"{at}: expected a row of titles, found an empty sheet")
+        return
+    try:
+        columns = _find_columns(filled[0][1], book.columns, at)
+    except ValueError as error:
+        ledger.problems.append(str(error))
+        return
+    for number, row in filled[1:]:
+        cells = {c: row[i] if i < len(row) else None for c, i in columns.items()}
+        if not any(normalise(cell) for cell in cells.values()):
+            continue
+        where = f"{at}, row {number}"
+        try:
+            province, place = _find_place(cells.pop("province", None), settings, places, where)
+            days = {
+                c: seasons.parse_month_day(cell, book.system, f"{where}, {book.columns[c]}")
+                for c, cell in cells.items()
+            }
+        except ValueError as error:
+            ledger.problems.append(str(error))
+            continue
+        label = f"{where}, {province}" if province else where
+        yield _Row(label, sheet, place, dict.fromkeys(DATES) | days)
+
+
+def _find_columns(row: tuple, titles: Mapping[str, str], where: str) -> dict[str, int]:
+    """{one of COLUMNS: its index}; columns whose title is "" are not looked for.
+
+    Raises:
+      ValueError: names the column that is missing and the nearest title.
+    """
+    found = [normalise(cell) for cell in row]
+    folded = [title.casefold() for title in found]
+    columns = {}
+    for column, title in titles.items():
+        if title and normalise(title).casefold() not in folded:
+            raise ValueError(
+                f"{where}: expected a column {title!r} (config.calendar.columns.{column}), found "
+                f"{', '.join(t for t in found if t)}{nearest(title, [t for t in found if t])}"
+            )
+        if title:
+            columns[column] = folded.index(normalise(title).casefold())
+    return columns
+
+
+def _find_place(
+    cell: object, settings: Settings, places: dict | None, where: str
+) -> tuple[str, str]:
+    """Name of the province of a row, and the key under which its fields will ask for it.
+
+    Raises:
+      ValueError: no province, or one that the provinces layer does not know.
+    """
+    name = normalise(cell)
+    if settings.provinces is None:
+        return name, ""
+    if not name:
+        raise ValueError(f"{where}: expected a province, found none")
+    if places is not None and place_key(name) not in places:
+        raise ValueError(
+            f"{where}: expected a province of {settings.provinces.files}, found "
+            f"{name!r}{nearest(name, places.values())}"
+        )
+    return name, place_key(name)
+
+
+def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: AuditLog) -> None:
+    """Resolves a row in each agricultural year."""
+    missing = [c for c in ("harvest_start", "planting_end") if row.days[c] is None]
+    if missing:
+        what = "harvest date" if missing[0] == "harvest_start" else "end of planting"
+        ledger.notes.append(f"{row.where}: no {what}")
+        return
+    key, days = (row.sheet, row.place), [row.days[c] for c in DATES]
+    for season, year in years.items():
+        try:
+            own = seasons.resolve(*days, year, system, row.sheet, row.where)
+        except ValueError as error:
+            _once(ledger.problems, str(error))
+            continue
+        _note_long(own, days, row.where, ledger)
+        _doubt(own, row.where, ledger)
+        others = found[season].get(key, ())
+        if own in others:
+            continue
+        if others:
+            _once(ledger.notes, f"{row.where}: not the first row for its place with other dates, "
+                                "all of them are candidates")  # fmt: skip
+        found[season][key] = (*others, own)
+
+
+def _note_long(season: calendars.Season, days: Sequence, where: str, ledger: AuditLog) -> None:
+    """Notes a harvest that takes too long for both of its days, the last of DATES, to be right."""
+    if season.harvest_end and (season.harvest_end - season.harvest_start).days > LONG_HARVEST:
+        span = f"{days[-2]} to {days[-1]}"
+        _once(ledger.notes, f"{where}: harvest from {span} is longer than {LONG_HARVEST} "
+                            "days, one of the two is probably wrong")  # fmt: skip
+
+
+def _doubt(season: calendars.Season, where: str, ledger: AuditLog) -> None:
+    """Reports, once for each row, a season of an odd length."""
+    said = seasons.describe_odd(season, where)
+    if said and not any(line.startswith(f"{where}: ") for line in ledger.doubts):
+        ledger.doubts.append(said)
+
+
+def _once(lines: list[str], line: str) -> None:
+    if line not in lines:
+        lines.append(line)

@@ -1,0 +1,1 @@
+"""From windows to probabilities: one engine for scores and for maps."""

@@ -1,0 +1,107 @@
+"""What spans the cubes of a map: one virtual raster, style and picture per grid, and a summary."""
+
+import dataclasses
+import pathlib
+
+from cropmap_jax.geo import files
+from cropmap_jax.geo.legend import Legend
+from cropmap_jax.inference.mosaic_groups import MosaicGroup
+from cropmap_jax.mapping import decision, metadata, mosaics, notes, picture, rasters, summary
+
+SUMMARY, TEXT = "summary.csv", "summary.txt"
+STYLE = "crop.qml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A finished map: its table for people, notes, virtual rasters and summary."""
+
+    table: str
+    notes: list[str]
+    crops: list[pathlib.Path]
+    summary: pathlib.Path
+
+
+def file_names(grounds: list[MosaicGroup]) -> list[str]:
+    """Names of the files that `write_region` writes.
+
+    Raises:
+      ValueError: a cube, and so its folder, has one of these names.
+    """
+    names = [SUMMARY, TEXT, STYLE]
+    for mosaic in mosaics.join(grounds):
+        names += [f"crop_{mosaic.name}{suffix}" for suffix in (".vrt", ".qml", ".png")]
+        names.append(f"confidence_{mosaic.name}.vrt")
+    # Some file systems do not distinguish capitals from small letters.
+    taken = {name.lower() for name in names}
+    for made in (made for found in grounds for made in found.cubes):
+        if made.cube_id.lower() in taken:
+            raise ValueError(
+                f"cube {made.cube_id}: its id is the name of a file of the map; expected another id"
+            )
+    return names
+
+
+def clear(written: files.Written, styles: bool) -> None:
+    """Removes what spanned the cubes of an earlier state of the map.
+
+    Args:
+      written: what is ours.
+      styles: whether to remove QGIS styles, too; they depend on the legend only, and people
+        change them.
+    """
+    for name in written.names():
+        if styles or not name.endswith(".qml"):
+            written.remove(name)
+
+
+def write_region(
+    out: pathlib.Path,
+    grounds: list[MosaicGroup],
+    classes: Legend,
+    as_of: str,
+    known: list[str],
+    trained: dict[str, list[str]],
+) -> Result:
+    """Writes what spans the cubes, from their records and rasters; the summary comes last.
+
+    Args:
+      out: folder of the map, in which every cube of `grounds` has its folder.
+      grounds: the sheets.
+      classes: the legend.
+      as_of: ISO date.
+      known: notes that were made before.
+      trained: bands by sensor, see `notes.trained_bands`.
+
+    Raises:
+      ValueError: names a record that cannot be read.
+      OSError: names what cannot be written.
+    """
+    tallies, crops, style = [], [], mosaics.style(classes)
+    for mosaic in mosaics.join(grounds):
+        crop, confidence = (out / f"{what}_{mosaic.name}.vrt" for what in ("crop", "confidence"))
+        name = rasters.crop_name(classes, as_of)
+        mosaics.write_vrt(crop, mosaic, metadata.CROP, name, classes)
+        name, scale = rasters.confidence_name(as_of), 1 / decision.PERCENT
+        mosaics.write_vrt(confidence, mosaic, metadata.CONFIDENCE, name, scale=scale)
+        _write_style(crop.with_suffix(".qml"), style)
+        found = summary.tally(out, (cube_id for cube_id, _ in mosaic.tiles()), classes)
+        png, pieces = crop.with_suffix(".png"), mosaic.pieces()
+        picture.draw(png, crop, classes, found, as_of, pieces)
+        tallies.append(found)
+        crops.append(crop)
+    _write_style(out / STYLE, style)
+    total = summary.merge(tallies, classes)
+    ids = (made.cube_id for found in grounds for made in found.cubes)
+    said = notes.after((metadata.read_record(out / cube_id) for cube_id in ids), trained)
+    table = summary.table(total, classes)
+    lines = [table, *(f"note: {note}" for note in known + said)]
+    files.write_bytes(out / TEXT, ("\n".join(lines) + "\n").encode())
+    summary.write_csv(out / SUMMARY, total.rows(classes))
+    return Result(table, said, crops, out / SUMMARY)
+
+
+def _write_style(path: pathlib.Path, style: bytes) -> None:
+    # One that is there was changed by somebody, or is the same.
+    if not path.exists():
+        files.write_bytes(path, style)

@@ -1,0 +1,266 @@
+"""What an export does in threads: opening a cube, asking for a piece, making a cube.
+
+What is done when is decided in `download`.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import pathlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from cropmap_jax.geo import cube_io
+from cropmap_jax.sources.earthengine import assembly, pieces, verify
+from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.earthengine.errors import ServiceError
+from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine.schema import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
+
+_LEARN_AFTER = 5
+"""Requests of one shape that were too large, more than were answered, after which others of it are
+split before they are sent."""
+
+Graphs = Callable[[object, str], Sequence]
+"""(target, sensor) -> (expression, digest, band names) or those and facts for the cube's source.
+
+The expression is JSON-ready, or JSON; facts are a JSON-ready mapping, e.g. the orbits chosen.
+Called in several threads; may ask the service, and raise what the client raises.
+"""
+
+
+@dataclasses.dataclass(eq=False)
+class Work:
+    """A cube in the making."""
+
+    target: object
+    key: str
+    there: bool = False  # the folder is, but the manifest does not know
+    graphs: dict = dataclasses.field(default_factory=dict)  # sensor -> expression
+    made_of: dict = dataclasses.field(default_factory=dict)  # for the cube's source
+    done: list = dataclasses.field(default_factory=list)  # pieces whose files are there
+    waiting: int = 0  # pieces that are not
+    todo: list = dataclasses.field(default_factory=list)  # pieces to be asked for, once opened
+    reason: str = ""  # why it failed
+
+
+def survey(targets, options, manifest, folder) -> tuple[collections.deque, int]:
+    """Cubes to be made, and how many are there; nothing is asked, and nothing changed."""
+    todo, kept, seen, wrong = collections.deque(), 0, set(), []
+    for target in targets:
+        if target.cube_id in seen:
+            raise ValueError(f"targets: expected different ids, found {target.cube_id!r} twice")
+        seen.add(target.cube_id)
+        work = Work(target, assembly.cube_key(target, options))
+        path, row = folder / target.cube_id, manifest.cube(target.cube_id)
+        work.there = os.path.lexists(path)
+        if work.there and row and row.key == work.key and row.state in (WHOLE, FLAGGED):
+            kept += 1
+            continue
+        if work.there:
+            info = _info_of(path)
+            if info.source.get("key") != work.key:
+                wrong.append(f"{path}: {assembly.what_differs(info, target, options)}")
+        todo.append(work)
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise ValueError(
+            f"expected cubes made of the same as is asked for now, found {wrong[0]}{more}; export "
+            f"into another folder, or delete what is to be exported again"
+        )
+    return todo, kept
+
+
+def _info_of(path: pathlib.Path):
+    try:
+        return cube_io.read_info(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a cube is to be exported there: export into another folder, or move "
+            f"{path} away"
+        ) from error
+
+
+@dataclasses.dataclass(eq=False)
+class Event:
+    """A job that has come back."""
+
+    kind: str  # "open", "ask" or "make"
+    work: Work
+    piece: pieces.Piece | None
+    value: object = None
+    error: BaseException | None = None
+
+
+class Stopped(Exception):
+    """The run stops: a job that was not begun, or came back too late."""
+
+
+@dataclasses.dataclass(eq=False)
+class Jobs:
+    """Does jobs, in any thread, and reports them in `events`.
+
+    Args:
+      options: of the cubes' pixels.
+      graphs: see `Graphs`.
+      client: has fetch(expression, bands, grid).
+      manifest: of the folder.
+      folder: of cubes.
+      limits: of one request.
+      thresholds: what flags a cube.
+    """
+
+    options: options_lib.Options
+    graphs: Graphs
+    client: object
+    manifest: Manifest
+    folder: pathlib.Path
+    limits: pieces.Limits | None
+    thresholds: verify.Thresholds
+
+    def __post_init__(self):
+        self.outcomes = self.manifest.shape_counts()  # by sensor and shape: answered, too large
+        self.stopping, self.abandoned = threading.Event(), threading.Event()
+        self.events: queue.SimpleQueue = queue.SimpleQueue()
+
+    def count(self, row: PieceRow) -> None:
+        """Learns of a piece that was answered or split."""
+        counts = self.outcomes.setdefault((row.sensor, row.shape), {DONE: 0, SPLIT: 0})
+        counts[row.state] += 1
+
+    def do(self, job: Event) -> None:
+        """Does a job; whatever comes of it is an event."""
+        try:
+            if self.stopping.is_set():
+                raise Stopped
+            job.value = {"open": self._open, "ask": self._ask, "make": self._make}[job.kind](job)
+        except Exception as error:
+            # Without its traceback, whose frames hold the pixels.
+            job.error = error.with_traceback(None) if isinstance(error, ServiceError) else error
+        self.events.put(job)
+
+    def _open(self, job: Event) -> list[PieceRow]:
+        """Finds what of a cube is to be asked for; rows of what is found or split on the way."""
+        work, target, digests, facts = job.work, job.work.target, {}, {}
+        counted = self.options.s2.count
+        verify.check_grid(target.geobox, target.cube_id)
+        for sensor in assembly.sensors_of(self.options):
+            expression, digests[sensor], bands, *more = self.graphs(target, sensor)
+            expected = pieces.bands_of(sensor, range(len(target.periods)), counted)
+            if tuple(bands) != expected:
+                raise ValueError(
+                    f"{target.cube_id}: expected a graph of {sensor} with bands {expected[0]} .. "
+                    f"{expected[-1]} ({len(expected)}), found {', '.join(bands[:3])} ({len(bands)})"
+                )
+            work.graphs[sensor] = expression
+            facts |= {sensor: dict(more[0])} if more else {}
+        work.made_of = {"graphs": digests} | ({"facts": facts} if facts else {})
+        work.todo, rows = [], []
+        stack = pieces.pieces_of(target, digests, self.limits, counted)[::-1]
+        while stack:
+            piece = stack.pop()
+            row = self.manifest.piece(piece.key)
+            if self._found(piece, row, rows):
+                work.done.append(piece)
+                continue
+            parts = pieces.split(piece) if self._is_too_large(piece, row) else None
+            if parts:
+                stack += parts[::-1]
+                if row is None or row.state != SPLIT:
+                    rows.append(row_of(piece, SPLIT))
+            else:
+                work.todo.append(piece)
+        return rows
+
+    def _found(self, piece: pieces.Piece, row: PieceRow | None, rows: list[PieceRow]) -> bool:
+        """Whether the pixels of a piece are there, as of an earlier run."""
+        file = self.manifest.piece_file(piece.key)
+        if (row is not None and row.state != DONE) or not file.exists():
+            return False
+        pixels = self.manifest.load(piece.key, row.sha256 if row else None)
+        if pixels is None or pixels.shape != shape_of(piece) or pixels.dtype != pieces.DTYPE:
+            return False
+        if row is None:  # Killed between the file and its row.
+            sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+            rows.append(row_of(piece, DONE, bytes=pixels.nbytes, sha256=sha256))
+        return True
+
+    def _is_too_large(self, piece: pieces.Piece, row: PieceRow | None) -> bool:
+        if row is not None and row.state == SPLIT:
+            return True
+        counts = self.outcomes.get((piece.sensor, size_of(piece)), {DONE: 0, SPLIT: 0})
+        return counts[SPLIT] >= _LEARN_AFTER and counts[SPLIT] > counts[DONE]
+
+    def _ask(self, job: Event) -> list[PieceRow]:
+        work, piece, began = job.work, job.piece, time.monotonic()
+        where = pieces.grid_of(piece, work.target.geobox)
+        pixels = self.client.fetch(work.graphs[piece.sensor], piece.bands, where)
+        seconds = time.monotonic() - began
+        if pixels.shape != shape_of(piece) or pixels.dtype != pieces.DTYPE:
+            expected = f"{pieces.DTYPE} {list(shape_of(piece))}"
+            raise ValueError(f"expected {expected}, found {pixels.dtype} {list(pixels.shape)}")
+        if self.abandoned.is_set():
+            raise Stopped
+        sha256 = self.manifest.store(piece.key, pixels)
+        return [row_of(piece, DONE, bytes=pixels.nbytes, sha256=sha256, seconds=seconds)]
+
+    def _make(self, job: Event) -> CubeRow:
+        """Makes a cube of its pieces, unless it is there; checks it, and writes that down."""
+        work, target = job.work, job.work.target
+        path = self.folder / target.cube_id
+        if not work.there:
+            made = assembly.assemble(
+                target, work.done, self.manifest, self.options, work.made_of, work.key
+            )
+            cube_io.write_cube(made, self.folder)
+        try:
+            missing = verify.check_cube(path, target)
+        except ValueError as error:
+            raise ValueError(f"{error}; delete {path} to export it again") from error
+        labelled = self.options.label.kind != "none"
+        reasons = verify.flags(missing, self.thresholds, labelled)
+        state = FLAGGED if reasons else WHOLE
+        row = CubeRow(target.cube_id, work.key, state, missing, "; ".join(reasons))
+        self.manifest.mark(row)
+        self.manifest.drop(target.cube_id)
+        return row
+
+
+class Crew:
+    """Threads that do jobs.
+
+    Daemons, not threads of concurrent.futures: one that waits for an answer holds up no exit.
+    """
+
+    def __init__(self, count: int, do: Callable):
+        self.queue: queue.SimpleQueue = queue.SimpleQueue()
+        self._do, self._count = do, count
+        for _ in range(count):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while (job := self.queue.get()) is not None:
+            self._do(job)
+            del job  # which holds a cube's graphs: else until the next job comes
+
+    def close(self) -> None:
+        for _ in range(self._count):
+            self.queue.put(None)
+
+
+def row_of(piece: pieces.Piece, state: str, **more) -> PieceRow:
+    """A piece as the manifest has it."""
+    return PieceRow(piece.key, piece.cube_id, piece.sensor, size_of(piece), state, **more)
+
+
+def size_of(piece: pieces.Piece) -> str:
+    """Its periods x height x width, as text."""
+    return f"{len(piece.periods)}x{piece.height}x{piece.width}"
+
+
+def shape_of(piece: pieces.Piece) -> tuple[int, int, int]:
+    """Of its pixels: height, width, bands."""
+    return piece.height, piece.width, len(piece.bands)

@@ -1,0 +1,1 @@
+"""Cubes from a user's own rasters and arrays: read, judged, and never guessed."""

@@ -1,0 +1,141 @@
+"""What a run needs besides data, recipe and initial variables; and what follows from it."""
+
+import dataclasses
+
+from cropmap_jax.data import checks, input_pipeline
+from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.training import losses, optim
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run needs besides data, recipe and initial variables.
+
+    Args:
+      stage: "pretrain" or "finetune".
+      epochs, batch_size, seed: of the training input; the batch is that of all devices.
+      loading: how examples are drawn.
+      optimizer: "adam" or "sgd".
+      learning_rates: peak rate of "trunk" and "head"; 0 keeps the trunk of a fine-tuning.
+      schedule, warmup_steps: shape of both rates over the run.
+      class_weights: "none" or "balanced".
+      freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
+      checkpoint_every: steps between checkpoints; 0: once per epoch.
+      log_every: steps between records.
+      keep: number of last checkpoints kept.
+      config: the run's config, stored, and compared when a run is resumed.
+      accumulate: parts that a device takes its share of a batch in.
+      remat: recompute the inside of the network's levels for the gradient.
+      checkpoint_minutes: a checkpoint is saved at the latest after so long; 0: never for that.
+
+    Raises:
+      ValueError: a setting of another type, or outside of its range.
+    """
+
+    stage: str
+    epochs: int
+    batch_size: int
+    seed: int
+    loading: input_pipeline.SamplingConfig
+    optimizer: str
+    learning_rates: dict[str, float]
+    schedule: str
+    warmup_steps: int
+    class_weights: str
+    freeze_trunk_statistics: bool
+    checkpoint_every: int
+    log_every: int
+    keep: int
+    config: dict
+    accumulate: int = 1
+    remat: bool = False
+    checkpoint_minutes: float = 0.0
+
+    def __post_init__(self):
+        for name, least, most in (
+            ("epochs", 1, 10**6),
+            ("batch_size", 1, 2**16),
+            ("accumulate", 1, 2**16),
+            ("seed", 0, 2**63 - 1),
+            ("warmup_steps", 0, checks.MOST),
+            ("checkpoint_every", 0, checks.MOST),
+            ("log_every", 1, checks.MOST),
+            ("keep", 1, 10**4),
+        ):
+            checks.whole(f"config.{name}", getattr(self, name), least, most)
+        checks.real("config.checkpoint_minutes", self.checkpoint_minutes, 0, 10**6)
+        checks.choice("config.optimizer", self.optimizer, optim.OPTIMIZERS)
+        checks.choice("config.schedule", self.schedule, optim.SCHEDULES)
+        checks.choice("config.class_weights", self.class_weights, ("none", "balanced"))
+        for name in ("freeze_trunk_statistics", "remat"):
+            checks.switch(f"config.{name}", getattr(self, name))
+        checks.keys("config.learning_rate", self.learning_rates, optim.GROUPS)
+        for group, rate in self.learning_rates.items():
+            # A trunk that came from elsewhere may be left as it is; a drawn one has to learn.
+            kept = group == "trunk" and self.stage == "finetune"
+            checks.real(f"config.learning_rate.{group}", rate, 0, 3e38, above=not kept)
+
+    def check_devices(self, processes: int, local_devices: int) -> None:
+        """Requires a batch that devices, and the parts that each takes it in, divide.
+
+        Raises:
+          ValueError: says by what it must be divisible.
+        """
+        parts = processes * local_devices * self.accumulate
+        if self.batch_size % parts:
+            raise ValueError(
+                f"config.batch_size: expected a multiple of {parts} ({processes} processes x "
+                f"{local_devices} devices x config.accumulate {self.accumulate}), "
+                f"found {self.batch_size}"
+            )
+
+    def rates(self, total_steps: int) -> dict:
+        """Learning rate of each group, as functions of the step, over the whole run."""
+        return {
+            group: optim.schedule(self.schedule, rate, total_steps, self.warmup_steps)
+            for group, rate in self.learning_rates.items()
+        }
+
+    def make_optimizer(self, total_steps: int):
+        """The plan's optimiser, with both schedules over the whole run."""
+        rates = self.rates(total_steps)
+        return optim.make_optimizer(self.optimizer, rates["trunk"], rates["head"])
+
+    def weights(self, data: Dataset):
+        """float32 [classes] weights of the classes in the loss, or None."""
+        if self.class_weights == "none":
+            return None
+        return losses.balanced_weights(data.split("train").pixels.sum(0)[: len(data.legend)])
+
+
+def check_same_config(found: dict, expected: dict, workdir) -> None:
+    """Refuses to resume a run under another config.
+
+    Raises:
+      ValueError: shows every setting that differs.
+    """
+    # Where the ground of the same dataset lies follows from its fingerprint; what else a checkpoint
+    # says is of its step.
+    a, b = (
+        _flatten({k: v for k, v in m.items() if k in expected and k != "cubes"})
+        for m in (found, expected)
+    )
+    # The same dataset may have moved; that it is the same, its fingerprint shows.
+    for settings in (a, b):
+        settings.pop(".config.data_dir", None)
+    differ = [
+        f"{k[1:]}: was {a.get(k)!r}, now {b.get(k)!r}"
+        for k in sorted({*a, *b})
+        if a.get(k) != b.get(k)
+    ]
+    if differ:
+        raise ValueError(
+            f"{workdir}: holds a run with other settings; expected the same ones or another "
+            f"--workdir; found {'; '.join(differ)}"
+        )
+
+
+def _flatten(tree, prefix: str = "") -> dict:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for name, t in tree.items() for k, v in _flatten(t, f"{prefix}.{name}").items()}

@@ -1,0 +1,77 @@
+"""Augmentation on the device against the same thing written plainly in numpy."""
+
+import jax
+import numpy as np
+from training import small_data, small_runs
+
+from cropmap_jax.data import augment, input_pipeline
+from cropmap_jax.training import parallel, steps
+
+
+def make_batch(size: int = 16, side: int = 5) -> dict:
+    rng = np.random.default_rng(0)
+    return {
+        "s1": rng.integers(-2500, 1000, (size, 3, side, side, 2)).astype(np.int16),
+        "s2": rng.integers(0, 10_000, (size, 3, side, side, 10)).astype(np.int16),
+        "label": rng.integers(0, 256, (size, side, side)).astype(np.uint8),
+        "lead": np.arange(size, dtype=np.int32),
+    }
+
+
+def turned(image: np.ndarray, turn: int, axes: tuple[int, int]) -> np.ndarray:
+    """Quarter turns to the left, then mirrored left to right."""
+    image = np.rot90(image, turn % 4, axes)
+    return np.flip(image, axes[1]) if turn >= 4 else image
+
+
+def test_all_eight_turns_are_those_of_numpy_on_images_and_label_alike():
+    batch = make_batch()
+    turns = np.arange(16, dtype=np.int32) % 8
+    found = jax.jit(augment.augment)(batch | {"turn": turns})
+    assert found.keys() == batch.keys()
+    for b, turn in enumerate(turns):
+        for key, axes in (("s1", (1, 2)), ("s2", (1, 2)), ("label", (0, 1))):
+            assert found[key].dtype == batch[key].dtype
+            np.testing.assert_array_equal(found[key][b], turned(batch[key][b], turn, axes))
+    assert len({np.asarray(turned(batch["label"][0], t, (0, 1))).tobytes() for t in range(8)}) == 8
+
+
+def test_turns_by_hand():
+    square = np.array([[0, 1], [2, 3]], np.uint8)
+    found = augment.turn(np.stack([square] * 3), np.array([0, 1, 4], np.int32), (1, 2))
+    # As it is; a quarter turn to the left; mirrored left to right.
+    assert found.tolist() == [[[0, 1], [2, 3]], [[1, 3], [0, 2]], [[1, 0], [3, 2]]]
+
+
+def test_without_draws_nothing_happens():
+    batch = make_batch()
+    assert all(augment.augment(batch)[k] is v for k, v in batch.items())
+
+
+def test_a_training_step_sees_what_the_numpy_form_makes():
+    recipe = small_runs.make_recipe(norm="group")
+    plan = small_runs.make_plan(optimizer="sgd")
+    optimizer = plan.make_optimizer(10)
+    data = small_data.make_dataset(
+        [small_data.Ground("train", np.arange(64, dtype=np.uint8).reshape(8, 8) % 3)] * 4
+    )
+    loading = input_pipeline.SamplingConfig(num_periods=2)
+    size = 4 * jax.local_device_count()
+    batch = next(input_pipeline.training_input(data, loading, size, size, 0).batches)
+    plain = {k: v.copy() for k, v in batch.items()} | {"turn": np.zeros(size, np.int32)}
+    for b in range(size):
+        for key, axes in (("s1", (1, 2)), ("s2", (1, 2)), ("label", (0, 1))):
+            plain[key][b] = turned(batch[key][b].copy(), batch["turn"][b], axes)
+    assert any((plain[k] != batch[k]).any() for k in ("s1", "s2"))
+
+    variables = steps.init_variables(recipe, 0)
+    state = {"step": np.zeros((), np.int32), "opt_state": optimizer.init(variables["params"])}
+    state = jax.device_get(state | variables)
+    results = []
+    step = parallel.data_parallel(steps.make_train_step(recipe, optimizer, accumulate=2))
+    for given in (batch, plain):
+        after, metrics = step(parallel.replicate(state), parallel.shard(given))
+        results.append(small_runs.leaves(parallel.unreplicate((after["params"], metrics))))
+    for name, expected in results[1].items():
+        np.testing.assert_allclose(results[0][name], expected, rtol=1e-6, err_msg=name)
+    assert results[0]["[1]['grad_norm']"] > 1e-4
