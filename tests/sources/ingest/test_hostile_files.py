@@ -95,7 +95,7 @@ def test_more_than_this_machine_can_hold(tmp_path, monkeypatch):
     def full(*_):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr(run.bands, "physical", full)
+    monkeypatch.setattr(run.bands_lib, "physical", full)
     refuses(file, tmp_path, "memory does not hold it (Unable to allocate 9 TiB); smaller parts")
 
 

@@ -1,0 +1,240 @@
+"""Sensors as data: what each kind of pixels is, how it is stored, and how it is composited.
+
+Whatever handles pixels takes bands, dtypes, no-data, ranges and compositing from a `Sensor`, so
+that another sensor is another row of the table: `register` adds one. Cubes, datasets and
+checkpoints carry the rows of their own sensors; they are read without the table.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+COMPOSITING = ("mean_power", "mean", "median")
+"""How observations of a period become one value: a mean of linear power, a mean, a median."""
+_DTYPES = ("uint8", "int16", "uint16", "int32", "float32")
+_RESERVED = frozenset(
+    ("label", "fields", "clear", "periods", "cube", "cube_index", "row", "col", "item", "pixels")
+    + ("valid", "day_of_year", "lead", "planted", "turn", "head")
+)
+"""Names that mean something else in a cube's folder, a record, a batch or a network."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensor:
+    """One kind of pixels.
+
+    Args:
+      name: letters, digits and "_", lower case; the name of its raster, of its part of a batch and
+        of its part of a network.
+      title: as people write it.
+      bands: names, in order.
+      unit: of the values, e.g. "dB".
+      scale: stored = value * scale, rounded where the dtype is an integer.
+      range: physical range; a network's inputs are scaled from it to [0, 1] unless told otherwise.
+      compositing: one of COMPOSITING.
+      dtype: of what is stored.
+      nodata: stored where a value is missing.
+
+    Raises:
+      ValueError: names the sensor, the part that is wrong, what was found and what was expected.
+    """
+
+    name: str
+    title: str
+    bands: tuple[str, ...]
+    unit: str
+    scale: float
+    range: tuple[float, float]
+    compositing: str = "mean"
+    dtype: str = "int16"
+    nodata: float = -32768
+
+    def __post_init__(self) -> None:
+        where = f"sensor {self.name!r}"
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", str(self.name)) or self.name in _RESERVED:
+            raise ValueError(
+                f"{where}: expected a name of lower-case letters, digits and '_' that is none of "
+                f"{', '.join(sorted(_RESERVED))}"
+            )
+        bands = self.bands
+        if not bands or len(set(bands)) < len(bands) or not all(map(_is_band, bands)):
+            raise ValueError(
+                f"{where}: expected bands with names that differ and hold no '/', "
+                f"found {bands!r:.200}"
+            )
+        for part in ("title", "unit"):
+            text = getattr(self, part)
+            if not isinstance(text, str) or not text.isprintable() or len(text) > 100:
+                raise ValueError(
+                    f"{where}: expected {part} to be a short text, found {text!r:.200}"
+                )
+        if self.compositing not in COMPOSITING:
+            raise ValueError(
+                f"{where}: expected compositing among {', '.join(COMPOSITING)}, "
+                f"found {self.compositing!r:.100}"
+            )
+        if self.dtype not in _DTYPES:
+            raise ValueError(
+                f"{where}: expected a dtype among {', '.join(_DTYPES)}, found {self.dtype!r:.100}"
+            )
+        if not (_is_finite(self.scale) and 1e-9 <= self.scale <= 1e9):
+            raise ValueError(
+                f"{where}: expected a scale from 1e-9 to 1e9, found {self.scale!r:.100}"
+            )
+        low, high = self.range
+        if not (_is_finite(low) and _is_finite(high) and low < high):
+            raise ValueError(f"{where}: expected range (low, high), found {self.range!r:.100}")
+        limits = self._limits
+        if not _is_finite(self.nodata) or not limits[0] <= self.nodata <= limits[1]:
+            raise ValueError(
+                f"{where}: expected nodata that {self.dtype} holds, found {self.nodata!r:.100}"
+            )
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        kind = np.dtype(self.dtype)
+        info = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
+        return float(info.min), float(info.max)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Values in `unit`, NaN missing, as they are stored; what is out of range clips.
+
+        Args:
+          values: float, any shape.
+
+        Returns:
+          Array of `dtype`, the same shape; `nodata` where a value is not finite.
+        """
+        scaled = np.asarray(values, np.float32) * np.float32(self.scale)
+        low, high = self._limits
+        if np.dtype(self.dtype).kind in "iu":
+            # A value that clips must not become the no-data value; reaches are kept symmetric.
+            low, high = low + (self.nodata == low), high - (self.nodata == high)
+            if low < 0:
+                low, high = max(low, -high), min(high, -low)
+            scaled = np.rint(np.clip(scaled, low, high))
+        return np.where(np.isfinite(scaled), scaled, self.nodata).astype(self.dtype)
+
+    def decode(self, stored: np.ndarray) -> np.ndarray:
+        """Stored numbers as float32 values in `unit`, NaN where missing; the same shape."""
+        values = stored.astype(np.float32) / np.float32(self.scale)
+        values[stored == self.nodata] = np.nan
+        return values
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON-ready description that `from_json` reads back."""
+        return dataclasses.asdict(self) | {"bands": list(self.bands), "range": list(self.range)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object], where: str) -> "Sensor":
+        """Reads what `to_json` wrote.
+
+        Raises:
+          ValueError: begins with `where`, and says what is missing or wrong.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(value, Mapping) or sorted(value) != sorted(names):
+            raise ValueError(
+                f"{where}: expected a sensor with {', '.join(names)}, found {value!r:.200}"
+            )
+        bands, reach = value["bands"], value["range"]
+        if not isinstance(bands, Sequence) or isinstance(bands, str):
+            raise ValueError(f"{where}: expected a list of bands, found {bands!r:.200}")
+        if not isinstance(reach, Sequence) or isinstance(reach, str) or len(reach) != 2:
+            raise ValueError(f"{where}: expected range (low, high), found {reach!r:.200}")
+        try:
+            return cls(**{**value, "bands": tuple(bands), "range": tuple(reach)})  # type: ignore[arg-type]
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{where}: {error}") from error
+
+
+def _is_band(name: object) -> bool:
+    return isinstance(name, str) and name.isprintable() and 0 < len(name) <= 60 and "/" not in name
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+SENSORS: dict[str, Sensor] = {
+    "s1": Sensor(
+        name="s1",
+        title="Sentinel-1",
+        bands=("VV", "VH"),
+        unit="dB",
+        # A step of 0.01 dB, far below speckle.
+        scale=100.0,
+        # The range of the original system.
+        range=(-25.0, 10.0),
+        # Speckle is multiplicative: a mean of dB is biased low.
+        compositing="mean_power",
+    ),
+    "s2": Sensor(
+        name="s2",
+        title="Sentinel-2",
+        bands=("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12"),
+        unit="reflectance",
+        # Copernicus' own encoding of Level-2A.
+        scale=10000.0,
+        range=(0.0, 1.0),
+        # Robust to missed clouds.
+        compositing="median",
+    ),
+}
+"""The sensors that are known by name."""
+
+SENTINEL = (SENSORS["s1"], SENSORS["s2"])
+"""What cubes, datasets and checkpoints hold that do not say which sensors they hold."""
+
+
+def register(sensor: Sensor) -> Sensor:
+    """Makes a sensor known by name, and returns it.
+
+    Raises:
+      ValueError: another sensor has that name.
+    """
+    if SENSORS.setdefault(sensor.name, sensor) != sensor:
+        raise ValueError(f"sensor {sensor.name!r}: expected a new name, found one that is taken")
+    return sensor
+
+
+def find(
+    names: Iterable[str], where: str, among: Iterable[Sensor] | None = None
+) -> tuple[Sensor, ...]:
+    """Sensors by name, in the order given.
+
+    Args:
+      names: at least one, none twice.
+      where: what to name in an error, e.g. "config.sensors".
+      among: sensors to choose from; SENSORS if None.
+
+    Raises:
+      ValueError: begins with `where`, and names what is not known.
+    """
+    known = dict(SENSORS) if among is None else {sensor.name: sensor for sensor in among}
+    names = tuple(names)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"{where}: expected sensors among {', '.join(known)}, each once, found {names!r:.200}"
+        )
+    return tuple(known[name] for name in names)
+
+
+def from_json(value: object, where: str) -> tuple[Sensor, ...]:
+    """Reads a list of sensors; None, of an older file, means Sentinel-1 and Sentinel-2.
+
+    Raises:
+      ValueError: begins with `where`.
+    """
+    if value is None:
+        return SENTINEL
+    if not isinstance(value, Sequence) or isinstance(value, str) or not 0 < len(value) <= 100:
+        raise ValueError(f"{where}: expected a list of sensors, found {value!r:.200}")
+    found = tuple(Sensor.from_json(one, f"{where}[{i}]") for i, one in enumerate(value))
+    if len({sensor.name for sensor in found}) < len(found):
+        raise ValueError(f"{where}: expected names that differ, found one twice")
+    return found
