@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+from collections.abc import Mapping
 
 from cropmap_jax.geo import cube_io, files
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
@@ -10,14 +11,17 @@ from cropmap_jax.inference.mosaic_groups import MosaicGroup
 NAME = ".predict.verified.json"
 
 
-def verify(out: pathlib.Path, grounds: list[MosaicGroup]) -> dict:
+def verify(
+    out: pathlib.Path, groups: list[MosaicGroup], folders: Mapping[str, pathlib.Path]
+) -> dict:
     """Compares the rasters of the cubes with the checksums in their items.
 
     A file that has the size and the times that it had when it was last found whole is not read.
 
     Args:
       out: folder of the map, which remembers what was verified; it need not be there.
-      grounds: the cubes.
+      groups: the cubes.
+      folders: of each cube, by id.
 
     Returns:
       What `remember` keeps.
@@ -26,10 +30,11 @@ def verify(out: pathlib.Path, grounds: list[MosaicGroup]) -> dict:
       ValueError: names the file that is missing or damaged.
     """
     known, found = _known(out / NAME), {}
-    for made in (made for ground in grounds for made in ground.cubes):
-        state = [made.digest, *(_state(file) for file in sorted(made.path.glob("*.tif")))]
+    for made in (made for group in groups for made in group.cubes):
+        folder = folders[made.cube_id]
+        state = [made.digest, *(_state(file) for file in sorted(folder.glob("*.tif")))]
         if known.get(made.cube_id) != state:
-            cube_io.verify_checksums(cube_io.read_info(made.path))
+            cube_io.verify_checksums(cube_io.read_info(folder))
         found[made.cube_id] = state
     return found
 
