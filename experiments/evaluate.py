@@ -84,27 +84,33 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
     from cropmap_jax.evaluation import evaluate, notes, report
     from cropmap_jax.inference import predictors
 
-    methods = {"network": predictors.Predictor(restored, _BATCH.value)}
+    methods = {"network": predictors.NetworkPredictor(restored, _BATCH.value)}
     common = (data, restored.recipe.num_periods, crops, dates)
     if _BASELINE.value == "forest":
         from cropmap_jax.evaluation import baselines
 
-        methods["forest"] = baselines.forests(
-            data, "train", restored.recipe.num_periods, dates, _SEED.value, _TREES.value
+        methods["forest"] = baselines.Forests(
+            data,
+            "train",
+            restored.recipe.num_periods,
+            dates,
+            _SEED.value,
+            _TREES.value,
+            restored.recipe.sensors,
         )
     names = [data.legend.names[c] for c in crops]
     rows, said = [], []
-    for method, predict in methods.items():
+    for method, predictor in methods.items():
         chosen = evaluate.no_thresholds(crops)
         if chooser:
-            tallies, _ = evaluate.tally_split(predict, chooser, *common)
+            tallies, _ = evaluate.tally_split(predictor, chooser, *common)
             chosen = evaluate.choose_thresholds(tallies, chooser)
         draw = ()
         if method == "network":
             values = [choice.value for choice in chosen]
             album = report.Album(data, crops, values, _PICTURES.value, out, written)
             draw = (album.add, album.wants)
-        tallies, leads = evaluate.tally_split(predict, _SPLIT.value, *common, *draw)
+        tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
         rows += evaluate.score_rows(method, names, tallies, leads, chosen)
         # Those of the forest would be the same: they are about ground, not about methods.
         said = said or notes.score_notes(_SPLIT.value, names, tallies, leads, chosen)

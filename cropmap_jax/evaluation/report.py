@@ -217,24 +217,34 @@ class Album:
     ):
         self._data, self._crops, self._thresholds = data, crops, thresholds
         self._left = [limit] * len(crops)
+        self._chosen: dict[int, list[int]] = {}
         self._folder, self._written = pathlib.Path(folder), written
         self.drawn = 0
 
-    def wants(self, label: np.ndarray) -> bool:
-        """Whether a cube with this label, uint8 [H, W], would be drawn."""
-        return any(self._missing(i, label) for i in range(len(self._crops)))
+    def wants(self, index: int, label: np.ndarray) -> bool:
+        """Chooses the crops that a cube is drawn for: those with pictures left and pixels in it.
 
-    def _missing(self, i: int, label: np.ndarray) -> bool:
-        return self._left[i] > 0 and bool((label == self._crops[i]).any())
+        Args:
+          index: number of the cube, whose prediction may be added later.
+          label: uint8 [H, W].
+
+        Returns:
+          Whether there are any.
+        """
+        chosen = [
+            i for i, crop in enumerate(self._crops) if self._left[i] > 0 and (label == crop).any()
+        ]
+        for i in chosen:
+            self._left[i] -= 1
+        self._chosen[index] = chosen
+        return bool(chosen)
 
     def add(self, prediction: CubePrediction) -> None:
-        """Draws a cube for each crop that has pictures left and an annotated pixel in it."""
+        """Draws a cube for each crop that `wants` chose it for."""
         cube = self._data.cubes[prediction.index]
         leads = predictions.leads(self._data, prediction, self._crops)
-        for i, crop in enumerate(self._crops):
-            if not self._missing(i, prediction.label):
-                continue
-            self._left[i] -= 1
+        for i in self._chosen.pop(prediction.index, []):
+            crop = self._crops[i]
             self.drawn += 1
             folder = self._data.legend.names[crop]
             name = f"{folder}/{file_name(prediction.cube_id, prediction.index)}.png"

@@ -37,9 +37,9 @@ class DatasetSource:
         index = self._number[cube_id]
         source, chip = self._source(index), self._data.chip
         out = pixels.empty(sensors, len(indices), box.shape)
-        whole = _scratch(len(indices), chip)
+        whole = pixels.empty(sensors, len(indices), (chip, chip))
         for record, place in self._chips(index, box):
-            source.read_window(record, indices, **whole)
+            source.read_window(record, indices, whole)
             shared = place.common(box)
             if shared is None:
                 continue
@@ -91,9 +91,3 @@ class DatasetSource:
             (int(record), Box(0, 0, chip, chip).shift(int(row), int(col)))
             for record, row, col in zip(own[near], rows[near], cols[near], strict=True)
         ]
-
-
-def _scratch(num_periods: int, chip: int) -> Pixels:
-    # The one place here that knows which sensors a record holds.
-    shape = (num_periods, chip, chip)
-    return {"s1": np.empty((*shape, 2), np.int16), "s2": np.empty((*shape, 10), np.int16)}

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypedDict
 
 import numpy as np
 
-from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.pixels import Pixels
 from cropmap_jax.inference.tiling import HALO_PX
 from cropmap_jax.training import parallel, steps
@@ -60,12 +60,6 @@ class Predictor(Protocol):
         """
 
 
-def sensors_of(recipe: Recipe) -> tuple[Sensor, ...]:
-    """The sensors that a checkpoint's network takes."""
-    del recipe
-    return SENTINEL
-
-
 def halo_of(recipe: Recipe) -> int:
     """Pixels around a part that a checkpoint's network is given."""
     del recipe
@@ -88,7 +82,7 @@ class NetworkPredictor:
     def __init__(self, restored: Restored, batch_size: int, full_batches: bool = False):
         recipe, devices = restored.recipe, parallel.local_devices()
         self.recipe = recipe
-        self.sensors, self.halo = sensors_of(recipe), halo_of(recipe)
+        self.sensors, self.halo = recipe.sensors, halo_of(recipe)
         self.batch_size = -(-batch_size // devices) * devices
         self._full_batches = full_batches
         self._step = parallel.data_parallel(steps.make_predict_step(recipe), split=True)
@@ -121,7 +115,7 @@ class NetworkPredictor:
         filled = [examples[min(i, last)] for i in range(self._size_for(len(examples)))]
         padded = [pad(e["pixels"], self.sensors, height, width) for e in filled]
         pixels = {one.name: np.stack([p[one.name] for p in padded]) for one in self.sensors}
-        return pixels | {"day_of_year": np.stack([e["day_of_year"] for e in filled])}
+        return {"pixels": pixels, "day_of_year": np.stack([e["day_of_year"] for e in filled])}
 
     def _size_for(self, count: int) -> int:
         """Smallest batch that is compiled for and holds `count` examples.

@@ -133,7 +133,7 @@ class MapMaker:
         self._written.claim(*self._files, verified.NAME)
         files.tidy(self._out, {*self._inputs, *self._written.names()})
         recipe = self._restored.recipe
-        bands = sum(len(sensor.bands) for sensor in predictors.sensors_of(recipe))
+        bands = sum(len(sensor.bands) for sensor in recipe.sensors)
         across = engine.parts_across(
             len(recipe.legend), recipe.num_periods, bands, self._settings.halo_px
         )
@@ -190,7 +190,6 @@ class MapMaker:
         recipe, found = self._restored.recipe, view.ground
         own, whole = found.cubes[number], found.tiling.boxes[number]
         info = cube_io.read_info(self._folders[own.cube_id])
-        sensors = predictors.sensors_of(recipe)
         possible, seen = self._possible(info), 0
         crop, confidence = (np.full(info.shape, 255, np.uint8) for _ in range(2))
         for request in requests:
@@ -198,7 +197,7 @@ class MapMaker:
             crop[here], confidence[here] = decision.decide(
                 running.probability(request), possible, recipe.loss, self._options.threshold
             )
-            seen += pixels.count_values(running.pixels(request), sensors)
+            seen += pixels.count_values(running.pixels(request), recipe.sensors)
             yield
         record = metadata.make_record(
             info,

@@ -30,10 +30,10 @@ def find_cubes(
       season: which cubes to map; None where all are of one season.
 
     Raises:
-      ValueError: no cubes, several seasons and none named, shared ground, periods of another kind
-        or pixels of another size than in training, pixels of several sizes, an as-of date before a
-        cube's first period has ended, before any of its classes is planted, or more than a year
-        after the last image of all.
+      ValueError: no cubes, several seasons and none named, shared ground, other sensors,
+        periods of another kind or pixels of another size than in training, pixels of several sizes,
+        an as-of date before a cube's first period has ended, before any of its classes is planted,
+        or more than a year after the last image of all.
     """
     infos = _of_season(cube_io.list_cubes(cubes_dir), cubes_dir, season)
     _check_overlap(infos)
@@ -90,6 +90,7 @@ def _check(info: cube.CubeInfo, recipe: Recipe, as_of: dt.date) -> None:
         raise ValueError(
             f"{where}: expected periods of a {recipe.period_kind} as in training, found {kind}"
         )
+    recipe.check_sensors(info.sensors, where)
     excluded = unplanted(info, recipe, as_of)
     if len(excluded) == len(recipe.legend):
         raise ValueError(
