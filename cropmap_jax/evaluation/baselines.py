@@ -29,7 +29,8 @@ def pixel_features(pixels: Mapping[str, np.ndarray], sensors: Sequence[Sensor]) 
     parts = []
     for one in sensors:
         values = np.moveaxis(one.decode(pixels[one.name]), 0, -2)
-        parts.append(values.reshape(*values.shape[:-2], -1))
+        *pixel, periods, bands = values.shape
+        parts.append(values.reshape(*pixel, periods * bands))
     return np.concatenate(parts, axis=-1)
 
 
