@@ -9,7 +9,7 @@ import optax
 
 from cropmap_jax.data.augment import augment
 from cropmap_jax.geo.bands import BANDS
-from cropmap_jax.models.initialise import initial_variables
+from cropmap_jax.models import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
@@ -17,7 +17,9 @@ from cropmap_jax.training.scaling import scale
 
 
 def _inputs(batch: dict) -> tuple:
-    return batch["s1"], batch["s2"], batch["s1_valid"], batch["s2_valid"]
+    pixels = {sensor: batch[sensor] for sensor in BANDS}
+    valid = {sensor: batch[f"{sensor}_valid"] for sensor in BANDS}
+    return pixels, valid, batch.get("day_of_year")
 
 
 def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None) -> dict:
@@ -26,17 +28,16 @@ def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | Non
     Args:
       recipe: network.
       seed: of the draw.
-      unseen: indices of the bands per sensor that are missing throughout the training data. Their
-        weights start, and without a gradient stay, at 0: else random weights would answer when the
-        band turns up in fine-tuning or prediction.
+      unseen: indices of the bands per sensor that are missing throughout the training data. In a
+        network with `without_bands` their weights start, and without a gradient stay, at 0: else
+        random weights would answer when the band turns up in fine-tuning or prediction.
     """
-    drawn = initial_variables(recipe.network(), seed)
-    for sensor, bands in (unseen or {}).items():
-        kernel = drawn["params"][sensor]["conv3d"]["conv"]["kernel"]
-        count = len(BANDS[sensor])
-        masks = [band + count for band in bands] if recipe.model["use_validity"] else []
-        kernel[..., [*bands, *masks], :] = 0
-    return {"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})}
+    network = recipe.network()
+    drawn = initial_variables(network, recipe.bands, seed)
+    params = drawn["params"]
+    if unseen and hasattr(network, "without_bands"):
+        params = network.without_bands(params, unseen)
+    return {"params": params, "batch_stats": drawn.get("batch_stats", {})}
 
 
 def make_train_step(
