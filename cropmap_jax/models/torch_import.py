@@ -38,8 +38,8 @@ def describe(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
         state_dict: the arrays by PyTorch's names, European or fine-tuned.
 
     Returns:
-        Keyword arguments of `DualUNet3D`: bands, num_classes, head, width, num_periods, and head_width
-        where the head is "conv".
+        Keyword arguments of `DualUNet3D`: bands, num_classes, head, width, num_periods, and
+        head_width where the head is "conv".
 
     Raises:
         ValueError: one of the arrays needed is missing or has the wrong number of axes.

@@ -24,8 +24,11 @@ def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
     differ: list[tuple[str, object, object]] = [
         (f"config.model.{k}", before[k], now[k]) for k in keys if before[k] != now[k]
     ]
-    if pretrained.bands != wanted.bands:
-        differ.append(("the sensors' bands", pretrained.bands, wanted.bands))
+    if pretrained.sensors != wanted.sensors:
+        names = [tuple(s.name for s in recipe.sensors) for recipe in (pretrained, wanted)]
+        if names[0] == names[1]:
+            wanted.check_sensors(pretrained.sensors, where)
+        differ.append(("config.sensors", *names))
     if not same_pixels(pretrained.pixel_m, wanted.pixel_m):
         differ.append(("the dataset's pixels in metres", pretrained.pixel_m, wanted.pixel_m))
     if pretrained.period_kind != wanted.period_kind:

@@ -8,7 +8,6 @@ import numpy as np
 import optax
 
 from cropmap_jax.data.augment import augment
-from cropmap_jax.geo.bands import BANDS
 from cropmap_jax.models import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import total
@@ -16,10 +15,13 @@ from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
 
 
-def _inputs(batch: dict) -> tuple:
-    pixels = {sensor: batch[sensor] for sensor in BANDS}
-    valid = {sensor: batch[f"{sensor}_valid"] for sensor in BANDS}
-    return pixels, valid, batch.get("day_of_year")
+def inputs(batch: dict, recipe: Recipe) -> dict:
+    """A batch as stored, with its pixels scaled and masked as the recipe says."""
+    return scale(batch, recipe.sensors, recipe.scaling)
+
+
+def _arguments(batch: dict) -> tuple:
+    return batch["pixels"], batch["valid"], batch["day_of_year"]
 
 
 def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None) -> dict:
@@ -77,12 +79,12 @@ def make_train_step(
 
     def gradient(params: dict, batch_stats: dict, batch: dict, weight: jax.Array) -> tuple:
         """New statistics; this device's share of the loss, and its gradient."""
-        batch = scale(augment(batch), recipe.scaling)
+        batch = inputs(augment(batch), recipe)
 
         def loss(params):
             variables = {"params": params, "batch_stats": batch_stats}
             logits, updates = network.apply(
-                variables, *_inputs(batch), train=True, mutable=["batch_stats"]
+                variables, *_arguments(batch), train=True, mutable=["batch_stats"]
             )
             lost, _ = loss_function(logits, batch["label"], batch["planted"], class_weights)
             return lost / weight, updates.get("batch_stats", batch_stats)
@@ -142,8 +144,8 @@ def make_predict_step(recipe: Recipe) -> Callable:
     activation = losses.ACTIVATIONS[recipe.loss]
 
     def step(variables: dict, batch: dict) -> jax.Array:
-        batch = scale(batch, recipe.scaling)
-        return activation(network.apply(variables, *_inputs(batch), train=False))
+        batch = inputs(batch, recipe)
+        return activation(network.apply(variables, *_arguments(batch), train=False))
 
     return step
 
@@ -158,10 +160,10 @@ def make_validation_step(recipe: Recipe) -> Callable:
     loss_function = losses.LOSSES[recipe.loss]
 
     def step(variables: dict, batch: dict) -> dict:
-        batch = scale(batch, recipe.scaling)
-        seen = [batch[f"{sensor}_valid"].any((1, 4)) for sensor in BANDS]
-        batch["label"] = jnp.where(seen[0] | seen[1], batch["label"], losses.IGNORE)
-        logits = network.apply(variables, *_inputs(batch), train=False)
+        batch = inputs(batch, recipe)
+        seen = [valid.any((1, 4)) for valid in batch["valid"].values()]
+        batch["label"] = jnp.where(sum(seen) > 0, batch["label"], losses.IGNORE)
+        logits = network.apply(variables, *_arguments(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
         true = label == jnp.arange(logits.shape[-1])
