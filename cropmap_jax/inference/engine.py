@@ -16,7 +16,7 @@ from cropmap_jax.inference.cache import Cache
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.inference.pixels import PixelReader, Pixels, PixelSource
 from cropmap_jax.inference.predictors import Example, Predictor
-from cropmap_jax.inference.tiling import HALO_PX, PART_PX, Box, Part
+from cropmap_jax.inference.tiling import PART_PX, Box, Part
 
 PIXEL_BYTES = CHIP_BYTES = 256 * 2**20
 """What is kept of pixels, and of probabilities, for chips and cubes next door."""
@@ -232,7 +232,7 @@ class Engine:
         return out
 
 
-def parts_across(classes: int, num_periods: int, bands: int, halo: int = HALO_PX) -> int:
+def parts_across(classes: int, num_periods: int, bands: int, halo: int) -> int:
     """How many parts a strip may be wide so that what its rows share stays in memory.
 
     Four rows are under way, with a column on either side and a batch that is predicted ahead.

@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import cube, periods, windows
-from cropmap_jax.inference.tiling import HALO_PX, Box, Tiling, bounds
+from cropmap_jax.inference.tiling import Box, Tiling, bounds
 
 _MATCH_PX = 1e-3
 """Grids that are this far apart count as aligned: a hundredth of a metre, from rounding."""
@@ -159,9 +159,7 @@ class MosaicGroup:
                 yield piece
 
 
-def join(
-    cubes: Sequence[CubeGrid], num_periods: int, as_of: int, halo: int = HALO_PX
-) -> list[MosaicGroup]:
+def join(cubes: Sequence[CubeGrid], num_periods: int, as_of: int, halo: int) -> list[MosaicGroup]:
     """Joins the cubes that touch, share a grid and see one window.
 
     Args:

@@ -7,10 +7,8 @@ import numpy as np
 
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.pixels import Pixels
-from cropmap_jax.inference.tiling import HALO_PX
 from cropmap_jax.training import parallel, steps
 from cropmap_jax.training.checkpoints import Restored
-from cropmap_jax.training.recipe import Recipe
 
 
 class Example(TypedDict):
@@ -60,12 +58,6 @@ class Predictor(Protocol):
         """
 
 
-def halo_of(recipe: Recipe) -> int:
-    """Pixels around a part that a checkpoint's network is given."""
-    del recipe
-    return HALO_PX
-
-
 class NetworkPredictor:
     """Runs a checkpoint over batches of chips; one network serves every group.
 
@@ -82,7 +74,7 @@ class NetworkPredictor:
     def __init__(self, restored: Restored, batch_size: int, full_batches: bool = False):
         recipe, devices = restored.recipe, parallel.local_devices()
         self.recipe = recipe
-        self.sensors, self.halo = recipe.sensors, halo_of(recipe)
+        self.sensors, self.halo = recipe.sensors, recipe.halo
         self.batch_size = -(-batch_size // devices) * devices
         self._full_batches = full_batches
         self._step = parallel.data_parallel(steps.make_predict_step(recipe), split=True)

@@ -16,7 +16,6 @@ import numpy as np
 from cropmap_jax.geo import grid
 
 PART_PX = grid.TILE_PX
-HALO_PX = 16
 
 Part = tuple[int, int]
 """Row and column of a part in its mosaic group."""
@@ -72,11 +71,11 @@ class Tiling:
     Args:
       boxes: where each cube lies, in pixels from the group's upper left corner; no two share a
         pixel.
-      part_px: largest side of a part.
       halo_px: pixels around a part in which its chip counts too; 0 where it sees its part alone.
+      part_px: largest side of a part.
     """
 
-    def __init__(self, boxes: Sequence[Box], part_px: int = PART_PX, halo_px: int = HALO_PX):
+    def __init__(self, boxes: Sequence[Box], halo_px: int, part_px: int = PART_PX):
         self.boxes = tuple(boxes)
         self.halo = halo_px
         whole = bounds(self.boxes)

@@ -86,7 +86,7 @@ class MapMaker:
         metadata.check_names(recipe.legend)
         infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
         self._folders = {info.cube_id: cubes.folder(info) for info in infos}
-        halo = predictor.halo if predictor else predictors.halo_of(recipe)
+        halo = predictor.halo if predictor else recipe.halo
         self.groups = cubes.join(infos, recipe.num_periods, self._as_of, halo)
         self.notes = notes.before(infos, recipe, self._as_of)
         default = Options.threshold

@@ -9,7 +9,6 @@ import pathlib
 from cropmap_jax.geo import calendars, cube, cube_io, periods, splits, windows
 from cropmap_jax.inference import mosaic_groups
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
-from cropmap_jax.inference.tiling import HALO_PX
 from cropmap_jax.training.recipe import Recipe
 
 _SIZE = 1e-3
@@ -45,7 +44,7 @@ def find_cubes(
 
 
 def join(
-    infos: list[cube.CubeInfo], num_periods: int, as_of: dt.date, halo: int = HALO_PX
+    infos: list[cube.CubeInfo], num_periods: int, as_of: dt.date, halo: int
 ) -> list[MosaicGroup]:
     """Mosaic groups of cubes, each with the hash of its item, see `mosaic_groups.join`."""
     described = [mosaic_groups.describe(info, _digest(info)) for info in infos]

@@ -43,7 +43,7 @@ class Settings:
       step: training steps behind it.
       as_of: ISO date.
       threshold: of a sigmoid head; None for softmax, which has none.
-      part_px, halo_px: how ground is cut.
+      halo_px, part_px: how ground is cut.
       format: FORMAT.
     """
 
@@ -51,8 +51,8 @@ class Settings:
     step: int
     as_of: str
     threshold: float | None
+    halo_px: int
     part_px: int = tiling.PART_PX
-    halo_px: int = tiling.HALO_PX
     format: int = FORMAT
 
 

@@ -267,7 +267,7 @@ def test_a_checkpoint_predicts_what_its_network_says_whatever_the_batch():
         stored = {name: jnp.asarray(values[None]) for name, values in padded.items()}
         batch = scale({"pixels": stored}, recipe.sensors, recipe.scaling)
         pixels, valid = in_float64.doubled(batch["pixels"]), in_float64.doubled(batch["valid"])
-        logits = apply(variables, pixels["s1"], pixels["s2"], valid["s1"], valid["s2"])
+        logits = apply(variables, pixels, valid, examples[i]["day_of_year"][None])
         expected = 1 / (1 + np.exp(-np.asarray(logits)[0, :height, :width]))
         assert probability.shape == (height, width, 3)
         np.testing.assert_allclose(probability, expected, rtol=1e-6)  # probabilities are float32

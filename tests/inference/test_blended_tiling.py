@@ -10,6 +10,10 @@ from cropmap_jax.inference.tiling import Box, Tiling, bounds
 TILE = 128
 
 
+def make(boxes, part_px=TILE, halo_px=16) -> Tiling:
+    return Tiling(boxes, halo_px, part_px)
+
+
 def tiles(*places) -> list[Box]:
     """Boxes of tiles by row and column."""
     return [Box(r * TILE, c * TILE, (r + 1) * TILE, (c + 1) * TILE) for r, c in places]
@@ -45,12 +49,12 @@ def test_boxes_by_hand():
     ],
 )
 def test_parts_are_equal_and_tiles_on_the_tile_grid(length, edges):
-    tiling = Tiling([Box(0, 0, 10, length)])
+    tiling = make([Box(0, 0, 10, length)])
     assert [tiling.cell(part).right for part in tiling.parts(tiling.boxes[0])] == edges
 
 
 def test_chips_of_three_by_three_tiles():
-    tiling = Tiling(tiles(*((r, c) for r in range(3) for c in range(3))))
+    tiling = make(tiles(*((r, c) for r in range(3) for c in range(3))))
     assert tiling.chip((1, 1)) == (112, 112, 272, 272)
     # What the edge cuts off at the top and left is added below and to the right.
     assert tiling.chip((0, 0)) == (0, 0, 160, 160)
@@ -59,21 +63,21 @@ def test_chips_of_three_by_three_tiles():
 
 
 def test_chips_end_where_pixels_end():
-    assert Tiling(tiles((0, 0))).chip((0, 0)) == (0, 0, 128, 128)
+    assert make(tiles((0, 0))).chip((0, 0)) == (0, 0, 128, 128)
     # Two tiles that touch at a corner: the chip of each reaches into the other.
-    corner = Tiling(tiles((0, 0), (1, 1)))
+    corner = make(tiles((0, 0), (1, 1)))
     assert corner.chip((0, 0)) == (0, 0, 160, 160)
     assert corner.parts(Box(0, 0, 256, 256)) == [(0, 0), (1, 1)]
     # A strip of five pixels next door is all that there is to add.
-    narrow = Tiling([Box(0, 0, 128, 123), Box(0, 123, 128, 128)])
+    narrow = make([Box(0, 0, 128, 123), Box(0, 123, 128, 128)])
     assert narrow.parts(Box(0, 0, 128, 128)) == [(0, 0)]
     assert narrow.chip((0, 0)) == (0, 0, 128, 128)
 
 
 def test_a_tiling_does_not_know_how_its_ground_is_divided():
-    whole = Tiling([Box(0, 0, 256, 384)])
-    strips = Tiling([Box(0, 0, 256, 50), Box(0, 50, 101, 384), Box(101, 50, 256, 384)])
-    square = Tiling(tiles(*((r, c) for r in range(2) for c in range(3))))
+    whole = make([Box(0, 0, 256, 384)])
+    strips = make([Box(0, 0, 256, 50), Box(0, 50, 101, 384), Box(101, 50, 256, 384)])
+    square = make(tiles(*((r, c) for r in range(2) for c in range(3))))
     box = Box(0, 0, 256, 384)
     for other in (strips, square):
         assert other.parts(box) == whole.parts(box)
@@ -85,7 +89,7 @@ def test_a_tiling_does_not_know_how_its_ground_is_divided():
 
 
 def test_weights_across_a_border_by_hand():
-    tiling = Tiling([Box(0, 0, 128, 256)], halo_px=16)
+    tiling = make([Box(0, 0, 128, 256)], halo_px=16)
     row = tiling.weights((0, 0), Box(64, 108, 65, 148))[0]
     # Pixel 112 is the first of 32 across the border at 128; its centre lies half a pixel in.
     assert row[:4].tolist() == [1, 1, 1, 1]
@@ -96,18 +100,18 @@ def test_weights_across_a_border_by_hand():
 
 
 def test_without_a_halo_parts_do_not_overlap_and_count_alone():
-    tiling = Tiling([Box(0, 0, 128, 200)], halo_px=0)
+    tiling = make([Box(0, 0, 128, 200)], halo_px=0)
     left, right = Box(0, 0, 128, 100), Box(0, 100, 128, 200)
     assert [tiling.chip(part) for part in tiling.parts(tiling.boxes[0])] == [left, right]
     assert tiling.covering(left) == [(0, 0)] and tiling.covering(right) == [(0, 1)]
     row = tiling.weights((0, 0), Box(64, 98, 65, 102))[0]
     assert row.tolist() == [1, 1, 0, 0]
     # What an edge cuts off is not made up for elsewhere: nothing beyond the part needs to be seen.
-    assert Tiling([Box(0, 0, 5, 257)], halo_px=0).chip((0, 2)) == (0, 172, 5, 257)
+    assert make([Box(0, 0, 5, 257)], halo_px=0).chip((0, 2)) == (0, 172, 5, 257)
 
 
 def test_shares_change_by_one_part_in_32_from_pixel_to_pixel():
-    tiling = Tiling(tiles(*((r, c) for r in range(3) for c in range(3))))
+    tiling = make(tiles(*((r, c) for r in range(3) for c in range(3))))
     found = shares(tiling, tiling.boxes[4])
     assert len(found) == 9
     for axis in (1, 2):
@@ -120,7 +124,7 @@ def test_shares_change_by_one_part_in_32_from_pixel_to_pixel():
 )
 def test_every_pixel_is_covered_and_no_chip_starts_or_ends_with_a_jump(places, halo):
     anchored = sorted({(r - min(places)[0], c - min(p[1] for p in places)) for r, c in places})
-    tiling = Tiling([Box(40 * r, 40 * c, 40 * r + 40, 40 * c + 40) for r, c in anchored], 40, halo)
+    tiling = make([Box(40 * r, 40 * c, 40 * r + 40, 40 * c + 40) for r, c in anchored], 40, halo)
     whole = bounds(tiling.boxes)
     height, width = whole.shape
     total = {part: np.zeros((height, width)) for part in tiling.parts(whole)}

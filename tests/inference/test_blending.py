@@ -29,7 +29,8 @@ def restored(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network(restored):
-    return NetworkPredictor(restored, 2, full_batches=True)
+    """With a halo of 16 pixels, whatever the network asks for."""
+    return StandIn(NetworkPredictor(restored, 2, full_batches=True).predict)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +201,7 @@ def test_groups_of_dates_do_not_share_a_batch_and_dates_reach_the_predictor(tmp_
 
 def test_strips_are_as_wide_as_memory_allows():
     # 256 MiB hold 124 chips of 160 x 160 x 21 float32, 2,150,400 bytes each: four rows of 31.
-    assert parts_across(21, 1, 12) == 31 - 4
+    assert parts_across(21, 1, 12, 16) == 31 - 4
     # 113 parts of 128 x 128 pixels of six periods of twelve int16, 2,359,296 bytes each.
-    assert parts_across(3, 6, 12) == 28 - 4
-    assert parts_across(250, 36, 12) == 1
+    assert parts_across(3, 6, 12, 16) == 28 - 4
+    assert parts_across(250, 36, 12, 16) == 1

@@ -21,7 +21,7 @@ def tile(cube_id, col=0, row=0, size=16, **settings):
 
 def survey(cubes_dir, *cubes, num_periods=2):
     infos = cube_io.list_cubes(small_maps.write(cubes_dir, *cubes))
-    return join(infos, num_periods, JUNE)
+    return join(infos, num_periods, JUNE, 16)
 
 
 def ids(groups) -> list[list[str]]:

@@ -28,7 +28,7 @@ class Reader:
 
     def __init__(self, cubes_dir, num_periods=4, limit=2**20):
         infos = cube_io.list_cubes(cubes_dir)
-        (self._group,) = join(infos, num_periods, DATE)
+        (self._group,) = join(infos, num_periods, DATE, 16)
         source = RasterSource({info.cube_id: info.path for info in infos})
         self._reader = pixels.PixelReader(source, SENTINEL, limit)
 
@@ -95,7 +95,7 @@ class Counting:
 
 def test_what_nobody_will_look_at_again_is_not_read(tmp_path):
     path = cube_io.write_cube(making.make_cube("a", (128, 256), missing=False), tmp_path)
-    (group,) = join([cube_io.read_info(path)], 2, DATE)
+    (group,) = join([cube_io.read_info(path)], 2, DATE, 16)
     source = Counting(RasterSource({"a": path}))
     reader = pixels.PixelReader(source, SENTINEL[:1], 2**30)
     box = Box(10, 100, 40, 140)

@@ -29,7 +29,7 @@ def write(root, *cubes):
     small_maps.write(root / "cubes", *cubes)
     (root / "map").mkdir()
     infos = cube_io.list_cubes(root / "cubes")
-    made = mosaics.join(mapped.join(infos, 2, dt.date(2022, 6, 1)))
+    made = mosaics.join(mapped.join(infos, 2, dt.date(2022, 6, 1), 16))
     infos = {cube.info.cube_id: cube.info for cube in cubes}
     for mosaic in made:
         for cube_id, box in mosaic.tiles():
