@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.simulator import compare, missing, plots, real, simulated, speckle
-from cropmap_jax.geo import composites, cube
+from cropmap_jax.geo import composites
+from cropmap_jax.geo.sensors import SENSORS
 
 CROPS = ("common_wheat", "maize", "rapeseed", "potatoes", "sugar_beet")
 ALSO = ("barley", "sunflower", "grassland")
@@ -107,7 +108,7 @@ def bands(*images: np.ndarray) -> dict[str, speckle.Speckle]:
     power = [composites.db_to_linear(image.astype(np.float64)) for image in images]
     return {
         band: speckle.pooled_speckle([one[..., i] for one in power])
-        for i, band in enumerate(cube.S1_BANDS)
+        for i, band in enumerate(SENSORS["s1"].bands)
     }
 
 

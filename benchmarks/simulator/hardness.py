@@ -14,6 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from cropmap_jax.geo import calendars, cube, cube_io, windows
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import to_days
+from cropmap_jax.geo.sensors import SENTINEL
 
 PERIODS = 6
 BOUNDS = (0.55, 0.90)
@@ -67,12 +68,11 @@ def draw_pixels(infos, truth_dir, dates: np.ndarray, count: int, rng) -> tuple[l
         for group, day in enumerate(own):
             index = windows.window_indices(to_days(info.periods), int(day), PERIODS, info.cube_id)
             parts = []
-            for sensor in ("s1", "s2"):
-                pixels = getattr(raw, sensor).reshape(len(info.periods), truth.size, -1)[:, chosen]
-                window = windows.take_window(pixels, index, cube.NODATA)
-                parts.append(
-                    np.moveaxis(cube.decode(window, sensor), 0, 1).reshape(len(chosen), -1)
-                )
+            for sensor in SENTINEL:
+                pixels = getattr(raw, sensor.name).reshape(len(info.periods), truth.size, -1)
+                window = windows.take_window(pixels[:, chosen], index, sensor.nodata)
+                values = np.moveaxis(sensor.decode(window), 0, 1)
+                parts.append(values.reshape(len(chosen), -1))
             features[group].append(np.concatenate(parts, 1))
     return [np.concatenate(f) for f in features], np.concatenate(classes)
 

@@ -16,6 +16,7 @@ import rasterio
 
 from benchmarks.simulator import missing, monthly, parcels
 from cropmap_jax.geo import composites, cube, cube_io, legend
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.simulator import radar
 
 MIN_PIXELS = 9
@@ -117,7 +118,7 @@ def _by_month(own: np.ndarray, values: np.ndarray, months: np.ndarray) -> np.nda
 def simulated_dates(dates: int = 10, size: int = 128, seed: int = 0) -> np.ndarray:
     """S1 [T, H, W, 2] in dB of single dates of even ground: cubes hold composites only."""
     rng = np.random.default_rng(seed)
-    power = [radar.speckle((dates, size, size), rng) for _ in cube.S1_BANDS]
+    power = [radar.speckle((dates, size, size), rng) for _ in SENSORS["s1"].bands]
     return composites.linear_to_db(np.stack(power, -1).astype(np.float64))
 
 

@@ -12,7 +12,7 @@ import rasterio
 from benchmarks.simulator import __main__ as command
 from benchmarks.simulator import compare, missing, monthly, parcels, real, simulated, speckle
 from cropmap_jax.geo import periods
-from cropmap_jax.geo.cube import S2_BANDS
+from cropmap_jax.geo.sensors import SENSORS
 
 MONTHS = periods.month_periods(dt.date(2020, 9, 1), dt.date(2021, 8, 1))
 
@@ -44,7 +44,7 @@ def test_a_period_counts_for_the_month_of_its_last_day():
 
 def test_ndvi_is_missing_where_it_has_no_meaning():
     s2 = np.zeros((3, 10))
-    red, nir = S2_BANDS.index("B4"), S2_BANDS.index("B8")
+    red, nir = SENSORS["s2"].bands.index("B4"), SENSORS["s2"].bands.index("B8")
     s2[0, [red, nir]] = 0.1, 0.3
     s2[1, [red, nir]] = np.nan, 0.3
     # (0.3 - 0.1) / (0.3 + 0.1) = 0.5; the last has no light at all.

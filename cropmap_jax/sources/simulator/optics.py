@@ -16,7 +16,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """One kind of leaf: reflectance of a deep canopy and extinction per leaf area, in S2_BANDS."""
+    """One kind of leaf: reflectance of a deep canopy and extinction per leaf area, by band."""
 
     deep: np.ndarray
     extinction: np.ndarray

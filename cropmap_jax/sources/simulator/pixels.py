@@ -7,6 +7,7 @@ import numpy as np
 
 from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period, to_days
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.simulator import (
     clouds,
     fields,
@@ -19,6 +20,7 @@ from cropmap_jax.sources.simulator import (
 )
 from cropmap_jax.sources.simulator.fields import Ground, Growth
 
+S1, S2 = SENSORS["s1"], SENSORS["s2"]
 MARGIN_PX = 2
 """Pixels around a tile that the sensors' blur needs."""
 RADAR_PX = MARGIN_PX - 1
@@ -102,7 +104,7 @@ def observe(
         for day in s2_days
     ]
     light = _s2_units(ground, growth, s2_days - start)
-    power = np.empty((len(s1), growth.units, 2), np.float32)
+    power = np.empty((len(s1), growth.units, len(S1.bands)), np.float32)
     for i, track in enumerate(tracks):
         own = np.array([j for j, (_, t) in enumerate(s1) if t == i], int)
         if len(own):
@@ -114,7 +116,7 @@ def observe(
     leaf = LEAF_SPREAD * clouds.smooth_noise(shape, 2.2, rng) * ~built
     soil = SOIL_SPREAD * clouds.smooth_noise(shape, 2.6, rng)
     soil = np.where(built, 0.3 * rng.standard_normal(shape), soil).astype(np.float32)
-    texture = S1_TEXTURE_DB * np.stack([clouds.smooth_noise(shape, 1.5, rng) for _ in "VH"], -1)
+    texture = S1_TEXTURE_DB * np.stack([clouds.smooth_noise(shape, 1.5, rng) for _ in S1.bands], -1)
     texture += np.where(built, 3.0, 0.0)[..., None] * rng.standard_normal((*shape, 1))
     return Scenes(
         s2_days, skies, *light, s1_days, power, leaf, soil, texture.astype(np.float32),
@@ -141,7 +143,7 @@ def _tracks(rng) -> list[Track]:
 
 def _s2_units(ground: Ground, growth: Growth, index: np.ndarray) -> tuple[np.ndarray, ...]:
     parcels = len(ground.kind)
-    shape = (len(index), growth.units, len(optics.WATER))
+    shape = (len(index), growth.units, len(S2.bands))
     out, by_leaf, by_soil = (np.zeros(shape, np.float32) for _ in range(3))
     for number in (fields.ROAD, fields.BUILT, fields.WATER):
         still = fields.still_reflectance(number, len(index))
@@ -162,7 +164,7 @@ def _s2_units(ground: Ground, growth: Growth, index: np.ndarray) -> tuple[np.nda
 
 
 def _s1_units(ground: Ground, growth: Growth, index: np.ndarray, track: Track) -> np.ndarray:
-    out = np.zeros((len(index), growth.units, 2), np.float32)
+    out = np.zeros((len(index), growth.units, len(S1.bands)), np.float32)
     for number in (fields.ROAD, fields.BUILT, fields.WATER):
         out[:, len(ground.kind) + number] = fields.still_backscatter(number)
     for crop, units, course, soil, _ in growth.groups:
@@ -191,8 +193,10 @@ def tile_composites(
     crop = _Crop(ground.unit.shape, row, col, size)
     unit = crop(ground.unit)
     spans = to_days(periods)
-    s1 = np.full((len(periods), size, size, 2), np.nan, np.float32)
-    s2 = np.full((len(periods), size, size, 10), np.nan, np.float32)
+    s1, s2 = (
+        np.full((len(periods), size, size, len(sensor.bands)), np.nan, np.float32)
+        for sensor in (S1, S2)
+    )
     texture = 10 ** (crop(scenes.texture) / 10)
     leaf, soil = crop(scenes.leaf)[..., None], crop(scenes.soil)[..., None]
     for t, (start, end) in enumerate(spans):
@@ -201,7 +205,7 @@ def tile_composites(
             power = np.moveaxis(scenes.power[passes][:, unit] * texture, -1, 1)
             seen = np.moveaxis(radar.sense(power, rng), 1, -1)
             power = seen[:, RADAR_PX:-RADAR_PX, RADAR_PX:-RADAR_PX]
-            s1[t] = _composite(composites.linear_to_db(power), periods[t], "s1")
+            s1[t] = _composite(composites.linear_to_db(power), periods[t], S1.name)
         images = []
         for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)):
             clear = crop.inner(crop(scenes.skies[i].clear)[None])[0]
@@ -209,7 +213,7 @@ def tile_composites(
                 image = _s2_image(scenes, i, unit, leaf, soil, crop, rng)
                 images.append(np.where(clear[..., None], image, np.nan))
         if images:
-            s2[t] = _composite(np.stack(images), periods[t], "s2")
+            s2[t] = _composite(np.stack(images), periods[t], S2.name)
     return s1, s2
 
 
