@@ -1,4 +1,4 @@
-"""Pictures of real and simulated landscapes beside each other."""
+"""Pictures of real and simulated landscapes next to each other."""
 
 import pathlib
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Reads simulated cubes into the tables that real landscapes are compared by.
 
-A cube's own label may be partial or wrong on purpose. What truly grows there lies beside it:
+A cube's own label may be partial or wrong on purpose. What truly grows there lies next to it:
 
     <truth_dir>/<cube_id>/truth.tif    uint8, legend index of the true class, 254 none of these
     <truth_dir>/<cube_id>/parcel.tif   uint32, parcel id, 0 none

@@ -338,7 +338,7 @@ def test_simulated_monthly_pools_the_parcels_of_all_cubes(tmp_path):
     counts = rows[rows.variable == "NDVI"].groupby("crop").n.unique().map(list).to_dict()
     assert counts == {"wheat": [2], "rapeseed": [4]}
     # The upper left parcel's interior is rows and columns 1 to 6: 0 lies at the image's edge and 7
-    # beside another parcel.
+    # next to another parcel.
     expected = np.mean([monthly.ndvi(one.s2[3, 1:7, 1:7]).mean() for one in cubes])
     found = rows.query("crop == 'wheat' and month == 3 and variable == 'NDVI'")["mean"].item()
     assert found == pytest.approx(expected, rel=1e-4)
@@ -411,8 +411,8 @@ def test_believable_end_to_end(real_dir, tmp_path):
     words = ["--real", str(real_dir), "--cubes", str(cubes), "--out", str(out)]
     assert command.main(["believable", *words]) == 0
     results = json.loads((out / "believable.json").read_text())
-    asked = {(row["crop"], row["variable"]) for row in results["verdicts"]}
-    assert {("sugar_beet", "NDVI"), ("rapeseed", "VH"), ("potatoes", "VV")} <= asked
+    judged = {(row["crop"], row["variable"]) for row in results["verdicts"]}
+    assert {("sugar_beet", "NDVI"), ("rapeseed", "VH"), ("potatoes", "VV")} <= judged
     # The fake cubes have no wheat under that name; their rapeseed has no radar of rapeseed.
     verdicts = {(row["crop"], row["variable"]): row["verdict"] for row in results["verdicts"]}
     assert verdicts["common_wheat", "NDVI"] == "no data"

@@ -1,7 +1,7 @@
 """What EUCROPMAP 2018 takes for what: a confusion matrix assembled from published figures.
 
-The map was made by two random forests on Sentinel-1, the first telling arable land from woodland
-from grassland, the second telling the crops apart, in a northern and a southern stratum. Published:
+The map was made by two random forests on Sentinel-1, the first to separate arable land, woodland
+and grassland, the second to separate the crops, in a northern and a southern stratum. Published:
 
 - How the two forests' errors spread over the other classes, from confusion matrices of pixels that
   were split at random (overall accuracy 94.9 % and 86.9 %), so that pixels of one polygon were

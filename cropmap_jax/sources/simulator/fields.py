@@ -148,7 +148,7 @@ def irrigate(
 ) -> np.ndarray:
     """Moisture of fields that are watered in turn while they grow, float32 [N, D] in volume %.
 
-    Water comes to a field every ROTATION_DAYS, each field on days of its own; a turn is passed by
+    Water comes to a field every ROTATION_DAYS, each field on days of its own; a turn is skipped
     while the soil is still moist.
 
     Args:

@@ -70,8 +70,8 @@ def annotate(
     Args:
       parcel: uint32 [H, W], field parcel, 0 none.
       crop_of_parcel: integer [n + 1], class index by parcel; NONE_OF_THESE for other crops, IGNORE
-        for what nobody can tell.
-      targets: class indices to annotate; fields of other classes are passed by.
+        for what is unknown.
+      targets: class indices to annotate; fields of other classes are skipped.
       share: of the site's pixels to annotate; less where there are not fields enough.
       seed: annotations of one seed are equal.
       roads: boolean [H, W], roads and villages; None for fields that are all as easy to reach.

@@ -145,9 +145,9 @@ def add_villages(cover: np.ndarray, places: np.ndarray, count: int, rng) -> None
 
 
 def add_farmsteads(cover: np.ndarray, count: int, rng: np.random.Generator) -> None:
-    """Yards of 0.06 to 0.2 ha beside roads and tracks until `count` pixels are built over."""
-    beside = np.argwhere((cover == FIELD) & (distance_to(cover == ROAD) <= 2))
-    for row, col in rng.permutation(beside)[: 4 * max(count, 0)]:
+    """Yards of 0.06 to 0.2 ha next to roads and tracks until `count` pixels are built over."""
+    roadside = np.argwhere((cover == FIELD) & (distance_to(cover == ROAD) <= 2))
+    for row, col in rng.permutation(roadside)[: 4 * max(count, 0)]:
         height, width = rng.integers(2, 5, 2) + (0, 1)
         yard = cover[row : row + height, col : col + width]
         if count <= 0:

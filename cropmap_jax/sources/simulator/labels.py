@@ -24,7 +24,7 @@ class MapErrors:
       speckle: share of the variance of the noise within fields that varies from pixel to pixel.
       speckle_px: extent of that part, pixels.
       blur_px: standard deviation of the shifts of borders, pixels.
-      verge: share of the pixels beside a border of two fields that are taken for a verge.
+      verge: share of the pixels next to a border of two fields that are taken for a verge.
       narrow_px: ground of none of the classes up to this wide is not masked but classified.
     """
 
@@ -65,7 +65,7 @@ def map_errors(
 
     Inside fields, a share of pixels is wrong that the confusion gives, on average over many fields:
     margins of fields are normal with the mean that leads to it. A field is mistaken for two classes
-    at most. Borders come on top: they are shifted, and pixels beside them are taken for verges.
+    at most. Borders come on top: they are shifted, and pixels next to them are taken for verges.
 
     Args:
       truth: uint8 [H, W], class index, NONE_OF_THESE or IGNORE (kept).
@@ -147,25 +147,25 @@ def _blur_borders(found, code, unit, confusion: Confusion, settings: MapErrors, 
     found = np.where(masked | (shifted == none), found, shifted)
     # Noise along the border, so that verges are stretches and not dots.
     stretch = stats.norm.cdf(_noise(shape, 1.0, rng))
-    verge = ~masked & _beside(unit) & (stretch < settings.amount * settings.verge)
+    verge = ~masked & _at_border(unit) & (stretch < settings.amount * settings.verge)
     verge |= _narrow(masked, settings.narrow_px) & (rng.random(shape) < settings.amount)
     like = np.searchsorted(np.cumsum(confusion.verges), stats.norm.cdf(_noise(shape, 2.0, rng)))
     return np.where(verge, np.minimum(like, none - 1), found)
 
 
-def _beside(unit: np.ndarray) -> np.ndarray:
+def _at_border(unit: np.ndarray) -> np.ndarray:
     """Which pixels have an unlike one among 4 neighbours, boolean [H, W]."""
-    beside = np.zeros(unit.shape, bool)
+    found = np.zeros(unit.shape, bool)
     rows, cols = unit[1:] != unit[:-1], unit[:, 1:] != unit[:, :-1]
-    beside[1:] |= rows
-    beside[:-1] |= rows
-    beside[:, 1:] |= cols
-    beside[:, :-1] |= cols
-    return beside
+    found[1:] |= rows
+    found[:-1] |= rows
+    found[:, 1:] |= cols
+    found[:, :-1] |= cols
+    return found
 
 
 def _narrow(mask: np.ndarray, most: int) -> np.ndarray:
-    """Parts of a mask that are at most `most` pixels wide, boolean [H, W]; goes on outside."""
+    """Parts of a mask, continued past its edges, at most `most` pixels wide, boolean [H, W]."""
     padded = np.pad(mask, most + 1, mode="edge")
     wide = ndimage.binary_opening(padded, np.ones((most + 1, most + 1), bool))
     inner = slice(most + 1, -most - 1)

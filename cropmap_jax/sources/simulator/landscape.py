@@ -37,8 +37,8 @@ class Style:
       wood_share: share of the site under trees: woods, hedges and scraps too small for a field.
         Hedges and scraps stand even where they alone exceed it.
       built_share: share of the site under villages and farmsteads.
-      farmstead_share: share of the built-up ground that stands by itself beside roads and tracks,
-        as far as there is room.
+      farmstead_share: share of the built-up ground that stands by itself next to roads and
+        tracks, as far as there is room.
       village_ha: mean area of a village.
       water_share: share of the site under water, a river from 0.8 % on and ponds below.
 
@@ -266,8 +266,8 @@ def _settle(cover: np.ndarray, parcel: np.ndarray, style: Style) -> None:
         if sizes[number] >= least:  # a smaller one has joined it
             continue
         own = parcel == number
-        beside = parcel[ndimage.binary_dilation(own) & ~own]
-        shared = np.bincount(beside, minlength=len(sizes))
+        around = parcel[ndimage.binary_dilation(own) & ~own]
+        shared = np.bincount(around, minlength=len(sizes))
         shared[0] = 0
         shared[sizes + sizes[number] > most] = 0
         to = int(shared.argmax()) if shared.any() else 0

@@ -95,11 +95,11 @@ def cut(
     turned = Piece(piece.cells, piece.angle + turn * rng.standard_normal())
     u, v = extents(turned, width)
     long_way = np.ptp(u) > elongation * np.ptp(v)
-    distance, beside = (u, v) if long_way else (v, u)
-    half = np.ptp(beside) / 2 + 1e-9
+    distance, along = (u, v) if long_way else (v, u)
+    half = np.ptp(along) / 2 + 1e-9
     bow = min(bend, half / 4) * rng.standard_normal()
     # Which side comes first is chance, so that no side of a site has the smaller fields.
-    distance = rng.choice((-1, 1)) * distance + bow * ((beside - beside.min() - half) / half) ** 2
+    distance = rng.choice((-1, 1)) * distance + bow * ((along - along.min() - half) / half) ** 2
     count = min(max(round(share * len(distance)), 1), len(distance) - 1)
     order = np.argpartition(distance, count)
     first = connected(piece.cells[order[:count]], width)

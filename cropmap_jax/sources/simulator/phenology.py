@@ -16,7 +16,7 @@ STEP_DAYS = 6.0
 AUTUMN_SHIFT = -0.5
 """Days that sowing before winter moves for each day by which a region's spring is late."""
 FIRST_CUT, CUTTING_DAYS = 132.0, 155.0
-"""Day of the year on which cutting begins, and days that it goes on."""
+"""Day of the year on which cutting begins, and days that it lasts."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -116,12 +116,12 @@ def check_existing(settings: sites.Settings, todo: list, cubes_dir: pathlib.Path
             info = cube_io.read_info(folder)
             found = dict(info.source)
             differ = [
-                f"{key}: {found.get(key)!r} there, {expected.get(key)!r} asked for"
+                f"{key}: {found.get(key)!r} there, {expected.get(key)!r} requested"
                 for key in sorted(set(found) | set(expected))
                 if found.get(key) != expected.get(key)
             ]
             if info.split != site.split:
-                differ.append(f"split: {info.split!r} there, {site.split!r} asked for")
+                differ.append(f"split: {info.split!r} there, {site.split!r} requested")
             if differ:
                 raise ValueError(
                     f"{folder}: expected a cube simulated with the same settings, found "

@@ -206,14 +206,14 @@ def cube_ids(settings: Settings, site: Site) -> dict[str, tuple[int, int]]:
 
 
 def source(settings: Settings) -> dict:
-    """What a cube says of how its pixels were made: all settings but how many sites there are."""
+    """What a cube records of how its pixels were made: all settings but the number of sites."""
     value = dataclasses.asdict(settings) | {"made_by": "cropmap_jax simulator", "version": VERSION}
     del value["sites"]
     return value
 
 
 def truth_source(settings: Settings) -> dict:
-    """What a tile's truth hangs on: of the settings only those that lay out the ground."""
+    """What a tile's truth depends on: of the settings only those that lay out the ground."""
     kept = ("made_by", "version", "world", "tiles", "seed")
     return {key: value for key, value in source(settings).items() if key in kept}
 
@@ -225,14 +225,14 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
       Ids of the cubes written.
 
     Raises:
-      ValueError: a truth that is there is of something else.
+      ValueError: a truth that is there is that of something else.
       OSError: no space or no permission; names the file.
     """
     ids = cube_ids(settings, site)
     missing = {k: v for k, v in ids.items() if not (pathlib.Path(cubes_dir) / k).exists()}
     world = worlds.find(settings.world)
     region = site.region
-    # A site's random numbers hang on its place, not on how many sites there are.
+    # A site's random numbers depend on its place, not on how many sites there are.
     seeds = np.random.SeedSequence([settings.seed, region.epsg, site.col, site.row]).spawn(4)
     ground_rng, weather_rng, growth_rng, scene_rng = map(np.random.default_rng, seeds)
     size = settings.tiles * grid.TILE_PX
@@ -266,7 +266,7 @@ def _window(i: int, j: int) -> tuple[slice, slice]:
 
 
 def make_label(settings: Settings, ground: fields.Ground, seed: int):
-    """Label uint8 [H, W] as the settings say, and field ids uint32 [H, W] or None."""
+    """Label uint8 [H, W] of the kind in the settings, and field ids uint32 [H, W] or None."""
     world = worlds.find(settings.world)
     if settings.label == "truth":
         return ground.truth, ground.parcel

@@ -28,7 +28,7 @@ def is_whole(folder: pathlib.Path, source: Mapping) -> bool:
 
     Args:
       folder: of the tile.
-      source: what its truth hangs on, as JSON keeps it.
+      source: what its truth depends on, as JSON keeps it.
 
     Raises:
       ValueError: one is there that is of another source; names the file and what differs.
@@ -45,7 +45,7 @@ def complete(
       folder: of the tile, made if absent.
       info: of its cube.
       own: {"truth": uint8 [H, W], "parcel": uint32 [H, W]}.
-      source: what its truth hangs on, as JSON keeps it.
+      source: what its truth depends on, as JSON keeps it.
 
     Raises:
       ValueError: a file is there that the simulator did not write, or of another source.
@@ -95,7 +95,7 @@ def _read(file: pathlib.Path, source: Mapping) -> tuple[bool, np.ndarray | None]
     expected = json.loads(json.dumps(source))
     there = _source(tags[_SOURCE])
     differ = [
-        f"{key}: {there.get(key)!r} there, {expected.get(key)!r} asked for"
+        f"{key}: {there.get(key)!r} there, {expected.get(key)!r} requested"
         for key in sorted({*there, *expected})
         if there.get(key) != expected.get(key)
     ]

@@ -1,6 +1,6 @@
-"""The Iranian world as field teams deliver one: shapefiles per crop, points and Jalali calendars.
+"""Field data of the Iranian world: shapefiles per crop, points and Jalali calendars, as of a team.
 
-`configs/prepare_isrc.py` reads it as it reads a real one. Real deliveries are mixed, so one crop
+`configs/prepare_isrc.py` reads them as it reads real ones. Real field data are mixed, so one crop
 comes in a UTM zone and one in 3-D, a feature has two parts and another is there twice.
 """
 
@@ -20,7 +20,7 @@ import shapely
 
 from cropmap_jax.geo import calendars, grid, rasters
 from cropmap_jax.geo.legend import ISRC
-from cropmap_jax.sources.simulator import delivery_files, fields, run, sites, worlds
+from cropmap_jax.sources.simulator import field_data_files, fields, run, sites, worlds
 
 FOLDERS = {name: name.capitalize() for name in ISRC.names} | {"sugarbeet": "SugarBeet"}
 """{class: folder}."""
@@ -67,7 +67,7 @@ _MARGIN_M = 5000.0
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What was delivered.
+    """What was written.
 
     Args:
       fields: {class: fields}, each counted once.
@@ -99,21 +99,21 @@ def check(settings: sites.Settings, out: str | os.PathLike) -> None:
     legend = worlds.find(settings.world).legend
     if settings.label == "map" or legend != ISRC:
         raise ValueError(
-            f"--delivery: expected a world of the legend {ISRC.name!r} and config.label 'teams' or "
-            f"'truth', found world {settings.world!r} of {legend.name!r} and {settings.label!r}"
+            f"--field_data: expected a world of the legend {ISRC.name!r} and config.label 'teams' "
+            f"or 'truth', found world {settings.world!r} of {legend.name!r} and {settings.label!r}"
         )
     path = pathlib.Path(out)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise ValueError(f"--delivery: expected a new folder or an empty one, found {path}")
+        raise ValueError(f"--field_data: expected a new folder or an empty one, found {path}")
 
 
-def write_delivery(
+def write(
     settings: sites.Settings, cubes_dir: str | os.PathLike, out: str | os.PathLike
 ) -> Summary:
-    """Writes the annotated fields of a simulated world as a delivery, whole or not at all.
+    """Writes the annotated fields of a simulated world as field data, whole or not at all.
 
     Fields of the eight crops become polygons along the edges of their pixels; fields of other crops
-    become a point each, of the year after, with a free text that says what truly grows.
+    become a point each, of the year after, with a free text of what truly grows.
 
     Args:
       settings: what was simulated.
@@ -135,7 +135,7 @@ def write_delivery(
     rng = np.random.default_rng(settings.seed)
     first = world.year - _JALALI
     out = pathlib.Path(os.path.abspath(out))
-    with delivery_files.making(out) as part:
+    with field_data_files.making(out) as part:
         forms = _write_crops(crops, part / "crops", first, rng)
         points = _write_others(others, part / "crops", first + 1)
         _write_provinces(settings, everything, part / "provinces")
@@ -258,7 +258,7 @@ def _write_crops(table, folder: pathlib.Path, first: int, rng) -> dict[str, int]
         if crop == TWICE_CROP:
             layer = pandas.concat([layer, _again(layer, rng)], ignore_index=True)
             forms["feature that is there twice"] = 1
-        delivery_files.write_shapefile(
+        field_data_files.write_shapefile(
             layer, folder / name / "GCP" / season / f"{name}_GCP_Tr_{season}.shp"
         )
     return dict(forms)
@@ -268,7 +268,7 @@ def _join_two(layer, rng):
     """A field drawn at random and the one nearest to it as one feature."""
     shapes = layer.geometry.values
     one = int(rng.integers(len(layer)))
-    away = shapely.distance(shapes, shapes[one])  # degrees, which do to tell the nearest
+    away = shapely.distance(shapes, shapes[one])  # degrees: good enough to find the nearest
     away[one] = np.inf
     other = int(away.argmin())
     joined = layer.copy()
@@ -293,7 +293,7 @@ def _write_others(table, folder: pathlib.Path, first: int) -> dict[str, int]:
         {"FID_": np.arange(1, len(table) + 1), NAME_COLUMN: _texts(table)},
         geometry=table.inside.array,
     )
-    delivery_files.write_shapefile(
+    field_data_files.write_shapefile(
         layer, folder / "Other" / season / f"OtherCrop_GCP_Tr_{season}.shp"
     )
     return {str(k): int(n) for k, n in layer[NAME_COLUMN].value_counts().items()}
@@ -315,7 +315,7 @@ def _write_provinces(settings: sites.Settings, everything: list, folder: pathlib
     layer = geopandas.GeoDataFrame(
         {"province": names}, geometry=shapely.envelope(shapes), crs=WEB_MERCATOR
     )
-    delivery_files.write_shapefile(layer, folder / "Iran_Provinces.shp")
+    field_data_files.write_shapefile(layer, folder / "Iran_Provinces.shp")
 
 
 def _write_workbook(world: worlds.World, everything: list, path: pathlib.Path) -> None:
@@ -329,7 +329,7 @@ def _write_workbook(world: worlds.World, everything: list, path: pathlib.Path) -
         dates = {KINDS[kind][1]: season for kind, season in seasons_of(world, region).items()}
         for sheet in book:
             sheet.append((region.name, *_row(dates.get(sheet.title))))
-    delivery_files.write_workbook(book, path)
+    field_data_files.write_workbook(book, path)
 
 
 def _row(season: calendars.Season | None) -> tuple[str, ...]:
