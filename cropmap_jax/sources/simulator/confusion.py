@@ -94,7 +94,7 @@ class Confusion:
     matrix: np.ndarray
     verges: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.matrix.shape != (len(self.verges),) * 2:
             raise ValueError(
                 f"confusion: expected a matrix of {len(self.verges)} x {len(self.verges)}, as many "
@@ -113,8 +113,9 @@ class Confusion:
     def mistakes(self) -> np.ndarray:
         """Shares of the classes that a class is mistaken for, float64 [C + 1, C + 1]; 0 on the
         diagonal, rows add up to 1 or, of classes never mistaken, 0."""
-        wrong = self.matrix * (1 - np.eye(len(self.matrix)))
-        return wrong / np.maximum(wrong.sum(1, keepdims=True), 1e-300)
+        wrong: np.ndarray = self.matrix * (1 - np.eye(len(self.matrix)))
+        wrong /= np.maximum(wrong.sum(1, keepdims=True), 1e-300)
+        return wrong
 
 
 def scale_odds(matrix: np.ndarray, factor: float, fixed: dict[int, float]) -> np.ndarray:
@@ -133,7 +134,8 @@ def scale_odds(matrix: np.ndarray, factor: float, fixed: dict[int, float]) -> np
     scaled = factor * error / (1 - error + factor * error)
     scaled[list(fixed)] = list(fixed.values())
     wrong = matrix * (1 - np.eye(len(matrix)))
-    return wrong * (scaled / error)[:, None] + np.diag(1 - scaled)
+    result: np.ndarray = wrong * (scaled / error)[:, None] + np.diag(1 - scaled)
+    return result
 
 
 def crops() -> tuple[list[str], np.ndarray]:

@@ -17,6 +17,7 @@ import openpyxl
 import pandas
 import rasterio.features
 import shapely
+from affine import Affine
 
 from cropmap_jax.geo import calendars, grid, rasters
 from cropmap_jax.geo.legend import ISRC
@@ -81,7 +82,7 @@ class Summary:
     hectares: float
     forms: Mapping[str, int]
 
-    def __str__(self):
+    def __str__(self) -> str:
         odd = ", ".join(f"{count} {what}" for what, count in self.forms.items())
         return (
             f"{sum(self.fields.values())} fields of {len(self.fields)} crops, "
@@ -90,7 +91,7 @@ class Summary:
         )
 
 
-def check(settings: sites.Settings, out: str | os.PathLike) -> None:
+def check(settings: sites.Settings, out: str | os.PathLike[str]) -> None:
     """Requires a world of the eight crops with known fields, and a place to write.
 
     Raises:
@@ -108,7 +109,7 @@ def check(settings: sites.Settings, out: str | os.PathLike) -> None:
 
 
 def write(
-    settings: sites.Settings, cubes_dir: str | os.PathLike, out: str | os.PathLike
+    settings: sites.Settings, cubes_dir: str | os.PathLike[str], out: str | os.PathLike[str]
 ) -> Summary:
     """Writes the annotated fields of a simulated world as field data, whole or not at all.
 
@@ -147,7 +148,9 @@ def write(
     return Summary(counts, points, float(crops.hectares.sum()), forms)
 
 
-def _check_cubes(settings: sites.Settings, everything: list, cubes_dir: pathlib.Path) -> None:
+def _check_cubes(
+    settings: sites.Settings, everything: list[sites.Site], cubes_dir: pathlib.Path
+) -> None:
     for site in everything:
         for cube_id in sites.cube_ids(settings, site):
             if not (cubes_dir / cube_id).is_dir():
@@ -156,7 +159,7 @@ def _check_cubes(settings: sites.Settings, everything: list, cubes_dir: pathlib.
 
 
 def annotated_fields(
-    settings: sites.Settings, site: sites.Site, cubes_dir: str | os.PathLike
+    settings: sites.Settings, site: sites.Site, cubes_dir: str | os.PathLike[str]
 ) -> geopandas.GeoDataFrame:
     """The fields of a site, whole, also where they lie on several tiles.
 
@@ -191,7 +194,7 @@ def annotated_fields(
     )
 
 
-def outline(ids: np.ndarray, affine) -> tuple[np.ndarray, np.ndarray]:
+def outline(ids: np.ndarray, affine: Affine) -> tuple[np.ndarray, np.ndarray]:
     """Outlines of numbered pieces of ground along the edges of their pixels.
 
     Args:
@@ -210,7 +213,9 @@ def outline(ids: np.ndarray, affine) -> tuple[np.ndarray, np.ndarray]:
     return np.array([number for number, _ in rows], np.int64), outlines
 
 
-def _mosaic(settings, site: sites.Site, cubes_dir, name: str) -> np.ndarray:
+def _mosaic(
+    settings: sites.Settings, site: sites.Site, cubes_dir: str | os.PathLike[str], name: str
+) -> np.ndarray:
     """A raster of all tiles of a site, as they lie on the ground."""
     size = settings.tiles * grid.TILE_PX
     out = np.zeros((size, size), np.uint32)
@@ -230,14 +235,16 @@ def _plant(settings: sites.Settings, site: sites.Site) -> fields.Ground:
     return fields.plant(worlds.find(settings.world), site.region, (size, size), rng)
 
 
-def _texts(table) -> list[str]:
+def _texts(table: geopandas.GeoDataFrame) -> list[str]:
     return [KINDS[kind][0] for kind in table.kind]
 
 
-def _write_crops(table, folder: pathlib.Path, first: int, rng) -> dict[str, int]:
+def _write_crops(
+    table: geopandas.GeoDataFrame, folder: pathlib.Path, first: int, rng: np.random.Generator
+) -> dict[str, int]:
     """Writes a shapefile per crop; returns how many features have another form than most."""
     season = f"{first}-{first + 1}"
-    forms: collections.Counter = collections.Counter()
+    forms: collections.Counter[str] = collections.Counter()
     for crop, name in FOLDERS.items():
         own = table[table.label == crop]
         if own.empty:
@@ -264,7 +271,7 @@ def _write_crops(table, folder: pathlib.Path, first: int, rng) -> dict[str, int]
     return dict(forms)
 
 
-def _join_two(layer, rng):
+def _join_two(layer: geopandas.GeoDataFrame, rng: np.random.Generator) -> geopandas.GeoDataFrame:
     """A field drawn at random and the one nearest to it as one feature."""
     shapes = layer.geometry.values
     one = int(rng.integers(len(layer)))
@@ -276,7 +283,7 @@ def _join_two(layer, rng):
     return joined.drop(index=other)
 
 
-def _again(layer, rng):
+def _again(layer: geopandas.GeoDataFrame, rng: np.random.Generator) -> geopandas.GeoDataFrame:
     """A field drawn at random once more, its ring begun elsewhere, as if drawn by another hand."""
     row = layer.iloc[[int(rng.integers(len(layer)))]].copy()
     shape = row.geometry.values[0]
@@ -284,7 +291,9 @@ def _again(layer, rng):
     return row.set_geometry([shapely.Polygon([*ring[2:], *ring[:2]], shape.interiors)], crs=row.crs)
 
 
-def _write_others(table, folder: pathlib.Path, first: int) -> dict[str, int]:
+def _write_others(
+    table: geopandas.GeoDataFrame, folder: pathlib.Path, first: int
+) -> dict[str, int]:
     """Writes the points of fields that are none of the eight crops; returns them by name."""
     if table.empty:
         return {}
@@ -299,7 +308,9 @@ def _write_others(table, folder: pathlib.Path, first: int) -> dict[str, int]:
     return {str(k): int(n) for k, n in layer[NAME_COLUMN].value_counts().items()}
 
 
-def _write_provinces(settings: sites.Settings, everything: list, folder: pathlib.Path) -> None:
+def _write_provinces(
+    settings: sites.Settings, everything: list[sites.Site], folder: pathlib.Path
+) -> None:
     """Writes a rectangle per region around its sites."""
     names, shapes = [], []
     for region in _regions(everything):
@@ -318,7 +329,7 @@ def _write_provinces(settings: sites.Settings, everything: list, folder: pathlib
     field_data_files.write_shapefile(layer, folder / "Iran_Provinces.shp")
 
 
-def _write_workbook(world: worlds.World, everything: list, path: pathlib.Path) -> None:
+def _write_workbook(world: worlds.World, everything: list[sites.Site], path: pathlib.Path) -> None:
     """Writes a sheet per season with a row per province, dashes where nothing is sown."""
     book = openpyxl.Workbook()
     book.remove(book.active)
@@ -344,13 +355,14 @@ def _row(season: calendars.Season | None) -> tuple[str, ...]:
 def seasons_of(world: worlds.World, region: worlds.Region) -> dict[str, calendars.Season]:
     """{kind: its season} of a region, where `World.calendar` has {class: seasons}."""
     left = {crop: list(seasons) for crop, seasons in world.calendar(region).items()}
-    return {
-        key: left[world.kinds[key].label].pop(0)
-        for key in world.seasons
-        if region.weights.get(key, 1.0) > 0 and world.kinds[key].label is not None
-    }
+    found = {}
+    for key in world.seasons:
+        label = world.kinds[key].label
+        if label is not None and region.weights.get(key, 1.0) > 0:
+            found[key] = left[label].pop(0)
+    return found
 
 
-def _regions(everything: list) -> list[worlds.Region]:
+def _regions(everything: list[sites.Site]) -> list[worlds.Region]:
     """Regions that have a site, in the order of sites."""
     return list({site.region.name: site.region for site in everything}.values())

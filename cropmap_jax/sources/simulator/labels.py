@@ -37,7 +37,7 @@ class MapErrors:
     verge: float = 0.3
     narrow_px: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if value < 0 or (name in ("speckle", "verge") and value > 1):
                 raise ValueError(
@@ -45,13 +45,14 @@ class MapErrors:
                 )
 
 
-def _noise(shape, scale: float, rng: np.random.Generator) -> np.ndarray:
+def _noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise of mean 0 and deviation 1, smoothed over `scale` pixels, float [H, W]."""
-    noise = ndimage.gaussian_filter(rng.standard_normal(shape), scale, mode="wrap")
+    noise: np.ndarray = ndimage.gaussian_filter(rng.standard_normal(shape), scale, mode="wrap")
     # Divided by the deviation to expect, not by that of this site, which may be a small one.
     impulse = np.zeros(16 * math.ceil(scale + 1) + 1)
     impulse[len(impulse) // 2] = 1
-    return noise / np.sum(ndimage.gaussian_filter1d(impulse, scale) ** 2)
+    noise /= np.sum(ndimage.gaussian_filter1d(impulse, scale) ** 2)
+    return noise
 
 
 def map_errors(
@@ -111,7 +112,13 @@ def _units(code: np.ndarray, parcel: np.ndarray) -> np.ndarray:
     return np.unique(unit, return_inverse=True)[1].reshape(code.shape)
 
 
-def _classify(code, unit, confusion: Confusion, settings: MapErrors, rng) -> np.ndarray:
+def _classify(
+    code: np.ndarray,
+    unit: np.ndarray,
+    confusion: Confusion,
+    settings: MapErrors,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """The class that each pixel inside its field is taken for, int64 [H, W]."""
     count = unit.max() + 1
     of_unit = np.zeros(count, np.int64)
@@ -133,7 +140,14 @@ def _classify(code, unit, confusion: Confusion, settings: MapErrors, rng) -> np.
     return np.where(mistaken, np.minimum(instead, len(error) - 1), code)
 
 
-def _blur_borders(found, code, unit, confusion: Confusion, settings: MapErrors, rng) -> np.ndarray:
+def _blur_borders(
+    found: np.ndarray,
+    code: np.ndarray,
+    unit: np.ndarray,
+    confusion: Confusion,
+    settings: MapErrors,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Shifts borders, and classifies verges and what is too narrow to be masked, int64 [H, W]."""
     shape, none = code.shape, len(confusion.verges) - 1
     shift = [settings.amount * settings.blur_px * _noise(shape, 1.2, rng) for _ in range(2)]
@@ -169,4 +183,5 @@ def _narrow(mask: np.ndarray, most: int) -> np.ndarray:
     padded = np.pad(mask, most + 1, mode="edge")
     wide = ndimage.binary_opening(padded, np.ones((most + 1, most + 1), bool))
     inner = slice(most + 1, -most - 1)
-    return mask & ~wide[inner, inner]
+    narrow: np.ndarray = mask & ~wide[inner, inner]
+    return narrow

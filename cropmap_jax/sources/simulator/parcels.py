@@ -73,7 +73,13 @@ def squarest_angle(cells: np.ndarray, width: int) -> float:
 
 
 def cut(
-    piece: Piece, width: int, share: float, elongation: float, bend: float, turn: float, rng
+    piece: Piece,
+    width: int,
+    share: float,
+    elongation: float,
+    bend: float,
+    turn: float,
+    rng: np.random.Generator,
 ) -> tuple[Piece, Piece]:
     """Cuts a piece in two along a nearly straight line.
 
@@ -124,10 +130,13 @@ def border(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> np.
     )
     near[other_rows[inside] - top, other_cols[inside] - left] = True
     near = ndimage.binary_dilation(near, np.ones((3, 3), bool))
-    return near[rows - top, cols - left]
+    touching: np.ndarray = near[rows - top, cols - left]
+    return touching
 
 
-def draw_areas(total: float, median: float, spread: float, low: float, high: float, rng):
+def draw_areas(
+    total: float, median: float, spread: float, low: float, high: float, rng: np.random.Generator
+) -> list[float]:
     """Areas from a log-normal law within limits that add up to `total`.
 
     Args:
@@ -158,7 +167,13 @@ def draw_areas(total: float, median: float, spread: float, low: float, high: flo
 
 
 def subdivide(
-    piece: Piece, areas: Sequence[float], width: int, elongation: float, bend: float, most: int, rng
+    piece: Piece,
+    areas: Sequence[float],
+    width: int,
+    elongation: float,
+    bend: float,
+    most: int,
+    rng: np.random.Generator,
 ) -> Iterator[Piece]:
     """Cuts a piece into fields of given areas.
 

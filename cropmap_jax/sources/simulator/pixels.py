@@ -124,7 +124,7 @@ def observe(
     )  # fmt: skip
 
 
-def _s2_passes(first: int, last: int, rng) -> np.ndarray:
+def _s2_passes(first: int, last: int, rng: np.random.Generator) -> np.ndarray:
     """Days of one or, where swaths overlap, two tracks."""
     count = 1 if rng.random() < 0.6 else 2
     days = [orbits.pass_days(orbits.SENTINEL_2, int(rng.integers(10)), first, last)
@@ -132,7 +132,7 @@ def _s2_passes(first: int, last: int, rng) -> np.ndarray:
     return np.unique(np.concatenate(days))
 
 
-def _tracks(rng) -> list[Track]:
+def _tracks(rng: np.random.Generator) -> list[Track]:
     """One or two tracks of one pass direction, as an export takes them."""
     ascending = rng.random() < 0.5
     look = np.deg2rad(78.0 if ascending else 282.0)
@@ -141,7 +141,9 @@ def _tracks(rng) -> list[Track]:
     return [Track(int(rng.integers(12)), float(np.deg2rad(angle)), look) for angle in angles]
 
 
-def _s2_units(ground: Ground, growth: Growth, index: np.ndarray) -> tuple[np.ndarray, ...]:
+def _s2_units(
+    ground: Ground, growth: Growth, index: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     parcels = len(ground.kind)
     shape = (len(index), growth.units, len(S2.bands))
     out, by_leaf, by_soil = (np.zeros(shape, np.float32) for _ in range(3))
@@ -207,7 +209,7 @@ def tile_composites(
             power = seen[:, RADAR_PX:-RADAR_PX, RADAR_PX:-RADAR_PX]
             s1[t] = _composite(composites.linear_to_db(power), periods[t], S1.name)
         images = []
-        for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)):
+        for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)).tolist():
             clear = crop.inner(crop(scenes.skies[i].clear)[None])[0]
             if clear.any():
                 image = _s2_image(scenes, i, unit, leaf, soil, crop, rng)
@@ -219,10 +221,20 @@ def tile_composites(
 
 def _composite(values: np.ndarray, period: Period, sensor: str) -> np.ndarray:
     """The project's own composite, of observations that all lie in one period."""
-    return composites.composite(values, [period] * len(values), [period], sensor)[0][0]
+    made, _ = composites.composite(values, [period] * len(values), [period], sensor)
+    one: np.ndarray = made[0]
+    return one
 
 
-def _s2_image(scenes: Scenes, i: int, unit, leaf, soil, crop: "_Crop", rng) -> np.ndarray:
+def _s2_image(
+    scenes: Scenes,
+    i: int,
+    unit: np.ndarray,
+    leaf: np.ndarray,
+    soil: np.ndarray,
+    crop: "_Crop",
+    rng: np.random.Generator,
+) -> np.ndarray:
     image = scenes.reflectance[i][unit]
     image += scenes.by_leaf[i][unit] * leaf
     image += scenes.by_soil[i][unit] * soil
@@ -233,7 +245,8 @@ def _s2_image(scenes: Scenes, i: int, unit, leaf, soil, crop: "_Crop", rng) -> n
     # One haze for all tiles of a scene; a longer seed, since tiles draw from [seed, row, col].
     haze = np.float32(S2_HAZE * np.random.default_rng([scenes.seed, i, 0, 1]).standard_normal())
     noise = rng.standard_normal(image.shape, np.float32)
-    return np.maximum(image * (1 + S2_NOISE * noise) + haze * _HAZE, 1e-4)
+    seen: np.ndarray = np.maximum(image * (1 + S2_NOISE * noise) + haze * _HAZE, 1e-4)
+    return seen
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
@@ -242,8 +255,9 @@ def _blur(image: np.ndarray) -> np.ndarray:
     m = MARGIN_PX
     rows = side * (image[m - 1 : -m - 1] + image[m + 1 : image.shape[0] - m + 1])
     rows += middle * image[m:-m]
-    out = side * (rows[:, m - 1 : -m - 1] + rows[:, m + 1 : rows.shape[1] - m + 1])
-    return out + middle * rows[:, m:-m]
+    out: np.ndarray = side * (rows[:, m - 1 : -m - 1] + rows[:, m + 1 : rows.shape[1] - m + 1])
+    out += middle * rows[:, m:-m]
+    return out
 
 
 class _Crop:
@@ -262,4 +276,5 @@ class _Crop:
     def inner(stack: np.ndarray) -> np.ndarray:
         """Drops the margin of [N, H, W, ...]."""
         m = MARGIN_PX
-        return stack[:, m:-m, m:-m]
+        inside: np.ndarray = stack[:, m:-m, m:-m]
+        return inside

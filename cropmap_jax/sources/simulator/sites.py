@@ -6,6 +6,7 @@ import difflib
 import math
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Settings:
     negatives: float = 0.3
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         worlds.find(self.world)
         if self.label not in ("map", "teams", "truth"):
             raise ValueError(
@@ -102,7 +103,7 @@ class Settings:
             )
 
     @classmethod
-    def of(cls, values: Mapping) -> "Settings":
+    def of(cls, values: Mapping[str, Any]) -> "Settings":
         """Settings from a config's values.
 
         Raises:
@@ -140,7 +141,7 @@ class Settings:
         return month_periods(dt.date.fromisoformat(self.first), dt.date.fromisoformat(self.last))
 
 
-def _fits(value, kind) -> bool:
+def _fits(value: object, kind: object) -> bool:
     if kind in (str, int):
         return type(value) is kind  # a bool is no number here
     if kind is float:
@@ -205,14 +206,14 @@ def cube_ids(settings: Settings, site: Site) -> dict[str, tuple[int, int]]:
     }  # fmt: skip
 
 
-def source(settings: Settings) -> dict:
+def source(settings: Settings) -> dict[str, Any]:
     """What a cube records of how its pixels were made: all settings but the number of sites."""
     value = dataclasses.asdict(settings) | {"made_by": "cropmap_jax simulator", "version": VERSION}
     del value["sites"]
     return value
 
 
-def truth_source(settings: Settings) -> dict:
+def truth_source(settings: Settings) -> dict[str, Any]:
     """What a tile's truth depends on: of the settings only those that lay out the ground."""
     kept = ("made_by", "version", "world", "tiles", "seed")
     return {key: value for key, value in source(settings).items() if key in kept}
@@ -254,8 +255,8 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
         info = _info(settings, world, site, cube_id, i, j, has_fields)
         row, col = i * grid.TILE_PX, j * grid.TILE_PX
         s1, s2 = pixels.tile_composites(ground, scenes, row, col, grid.TILE_PX, info.periods)
-        own = ids_map[_window(i, j)] if has_fields else None
-        value = cube.Cube(info, s1, s2, label[_window(i, j)], own)
+        ids_there = None if ids_map is None else ids_map[_window(i, j)]
+        value = cube.Cube(info, s1, s2, label[_window(i, j)], ids_there)
         cube_io.write_cube(value, cubes_dir)
     return list(missing)
 
@@ -265,7 +266,9 @@ def _window(i: int, j: int) -> tuple[slice, slice]:
     return slice(row, row + grid.TILE_PX), slice(col, col + grid.TILE_PX)
 
 
-def make_label(settings: Settings, ground: fields.Ground, seed: int):
+def make_label(
+    settings: Settings, ground: fields.Ground, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Label uint8 [H, W] of the kind in the settings, and field ids uint32 [H, W] or None."""
     world = worlds.find(settings.world)
     if settings.label == "truth":
@@ -290,7 +293,15 @@ def make_label(settings: Settings, ground: fields.Ground, seed: int):
     return known.label, known.fields
 
 
-def _info(settings, world, site: Site, cube_id: str, i: int, j: int, has_fields: bool):
+def _info(
+    settings: Settings,
+    world: worlds.World,
+    site: Site,
+    cube_id: str,
+    i: int,
+    j: int,
+    has_fields: bool,
+) -> cube.CubeInfo:
     side = settings.tiles
     box = grid.tile_geobox(site.region.epsg, site.col + j, site.row + side - 1 - i)
     return cube.CubeInfo(

@@ -162,4 +162,5 @@ def next_moisture(level: np.ndarray, water: np.ndarray, evaporation: float) -> n
     level = level + (water - evaporation * dryness) * 100 / TOPSOIL_MM
     # What is beyond field capacity drains in about two days.
     level = np.where(level > CAPACITY, CAPACITY + (level - CAPACITY) * 0.5, level)
-    return np.clip(level, DRIEST, FULL)
+    moisture: np.ndarray = np.clip(level, DRIEST, FULL)
+    return moisture
