@@ -55,7 +55,7 @@ def run(args) -> None:
     own = {
         "simulated, one date": bands(simulated.simulated_dates()),
         "simulated, months": bands(
-            *[c.s1 for c in simulated.read_cubes(args.cubes, args.speckle_cubes)]
+            *[c.pixels["s1"] for c in simulated.read_cubes(args.cubes, args.speckle_cubes)]
         ),
     }
     judged = {

@@ -14,7 +14,6 @@ from sklearn.ensemble import RandomForestClassifier
 from cropmap_jax.geo import calendars, cube, cube_io, windows
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import to_days
-from cropmap_jax.geo.sensors import SENTINEL
 
 PERIODS = 6
 BOUNDS = (0.55, 0.90)
@@ -68,8 +67,8 @@ def draw_pixels(infos, truth_dir, dates: np.ndarray, count: int, rng) -> tuple[l
         for group, day in enumerate(own):
             index = windows.window_indices(to_days(info.periods), int(day), PERIODS, info.cube_id)
             parts = []
-            for sensor in SENTINEL:
-                pixels = getattr(raw, sensor.name).reshape(len(info.periods), truth.size, -1)
+            for sensor in info.sensors:
+                pixels = raw.pixels[sensor.name].reshape(len(info.periods), truth.size, -1)
                 window = windows.take_window(pixels[:, chosen], index, sensor.nodata)
                 values = np.moveaxis(sensor.decode(window), 0, 1)
                 parts.append(values.reshape(len(chosen), -1))

@@ -90,7 +90,9 @@ def simulated_monthly(
         truth, parcel = (read_truth(truth_dir, one.info, name) for name in ("truth", "parcel"))
         crops = parcel_crops(truth, parcel, one.info.legend.names)
         ids = np.where(np.isin(parcel, [i for i, crop in crops.items() if crop]), parcel, 0)
-        values, found = parcels.parcel_means(monthly.features(one.s1, one.s2), ids, min_pixels)
+        values, found = parcels.parcel_means(
+            monthly.features(one.pixels["s1"], one.pixels["s2"]), ids, min_pixels
+        )
         months = monthly.season_months(one.info.periods, harvest_year(one.info))
         per_cube.append((months, values, [crops[int(i)] for i in found]))
     if not any(names for _, _, names in per_cube):
@@ -125,7 +127,8 @@ def simulated_dates(dates: int = 10, size: int = 128, seed: int = 0) -> np.ndarr
 def simulated_missing(cubes: Iterable[cube.Cube]) -> pd.DataFrame:
     """`missing.missing_share` of all cubes, below each other, with their `cube_id`."""
     rows = [
-        missing.missing_share(c.s2, c.info.periods).assign(cube_id=c.info.cube_id) for c in cubes
+        missing.missing_share(c.pixels["s2"], c.info.periods).assign(cube_id=c.info.cube_id)
+        for c in cubes
     ]
     return pd.concat(rows, ignore_index=True)
 

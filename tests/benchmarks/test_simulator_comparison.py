@@ -339,7 +339,7 @@ def test_simulated_monthly_pools_the_parcels_of_all_cubes(tmp_path):
     assert counts == {"wheat": [2], "rapeseed": [4]}
     # The upper left parcel's interior is rows and columns 1 to 6: 0 lies at the image's edge and 7
     # next to another parcel.
-    expected = np.mean([monthly.ndvi(one.s2[3, 1:7, 1:7]).mean() for one in cubes])
+    expected = np.mean([monthly.ndvi(one.pixels["s2"][3, 1:7, 1:7]).mean() for one in cubes])
     found = rows.query("crop == 'wheat' and month == 3 and variable == 'NDVI'")["mean"].item()
     assert found == pytest.approx(expected, rel=1e-4)
 

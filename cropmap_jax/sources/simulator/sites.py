@@ -13,6 +13,7 @@ import numpy as np
 from cropmap_jax.geo import cube, cube_io, grid, splits
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import Period, month_periods, parse_date, to_day
+from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.sources.simulator import (
     confusion,
     fields,
@@ -255,8 +256,12 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
         info = _info(settings, world, site, cube_id, i, j, has_fields)
         row, col = i * grid.TILE_PX, j * grid.TILE_PX
         s1, s2 = pixels.tile_composites(ground, scenes, row, col, grid.TILE_PX, info.periods)
-        ids_there = None if ids_map is None else ids_map[_window(i, j)]
-        value = cube.Cube(info, s1, s2, label[_window(i, j)], ids_there)
+        value = cube.Cube(
+            info=info,
+            pixels={"s1": s1, "s2": s2},
+            label=label[_window(i, j)],
+            fields=None if ids_map is None else ids_map[_window(i, j)],
+        )
         cube_io.write_cube(value, cubes_dir)
     return list(missing)
 
@@ -315,5 +320,6 @@ def _info(
         harvest=world.calendar(site.region),
         province=site.region.name,
         source=source(settings),
+        sensors=SENTINEL,
         has_fields=has_fields,
     )

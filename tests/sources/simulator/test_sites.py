@@ -236,7 +236,7 @@ def test_cubes_are_whole_and_know_what_they_are(iran):
 
 def test_pixels_are_there_but_for_cloud(iran):
     _, _, cubes = iran
-    s1, s2 = (np.concatenate([getattr(c, s) for c in cubes.values()]) for s in ("s1", "s2"))
+    s1, s2 = (np.concatenate([c.pixels[s] for c in cubes.values()]) for s in ("s1", "s2"))
     assert np.isfinite(s1).all() and 0.2 < np.isfinite(s2).mean() <= 1
     # All bands of a pixel are there, or none.
     there = np.isfinite(s2)
@@ -257,7 +257,7 @@ def test_tiles_of_a_site_fit_together(iran):
     for one, other in seams:
         assert ((one == other) & (one > 0)).mean() > 0.3
     # Reflectance is continuous across as within: no seam.
-    means = {k: np.nanmean(c.s2[:, ..., 6], 0) for k, c in cubes.items()}
+    means = {k: np.nanmean(c.pixels["s2"][:, ..., 6], 0) for k, c in cubes.items()}
     image = mosaic(IRAN, means)
     step = np.abs(np.diff(image, axis=0)).mean(1), np.abs(np.diff(image, axis=1)).mean(0)
     for steps in step:
