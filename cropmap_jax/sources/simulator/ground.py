@@ -86,7 +86,7 @@ def add_patches(
       count: pixels to turn; somewhat fewer are, because ragged and small patches are left out.
       scales: of the outlines' bends, pixels, largest first; each counts half as much as the last.
       least: pixels of the smallest patch.
-      rng: source of chance.
+      rng: generator.
     """
     if count < least:
         return

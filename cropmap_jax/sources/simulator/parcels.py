@@ -93,7 +93,7 @@ def cut(
       elongation: ratio of length (along the angle) to width that cuts work towards.
       bend: how far the line bows out, pixels, standard deviation.
       turn: by how much the line and what lies beyond turn, radians, standard deviation.
-      rng: source of chance.
+      rng: generator.
 
     Returns:
       The two parts.
@@ -143,7 +143,7 @@ def draw_areas(
       total: sum of the areas.
       median, spread: of the law before limits: median and standard deviation of the logarithm.
       low, high: limits of the law.
-      rng: source of chance.
+      rng: generator.
 
     Returns:
       List of one or more areas.
@@ -183,7 +183,7 @@ def subdivide(
       width: of the raster.
       elongation, bend: of `cut`.
       most: pixels; a field that comes out larger is cut again.
-      rng: source of chance.
+      rng: generator.
 
     Yields:
       Fields, about as many as areas, which cover the piece without overlap.
