@@ -7,7 +7,7 @@ import numpy as np
 
 from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period, to_days
-from cropmap_jax.geo.sensors import SENSORS
+from cropmap_jax.geo.sensors import SENSORS, Sensor
 from cropmap_jax.sources.simulator import (
     clouds,
     fields,
@@ -207,7 +207,7 @@ def tile_composites(
             power = np.moveaxis(scenes.power[passes][:, unit] * texture, -1, 1)
             seen = np.moveaxis(radar.sense(power, rng), 1, -1)
             power = seen[:, RADAR_PX:-RADAR_PX, RADAR_PX:-RADAR_PX]
-            s1[t] = _composite(composites.linear_to_db(power), periods[t], S1.name)
+            s1[t] = _composite(composites.linear_to_db(power), periods[t], S1)
         images = []
         for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)).tolist():
             clear = crop.inner(crop(scenes.skies[i].clear)[None])[0]
@@ -215,13 +215,13 @@ def tile_composites(
                 image = _s2_image(scenes, i, unit, leaf, soil, crop, rng)
                 images.append(np.where(clear[..., None], image, np.nan))
         if images:
-            s2[t] = _composite(np.stack(images), periods[t], S2.name)
+            s2[t] = _composite(np.stack(images), periods[t], S2)
     return s1, s2
 
 
-def _composite(values: np.ndarray, period: Period, sensor: str) -> np.ndarray:
+def _composite(values: np.ndarray, period: Period, sensor: Sensor) -> np.ndarray:
     """The project's own composite, of observations that all lie in one period."""
-    made, _ = composites.composite(values, [period] * len(values), [period], sensor)
+    made, _ = composites.composite(values, [period] * len(values), [period], sensor.name)
     one: np.ndarray = made[0]
     return one
 
