@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cropmap_jax.geo import composites, cube, cube_io, files, legend, periods
+from cropmap_jax.geo import composites, cube, cube_io, files, legend, periods, sensors
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.sources.ingest import bands as bands_lib
 from cropmap_jax.sources.ingest import existing, plausible, splits
@@ -132,7 +132,7 @@ def make_cube(plan: options_lib.Plan, part: splits.Part, info: cube.CubeInfo) ->
             fills[sensor] = {"of": found.total} | dict(sorted(found.fills.items()))
         if plan.composited:
             pixels[sensor], counts = composites.composite(
-                pixels[sensor], layer.periods, plan.targets, sensor
+                pixels[sensor], layer.periods, plan.targets, sensors.SENSORS[sensor]
             )
             clear[sensor] = [round(float(c), 2) for c in counts.mean(axis=(1, 2))]
     if plan.composited:

@@ -7,6 +7,7 @@ import numpy as np
 
 from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period, to_days
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.simulator import (
     clouds,
     fields,
@@ -215,7 +216,7 @@ def tile_composites(
 
 def _composite(values: np.ndarray, period: Period, sensor: str) -> np.ndarray:
     """The project's own composite, of observations that all lie in one period."""
-    return composites.composite(values, [period] * len(values), [period], sensor)[0][0]
+    return composites.composite(values, [period] * len(values), [period], SENSORS[sensor])[0][0]
 
 
 def _s2_image(scenes: Scenes, i: int, unit, leaf, soil, crop: "_Crop", rng) -> np.ndarray:

@@ -10,6 +10,7 @@ import xarray as xr
 import cropmap_jax
 from cropmap_jax.geo import composites, cube, cube_io, periods, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.ingest import bands, run
 from cropmap_jax.sources.ingest import options as options_lib
 from tests.sources import own_stack
@@ -459,7 +460,7 @@ def test_counts_agree_with_composites(tmp_path):
     s2[1, :6] = np.nan
     got = ingest(spans_npz(tmp_path, OVERLAPPING, s2=s2), tmp_path, months=True)[0]["stack"]
     spans = [periods.Period(*days(*pair)) for pair in OVERLAPPING]
-    _, counts = composites.composite(s2, spans, got.info.periods, "s2")
+    _, counts = composites.composite(s2, spans, got.info.periods, SENSORS["s2"])
     assert got.info.source["clear_observations"]["s2"] == counts.mean((1, 2)).tolist()
 
 
