@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 import cropmap_jax
-from cropmap_jax.geo import cube, files, grid, legend, periods, splits
+from cropmap_jax.geo import calendars, cube, files, grid, legend, periods, splits
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.sources.ingest import annotations, band_names, existing, npz_files, stacks
-from cropmap_jax.sources.ingest import bands as bands_lib
-from cropmap_jax.sources.ingest import splits as splits_lib
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.sources.ingest import annotations, existing, npz_files, satellites
+from cropmap_jax.sources.ingest.satellites import Units
+from cropmap_jax.sources.ingest.splits import Part, parse_split, split_map
+from cropmap_jax.sources.ingest.stacks import Stack, open_stack
 
 _VALUE_BYTES = 8
 """Of one value of pixels, as it is stored and as float32: the least that is held at once."""
@@ -28,7 +30,7 @@ class Options:
     """The flags of `experiments.ingest`, which explains them.
 
     Args:
-      input: .npz file, or folder with s1 and s2 as .tif or .nc.
+      input: .npz file, or folder with a .tif or .nc named after each sensor.
       cubes: folder of cubes.
       scl_classes: classes of the scene classification to mask; empty masks nothing.
     """
@@ -52,19 +54,19 @@ class Options:
     overwrite: bool = False
 
     @property
-    def units(self) -> bands_lib.Units:
+    def units(self) -> Units:
         """Units of the pixels.
 
         Raises:
-          ValueError: a unit or scale that there is not.
+          ValueError: no such unit or scale.
         """
         masked = [str(value).strip() for value in self.scl_classes]
         if not all(value.isdigit() for value in masked):
             raise ValueError(f"--scl_classes: expected numbers 0-11, found {','.join(masked)}")
         classes = tuple(sorted({int(value) for value in masked}))
-        return bands_lib.Units(self.s1_unit, self.s2_scale, self.s2_offset, classes)
+        return Units(self.s1_unit, self.s2_scale, self.s2_offset, classes)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, object]:
         """What decides a cube's content; no path of this machine."""
         out = {
             key: list(value) if isinstance(value, (tuple, list)) else value
@@ -77,9 +79,10 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """An input that was checked but for its pixels, and the cubes it will become.
+    """An input that was checked except for its pixels, and the cubes it will become.
 
     Args:
+      sensors: of the cubes: Sentinel-1, Sentinel-2 and what else the input holds.
       targets: periods of the cubes.
       composited: whether observations are to be composited into `targets`.
       label: uint8 [H, W], fields that cross into another split confined.
@@ -90,20 +93,21 @@ class Plan:
       notes: what the user should know.
     """
 
-    stack: stacks.Stack
+    stack: Stack
     options: Options
+    sensors: tuple[Sensor, ...]
     targets: tuple[periods.Period, ...]
     composited: bool
     label: np.ndarray
     fields: np.ndarray | None
-    cubes: tuple[tuple[splits_lib.Part, cube.CubeInfo], ...]
+    cubes: tuple[tuple[Part, cube.CubeInfo], ...]
     done: frozenset[str]
     seen: frozenset[str]
     notes: tuple[str, ...]
 
 
 def make_plan(options: Options) -> Plan:
-    """Opens the input and checks everything but its pixels.
+    """Opens the input and checks everything except its pixels.
 
     Raises:
       ValueError: a user's mistake.
@@ -115,27 +119,28 @@ def make_plan(options: Options) -> Plan:
         raise ValueError(f"--name: expected letters, digits, '_', '-' and '.', found {name!r}")
     if len(name) > _LONGEST_NAME:
         raise ValueError(f"--name: expected at most {_LONGEST_NAME} letters, found {len(name)}")
-    stack = stacks.open_stack(options.input)
-    if units.scl_classes and band_names.SCL not in getattr(stack.layers.get("s2"), "bands", ()):
+    stack = open_stack(options.input)
+    if units.scl_classes and not any(satellites.SCL in b.names for b in stack.bands.values()):
         raise ValueError(f"--scl_mask: expected a band SCL of S2 in {stack.where}, found none")
+    sensors = tuple(dict.fromkeys((*SENTINEL, *(b.sensor for b in stack.bands.values()))))
     targets, composited = choose_periods(stack, options)
     classes, label = annotations.annotate(
         stack, options.legend, options.none_of_these, options.unknown
     )
     harvest = annotations.parse_harvest(options.harvest, classes, targets)
-    cut, notes = splits_lib.parse_split(options.split, name, stack.geobox)
+    cut, notes = parse_split(options.split, name, stack.geobox)
     _check_apart(folder, cut, stack, options)
-    _check_size(stack, cut, targets)
+    _check_size(stack, cut, sensors, targets)
     fields = annotations.choose_fields(stack, label, options.fields)
     confined = label
     if fields is not None and len(cut) > 1:
-        where = splits_lib.split_map(cut, label.shape)
+        where = split_map(cut, label.shape)
         confined = splits.confine_fields(label, fields, where)
         changed = int((confined != label).sum())
         if changed:
             notes.append(f"{changed} pixels of fields that cross into another split are unknown")
     _check_annotated(options, cut, label, confined)
-    notes += _input_notes(stack, cut, options) + annotations.sentinel_notes(stack, classes)
+    notes += _input_notes(stack, cut, sensors, options) + annotations.sentinel_notes(stack, classes)
     if ids := classes.describe_ids():
         notes.append(f"in tables and files, {ids}")
     cubes = tuple(
@@ -145,11 +150,21 @@ def make_plan(options: Options) -> Plan:
     seen = existing.list_names(folder)
     done = existing.find_done([info for _, info in cubes], folder, options.overwrite)
     return Plan(
-        stack, options, targets, composited, confined, fields, cubes, done, seen, tuple(notes)
+        stack=stack,
+        options=options,
+        sensors=sensors,
+        targets=targets,
+        composited=composited,
+        label=confined,
+        fields=fields,
+        cubes=cubes,
+        done=done,
+        seen=seen,
+        notes=tuple(notes),
     )
 
 
-def _check_apart(folder: pathlib.Path, cut, stack: stacks.Stack, options: Options) -> None:
+def _check_apart(folder: pathlib.Path, cut: Sequence[Part], stack: Stack, options: Options) -> None:
     """Requires that no cube takes the place of what is read."""
     inputs = {"--input": options.input}
     if options.legend != annotations.FROM_INPUT and options.legend not in legend.LEGENDS:
@@ -166,13 +181,19 @@ def _check_apart(folder: pathlib.Path, cut, stack: stacks.Stack, options: Option
             )
 
 
-def _check_size(stack: stacks.Stack, cut: Sequence[splits_lib.Part], targets) -> None:
+def _check_size(
+    stack: Stack,
+    cut: Sequence[Part],
+    sensors: Sequence[Sensor],
+    targets: Sequence[periods.Period],
+) -> None:
     """Refuses parts that this machine's memory cannot hold."""
     for part in cut:
         pixels = (part.rows.stop - part.rows.start) * (part.cols.stop - part.cols.start)
-        values = max(len(layer.periods) * len(layer.bands) for layer in stack.layers.values())
+        values = max(len(bands.periods) * len(bands.names) for bands in stack.bands.values())
+        made = len(targets) * max(len(sensor.bands) for sensor in sensors)
         npz_files.check_memory(
-            _VALUE_BYTES * pixels * max(values, len(targets) * len(cube.S2_BANDS)),
+            _VALUE_BYTES * pixels * max(values, made),
             f"{stack.where}: {part.cube_id} of {pixels} pixels",
             "smaller parts come from --split blocks:SIZE_PX",
         )
@@ -186,18 +207,16 @@ def _default_name(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
 
 
-def choose_periods(
-    stack: stacks.Stack, options: Options
-) -> tuple[tuple[periods.Period, ...], bool]:
+def choose_periods(stack: Stack, options: Options) -> tuple[tuple[periods.Period, ...], bool]:
     """Periods of the cubes, and whether observations are to be composited into them.
 
     Raises:
       ValueError: single days, gaps, or periods that differ between sensors, without compositing;
-        periods longer than those asked for, with it.
+        periods longer than the requested ones, with it.
     """
     if options.months and options.dekads:
         raise ValueError("--months, --dekads: expected one of them, found both")
-    found = {layer.where: layer.periods for layer in stack.layers.values()}
+    found = {bands.where: bands.periods for bands in stack.bands.values()}
     kind = "months" if options.months else "dekads" if options.dekads else ""
     if kind:
         make, longest = _TARGETS[kind]
@@ -226,7 +245,9 @@ def choose_periods(
     return shared, False
 
 
-def _check_annotated(options, cut, label: np.ndarray, confined: np.ndarray) -> None:
+def _check_annotated(
+    options: Options, cut: Sequence[Part], label: np.ndarray, confined: np.ndarray
+) -> None:
     """Every split named by columns or rows needs annotated pixels, if the input has any."""
     if not (label != IGNORE).any() or not options.split.startswith(("columns", "rows")):
         return
@@ -241,7 +262,7 @@ def _check_annotated(options, cut, label: np.ndarray, confined: np.ndarray) -> N
 
 
 def _input_notes(
-    stack: stacks.Stack, cut: Sequence[splits_lib.Part], options: Options
+    stack: Stack, cut: Sequence[Part], sensors: Sequence[Sensor], options: Options
 ) -> list[str]:
     notes = list(stack.notes)
     pixel = stack.geobox.resolution.x
@@ -250,15 +271,15 @@ def _input_notes(
             f"pixels measure {pixel:g} m: cubes of {grid.PIXEL_M:g} m, such as export makes, "
             f"cannot share a dataset or a network with these"
         )
-    for sensor, bands in cube.BANDS.items():
-        layer = stack.layers.get(sensor)
-        absent = [b for b in bands if layer is None or b not in layer.bands]
+    for sensor in sensors:
+        bands = stack.bands.get(sensor.name)
+        absent = [b for b in sensor.bands if bands is None or b not in bands.names]
         if absent:
-            all_of_them = len(absent) == len(bands)
-            what = "all bands" if all_of_them else ", ".join(absent)
-            notes.append(f"{sensor.upper()}: {what} absent from the input, missing in the cubes")
-        if layer is not None and layer.unused:
-            notes.append(f"{layer.where}: not used: {', '.join(layer.unused)}")
+            what = "all bands" if len(absent) == len(sensor.bands) else ", ".join(absent)
+            label = satellites.product(sensor).label
+            notes.append(f"{label}: {what} absent from the input, missing in the cubes")
+        if bands is not None and bands.unused:
+            notes.append(f"{bands.where}: not used: {', '.join(bands.unused)}")
     if stack.label is None:
         notes.append("no label: every pixel is unknown")
     if options.split.startswith("blocks"):
@@ -270,7 +291,15 @@ def _input_notes(
     return notes
 
 
-def _info(stack, options, part, targets, classes, harvest, has_fields) -> cube.CubeInfo:
+def _info(
+    stack: Stack,
+    options: Options,
+    part: Part,
+    targets: tuple[periods.Period, ...],
+    classes: legend.Legend,
+    harvest: calendars.Calendar,
+    has_fields: bool,
+) -> cube.CubeInfo:
     years = sorted({targets[0].start.year, (targets[-1].end - dt.timedelta(days=1)).year})
     source = {
         "kind": "ingest",

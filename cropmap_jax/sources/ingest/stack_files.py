@@ -10,11 +10,11 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.geo.rasters import open_geotiff
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.ingest import band_names
-from cropmap_jax.sources.ingest import bands as bands_lib
+from cropmap_jax.sources.ingest.bands import Bands
 
 _DATED = re.compile(r"(?<!\d)((?:19|20)\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 
@@ -65,22 +65,29 @@ def read_tif_band(file: pathlib.Path) -> tuple[np.ma.MaskedArray, float | None]:
 
 
 def open_tif(
-    file: pathlib.Path, sensor: str, dates: Sequence[Period], s2_offset=None
-) -> bands_lib.Layers:
+    file: pathlib.Path,
+    sensor: Sensor,
+    dates: Sequence[Period],
+    offsets: tuple[float, ...] | None = None,
+) -> Bands:
     """One sensor of a GeoTIFF whose bands come period by period.
+
+    Args:
+      dates: periods from dates.csv.
+      offsets: of each observation, see `bands.Bands`.
 
     Raises:
       ValueError: bands that do not fit the dates.
     """
     with open_geotiff(file, sidecars=True) as raster:
         names = list(raster.descriptions)
-        scales, offsets = np.array(raster.scales), np.array(raster.offsets)
+        own_scales, own_offsets = np.array(raster.scales), np.array(raster.offsets)
         kind = np.dtype(raster.dtypes[0]).kind
     if kind not in "fiu":
         raise ValueError(f"{file}: expected real numbers, found {raster.dtypes[0]}")
     for what, own, odd in (
-        ("scales", scales, ~np.isfinite(scales) | (scales == 0)),
-        ("offsets", offsets, ~np.isfinite(offsets)),
+        ("scales", own_scales, ~np.isfinite(own_scales) | (own_scales == 0)),
+        ("offsets", own_offsets, ~np.isfinite(own_offsets)),
     ):
         if odd.any():
             raise ValueError(
@@ -100,14 +107,14 @@ def open_tif(
             np.moveaxis(out.data, 1, -1), np.moveaxis(np.ma.getmaskarray(out), 1, -1)
         )
 
-    def own(values: np.ndarray, absent: float) -> np.ndarray:
+    def in_table(values: np.ndarray, absent: float) -> np.ndarray:
         out = np.full(table.shape, absent)
         out[table > 0] = values[wanted - 1]
         return out[:, None, None, :]
 
-    scale, offset = own(scales, 1.0), own(offsets, 0.0)
+    scale, offset = in_table(own_scales, 1.0), in_table(own_offsets, 0.0)
     packed = (scale != 1).any() or (offset != 0).any()
-    return bands_lib.Layers(
+    return Bands(
         sensor,
         str(file),
         tuple(dates),
@@ -117,14 +124,16 @@ def open_tif(
         unused=unused,
         scale=scale if packed else 1.0,
         offset=offset if packed else 0.0,
-        s2_offset=s2_offset,
+        date_offsets=offsets,
     )
 
 
-def _band_table(file: pathlib.Path, sensor: str, names: list, dates: Sequence[Period]):
+def _band_table(
+    file: pathlib.Path, sensor: Sensor, names: list[str | None], dates: Sequence[Period]
+) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
     """(bands, int [T, bands] with the raster's band numbers, 0 where it has none, unused names)."""
     if not any(names):
-        bands = cube.BANDS[sensor]
+        bands = sensor.bands
         if len(names) != len(dates) * len(bands):
             raise ValueError(
                 f"{file}: expected {len(dates) * len(bands)} bands, {len(bands)} for each of "
@@ -160,7 +169,8 @@ def _band_table(file: pathlib.Path, sensor: str, names: list, dates: Sequence[Pe
             found = band_names.name_bands(own, sensor, f"{file} ({dates[t].name})")
             columns |= {(t, band): numbers[i] + 1 for band, i in found.items()}
             unused |= {name: None for name in own if not band_names.band_of(name, sensor)}
-    order = (*cube.BANDS[sensor], band_names.SCL)
-    bands = tuple(b for b in order if any(band == b for _, band in columns))
+    bands = tuple(
+        b for b in band_names.known_bands(sensor) if any(band == b for _, band in columns)
+    )
     table = np.array([[columns.get((t, b), 0) for b in bands] for t in range(len(dates))])
     return bands, table, tuple(unused)

@@ -8,16 +8,17 @@ import pytest
 import xarray as xr
 
 import cropmap_jax
-from cropmap_jax.geo import composites, cube, cube_io, periods, splits
+from cropmap_jax.geo import composites, cube_io, periods, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.sensors import SENSORS
-from cropmap_jax.sources.ingest import bands, run
-from cropmap_jax.sources.ingest import options as options_lib
+from cropmap_jax.sources.ingest import run
+from cropmap_jax.sources.ingest.options import Options
+from cropmap_jax.sources.ingest.satellites import SCL_CLOUDY
 from tests.sources import own_stack
 
 
 def options(path, tmp_path, **flags):
-    return options_lib.Options(str(path), str(tmp_path / "cubes"), **flags)
+    return Options(str(path), str(tmp_path / "cubes"), **flags)
 
 
 def ingest(path, tmp_path, **flags):
@@ -246,7 +247,7 @@ def test_a_cube_tells_how_it_was_made(tmp_path):
 def test_the_table_counts_pixels_and_missing_values(tmp_path):
     s2 = own_stack.s2()
     s2[0], s2[..., 7] = np.nan, np.nan
-    file = own_stack.write_npz(tmp_path, s2=s2[..., :7], s2_bands=np.array(cube.S2_BANDS[:7]))
+    file = own_stack.write_npz(tmp_path, s2=s2[..., :7], s2_bands=np.array(SENSORS["s2"].bands[:7]))
     _, text = ingest(file, tmp_path, **own_stack.EXTRA)
     header, row, *notes = text.splitlines()
     assert header.split()[:2] == ["cube", "split"]
@@ -263,13 +264,13 @@ def test_the_table_counts_pixels_and_missing_values(tmp_path):
 def test_the_scene_classification_of_a_stack(tmp_path):
     scl = np.full((own_stack.T, own_stack.H, own_stack.W, 1), 4, np.float32)
     scl[1, 2, 3], scl[2, 5, 6] = 8, 7
-    names = np.array([*cube.S2_BANDS, "SCL"])
+    names = np.array([*SENSORS["s2"].bands, "SCL"])
     s2 = np.concatenate([own_stack.s2(), scl], -1)
     file = own_stack.write_npz(tmp_path, s2=s2, s2_bands=names)
     want = own_stack.s2()
     own_stack.assert_pixels(ingest(file, tmp_path)[0]["stack"], own_stack.s1_db(), want)
     want[1, 2, 3] = np.nan
-    masked, _ = ingest(file, tmp_path, scl_classes=bands.SCL_CLOUDY, overwrite=True)
+    masked, _ = ingest(file, tmp_path, scl_classes=SCL_CLOUDY, overwrite=True)
     own_stack.assert_pixels(masked["stack"], own_stack.s1_db(), want)
     file = own_stack.write_npz(tmp_path)
     refuses(file, tmp_path, "--scl_mask: expected a band SCL of S2", scl_classes=["3"])
@@ -433,7 +434,7 @@ def test_scenes_with_dates_of_their_own(tmp_path, real_dir):
     for sensor, name in (("s1", "sentinel1_grd"), ("s2", "sentinel2_l2a")):
         os.symlink(real_dir / "scenes" / f"cdse_{name}.nc", folder / f"{sensor}.nc")
     flags = {"s1_unit": "dn", "months": True, "legend": "isrc"}
-    cubes, text = ingest(folder, tmp_path, scl_classes=bands.SCL_CLOUDY, **flags)
+    cubes, text = ingest(folder, tmp_path, scl_classes=SCL_CLOUDY, **flags)
     got = cubes["scene"]
     assert [p.name for p in got.info.periods] == ["2023-04-01"]
     with xr.open_dataset(folder / "s1.nc") as s1, xr.open_dataset(folder / "s2.nc") as s2:
@@ -448,7 +449,7 @@ def test_scenes_with_dates_of_their_own(tmp_path, real_dir):
         assert got.info.source["clear_observations"] == {"s1": [10.0], "s2": [round(clear, 2)]}
         assert got.info.geobox.affine.c == s1.x.values[0] - 5
         assert got.info.geobox.affine.f == s1.y.values[0] + 5
-    absent = [cube.S2_BANDS.index(b) for b in ("B2", "B3", "B5", "B6", "B7", "B8A", "B12")]
+    absent = [SENSORS["s2"].bands.index(b) for b in ("B2", "B3", "B5", "B6", "B7", "B8A", "B12")]
     assert np.isnan(got.s2[..., absent]).all()
     assert "not used: S2-L2A-B01, S2-L2A-AOT" in text
     refuses(folder, tmp_path, "found single days; --months", **flags | {"months": False})
