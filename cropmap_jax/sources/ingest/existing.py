@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Sequence
 
 from cropmap_jax.geo import cube, cube_io, splits
-from cropmap_jax.geo.sensors import SENSORS
 
 CLEAR = "clear_observations"
 """Key of a cube's source: mean number of clear observations per sensor and period."""
@@ -44,7 +43,7 @@ def find_done(
         target = folder / info.cube_id
         if not os.path.lexists(target):
             continue
-        _check_ours(target, overwrite)
+        _check_ours(target, there.get(info.cube_id), overwrite)
         if overwrite:
             continue
         changed = _difference(there[info.cube_id], info)
@@ -59,11 +58,12 @@ def find_done(
     return frozenset(done)
 
 
-def _check_ours(target: pathlib.Path, overwrite: bool) -> None:
+def _check_ours(target: pathlib.Path, old: cube.CubeInfo | None, overwrite: bool) -> None:
     """Requires what is in a cube's place to be a cube, with nothing else in it."""
     if target.is_dir() and not target.is_symlink():
         found = sorted(path.name for path in target.iterdir())
-        ours = {cube_io.ITEM, *(f"{n}.tif" for n in (*SENSORS, "label", "fields", cube.CLEAR))}
+        pixels = [sensor.name for sensor in old.sensors] if old else []
+        ours = {cube_io.ITEM, *(f"{n}.tif" for n in (*pixels, "label", "fields", cube.CLEAR))}
         strange = [name for name in found if name not in ours]
         if cube_io.ITEM in found and not (strange and overwrite):
             return
@@ -112,4 +112,7 @@ def _difference(old: cube.CubeInfo, new: cube.CubeInfo) -> str:
     for key in ("legend", "split", "block", "season", "periods", "harvest", "has_fields", "shape"):
         if getattr(old, key) != getattr(new, key):
             return f"its {key} differs"
+    if old.sensors != new.sensors:
+        found, wanted = (", ".join(s.name for s in info.sensors) for info in (old, new))
+        return f"its sensors were {found}, are {wanted}" if found != wanted else "a sensor differs"
     return ""

@@ -144,7 +144,7 @@ def make_plan(options: Options) -> Plan:
     if ids := classes.describe_ids():
         notes.append(f"in tables and files, {ids}")
     cubes = tuple(
-        (part, _info(stack, options, part, targets, classes, harvest, fields is not None))
+        (part, _info(stack, options, part, targets, classes, harvest, sensors, fields is not None))
         for part in cut
     )
     seen = existing.list_names(folder)
@@ -298,6 +298,7 @@ def _info(
     targets: tuple[periods.Period, ...],
     classes: legend.Legend,
     harvest: calendars.Calendar,
+    sensors: tuple[Sensor, ...],
     has_fields: bool,
 ) -> cube.CubeInfo:
     years = sorted({targets[0].start.year, (targets[-1].end - dt.timedelta(days=1)).year})
@@ -318,5 +319,6 @@ def _info(
         season=options.season or "-".join(map(str, years)),
         harvest=harvest,
         source=source,
+        sensors=sensors,
         has_fields=has_fields,
     )

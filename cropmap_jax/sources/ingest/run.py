@@ -12,7 +12,7 @@ import numpy as np
 
 from cropmap_jax.geo import composites, cube, cube_io, files, legend, periods
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.ingest import existing, plausible, satellites
 from cropmap_jax.sources.ingest.options import Options, Plan, make_plan
 from cropmap_jax.sources.ingest.reading import read_window
@@ -89,9 +89,7 @@ def _ingest(options: Options, progress: Progress) -> str:
             else:
                 value = make_cube(plan, part, info)
                 cube_io.write_cube(value, folder, options.overwrite)
-            rows.append(
-                _row(value, plan.sensors, "already there" if info.cube_id in done else "written")
-            )
+            rows.append(_row(value, "already there" if info.cube_id in done else "written"))
     return "\n".join([*format_table(rows, plan.sensors), *(f"note: {note}" for note in notes)])
 
 
@@ -156,19 +154,17 @@ def make_cube(plan: Plan, part: Part, info: cube.CubeInfo) -> cube.Cube:
     if fields is not None:
         fields = np.ascontiguousarray(fields[part.rows, part.cols])
     label = np.ascontiguousarray(plan.label[part.rows, part.cols])
-    # A cube holds Sentinel's pixels only, so far.
-    sentinel = {sensor.name: pixels[sensor.name] for sensor in SENTINEL}
-    return cube.Cube(info=info, label=label, fields=fields, **sentinel)
+    return cube.Cube(info, pixels, label, fields)
 
 
 # The table ----------------------------------------------------------------------------------------
 
 
-def _row(value: cube.Cube, sensors: Sequence[Sensor], status: str) -> tuple[str, ...]:
+def _row(value: cube.Cube, status: str) -> tuple[str, ...]:
     info = value.info
     missing = (
-        f"{np.isnan(getattr(value, sensor.name)).mean():.0%}{_fill_share(info, sensor.name)}"
-        for sensor in sensors
+        f"{np.isnan(value.pixels[sensor.name]).mean():.0%}{_fill_share(info, sensor.name)}"
+        for sensor in info.sensors
     )
     size = f"{info.shape[1]} x {info.shape[0]}"
     spans = f"{len(info.periods)} ({periods.period_kind(info.periods)})"
