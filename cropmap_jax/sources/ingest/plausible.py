@@ -5,7 +5,6 @@ import dataclasses
 
 import numpy as np
 
-from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.ingest import levels, repeated, satellites
 from cropmap_jax.sources.ingest.bands import Bands
 from cropmap_jax.sources.ingest.satellites import Product, Units
@@ -119,30 +118,26 @@ def check_range(
 def _count_tails(
     values: np.ndarray, finite: np.ndarray, product: Product, where: str, found: Findings
 ) -> None:
-    least, most = _held(product.sensor)
+    sensor, unit = product.sensor, product.quantity
+    least, most = sensor.decode(sensor.encode(np.array([-1e28, 1e28], np.float32)))
     reach = f"{most:g}" if least == -most else f"{least:g} to {most:g}"
-    lost = int(((finite < least) | (finite > most)).sum())
+    # What rounds to the least or largest number is held: noise around 0 in an unsigned type.
+    step = np.float32(0.5 / sensor.scale)
+    held = (finite >= least - step) & (finite <= most + step)
+    lost = int(finite.size - held.sum())
     if lost > _LOST_SHARE * finite.size:
         raise ValueError(
             f"{where}found {lost} of {finite.size} values beyond what a cube can hold "
-            f"({reach} {product.quantity}), up to {finite.max():g}; expected one scale for all "
-            f"dates and bands, and NaN or a declared nodata value where missing"
+            f"({reach} {unit}), up to {finite[~held][np.abs(finite[~held]).argmax()]:g}; expected "
+            f"one scale for all dates and bands, and NaN or a declared nodata value where missing"
         )
     if lost:
-        found.odd[f"beyond {reach} {product.quantity}, missing"] += lost
+        found.odd[f"beyond {reach} {unit}, missing"] += lost
         with np.errstate(invalid="ignore"):
-            values[(values < least) | (values > most)] = np.nan
+            values[(values < least - step) | (values > most + step)] = np.nan
     low, high = product.fill.plausible
-    below = int(((finite < low) & (finite >= least)).sum())
-    above = int(((finite > high) & (finite <= most)).sum())
-    found.odd[f"below {low:g} {product.quantity}{product.outside}, kept"] += below
-    found.odd[f"above {high:g} {product.quantity}{product.outside}, kept"] += above
-
-
-def _held(sensor: Sensor) -> tuple[np.float32, np.float32]:
-    """The least and the largest value that a cube can hold."""
-    least, most = sensor.decode(sensor.encode(np.array([-1e28, 1e28], np.float32)))
-    return least, most
+    for name, limit, mask in (("below", low, finite < low), ("above", high, finite > high)):
+        found.odd[f"{name} {limit:g} {unit}{product.outside}, kept"] += int((mask & held).sum())
 
 
 # What the user should know ------------------------------------------------------------------------
