@@ -47,7 +47,7 @@ def read_dates(
             raise ValueError(
                 f"{where}: expected sensor {' or '.join(sensors)}, found {row['sensor']!r}"
             )
-        start = parse_date(row["start"], where)
+        start = parse_date(row["start"] or "", where)
         end = (row.get("end") or "").strip()
         last = parse_date(end, where) if end else start + dt.timedelta(days=1)
         spans.setdefault(sensor, []).append(span(start, last, where))

@@ -36,7 +36,8 @@ def make_geobox(shape: Sequence[int], affine: Sequence[float], crs: object, wher
         raise ValueError(f"{where}: expected a CRS such as EPSG:32631, found {found!r}") from error
     if not np.isfinite(list(affine)[:6]).all():
         raise ValueError(f"{where}: expected six finite coefficients, found {list(affine)[:6]}")
-    return GeoBox(tuple(shape), Affine(*list(affine)[:6]), f"EPSG:{code}" if code else known)
+    height, width = shape
+    return GeoBox((height, width), Affine(*list(affine)[:6]), f"EPSG:{code}" if code else known)
 
 
 def read_tif_grid(file: pathlib.Path) -> GeoBox:
@@ -140,28 +141,13 @@ def _band_table(
                 f"{len(dates)} rows of dates.csv, or bands with names; found {len(names)}"
             )
         return bands, np.arange(1, len(names) + 1).reshape(len(dates), -1), ()
-    if not all(names):
-        raise ValueError(f"{file}: band {names.index(None) + 1} has no name, though others do")
-    dated = [_DATED.search(name) for name in names]
-    if all(dated):
-        starts = [p.start.isoformat() for p in dates]
-        days = ["-".join(m.group(1, 3, 4)) for m in dated]
-        strange = sorted(set(days) - set(starts))
-        if strange:
-            raise ValueError(f"{file}: found bands of {strange[0]}, expected it in dates.csv too")
-        if len(set(starts)) < len(starts):
-            raise ValueError(f"{file}: bands are named by date; expected each date once per sensor")
-        place = {day: i for i, day in enumerate(starts)}
-        rests = [m.string[: m.start()] + m.string[m.end() :] for m in dated]
-        keys = [(place[day], rest.strip("/_ ")) for day, rest in zip(days, rests, strict=True)]
-    else:
-        if len(names) % len(dates):
-            raise ValueError(
-                f"{file}: expected the same number of bands for each of {len(dates)} rows of "
-                f"dates.csv, found {len(names)} in all"
-            )
-        keys = [(i // (len(names) // len(dates)), name) for i, name in enumerate(names)]
-    columns, unused = {}, {}
+    known = [name for name in names if name]
+    if len(known) < len(names):
+        first = next(i for i, name in enumerate(names) if not name)
+        raise ValueError(f"{file}: band {first + 1} has no name, though others do")
+    keys = _band_keys(file, known, dates)
+    columns: dict[tuple[int, str], int] = {}
+    unused: dict[str, None] = {}
     for t in range(len(dates)):
         numbers = [i for i, key in enumerate(keys) if key[0] == t]
         own = [keys[i][1] for i in numbers]
@@ -174,3 +160,27 @@ def _band_table(
     )
     table = np.array([[columns.get((t, b), 0) for b in bands] for t in range(len(dates))])
     return bands, table, tuple(unused)
+
+
+def _band_keys(
+    file: pathlib.Path, names: Sequence[str], dates: Sequence[Period]
+) -> list[tuple[int, str]]:
+    """(which of the dates, name without a date) of each band of a raster."""
+    dated = [match for name in names if (match := _DATED.search(name))]
+    if len(dated) < len(names):
+        if len(names) % len(dates):
+            raise ValueError(
+                f"{file}: expected the same number of bands for each of {len(dates)} rows of "
+                f"dates.csv, found {len(names)} in all"
+            )
+        return [(i // (len(names) // len(dates)), name) for i, name in enumerate(names)]
+    starts = [p.start.isoformat() for p in dates]
+    days = ["-".join(m.group(1, 3, 4)) for m in dated]
+    strange = sorted(set(days) - set(starts))
+    if strange:
+        raise ValueError(f"{file}: found bands of {strange[0]}, expected it in dates.csv too")
+    if len(set(starts)) < len(starts):
+        raise ValueError(f"{file}: bands are named by date; expected each date once per sensor")
+    place = {day: i for i, day in enumerate(starts)}
+    rests = [m.string[: m.start()] + m.string[m.end() :] for m in dated]
+    return [(place[day], rest.strip("/_ ")) for day, rest in zip(days, rests, strict=True)]
