@@ -99,7 +99,7 @@ def timelines(draw):
 @given(timelines(), st.sampled_from(list(BY_COMPOSITING.values())))
 def test_no_composite_uses_a_day_after_its_end(timeline, sensor):
     sources, targets = timeline
-    # The value of an observation is the number of its last day, so a maximum tells on a leak.
+    # The value of an observation is the number of its last day, so a maximum shows a leak.
     last = np.array([periods.to_day(p.end) - 1 for p in sources])
     for target, span in enumerate(targets):
         inside = [p.start <= span.end and span.start <= from_day(d) < span.end

@@ -250,7 +250,7 @@ def sentinel_notes(stack: Stack, given: legend.Legend) -> list[str]:
 
 
 def choose_fields(stack: Stack, label: np.ndarray, flag: str | None) -> np.ndarray | None:
-    """Field ids as `--fields` says: from_input, components of the label, or none.
+    """Field ids as `--fields` chooses: from_input, components of the label, or none.
 
     Without the flag they are the input's, else components.
 

@@ -82,7 +82,7 @@ def _band_in_words(name: str) -> str | None:
     text = re.sub(r"\bswir[^a-z0-9.]+([12])\b(?!\.\d)", r"swir\1", text)
     words = [word for word in re.split(r"[^0-9a-z]+", text) if word]
     found = _find_bands(words)
-    # "B8 (NIR)" says one band twice, "VV/VV" and "B4_B8" are of two.
+    # "B8 (NIR)" names one band twice, "VV/VV" and "B4_B8" are of two.
     both = len(found) == 2 and found[0][1] == found[1][1] and found[0][2] != found[1][2]
     if not (len(found) == 1 or both) or any(c in text for c in "+*÷^"):
         return None

@@ -75,13 +75,13 @@ def notes_on_reflectance(levels: np.ndarray, dates: Sequence[dt.date]) -> list[s
             out.append(
                 f"the darkest fiftieth of every band and date reaches {lowest:.2f}, which happens "
                 f"in deserts, or where products of processing baseline 04.00 keep their offset: "
-                f"--s2_offset -1000 takes it off"
+                f"--s2_offset -1000 subtracts it"
             )
         lows = np.nanmin(np.where(np.isfinite(dark), dark, np.inf), 1)
         if np.median(lows[np.isfinite(lows)]) < -0.3 * _OFFSET:
             out.append(
                 f"a fiftieth of some band is darker than {np.median(lows[np.isfinite(lows)]):.2f} "
-                f"on most dates, which no ground is: was an offset taken off twice (--s2_offset)?"
+                f"on most dates, which no ground is: was an offset subtracted twice (--s2_offset)?"
             )
     return out + _notes_on_steps(levels, dates)
 
@@ -100,7 +100,7 @@ def _notes_on_steps(levels: np.ndarray, dates: Sequence[dt.date]) -> list[str]:
     return [
         f"{what}, the darkest pixels too, as where products of processing baseline 04.00 (25 "
         f"January 2022) meet older ones and keep their offset; a column s2_offset of dates.csv (a "
-        f"key of an .npz) says it per date: -1000 for those, 0 for the others"
+        f"key of an .npz) gives it per date: -1000 for those, 0 for the others"
     ]
 
 

@@ -57,7 +57,7 @@ def check_wrapped(
       there: where they are not declared as missing.
 
     Raises:
-      ValueError: such numbers; says how many, and the way out.
+      ValueError: such numbers; names how many, and a way out.
     """
     tops = [65535]
     if stored.dtype.kind == "u" and stored.dtype.itemsize > 2:
@@ -81,9 +81,9 @@ def check_wrapped(
         if bad.any():
             raise ValueError(
                 f"{where}: found {int(bad.sum())} numbers of {numbers[bad].min():.9g} to "
-                f"{numbers[bad].max():.9g}, which numbers below 1000 become when 1000 is taken off "
-                f"them in an unsigned type; expected the numbers as delivered with --s2_offset "
-                f"-1000, or the difference in a signed type"
+                f"{numbers[bad].max():.9g}, which numbers below 1000 become when 1000 is "
+                f"subtracted from them in an unsigned type; expected the numbers as delivered with "
+                f"--s2_offset -1000, or the difference in a signed type"
             )
 
 
@@ -100,7 +100,7 @@ def check_range(
       found: counts and levels are added to it.
 
     Raises:
-      ValueError: values that cannot be what the flags say.
+      ValueError: values that contradict the flags.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:

@@ -20,7 +20,7 @@ def read_window(
       that a cube cannot hold, and masked classes of the scene; and what was found in them.
 
     Raises:
-      ValueError: values that cannot be what the flags say; names the file and the flag.
+      ValueError: values that contradict the flags; names the file and the flag.
     """
     product, sensor = satellites.product(bands.sensor), bands.sensor
     raw = bands.read(rows, cols)

@@ -14,7 +14,8 @@ from cropmap_jax.geo import composites, cube, cube_io, files, legend, periods
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.ingest import existing, plausible, satellites
-from cropmap_jax.sources.ingest.options import Options, Plan, make_plan
+from cropmap_jax.sources.ingest.options import Options
+from cropmap_jax.sources.ingest.plan import Plan, make_plan
 from cropmap_jax.sources.ingest.reading import read_window
 from cropmap_jax.sources.ingest.splits import Part
 

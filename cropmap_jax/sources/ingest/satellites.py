@@ -76,7 +76,7 @@ class Product:
       quantity: what its values are, after a number.
       fill: which of its numbers can be fill. Of plain values only those far outside of the
         sensor's range, by more than its width: how far a range goes is a matter of judgement.
-      outside: said of values beyond `fill.plausible`, which are kept.
+      outside: added to a note on values beyond `fill.plausible`, which are kept.
       bright: share of values above `fill.plausible` that is not worth a note.
       common_names: whether its bands are known by other names, too.
       classification: name of the band that classifies the scene; "" for none.
@@ -116,7 +116,7 @@ class Product:
           float32, the same shape; NaN where a number stands for no value.
 
         Raises:
-          ValueError: numbers that cannot be what the flags say.
+          ValueError: numbers that contradict the flags.
         """
         return unpacked
 
@@ -147,7 +147,7 @@ class Product:
         return False
 
     def flag(self, units: Units) -> str:
-        """The flag, with ": ", that says how values are read; "" where there is none."""
+        """Flag by which values are read, with ": ", to name in errors; "" where there is none."""
         return ""
 
     def check(self, finite: np.ndarray, typical: float, where: str, units: Units) -> None:
@@ -166,7 +166,7 @@ class Product:
         return None
 
     def notes(self, counted: np.ndarray, dates: Sequence[dt.date]) -> list[str]:
-        """What histograms over `edges` (int64 [T, B, bins]) say, one line each."""
+        """What stands out in histograms over `edges`, int64 [T, B, bins]; a line each."""
         return []
 
     def _refuse_low(self, finite: np.ndarray, least: float, where: str, hint: str = "") -> None:

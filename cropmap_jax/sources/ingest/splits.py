@@ -29,7 +29,7 @@ class Part:
 
 
 def parse_split(text: str, name: str, geobox: GeoBox) -> tuple[list[Part], list[str]]:
-    """Cuts a raster as `--split` says.
+    """Cuts a raster as `--split` describes.
 
     Blocks of parts carry the split (or the place) in their name, so that no block is in two.
 

@@ -93,7 +93,7 @@ def open_tif(
         if odd.any():
             raise ValueError(
                 f"{file}: expected usable {what} of its bands, found {own[odd][0]:g} for band "
-                f"{int(odd.argmax()) + 1} (gdal_edit.py -scale 1 -offset 0 takes them off)"
+                f"{int(odd.argmax()) + 1} (gdal_edit.py -scale 1 -offset 0 removes them)"
             )
     bands, table, unused = _band_table(file, sensor, names, dates)
     wanted = table[table > 0]

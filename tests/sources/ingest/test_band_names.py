@@ -38,7 +38,7 @@ BANDS = [
     ("infra red", None),
     ("red edge", None),
     ("Band 4", None),
-    # one band said twice, and of two words
+    # one band named twice, and of two words
     ("B8 (NIR)", "B8"),
     ("B02 blue", "B2"),
     ("B8A - Narrow NIR", "B8A"),

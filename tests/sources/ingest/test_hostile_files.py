@@ -1,4 +1,4 @@
-"""Files that are not what their name says, or that say more than they hold."""
+"""Files that are not what their name promises, or that claim more than they hold."""
 
 import io
 import zipfile

@@ -225,10 +225,10 @@ def test_a_part_without_annotation_is_refused(tmp_path):
     assert not (tmp_path / "cubes").exists()
 
 
-# What a cube says of itself -----------------------------------------------------------------------
+# What a cube records of itself --------------------------------------------------------------------
 
 
-def test_a_cube_tells_how_it_was_made(tmp_path):
+def test_a_cube_records_how_it_was_made(tmp_path):
     file = own_stack.write_npz(tmp_path)
     flags = {"harvest": ["maize=2022-06-01:2022-09-15"], "season": "2022", "name": "mine"}
     value = ingest(file, tmp_path, **flags, **own_stack.EXTRA)[0]["mine"]
@@ -308,7 +308,7 @@ def test_what_is_there_is_left_alone_and_what_is_not_is_made(tmp_path):
         ({"s2_offset": 0.1}, "--s2_offset was 0.0, is 0.1"),
     ],
 )
-def test_another_source_is_not_overwritten_unasked(tmp_path, flags, message):
+def test_another_source_is_not_overwritten_unless_requested(tmp_path, flags, message):
     file = own_stack.write_npz(tmp_path)
     ingest(file, tmp_path)
     before = stamps(tmp_path)
@@ -323,7 +323,7 @@ def test_another_source_is_not_overwritten_unasked(tmp_path, flags, message):
     assert "written" in text and stamps(tmp_path).keys() == before.keys()
 
 
-def test_other_pixels_are_not_overwritten_unasked(tmp_path):
+def test_other_pixels_are_not_overwritten_unless_requested(tmp_path):
     ingest(own_stack.write_npz(tmp_path), tmp_path)
     s2 = own_stack.s2()
     s2[0, 0, 0, 0] = 0.7
@@ -362,8 +362,8 @@ def test_ground_of_another_cube_is_refused_before_writing(tmp_path):
     refuses(file, tmp_path, "found first, which second would overlap; remove it", name="second")
     refuses(file, tmp_path, "is in two splits, train and test", name="b", split="test", season="x")
     assert stamps(tmp_path) == before
-    beside = np.array(own_stack.AFFINE) + [0, 0, 10 * own_stack.W, 0, 0, 0]
-    file = own_stack.write_npz(tmp_path, transform=beside)
+    next_to_it = np.array(own_stack.AFFINE) + [0, 0, 10 * own_stack.W, 0, 0, 0]
+    file = own_stack.write_npz(tmp_path, transform=next_to_it)
     cubes, _ = ingest(file, tmp_path, name="second")
     assert list(cubes) == ["first", "second"]
     file = own_stack.write_npz(tmp_path)
@@ -465,14 +465,14 @@ def test_counts_agree_with_composites(tmp_path):
     assert got.info.source["clear_observations"]["s2"] == counts.mean((1, 2)).tolist()
 
 
-# What is said -------------------------------------------------------------------------------------
+# Notes --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pixel, said", [(10.0, False), (20.0, True), (30.0, True)])
-def test_pixels_that_do_not_measure_10_m_are_said(tmp_path, pixel, said):
+@pytest.mark.parametrize("pixel, noted", [(10.0, False), (20.0, True), (30.0, True)])
+def test_pixels_that_do_not_measure_10_m_are_noted(tmp_path, pixel, noted):
     affine = np.array([pixel, 0, 600000.0, 0, -pixel, 5600000.0])
     _, text = ingest(own_stack.write_npz(tmp_path, transform=affine), tmp_path)
-    assert (f"note: pixels measure {pixel:g} m" in text) == said
+    assert (f"note: pixels measure {pixel:g} m" in text) == noted
 
 
 def test_ratios_of_bands_are_listed_and_not_taken(tmp_path):

@@ -25,7 +25,7 @@ def test_a_whole_raster_is_one_cube_of_its_block(split):
     assert rectangles([part]) == [(0, 12, 0, 15)] and notes == []
 
 
-def test_columns_are_inclusive_and_gaps_are_told():
+def test_columns_are_inclusive_and_gaps_are_noted():
     text = "columns:test=10-12,train=1-4,train=5-8"
     found, notes = parse_split(text, "mine", make_geobox())
     assert [p.cube_id for p in found] == ["mine-train-0", "mine-train-1", "mine-test-0"]

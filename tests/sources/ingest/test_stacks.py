@@ -25,7 +25,7 @@ def ingest(path, tmp_path, **flags):
 
 
 def folder_with(tmp_path, **files):
-    """A folder of GeoTIFFs, with some of its rasters written anew: {"s2": (pixels, names, ...)}."""
+    """A folder of GeoTIFFs, with some of its rasters replaced: {"s2": (pixels, names, ...)}."""
     folder = own_stack.write_folder(tmp_path / "stack")
     for name, (pixels, names, more) in files.items():
         own_stack.write_tif(folder / f"{name}.tif", pixels, names, **more)
@@ -403,12 +403,12 @@ def test_netcdf_that_does_not_fit(tmp_path, change, message):
     [
         ({"valid_range": np.array([1, 16000], np.uint16)}, [0, 20000]),
         ({"valid_max": np.uint16(16000)}, [20000]),
-        # meant in reflectance, perhaps: they say nothing of stored numbers
+        # meant in reflectance, perhaps: they count for nothing among stored numbers
         ({"valid_range": np.array([0.0, 1.0]), "scale_factor": 1e-4}, []),
         ({}, []),
     ],
 )
-def test_a_netcdf_says_which_numbers_are_valid(valid, missing):
+def test_a_netcdf_declares_which_numbers_are_valid(valid, missing):
     variable = xr.DataArray(np.array([[0, 5, 20000]], np.uint16), dims=("y", "x"), attrs=valid)
     every = slice(None)
     read = netcdf_files._read_variable("x.nc", variable, {}, ["y", "x"], every, every)
@@ -416,11 +416,11 @@ def test_a_netcdf_says_which_numbers_are_valid(valid, missing):
 
 
 @pytest.mark.parametrize(
-    "scale, offset, said", [(0, 0, "scales .* found 0 for"), (1, np.nan, "offsets .* found nan")]
+    "scale, offset, message", [(0, 0, "scales .* found 0 for"), (1, np.nan, "offsets .* found nan")]
 )
-def test_a_scale_of_a_geotiff_that_is_none_is_refused(tmp_path, scale, offset, said):
+def test_a_scale_of_a_geotiff_that_is_none_is_refused(tmp_path, scale, offset, message):
     folder = own_stack.write_folder(tmp_path)
     with rasterio.open(folder / "s2.tif", "r+") as raster:
         raster.scales, raster.offsets = [scale] * raster.count, [offset] * raster.count
-    with pytest.raises(ValueError, match=f"s2.tif: expected usable {said}"):
+    with pytest.raises(ValueError, match=f"s2.tif: expected usable {message}"):
         stacks.open_stack(folder)
