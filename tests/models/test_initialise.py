@@ -83,7 +83,7 @@ def test_a_trunk_does_not_depend_on_the_head_or_on_other_sensors():
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen")
 def test_one_processor_is_enough():
-    """The bits come from Python while XLA waits: with one thread, neither may wait for the other."""
+    """The bits come from Python while XLA waits: with one thread, neither may block the other."""
     script = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
