@@ -42,6 +42,26 @@ def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | Non
     return {"params": params, "batch_stats": drawn.get("batch_stats", {})}
 
 
+def unused_bands(recipe: Recipe, params: dict) -> dict[str, list[int]]:
+    """Indices of bands by sensor whose weights are 0, since training never saw them.
+
+    A network without `without_bands` does not tell, and counts as one that uses all.
+    """
+    network = recipe.network()
+    if not hasattr(network, "without_bands"):
+        return {}
+
+    def unused(sensor: str, band: int) -> bool:
+        silent = network.without_bands(params, {sensor: [band]})
+        pairs = zip(jax.tree.leaves(silent), jax.tree.leaves(params), strict=True)
+        return all(a is b or np.array_equal(a, b) for a, b in pairs)
+
+    return {
+        sensor.name: [i for i in range(len(sensor.bands)) if unused(sensor.name, i)]
+        for sensor in recipe.sensors
+    }
+
+
 def make_train_step(
     recipe: Recipe,
     optimizer: optax.GradientTransformation,
