@@ -1,7 +1,9 @@
 """Evaluation of one method over one split: tallies per crop, thresholds, rows for the table."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from cropmap_jax.inference.predictors import Predictor
 
 UNITS = ("pixels", "fields")
 MAX_LATE_DAYS = 366
-"""How long after its last period a cube may be asked about with one date for all."""
+"""How long after its last period one date for all may lie."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ def check_windows(
       ValueError: an as-of date before the end of a cube's first period, or a date given outright
         that lies more than MAX_LATE_DAYS after the end of its last one.
     """
-    late = {}
+    late: dict[str, tuple[int, dt.date]] = {}
     for index in np.unique(np.concatenate([data.split(split).cube for split in splits])):
         spans, name = data.periods(index), data.cubes[index]["id"]
         for date in np.unique(dates[index]):
@@ -61,10 +63,10 @@ def check_windows(
             late[name] = (gap, periods.from_day(end))
     if not late:
         return []
-    name, (gap, end) = max(late.items(), key=lambda item: item[1][0])
+    name, (gap, last) = max(late.items(), key=lambda item: item[1][0])
     return [
         f"{len(late)} cube{'s' * (len(late) > 1)} without images for more than a period before the "
-        f"as-of date; longest in {name}: its last one is of {end}, {gap} days before"
+        f"as-of date; longest in {name}: its last one is of {last}, {gap} days before"
     ]
 
 
@@ -167,7 +169,7 @@ def score_rows(
     tallies: list[CropTally],
     leads: list[tuple[int, int] | None],
     chosen: list[Chosen],
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Rows of scores: per crop, for pixels and fields, at 0.35 and at the chosen threshold.
 
     Scores without a value are None, and `reason` says why; `without_image` counts annotated ground

@@ -82,9 +82,9 @@ def predict_dataset(
       num_periods: periods of the window.
       crops: class indices to keep.
       dates: int32 [cubes, crops], as-of date of each.
-      shown: asked once for each cube, in their order in the dataset. Of a cube that nobody looks at
-        only annotated pixels are wanted, and no images made: with few known fields that is most of
-        the time.
+      shown: called once for each cube, in their order in the dataset. Of a cube that nobody looks
+        at only annotated pixels are wanted, and no images made: with few known fields that is most
+        of the time.
 
     Yields:
       One `CubePrediction` per cube.
@@ -173,12 +173,12 @@ def _by_view(chunk: list[_Plan], views: Views) -> Iterator[tuple[_Plan, Job]]:
 
 def _requests(plan: _Plan, job: Job) -> Iterator[Request]:
     """The pieces of a cube that hold wanted pixels."""
-    ground = job.view.ground
-    whole, mask = ground.tiling.boxes[job.number], None
+    group = job.view.mosaic_group
+    whole, mask = group.tiling.boxes[job.number], None
     if plan.wanted is not None:
         height, width = whole.shape
         mask = np.unpackbits(plan.wanted, count=height * width).reshape(height, width)
-    for box in ground.pieces(job.number):
+    for box in group.pieces(job.number):
         if mask is None:
             yield Request(job.view, box)
         elif mask[box.inside(whole)].any():
@@ -226,7 +226,7 @@ class _Opened:
         self, running: Engine, job: Job, requests: Iterable[Request], sensors: Sequence[Sensor]
     ) -> None:
         """Predicts the crops that share a view."""
-        whole = job.view.ground.tiling.boxes[job.number]
+        whole = job.view.mosaic_group.tiling.boxes[job.number]
         columns = job.columns(self._crops)
         found: set[str] = set()
         there = np.zeros(len(job.window.indices), bool)

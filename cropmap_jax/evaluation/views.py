@@ -88,7 +88,7 @@ class Views:
         self._data, self._num_periods, self._halo = data, num_periods, predictor.halo
         self._grids = [mosaic_groups.describe_row(data, i) for i in range(len(data.cubes))]
         self._ends = functools.cache(self._find_ends)
-        self._grounds = functools.cache(self._find_grounds)
+        self._mosaic_groups = functools.cache(self._find_mosaic_groups)
         self._dates: dict[tuple[str, _Ends], int] = {}
         self._crops: dict[int, dict[tuple[str, _Ends, int], list[int]]] = {}
         classes: dict[tuple[str, _Ends, int], set[int]] = {}
@@ -111,9 +111,9 @@ class Views:
         """What is to be predicted of a cube; no crop is in two of them."""
         jobs = []
         for (season, ends, group), positions in self._crops[index].items():
-            ground, number = self._grounds(season, ends)[self._data.cubes[index]["id"]]
+            found, number = self._mosaic_groups(season, ends)[self._data.cubes[index]["id"]]
             kept = self._classes[season, ends, group]
-            view = self._views.setdefault((ground, group), View(ground, group, kept))
+            view = self._views.setdefault((found, group), View(found, group, kept))
             window = self._window(index, self._dates[season, ends])
             jobs.append(Job(view, number, window, tuple(positions)))
         return jobs
@@ -127,7 +127,7 @@ class Views:
         known = dict.fromkeys(grid.periods for row, grid in rows if row["season"] == season)
         return tuple(windows.last_period(np.array(spans), date) for spans in known)
 
-    def _find_grounds(self, season: str, ends: _Ends) -> dict[str, tuple[MosaicGroup, int]]:
+    def _find_mosaic_groups(self, season: str, ends: _Ends) -> dict[str, tuple[MosaicGroup, int]]:
         """The mosaic group of every cube of a season that has something to see, and its number."""
         date = self._dates[season, ends]
         cubes = [
@@ -137,7 +137,7 @@ class Views:
         ]
         found = mosaic_groups.join(cubes, self._num_periods, date, self._halo)
         return {
-            one.cube_id: (ground, number)
-            for ground in found
-            for number, one in enumerate(ground.cubes)
+            one.cube_id: (group, number)
+            for group in found
+            for number, one in enumerate(group.cubes)
         }

@@ -106,7 +106,7 @@ def window_indices(
     return np.maximum(indices, MISSING)
 
 
-def take_window(values: np.ndarray, indices: np.ndarray, fill) -> np.ndarray:
+def take_window(values: np.ndarray, indices: np.ndarray, fill: float) -> np.ndarray:
     """Selects periods along the first axis; missing ones are filled.
 
     Args:
@@ -117,7 +117,7 @@ def take_window(values: np.ndarray, indices: np.ndarray, fill) -> np.ndarray:
     Returns:
       [N, ...] array, a copy.
     """
-    window = values[np.maximum(indices, 0)]
+    window: np.ndarray = values[np.maximum(indices, 0)]
     window[indices == MISSING] = fill
     return window
 

@@ -76,7 +76,8 @@ class DatasetSource:
         return int(height), int(width)
 
     def _source(self, index: int) -> Records | Whole:
-        return self._open(self._data.cubes[index]["split"])
+        source: Records | Whole = self._open(self._data.cubes[index]["split"])
+        return source
 
     def _chips(self, index: int, box: Box) -> list[tuple[int, Box]]:
         """Records of a cube whose chips touch a box, and where they lie in the cube."""

@@ -27,13 +27,13 @@ class View:
     """A mosaic group as a predictor sees it. Each view equals itself alone, so it can be a key.
 
     Args:
-      ground: the mosaic group.
-      group: number of the group of as-of dates, for predictors with a model for each.
+      mosaic_group: the cubes.
+      date_group: number of the group of as-of dates, for predictors with a model for each.
       classes: whose probabilities are kept, in this order; None for all.
     """
 
-    ground: MosaicGroup
-    group: int = 0
+    mosaic_group: MosaicGroup
+    date_group: int = 0
     classes: tuple[int, ...] | None = None
 
 
@@ -60,7 +60,7 @@ class Request:
 
     def parts(self) -> list[Part]:
         """The parts whose chips count in a wanted pixel, row by row."""
-        tiling = self.view.ground.tiling
+        tiling = self.view.mosaic_group.tiling
         parts = tiling.covering(self.box)
         if self.wanted is None:
             return parts
@@ -75,7 +75,7 @@ _Key = tuple[View, Part]
 class Engine:
     """Predicts every chip once, in batches of one shape, and blends them.
 
-    Which pieces will be asked for, in which order, is announced beforehand: so a batch can be
+    Which pieces will be requested, in which order, is announced beforehand: so a batch can be
     filled with chips that are needed next, and a chip can be forgotten after its last use. Neither
     changes a chip's prediction.
 
@@ -95,7 +95,7 @@ class Engine:
         self._predictor = predictor
         self._reader = PixelReader(source, predictor.sensors, pixel_bytes)
         self._held = Cache(chip_bytes)
-        self._asked: dict[_Key, list[Request]] = {}
+        self._requests: dict[_Key, list[Request]] = {}
         self._ahead: dict[tuple[tuple[int, int], int], deque[_Key]] = {}
         self.predicted = 0
 
@@ -107,16 +107,16 @@ class Engine:
     def expect(self, request: Request) -> None:
         """Announces a request: `probability` and `pixels` of it will be called, once each."""
         view = request.view
-        self._reader.expect(view.ground, request.box)
+        self._reader.expect(view.mosaic_group, request.box)
         for part in request.parts():
             key = (view, part)
             self._held.expect(key)
-            if key not in self._asked:
-                self._asked[key] = []
-                chip = view.ground.tiling.chip(part)
-                self._ahead.setdefault((chip.shape, view.group), deque()).append(key)
-                self._reader.expect(view.ground, chip)
-            self._asked[key].append(request)
+            if key not in self._requests:
+                self._requests[key] = []
+                chip = view.mosaic_group.tiling.chip(part)
+                self._ahead.setdefault((chip.shape, view.date_group), deque()).append(key)
+                self._reader.expect(view.mosaic_group, chip)
+            self._requests[key].append(request)
 
     def pixels(self, request: Request) -> Pixels:
         """The window of a request's box, of the sensors of the predictor.
@@ -124,7 +124,7 @@ class Engine:
         Raises:
           ValueError: names a file that cannot be read.
         """
-        return self._reader.read(request.view.ground, request.box)
+        return self._reader.read(request.view.mosaic_group, request.box)
 
     def probability(self, request: Request) -> np.ndarray:
         """Blended probabilities of an announced request.
@@ -134,18 +134,18 @@ class Engine:
           window, and where nothing is wanted.
 
         Raises:
-          ValueError: names a file that cannot be read, or says that memory is too small or that
-            probabilities are not numbers.
+          ValueError: names a file that cannot be read, or the flag that helps where memory is too
+            small or probabilities are not numbers.
         """
         view, parts = request.view, request.parts()
-        out = blend(view.ground.tiling, request.box, self._chips(view, parts))
+        out = blend(view.mosaic_group.tiling, request.box, self._chips(view, parts))
         if request.wanted is not None:
             out[~request.mask()] = np.nan
         for part in parts:
             key = (view, part)
             self._held.used(key)
             if not self._held.expected(key):
-                del self._asked[key]
+                del self._requests[key]
         return out
 
     def _chips(self, view: View, parts: list[Part]) -> dict[Part, np.ndarray]:
@@ -157,11 +157,11 @@ class Engine:
             if held is not None:
                 found[part] = held[0]
             else:
-                shape = view.ground.tiling.chip(part).shape
+                shape = view.mosaic_group.tiling.chip(part).shape
                 missing.setdefault(shape, []).append((view, part))
         size = self._predictor.batch_size
         for shape, lacking in missing.items():
-            keys = self._fill(lacking, self._ahead.get((shape, view.group), deque()))
+            keys = self._fill(lacking, self._ahead.get((shape, view.date_group), deque()))
             for start in range(0, len(keys), size):
                 batch = keys[start : start + size]
                 for key, chip in zip(batch, self._predict(batch), strict=True):
@@ -171,7 +171,7 @@ class Engine:
         return {part: found[part] for part in parts}
 
     def _fill(self, keys: list[_Key], ahead: deque[_Key]) -> list[_Key]:
-        """Adds chips of the same shape that will be asked for next, up to whole batches."""
+        """Adds chips of the same shape that will be needed next, up to whole batches."""
         keys = list(keys)
         room = -len(keys) % self._predictor.batch_size
         while room and ahead:
@@ -185,34 +185,34 @@ class Engine:
         """Chips of one shape and one group of dates."""
         examples, seen = [], []
         for key in keys:
-            ground, chip = key[0].ground, key[0].ground.tiling.chip(key[1])
-            values = self._reader.read(ground, chip)
+            group = key[0].mosaic_group
+            chip = group.tiling.chip(key[1])
+            values = self._reader.read(group, chip)
             seen.append(pixels.seen(values, self._predictor.sensors))
             example = Example(
                 pixels=values,
-                day_of_year=ground.window.day_of_year,
+                day_of_year=group.window.day_of_year,
                 wanted=self._wanted(key, chip),
             )
             examples.append(example)
         self.predicted += len(examples)
         chips = []
-        for key, example, there, probability in zip(
-            keys, examples, seen, self._answers(examples, keys[0][0].group), strict=True
-        ):
-            chip, classes = np.array(probability, np.float32), key[0].classes
-            if np.isnan(chip[there & example["wanted"]]).any():
+        answers = self._answers(examples, keys[0][0].date_group)
+        for key, example, there, answer in zip(keys, examples, seen, answers, strict=True):
+            probability, classes = np.array(answer, np.float32), key[0].classes
+            if np.isnan(probability[there & example["wanted"]]).any():
                 raise ValueError(
                     "--workdir: the network's probabilities are not numbers (NaN); expected a "
                     "checkpoint from before its training diverged"
                 )
-            chip[~there] = np.nan
-            chips.append(chip if classes is None else chip[..., list(classes)])
+            probability[~there] = np.nan
+            chips.append(probability if classes is None else probability[..., list(classes)])
         return chips
 
-    def _answers(self, examples: list[Example], group: int) -> list[np.ndarray]:
+    def _answers(self, examples: list[Example], date_group: int) -> list[np.ndarray]:
         """What the predictor answers; names the flag that helps where memory is too small."""
         try:
-            return self._predictor.predict(examples, group)
+            return self._predictor.predict(examples, date_group)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
                 raise ValueError(
@@ -224,8 +224,8 @@ class Engine:
     def _wanted(self, key: _Key, chip: Box) -> np.ndarray:
         """bool [H, W] of a chip: the wanted pixels in which it counts."""
         out = np.zeros(chip.shape, bool)
-        reach = key[0].ground.tiling.reach(key[1])
-        for request in self._asked[key]:
+        reach = key[0].mosaic_group.tiling.reach(key[1])
+        for request in self._requests[key]:
             shared = reach.common(request.box)
             if shared is not None:
                 out[shared.inside(chip)] = request.mask()[shared.inside(request.box)]

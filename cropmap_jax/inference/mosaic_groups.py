@@ -44,7 +44,13 @@ class Lattice:
 
     @classmethod
     def of(cls, geobox: GeoBox) -> "Lattice":
-        """The lattice of a grid, counted from its upper left corner."""
+        """The lattice of a grid, counted from its upper left corner.
+
+        Raises:
+          ValueError: it has no CRS.
+        """
+        if geobox.crs is None:
+            raise ValueError("grid: expected one with a CRS, found none")
         return cls(geobox.crs, geobox.affine.a, geobox.affine.c, geobox.affine.f)
 
     def place(self, geobox: GeoBox) -> Box | None:

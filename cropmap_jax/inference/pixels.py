@@ -54,8 +54,11 @@ def count_values(pixels: Pixels, sensors: Sequence[Sensor]) -> np.ndarray:
 
 def seen(pixels: Pixels, sensors: Sequence[Sensor]) -> np.ndarray:
     """bool [H, W], where any sensor has any value in the window."""
-    found = [(pixels[one.name] != one.nodata).any(axis=(0, 3)) for one in sensors]
-    return np.logical_or.reduce(found)
+    first, *others = ((pixels[one.name] != one.nodata).any(axis=(0, 3)) for one in sensors)
+    found: np.ndarray = first
+    for other in others:
+        found = found | other
+    return found
 
 
 class PixelReader:

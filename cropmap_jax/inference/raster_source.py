@@ -68,9 +68,9 @@ def read_window(info: cube.CubeInfo, sensor: Sensor, indices: np.ndarray, box: B
 
 
 def _check(raster: Any, file: pathlib.Path, info: cube.CubeInfo, sensor: Sensor) -> None:
-    names = cube_io.band_names(info, sensor.name)
+    names, crs = cube_io.band_names(info, sensor.name), info.geobox.crs
     expected = {
-        "CRS": rasterio.CRS.from_wkt(info.geobox.crs.to_wkt()),
+        "CRS": rasterio.CRS.from_wkt(crs.to_wkt()) if crs else None,
         "transform": tuple(info.geobox.affine)[:6],
         "shape": (len(names), *info.shape),
         "dtype": sensor.dtype,

@@ -135,7 +135,8 @@ class Tiling:
 
     def _pixels(self, box: Box) -> Box:
         """The smallest box around all pixels in a box that holds some."""
-        return bounds([self.boxes[number].common(box) for number in self.cubes(box)])
+        found = (self.boxes[number].common(box) for number in self.cubes(box))
+        return bounds([one for one in found if one is not None])
 
     def weights(self, part: Part, box: Box) -> np.ndarray:
         """How much a part's chip counts at each pixel of a box, before the weights are normalised.
@@ -150,7 +151,7 @@ class Tiling:
         cell = self.cell(part)
         rows = _taper(box.top, box.bottom, cell.top, cell.bottom, self.halo)
         cols = _taper(box.left, box.right, cell.left, cell.right, self.halo)
-        return rows[:, None] * cols
+        return np.outer(rows, cols)
 
 
 def _taper(start: int, stop: int, low: int, high: int, halo: int) -> np.ndarray:

@@ -48,7 +48,7 @@ class Options:
     overwrite: bool = False
     checkpoint: str = checkpoints.LAST
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:  # NaN is refused as well
             raise ValueError(
                 f"--threshold: expected a probability from 0 to 1, found {self.threshold}"
@@ -122,7 +122,7 @@ class MapMaker:
             self._held = held.pop_all()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._held.close()
 
     def _prepare_out(self) -> None:
@@ -155,7 +155,7 @@ class MapMaker:
     @property
     def parts(self) -> int:
         """How many parts are still to be predicted."""
-        return sum(1 for view, number in self._todo for _ in view.ground.pieces(number))
+        return sum(1 for view, number in self._todo for _ in view.mosaic_group.pieces(number))
 
     def run(self) -> Iterator[None]:
         """Predicts and writes what is missing; yields after each part.
@@ -172,7 +172,7 @@ class MapMaker:
         )
         running = engine.Engine(RasterSource(self._folders), self._predictor)
         requests = [
-            [engine.Request(view, box) for box in view.ground.pieces(number)]
+            [engine.Request(view, box) for box in view.mosaic_group.pieces(number)]
             for view, number in self._todo
         ]
         for request in itertools.chain.from_iterable(requests):
@@ -187,10 +187,12 @@ class MapMaker:
         requests: list[engine.Request],
         running: engine.Engine,
     ) -> Iterator[None]:
-        recipe, found = self._restored.recipe, view.ground
+        recipe, found = self._restored.recipe, view.mosaic_group
         own, whole = found.cubes[number], found.tiling.boxes[number]
         info = cube_io.read_info(self._folders[own.cube_id])
-        possible, seen = self._possible(info), 0
+        possible = self._possible(info)
+        bands = sum(len(sensor.bands) for sensor in recipe.sensors)
+        seen = np.zeros((recipe.num_periods, bands), np.int64)
         crop, confidence = (np.full(info.shape, 255, np.uint8) for _ in range(2))
         for request in requests:
             here = request.box.inside(whole)

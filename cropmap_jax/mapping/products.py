@@ -5,6 +5,7 @@ import pathlib
 
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.mapping import decision, metadata, mosaics, notes, picture, rasters, summary
 
@@ -61,7 +62,7 @@ def write_region(
     classes: Legend,
     as_of: str,
     known: list[str],
-    trained: dict[str, list[str]],
+    trained: dict[Sensor, list[str]],
 ) -> Result:
     """Writes what spans the cubes, from their records and rasters; the summary comes last.
 
@@ -93,12 +94,12 @@ def write_region(
     _write_style(out / STYLE, style)
     total = summary.merge(tallies, classes)
     ids = (made.cube_id for found in groups for made in found.cubes)
-    said = notes.after((metadata.read_record(out / cube_id) for cube_id in ids), trained)
+    more = notes.after((metadata.read_record(out / cube_id) for cube_id in ids), trained)
     table = summary.table(total, classes)
-    lines = [table, *(f"note: {note}" for note in known + said)]
+    lines = [table, *(f"note: {note}" for note in known + more)]
     files.write_bytes(out / TEXT, ("\n".join(lines) + "\n").encode())
     summary.write_csv(out / SUMMARY, total.rows(classes))
-    return Result(table, said, crops, out / SUMMARY)
+    return Result(table, more, crops, out / SUMMARY)
 
 
 def _write_style(path: pathlib.Path, style: bytes) -> None:

@@ -4,16 +4,20 @@ import contextlib
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 from cropmap_jax.geo import cube_io, files
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 
 NAME = ".predict.verified.json"
 
+State = list[Any]
+"""What a file, or a cube's files, looked like: names, sizes, times."""
+
 
 def verify(
     out: pathlib.Path, groups: list[MosaicGroup], folders: Mapping[str, pathlib.Path]
-) -> dict:
+) -> dict[str, State]:
     """Compares the rasters of the cubes with the checksums in their items.
 
     A file that has the size and the times that it had when it was last found whole is not read.
@@ -39,13 +43,13 @@ def verify(
     return found
 
 
-def remember(out: pathlib.Path, found: dict) -> None:
+def remember(out: pathlib.Path, found: dict[str, State]) -> None:
     """Keeps what `verify` found; where that cannot be written, it is verified again next time."""
     with contextlib.suppress(OSError):
         files.write_bytes(out / NAME, json.dumps(found).encode())
 
 
-def _known(file: pathlib.Path) -> dict:
+def _known(file: pathlib.Path) -> dict[str, Any]:
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -53,7 +57,7 @@ def _known(file: pathlib.Path) -> dict:
     return known if isinstance(known, dict) else {}
 
 
-def _state(file: pathlib.Path) -> list:
+def _state(file: pathlib.Path) -> State:
     try:
         found = file.stat()
     except OSError:  # a link to nowhere: verified, and so found missing, in any case

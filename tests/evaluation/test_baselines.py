@@ -30,8 +30,8 @@ def separable(shape=(20, 12)) -> small_data.InMemory:
     for records in data.records.values():
         for record in records:
             record["s1"][...], record["s2"][...] = 0, 0
-            told = {0: 100, 1: 200, 2: 300, NONE_OF_THESE: 400, IGNORE: 100}
-            for state, value in told.items():
+            values = {0: 100, 1: 200, 2: 300, NONE_OF_THESE: 400, IGNORE: 100}
+            for state, value in values.items():
                 record["s2"][4, record["label"] == state, 3] = value
     return data
 
@@ -95,7 +95,7 @@ def test_a_forest_cannot_see_what_comes_after_the_date():
     dates = np.full((2, 3), day("2022-05-31"))
     forests = baselines.Forests(data, "train", 2, dates, seed=0)
     tallies, _ = evaluate.tally_split(forests, "test", data, 2, [0, 1, 2], dates)
-    # All pixels look the same: the share of each class, about a fifth, is all there is to say.
+    # All pixels look the same: the share of each class, about a fifth, is all there is to know.
     for tally in tallies:
         assert tally.pixels.counts(0.5).tp == 0
         assert tally.pixels.counts(0.1).tn == 0
@@ -149,19 +149,19 @@ def unwanted(one):
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def requested(monkeypatch):
     """How many pixels each call asks a forest about."""
-    asked, real = [], RandomForestClassifier.predict_proba
+    requested, real = [], RandomForestClassifier.predict_proba
 
     def predict_proba(self, pixels):
-        asked.append(len(pixels))
+        requested.append(len(pixels))
         return real(self, pixels)
 
     monkeypatch.setattr(RandomForestClassifier, "predict_proba", predict_proba)
-    return asked
+    return requested
 
 
-def test_wanted_pixels_are_the_forests_and_others_0(asked):
+def test_wanted_pixels_are_the_forests_and_others_0(requested):
     data, dates = separable(), np.full((2, 1), day("2022-05-01"))
     rng = np.random.default_rng(0)
     for record in data.records["train"] + data.records["test"]:
@@ -173,7 +173,7 @@ def test_wanted_pixels_are_the_forests_and_others_0(asked):
     examples.insert(1, unwanted(examples[1]))
     found = baselines.Forests(data, "train", 2, dates, seed=3).predict(examples, 0)
     wanted = [one["wanted"] for one in examples]
-    assert asked == [sum(w.sum() for w in wanted)]
+    assert requested == [sum(w.sum() for w in wanted)]
 
     pixels = baselines.training_pixels(data, "train", 2, dates[:, 0], 3)
     forest = RandomForestClassifier(10, random_state=3).fit(*pixels)
@@ -188,11 +188,11 @@ def test_wanted_pixels_are_the_forests_and_others_0(asked):
             assert len(np.unique(expected, axis=0)) > 3
 
 
-def test_nothing_wanted_and_the_forest_is_not_asked(asked):
+def test_nothing_wanted_and_the_forest_is_not_asked(requested):
     data = separable()
     forests = baselines.Forests(data, "train", 2, np.full((2, 1), JUNE), seed=0)
     (found,) = forests.predict([unwanted(window(data.records["test"][0], 3))], 0)
-    assert found.shape == (8, 8, 3) and (found == 0).all() and asked == []
+    assert found.shape == (8, 8, 3) and (found == 0).all() and requested == []
 
 
 def test_the_same_seed_grows_the_same_forest():

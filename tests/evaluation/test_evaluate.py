@@ -17,12 +17,12 @@ JUNE = day("2022-06-01")
 
 def half_right(examples):
     """Says 0.9 for class 0 in even columns, 0.2 elsewhere; class 1 is 0.35 everywhere."""
-    said = []
+    answers = []
     for example in examples:
         number = example["pixels"]["s1"][-1, ..., small_data.NUMBER]
         first = np.where(number % 2 == 0, 0.9, 0.2)
-        said.append(np.stack([first, 0 * first + 0.35, 0 * first], -1).astype(np.float32))
-    return said
+        answers.append(np.stack([first, 0 * first + 0.35, 0 * first], -1).astype(np.float32))
+    return answers
 
 
 @pytest.mark.parametrize("overlap", [0, 3])
@@ -41,7 +41,7 @@ def test_a_split_is_tallied_pixel_by_pixel_whatever_the_chips(overlap):
         StandIn(half_right), "test", data, 2, [0, 1], dates, lambda p: seen.append(p.cube_id)
     )
     assert seen == ["cube0", "cube2"]
-    # Half of each row of 14 is said to be class 0: of class 0, of class 1 and none of these.
+    # Half of each row of 14 is taken for class 0: of class 0, of class 1 and none of these.
     assert tallies[0].pixels.counts(0.5) == Counts(tp=14, fn=14, fp=28, tn=28)
     # Everything is class 1 at 0.35, and nothing above.
     assert tallies[1].pixels.counts(0.35) == Counts(tp=28, fn=0, fp=56, tn=0)
@@ -242,7 +242,7 @@ def test_dates_without_images_are_refused_or_said():
     def check(date, flag="--as_of", splits=("test",)):
         return evaluate.check_windows(data, splits, np.full((2, 1), day(date)), 2, flag)
 
-    # The cubes end on 31 August; up to a period after it, nothing needs to be said.
+    # The cubes end on 31 August; up to a period after it, nothing needs a note.
     assert check("2022-09-01") == check("2022-10-01") == []
     with pytest.raises(ValueError, match="cube cube1: as-of 2022-01-31 lies before .*2022-02-01"):
         check("2022-01-31")

@@ -1,6 +1,6 @@
 """One cube and date give the same probabilities in `evaluate` and in `predict`, without a seam.
 
-The ground: in one zone a test cube of odd size, a training cube beside it and, below both, a
+The ground: in one zone a test cube of odd size, a training cube next to it and, below both, a
 validation cube that begins later; in another zone a small test cube; and in another season a
 test cube on the same ground as the first.
 """
@@ -81,9 +81,9 @@ def mapped(monkeypatch, world, out, as_of: dt.date, season: str) -> dict[str, np
     real = engine.Engine.probability
 
     def probability(self, request):
-        values, tiling = real(self, request), request.view.ground.tiling
+        values, tiling = real(self, request), request.view.mosaic_group.tiling
         (number,) = tiling.cubes(request.box)
-        whole, cube_id = tiling.boxes[number], request.view.ground.cubes[number].cube_id
+        whole, cube_id = tiling.boxes[number], request.view.mosaic_group.cubes[number].cube_id
         blank = np.full((*whole.shape, values.shape[-1]), -1, np.float32)
         found.setdefault(cube_id, blank)[request.box.inside(whole)] = values
         return values

@@ -41,7 +41,7 @@ def make(labels: dict, name: str, seen=slice(None), pixel: float = 10.0) -> smal
     hidden[seen] = False
     for record in data.records["test"]:
         record["s1"][:, :, hidden] = record["s2"][:, :, hidden] = cube.NODATA
-    # What a dataset is called and where it lies is all that is asked of its folder.
+    # What a dataset is called and where it lies is all that is used of its folder.
     return dataclasses.replace(data, fingerprint=name, path=pathlib.Path("data/cubes/small/1.0.0"))
 
 

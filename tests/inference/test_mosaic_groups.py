@@ -32,7 +32,7 @@ def test_cubes_that_touch_on_one_grid_make_one_group(tmp_path):
     first = making.make_cube("a", 16)
     cubes = [
         first,
-        small_maps.moved(making.make_cube("b", 16), 160),  # beside it
+        small_maps.moved(making.make_cube("b", 16), 160),  # next to it
         small_maps.moved(making.make_cube("c", 16), 320, 160),  # at b's corner
         small_maps.moved(making.make_cube("d", 16), 640),  # a gap of 16 pixels
         small_maps.moved(making.make_cube("e", 16), -164),  # not on the pixel grid

@@ -125,7 +125,7 @@ class Fragile:
 
 
 def test_an_interrupted_map_goes_on_to_the_same_end(workdir, row_of_three, tmp_path):
-    make_map(workdir, row_of_three, tmp_path / "whole")
+    make_map(workdir, row_of_three, tmp_path / "whole", Fragile(workdir, 9))
     out = tmp_path / "map"
     # Four chips, of which the first two are predicted: enough for the first cube alone.
     with pytest.raises(KeyboardInterrupt):

@@ -17,7 +17,8 @@ from cropmap_jax.mapping import notes
 from cropmap_jax.training import checkpoints
 
 RECIPE = small_maps.make_recipe()
-ALL = {sensor: list(bands) for sensor, bands in cube.BANDS.items()}
+S1, S2 = SENTINEL
+ALL = {sensor: list(sensor.bands) for sensor in SENTINEL}
 
 
 def info(cube_id="a", pixel=10.0, **changes) -> cube.CubeInfo:
@@ -112,19 +113,19 @@ def after(*records, trained=ALL) -> list[str]:
 
 
 def test_a_sensor_or_a_band_without_a_value():
-    no_s1 = {"s1": (0, 0), "s1_missing": cube.BANDS["s1"]}
+    no_s1 = {"s1": (0, 0), "s1_missing": S1.bands}
     assert after(seen()) == []
     (note,) = after(seen(**no_s1), seen("b", **no_s1))
     assert note.startswith("Sentinel-1: no value in the window of both cubes, although the net")
     (note,) = after(seen(**no_s1), seen("b"), seen("c"))
     assert "in the window of 1 of 3 cubes (a)," in note
-    (note,) = after(seen(s2=(0, 0), s2_missing=cube.BANDS["s2"]))
+    (note,) = after(seen(s2=(0, 0), s2_missing=S2.bands))
     assert note.startswith("Sentinel-2: no value in the window of cube a,")
     (note,) = after(seen(s2_missing=["B5", "B11"]))
     assert note.startswith("Sentinel-2: no value of B5, B11 in the window of cube a,")
     # What training never had is not missed.
-    assert after(seen(**no_s1), trained=ALL | {"s1": []}) == []
-    assert after(seen(s2_missing=["B5"]), trained=ALL | {"s2": ["B4", "B8"]}) == []
+    assert after(seen(**no_s1), trained=ALL | {S1: []}) == []
+    assert after(seen(s2_missing=["B5"]), trained=ALL | {S2: ["B4", "B8"]}) == []
 
 
 def test_windows_without_images_or_with_few():
@@ -143,8 +144,8 @@ def test_windows_without_images_or_with_few():
 
 def test_bands_that_the_network_listens_to(tmp_path):
     run = small_maps.save_checkpoint(tmp_path, unseen={"s1": [0, 1], "s2": [7]})
-    expected = [band for band in cube.BANDS["s2"] if band != "B8A"]
-    assert notes.trained_bands(checkpoints.load(run)) == {"s1": [], "s2": expected}
+    expected = [band for band in S2.bands if band != "B8A"]
+    assert notes.trained_bands(checkpoints.load(run)) == {S1: [], S2: expected}
 
 
 def test_values_are_counted_by_hand():
