@@ -10,12 +10,13 @@ from mapping import small_maps
 
 from cropmap_jax.geo import calendars, cube
 from cropmap_jax.geo.periods import month_periods
+from cropmap_jax.geo.sensors import SENSORS, SENTINEL
 from cropmap_jax.inference import mosaic_groups, pixels
 from cropmap_jax.mapping import notes
 from cropmap_jax.training import checkpoints
 
 RECIPE = small_maps.make_recipe()
-ALL = {sensor: list(bands) for sensor, bands in cube.BANDS.items()}
+ALL = {sensor: list(sensor.bands) for sensor in SENTINEL}
 
 
 def info(cube_id="a", pixel=10.0, **changes) -> cube.CubeInfo:
@@ -110,13 +111,13 @@ def after(*records, trained=ALL) -> list[str]:
 
 
 def test_a_sensor_or_a_band_without_a_value():
-    no_s1 = {"s1": (0, 0), "s1_missing": cube.BANDS["s1"]}
+    no_s1 = {"s1": (0, 0), "s1_missing": SENSORS["s1"].bands}
     assert after(seen()) == []
     (note,) = after(seen(**no_s1), seen("b", **no_s1))
     assert note.startswith("Sentinel-1: no value in the window of both cubes, although the net")
     (note,) = after(seen(**no_s1), seen("b"), seen("c"))
     assert "in the window of 1 of 3 cubes (a)," in note
-    (note,) = after(seen(s2=(0, 0), s2_missing=cube.BANDS["s2"]))
+    (note,) = after(seen(s2=(0, 0), s2_missing=SENSORS["s2"].bands))
     assert note.startswith("Sentinel-2: no value in the window of cube a,")
     (note,) = after(seen(s2_missing=["B5", "B11"]))
     assert note.startswith("Sentinel-2: no value of B5, B11 in the window of cube a,")
@@ -141,14 +142,14 @@ def test_windows_without_images_or_with_few():
 
 def test_bands_that_the_network_listens_to(tmp_path):
     run = small_maps.save_checkpoint(tmp_path, unseen={"s1": [0, 1], "s2": [7]})
-    expected = [band for band in cube.BANDS["s2"] if band != "B8A"]
+    expected = [band for band in SENSORS["s2"].bands if band != "B8A"]
     assert notes.trained_bands(checkpoints.load(run)) == {"s1": [], "s2": expected}
 
 
 def test_values_are_counted_by_hand():
     found = {"s1": np.zeros((2, 3, 4, 2), np.int16), "s2": np.zeros((2, 3, 4, 10), np.int16)}
-    found["s1"][0, 0, :3, 1] = cube.NODATA
-    found["s2"][1] = cube.NODATA
+    found["s1"][0, 0, :3, 1] = -32768
+    found["s2"][1] = -32768
     counts = pixels.count_values(found)
     assert counts.tolist() == [[12, 9, *[12] * 10], [12, 12, *[0] * 10]]
 
