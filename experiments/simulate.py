@@ -27,8 +27,8 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.geo import files, processes
-    from cropmap_jax.sources.simulator import delivery, sites
+    from cropmap_jax.geo import extras, files, processes
+    from cropmap_jax.sources.simulator import sites
 
     settings = sites.Settings.of(_CONFIG.value.to_dict())
     if not _CUBES.value:
@@ -38,6 +38,9 @@ def main(_):
     files.local("--truth", truth)
     files.check_apart({"--truth": truth}, {"--cubes": cubes})
     if _DELIVERY.value:
+        extras.require("fields", "experiments.simulate --delivery")
+        from cropmap_jax.sources.simulator import delivery
+
         files.local("--delivery", _DELIVERY.value)
         files.check_apart({"--delivery": _DELIVERY.value}, {"--cubes": cubes, "--truth": truth})
         delivery.check(settings, _DELIVERY.value)  # before the hours that the cubes may take
@@ -51,7 +54,7 @@ def main(_):
 
 
 def _simulate(settings, cubes: str, truth: str) -> None:
-    from cropmap_jax.sources.simulator import delivery, run
+    from cropmap_jax.sources.simulator import run
 
     start = time.monotonic()
     done = run.simulate(settings, cubes, truth, _WORKERS.value, _cli.progress)
@@ -62,6 +65,8 @@ def _simulate(settings, cubes: str, truth: str) -> None:
     print(f"cubes: {_CUBES.value}\ntruth: {truth} (for checking)")
     print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
     if _DELIVERY.value:
+        from cropmap_jax.sources.simulator import delivery
+
         print(f"delivery: {_DELIVERY.value}")
         print(delivery.write_delivery(settings, cubes, _DELIVERY.value))
         print(

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, files, grid
+from cropmap_jax.geo import cube, extras, files, grid
 from cropmap_jax.sources.ingest import bands as bands_lib
-from cropmap_jax.sources.ingest import dates, netcdf_files, npz_arrays, npz_files, stack_files
+from cropmap_jax.sources.ingest import dates, npz_arrays, npz_files, stack_files
 from cropmap_jax.sources.ingest.npz_files import size_text
 
 _PIXEL_BYTES = 24
@@ -172,6 +172,9 @@ def _open_folder(folder: pathlib.Path) -> Stack:
     for sensor, file in there.items():
         own = offsets if sensor == "s2" else None
         if file.suffix == ".nc":
+            extras.require("netcdf", f"{file}: netCDF")
+            from cropmap_jax.sources.ingest import netcdf_files
+
             found[sensor], grids[file] = netcdf_files.open_netcdf(
                 file, sensor, spans.get(sensor), own
             )
