@@ -43,7 +43,7 @@ NEED_EXTRAS = (
     "cropmap_jax.ground_truth",
     "cropmap_jax.sources.earthengine",
     "cropmap_jax.sources.ingest.netcdf_files",
-    "cropmap_jax.sources.simulator.delivery",
+    "cropmap_jax.sources.simulator.field_data",
 )
 HIDE = """
 import sys
