@@ -18,7 +18,9 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.geo import files
+    from cropmap_jax.geo import extras, files
+
+    extras.require("fields", "experiments.prepare")
     from cropmap_jax.ground_truth import audit_log, prepare, report, seed_rois, settings
 
     config, out = _CONFIG.value.to_dict(), files.local("--out", _OUT.value)
