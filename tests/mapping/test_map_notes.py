@@ -122,8 +122,8 @@ def test_a_sensor_or_a_band_without_a_value():
     (note,) = after(seen(s2_missing=["B5", "B11"]))
     assert note.startswith("Sentinel-2: no value of B5, B11 in the window of cube a,")
     # What training never had is not missed.
-    assert after(seen(**no_s1), trained=ALL | {"s1": []}) == []
-    assert after(seen(s2_missing=["B5"]), trained=ALL | {"s2": ["B4", "B8"]}) == []
+    assert after(seen(**no_s1), trained=ALL | {SENSORS["s1"]: []}) == []
+    assert after(seen(s2_missing=["B5"]), trained=ALL | {SENSORS["s2"]: ["B4", "B8"]}) == []
 
 
 def test_windows_without_images_or_with_few():
@@ -143,7 +143,10 @@ def test_windows_without_images_or_with_few():
 def test_bands_that_the_network_listens_to(tmp_path):
     run = small_maps.save_checkpoint(tmp_path, unseen={"s1": [0, 1], "s2": [7]})
     expected = [band for band in SENSORS["s2"].bands if band != "B8A"]
-    assert notes.trained_bands(checkpoints.load(run)) == {"s1": [], "s2": expected}
+    assert notes.trained_bands(checkpoints.load(run)) == {
+        SENSORS["s1"]: [],
+        SENSORS["s2"]: expected,
+    }
 
 
 def test_values_are_counted_by_hand():
