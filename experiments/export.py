@@ -58,16 +58,16 @@ def main(_):
 
 def _export(found, options, plan) -> None:
     """Asks the service: for its scenes, with --plan, else for pixels."""
+    from cropmap_jax.sources import manifest, missing_report
     from cropmap_jax.sources.earthengine import (
         auth,
         client,
         download,
         export,
-        manifest,
         plan_text,
         planner,
+        service,
         stopping,
-        verify,
     )
 
     access = auth.initialise(_PROJECT.value, _ENDPOINT.value, _CREDENTIALS.value)
@@ -86,14 +86,14 @@ def _export(found, options, plan) -> None:
     todo = planner.choose_pilot(found, _PILOT.value) if _PILOT.value else found
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
     with manifest.Manifest(_CUBES.value) as book:
-        verify.claim_picture(book, _CUBES.value)
+        missing_report.claim_picture(book, _CUBES.value)
         source = export.GraphSource(options, asking, book)
         done = download.run(
             todo, options, source, asking, book, _CUBES.value, _cli.progress, _MAX_GB.value,
             in_flight=_IN_FLIGHT.value, pause=pause,
         )  # fmt: skip
         print(done.text())
-        print(verify.write_report(book, _CUBES.value))
+        print(missing_report.write_report(book, _CUBES.value, service.SENSORS))
         if asking.counts.restricted:
             print("the month's quota is used up: Earth Engine answers more slowly until it is over")
         pilot = export.measured(book, len(todo), source.look_ups) if _PILOT.value else None

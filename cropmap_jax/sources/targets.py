@@ -18,7 +18,13 @@ from cropmap_jax.geo import balance, calendars, grid, splits, tiles
 from cropmap_jax.geo.legend import EUCROPMAP, Legend
 from cropmap_jax.geo.periods import Period, from_day
 from cropmap_jax.sources.regions import Region, check_apart, tiles_inside
-from cropmap_jax.sources.timing import Timing, check_dates, harvest_periods, months_between
+from cropmap_jax.sources.timing import (
+    Archive,
+    Timing,
+    check_dates,
+    harvest_periods,
+    months_between,
+)
 
 FRACTIONS = {"train": 0.85, "test": 0.15}
 """Of regions without a split of their own: others are for validation."""
@@ -58,6 +64,7 @@ class Target:
 def targets_of_regions(
     regions: Sequence[Region],
     timing: Timing,
+    archive: Archive,
     map_year: int | None = None,
     fractions: Mapping[str, float] = FRACTIONS,
     seed: int = 0,
@@ -71,6 +78,7 @@ def targets_of_regions(
     Args:
       regions: in any order; regions of one season may touch, not overlap.
       timing: which periods.
+      archive: where the pixels come from.
       map_year: year of the map of crops that labels come from, in which harvests must then lie.
       fractions: {split: share of the blocks} where a region has no split.
       seed: another seed deals blocks out in another way.
@@ -91,7 +99,7 @@ def targets_of_regions(
     out = []
     for region in regions:
         spans = timing.periods_of(region.harvest)
-        check_dates(spans, f"region {region.name}", today)
+        check_dates(spans, archive, f"region {region.name}", today)
         for geobox, name in boxes[region.name]:
             block = grid.block_id(geobox)
             out.append(Target(
@@ -136,6 +144,7 @@ def _deal_blocks(regions, boxes, fractions: Mapping[str, float], seed: int) -> d
 def targets_of_tiles(
     path: str | os.PathLike,
     timing: Timing,
+    archive: Archive,
     crop: str = "",
     today: dt.date | None = None,
 ) -> list[Target]:
@@ -149,6 +158,7 @@ def targets_of_tiles(
     Args:
       path: tiles.geojson, with labels and fields beside it.
       timing: which periods.
+      archive: where the pixels come from.
       crop: with anchor "harvest", the crop whose harvest all periods are anchored to.
       today: day after which nothing has been observed; the present one, UTC, if None.
 
@@ -169,7 +179,7 @@ def targets_of_tiles(
         raise ValueError(f"crop: expected anchor 'harvest' with it, found {timing.anchor!r}")
     spans = _tile_periods(found, timing, crop, about, path)
     for season, own in {(t.season, span): span for t, span in zip(found, spans, strict=True)}:
-        check_dates(own, f"{path}: season {season}", today)
+        check_dates(own, archive, f"{path}: season {season}", today)
     out = []
     for tile, own in zip(found, spans, strict=True):
         label, fields = (path.parent / name for name in (tile.label, tile.fields))

@@ -2,20 +2,28 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from cropmap_jax.geo.periods import Period, month_periods, parse_date
 
 ANCHORS = ("months", "harvest")
-BEGINS = {"s1": dt.date(2014, 10, 3), "s2": dt.date(2017, 3, 28)}
-"""First day of `service.S1_DB` and `service.S2`. Source: dataset availability in the catalogue,
-developers.google.com/earth-engine/datasets/catalog/COPERNICUS_S1_GRD and ..._S2_SR_HARMONIZED."""
-
-
 MOST_PERIODS, MOST_DAYS = 120, 3660
-"""Ten years: longer than both sensors have been there."""
+"""Ten years: longer than the Sentinels have been there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """What a provider of pixels has.
+
+    Args:
+      name: of the provider, for messages.
+      begins: {sensor: first day}.
+    """
+
+    name: str
+    begins: Mapping[str, dt.date]
 
 
 def _whole(value, low: int, high: int) -> bool:
@@ -137,11 +145,14 @@ def months_between(pair: Sequence[str], where: str) -> tuple[Period, ...]:
     return month_periods(first, last)
 
 
-def check_dates(spans: Sequence[Period], where: str, today: dt.date | None = None) -> None:
-    """Requires periods that are over and that both sensors were there for.
+def check_dates(
+    spans: Sequence[Period], archive: Archive, where: str, today: dt.date | None = None
+) -> None:
+    """Requires periods that are over and that all sensors were there for.
 
     Args:
       spans: periods, in order.
+      archive: where the pixels come from.
       where: what to name in an error.
       today: the present day, UTC, if None.
 
@@ -149,10 +160,12 @@ def check_dates(spans: Sequence[Period], where: str, today: dt.date | None = Non
       ValueError: names `where` and the first period that is wrong.
     """
     today = today or dt.datetime.now(dt.UTC).date()
-    early = [f"{k.upper()} (from {day})" for k, day in BEGINS.items() if spans[0].start < day]
+    early = [
+        f"{k.upper()} (from {day})" for k, day in archive.begins.items() if spans[0].start < day
+    ]
     if early:
         raise ValueError(
-            f"{where}: expected periods since Earth Engine has {' and '.join(early)}, found "
+            f"{where}: expected periods since {archive.name} has {' and '.join(early)}, found "
             f"{spans[0].start} to {spans[0].end}"
         )
     if spans[-1].end > today:

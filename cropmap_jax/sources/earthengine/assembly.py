@@ -6,14 +6,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import rasterio
 
 import cropmap_jax
-from cropmap_jax.geo import calendars, cube, cube_io, rasters
+from cropmap_jax.geo import calendars, cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.sources import satellites, tile_labels, verify
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, platforms, service, verify
-from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine import pieces, service
+from cropmap_jax.sources.manifest import Manifest
 
 MADE_BY = "cropmap_jax.sources.earthengine"
 
@@ -39,7 +39,7 @@ def cube_key(target, options: options_lib.Options) -> str:
             "legend": target.legend.to_json(),
             "place": [target.season, target.block, target.split, target.province, harvest],
             "options": options.to_json(),
-            "platforms": platforms.to_json(options.s1.platforms, target.periods),
+            "platforms": satellites.to_json(options.s1.platforms, target.periods),
             "files": _file_digests(target, options),
         }
     )
@@ -61,17 +61,17 @@ def _file_digests(target, options) -> list[str]:
 
 
 def what_differs(info: cube.CubeInfo, target, options: options_lib.Options) -> str:
-    """What of a cube that is there is not as it is asked for now, in words."""
+    """What of a cube that is there is not as it is requested now, in words."""
     if info.source.get("made_by") != MADE_BY:
         return "a cube that was not exported from Earth Engine"
     found = verify.differences(info, target)
     there = info.source.get("options", {})
-    for part, asked in options.to_json().items():
-        if there.get(part) != asked:
-            found.append(f"{part}: {there.get(part)} there, {asked} asked for")
-    asked, was = platforms.to_json(options.s1.platforms, target.periods), info.source
-    if not found and was.get("platforms") != asked:
-        found.append(f"s1.platforms: {was.get('platforms')} there, {asked} asked for")
+    for part, value in options.to_json().items():
+        if there.get(part) != value:
+            found.append(f"{part}: {there.get(part)} there, {value} requested")
+    rule, was = satellites.to_json(options.s1.platforms, target.periods), info.source
+    if not found and was.get("platforms") != rule:
+        found.append(f"s1.platforms: {was.get('platforms')} there, {rule} requested")
     return "; ".join(found) or "other labels or field ids"
 
 
@@ -106,7 +106,7 @@ def assemble(
         codes = stacks[pieces.LABEL][0, :, :, 0]
         label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(pieces.NO_CODE,))
     elif options.label.kind == "tiles":
-        label, fields = read_labels(target)
+        label, fields = tile_labels.read_labels(target)
     else:
         label = np.full(tuple(target.geobox.shape), IGNORE, np.uint8)
     info = cube.CubeInfo(
@@ -159,42 +159,6 @@ def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.
     return out
 
 
-def read_labels(target) -> tuple[np.ndarray, np.ndarray | None]:
-    """Labels uint8 [H, W] and field ids uint32 [H, W] or None, from the target's files.
-
-    Raises:
-      ValueError: names the file that is missing, is on another grid or of another type, or holds
-        a label that the legend does not.
-    """
-    label = _read_band(target.label_file, target.geobox, "uint8")
-    cube.check_label(label, target.legend, str(target.label_file))
-    if target.fields_file is None:
-        return label, None
-    return label, _read_band(target.fields_file, target.geobox, "uint32")
-
-
-def _read_band(file, geobox, dtype: str) -> np.ndarray:
-    with rasters.open_geotiff(file) as raster:
-        found = {
-            "rows x columns": tuple(raster.shape),
-            "transform": tuple(raster.transform)[:6],
-            "CRS": raster.crs,
-            "bands": raster.count,
-            "type": raster.dtypes[0],
-        }
-        expected = {
-            "rows x columns": tuple(geobox.shape),
-            "transform": tuple(geobox.affine)[:6],
-            "CRS": rasterio.CRS.from_wkt(geobox.crs.to_wkt()),
-            "bands": 1,
-            "type": dtype,
-        }
-        for what, value in expected.items():
-            if found[what] != value:
-                raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
-        return raster.read(1)
-
-
 def _source(target, options: options_lib.Options, made_of: Mapping, key: str) -> dict:
     """How the pixels were made, JSON-ready."""
     catalogue = {"s1": options.s1.collection, "s2": service.S2}
@@ -207,7 +171,7 @@ def _source(target, options: options_lib.Options, made_of: Mapping, key: str) ->
         "version": cropmap_jax.__version__,
         "catalogue": catalogue,
         "options": options.to_json(),
-        "platforms": platforms.to_json(options.s1.platforms, target.periods),
+        "platforms": satellites.to_json(options.s1.platforms, target.periods),
         **made_of,
         # The catalogue changes: scenes are added and reprocessed.
         "exported": dt.datetime.now(dt.UTC).date().isoformat(),

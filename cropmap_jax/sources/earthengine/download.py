@@ -21,14 +21,15 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from cropmap_jax.sources import missing
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, service, verify, workers
+from cropmap_jax.sources.earthengine import pieces, service, workers
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
-from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.schema import FAILED, FLAGGED, SPLIT, CubeRow
 from cropmap_jax.sources.earthengine.stopping import INTERRUPT, Pause, interrupts
 from cropmap_jax.sources.earthengine.summary import Summary
 from cropmap_jax.sources.earthengine.workers import Crew, Event, Graphs, Work
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, SPLIT, CubeRow
 
 DRAIN_S = 10.0
 """How long a run that stops waits for the answers to requests that are out: they are paid for."""
@@ -51,7 +52,7 @@ def run(
     in_flight: int = service.MAX_IN_FLIGHT,
     window: int | None = None,
     limits: pieces.Limits | None = None,
-    thresholds: verify.Thresholds | None = None,
+    thresholds: missing.Thresholds | None = None,
     pause: Pause | None = None,
     drain_s: float = DRAIN_S,
 ) -> Summary:
@@ -73,7 +74,7 @@ def run(
       in_flight: requests open at once.
       window: cubes begun and not done, at most; twice `in_flight` if None.
       limits: of one request; those of the service if None.
-      thresholds: what flags a cube; the usual if None.
+      thresholds: what flags a cube; `service.THRESHOLDS` if None.
       pause: the client's `sleep`, so that its waits end when the run stops.
       drain_s: how long answers to requests that are out are waited for when the run stops.
 
@@ -95,7 +96,7 @@ def run(
     manifest.plan((work.target.cube_id, work.key) for work in todo)
     manifest.clean()
     limit = None if max_gb is None else max_gb * 1e9
-    thresholds = thresholds or verify.Thresholds()
+    thresholds = thresholds or service.THRESHOLDS
     work = workers.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
     export = _Export(work, todo, in_flight, window or 2 * in_flight, limit, Summary(kept=kept))
     try:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo import files
+from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import regions, targets
-from cropmap_jax.sources.earthengine import graphs, orbits, pieces, planner, platforms, templates
+from cropmap_jax.sources import radar_orbits, regions, satellites, targets
+from cropmap_jax.sources.earthengine import graphs, pieces, planner, service, templates
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
-from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.spelling import nearest
+from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.timing import Timing
 
 KINDS = ("regions", "tiles")
@@ -56,14 +56,14 @@ def read_config(config: Mapping) -> tuple[list[targets.Target], options_lib.Opti
         if not value.get("tiles"):
             raise ValueError("config.tiles: expected the tiles.geojson of prepare, found none")
         path = files.local("config.tiles", value["tiles"])
-        found = targets.targets_of_tiles(path, timing, value.get("crop", ""))
+        found = targets.targets_of_tiles(path, timing, service.ARCHIVE, value.get("crop", ""))
     else:
         year = options.label.year if options.label.kind == "eucropmap" else None
         boxes = regions.read_regions(value.get("regions", {}))
         more = {key: value[key] for key in ("fractions", "seed") if key in value}
-        found = targets.targets_of_regions(boxes, timing, year, **more)
+        found = targets.targets_of_regions(boxes, timing, service.ARCHIVE, year, **more)
     for spans in {target.periods for target in found}:
-        platforms.usable(options.s1.platforms, spans)
+        satellites.usable(options.s1.platforms, spans)
     return found, options
 
 
@@ -146,10 +146,10 @@ class GraphSource:
             began = time.monotonic()
             table = self._client.compute(expression)
             self.look_ups.append(time.monotonic() - began)
-            way, numbers = orbits.choose_orbits(table, spans)
+            way, numbers = radar_orbits.choose_orbits(table, spans)
             known = {"direction": way, "orbits": list(numbers)}
-            known["passes"] = platforms.count_passes(table, spans, way, numbers)
-            early = platforms.count_passes(platforms.uncalibrated(table), spans, way, numbers)
+            known["passes"] = satellites.count_passes(table, spans, way, numbers)
+            early = satellites.count_passes(satellites.uncalibrated(table), spans, way, numbers)
             if any(early.values()):
                 known["uncalibrated"] = {period: own for period, own in early.items() if own}
             self._manifest.note(name, known)
@@ -176,7 +176,7 @@ def count_scenes(
         graph = graphs.plan_table(place.box, place.periods, options)
         counts, rows = client.compute(templates.encode(graph))
         scenes[place.name] = dict(zip(place.periods, map(int, counts), strict=True))
-        seen = platforms.count_passes(rows, place.periods, options.direction.replace("auto", ""))
+        seen = satellites.count_passes(rows, place.periods, options.direction.replace("auto", ""))
         passes[place.name] = {period: seen[period.name] for period in place.periods}
     return scenes, passes
 

@@ -22,7 +22,8 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources.earthengine import geometry, pieces, platforms, service
+from cropmap_jax.sources import satellites
+from cropmap_jax.sources.earthengine import geometry, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 
 ALGORITHMS = frozenset(
@@ -168,7 +169,7 @@ def label_image(geobox: GeoBox, year: int) -> ee.Image:
 def orbit_table(
     geobox: GeoBox, periods: Sequence[Period], options: options_lib.S1Options
 ) -> ee.List:
-    """Which Sentinel-1 scenes see a cube, for `orbits.choose_orbits`.
+    """Which Sentinel-1 scenes see a cube, for `radar_orbits.choose_orbits`.
 
     Args:
       geobox: the cube's grid.
@@ -224,7 +225,7 @@ _PASS = (
     "orbitProperties_pass",
     "platform_number",
 )
-"""What `platforms.count_passes` and `orbits.choose_orbits` know a scene by."""
+"""What `satellites.count_passes` and `radar_orbits.choose_orbits` know a scene by."""
 
 
 def _rows(images: ee.ImageCollection, columns: list[str]) -> ee.List:
@@ -300,16 +301,16 @@ def _s1_scenes(
 ) -> ee.ImageCollection:
     """Interferometric wide swath, high resolution (10 m), both polarisations, usable satellites."""
     end = max(p.end for p in periods).isoformat()
-    satellites = []
-    for platform, since in platforms.usable(options.platforms, periods).items():
+    usable = []
+    for platform, since in satellites.usable(options.platforms, periods).items():
         own = ee.Filter.eq("platform_number", platform.number)
         dated = ee.Filter.date(since.isoformat(), end) if since else None
-        satellites.append(ee.Filter.And(own, dated) if dated else own)
+        usable.append(ee.Filter.And(own, dated) if dated else own)
     wanted = [
         ee.Filter.eq("instrumentMode", "IW"),
         ee.Filter.eq("resolution", "H"),
         *(ee.Filter.listContains("transmitterReceiverPolarisation", b) for b in cube.S1_BANDS),
-        satellites[0] if len(satellites) == 1 else ee.Filter.Or(*satellites),
+        usable[0] if len(usable) == 1 else ee.Filter.Or(*usable),
     ]
     return _touching(options.collection, region).filter(ee.Filter.And(*wanted))
 

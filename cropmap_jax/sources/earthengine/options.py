@@ -6,7 +6,8 @@ import json
 import numbers
 from collections.abc import Mapping
 
-from cropmap_jax.sources.earthengine import platforms, service
+from cropmap_jax.sources import satellites
+from cropmap_jax.sources.earthengine import service
 
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("eucropmap", "tiles", "none")
@@ -59,7 +60,7 @@ class S1Options:
         one with the most complete periods, cube by cube.
       border_db: dB; an observation with VV or VH below it is border noise and left out.
       platforms: satellites, such as "S1A", of which all images are used, calibrated or not; () for
-        all of them, each on dates on which its images are calibrated (`service.S1_PLATFORMS`).
+        all of them, each on dates on which its images are calibrated (`satellites.PLATFORMS`).
         Kept sorted.
 
     Raises:
@@ -75,7 +76,7 @@ class S1Options:
         _one_of("s1.collection", self.collection, tuple(service.S1_COLLECTIONS))
         _one_of("s1.direction", self.direction, DIRECTIONS)
         _between("s1.border_db", self.border_db, -100, 0)
-        names = platforms.names_of(self.platforms, "s1.platforms")
+        names = satellites.names_of(self.platforms, "s1.platforms")
         object.__setattr__(self, "platforms", names)
 
 

@@ -13,8 +13,9 @@ import shapely
 
 from cropmap_jax.geo import cube, splits, tiles
 from cropmap_jax.geo.periods import Period, month_periods, period_kind
+from cropmap_jax.sources import satellites
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, platforms, service
+from cropmap_jax.sources.earthengine import pieces, service
 from cropmap_jax.sources.targets import Target
 
 ORBITS = "orbits"
@@ -197,8 +198,8 @@ def make_plan(
         eecu_hours=tuple(values / 1e6 * rate / 3600 for rate in EECU_S),
         scenes=dict(scenes or {}),
         passes=dict(passes or {}),
-        expected=platforms.expected_passes(chosen, sorted(months)),
-        notes=tuple(platforms.notes(chosen, spans)),
+        expected=satellites.expected_passes(chosen, sorted(months)),
+        notes=tuple(satellites.notes(chosen, spans)),
     )
 
 

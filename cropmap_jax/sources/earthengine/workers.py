@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from cropmap_jax.geo import cube_io
-from cropmap_jax.sources.earthengine import assembly, pieces, verify
+from cropmap_jax.sources import missing as missing_lib
+from cropmap_jax.sources import verify
+from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.errors import ServiceError
-from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.schema import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
 
 _LEARN_AFTER = 5
 """Requests of one shape that were too large, more than were answered, after which others of it are
@@ -68,7 +70,7 @@ def survey(targets, options, manifest, folder) -> tuple[collections.deque, int]:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ValueError(
-            f"expected cubes made of the same as is asked for now, found {wrong[0]}{more}; export "
+            f"expected cubes made of the same as is requested now, found {wrong[0]}{more}; export "
             f"into another folder, or delete what is to be exported again"
         )
     return todo, kept
@@ -119,7 +121,7 @@ class Jobs:
     manifest: Manifest
     folder: pathlib.Path
     limits: pieces.Limits | None
-    thresholds: verify.Thresholds
+    thresholds: missing_lib.Thresholds
 
     def __post_init__(self):
         self.outcomes = self.manifest.shape_counts()  # by sensor and shape: answered, too large
@@ -221,7 +223,7 @@ class Jobs:
         except ValueError as error:
             raise ValueError(f"{error}; delete {path} to export it again") from error
         labelled = self.options.label.kind != "none"
-        reasons = verify.flags(missing, self.thresholds, labelled)
+        reasons = missing_lib.flags(missing, service.SENSORS, self.thresholds, labelled)
         state = FLAGGED if reasons else WHOLE
         row = CubeRow(target.cube_id, work.key, state, missing, "; ".join(reasons))
         self.manifest.mark(row)

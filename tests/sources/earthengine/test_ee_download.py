@@ -27,12 +27,13 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, cube_io, grid, periods
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
-from cropmap_jax.sources.earthengine import assembly, download, pieces, stopping, verify
+from cropmap_jax.sources import tile_labels, verify
+from cropmap_jax.sources.earthengine import assembly, download, pieces, stopping
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
-from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
-from cropmap_jax.sources.earthengine.schema import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.targets import Target
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
@@ -258,7 +259,7 @@ def test_cubes_without_counts(tmp_path):
     assert summary.whole == 1 and summary.bytes == 32 * 32 * (PIXEL_BYTES - 2 * len(PERIODS))
     assert "clear" not in rows[target.cube_id].missing
     assert cube_io.read_raw(tmp_path / target.cube_id).clear is None
-    with pytest.raises(ValueError, match=r"s2: .*'count': False.* there, .*'count': True.* asked"):
+    with pytest.raises(ValueError, match=r"s2: .*'count': False.* there, .*'count': True.* requested"):
         export(tmp_path, [target], NoClient())
 
 
@@ -285,7 +286,7 @@ def no_s2(bands, _):
 def test_other_options_are_refused_before_anything_is_asked(tmp_path):
     export(tmp_path, make_targets(2), FakeClient())
     other = Options(s2=S2Options(threshold=0.5))
-    with pytest.raises(ValueError, match=r"s2: .*0\.6.* there, .*0\.5.* asked for \(and 1 more\)"):
+    with pytest.raises(ValueError, match=r"s2: .*0\.6.* there, .*0\.5.* requested \(and 1 more\)"):
         export(tmp_path, make_targets(3), NoClient(), other, no_graphs)
     assert len(read_rows(tmp_path)) == 2
 
@@ -293,7 +294,7 @@ def test_other_options_are_refused_before_anything_is_asked(tmp_path):
 @pytest.mark.parametrize("field, value", [("split", "test"), ("periods", PERIODS[:2])])
 def test_another_target_of_the_same_id_is_refused(tmp_path, field, value):
     export(tmp_path, [make_target()], FakeClient())
-    with pytest.raises(ValueError, match=f"{field}: .* there, .* asked for; export into another"):
+    with pytest.raises(ValueError, match=f"{field}: .* there, .* requested; export into another"):
         export(tmp_path, [make_target(**{field: value})], NoClient())
 
 
@@ -648,7 +649,7 @@ def test_labels_on_another_grid_fail_their_cube(
     other = GeoBox((size, size), affine, f"EPSG:{crs}")
     write_band(target.label_file, other, np.full((size, size), value, dtype))
     with pytest.raises(ValueError, match=rf"label\.tif: {said}"):
-        assembly.read_labels(target)
+        tile_labels.read_labels(target)
     summary, _ = export(tmp_path / "cubes", [target, make_target(1, **files(target))],
                         FakeClient(), TILES)  # fmt: skip
     assert "label.tif" in summary.failed[target.cube_id]

@@ -18,7 +18,8 @@ from rasterio import transform, warp
 
 from cropmap_jax.geo import composites, cube
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources.earthengine import graphs, orbits, pieces, service, templates
+from cropmap_jax.sources import radar_orbits
+from cropmap_jax.sources.earthengine import graphs, pieces, service, templates
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Fatal
 from cropmap_jax.sources.earthengine.options import S1Options, S2Options
@@ -276,7 +277,7 @@ def test_the_orbits_are_chosen_from_what_the_server_lists(ask):
     counted = {key: sum(tuple(row[1:3]) == key for row in table) for key in shares}
     assert counted == {(o, d): len(days) for o, d, _, _, days in catalogue.S1_PASSES}
     # Only orbit 161 sees all of the tile, in two months; 88 sees half of it in three.
-    assert orbits.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
+    assert radar_orbits.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
 
 
 def test_scenes_are_counted_by_half_open_months(ask):

@@ -4,10 +4,10 @@ import numbers
 from collections.abc import Mapping, Sequence
 
 from cropmap_jax.geo.periods import Period, to_day
+from cropmap_jax.sources.satellites import DAY_MS
 
 COMPLETE = 0.99
 """Share of a grid's area that a complete orbit covers; footprints are outlines, not pixels."""
-_DAY_MS = 86_400_000
 
 
 def choose_orbits(
@@ -34,7 +34,7 @@ def choose_orbits(
     seen: dict[tuple[str, int], dict[int, float]] = {}
     for time, orbit, direction, _, share in sorted(table):
         days = seen.setdefault((direction.lower(), int(orbit)), {})
-        day = int(time // _DAY_MS)
+        day = int(time // DAY_MS)
         days[day] = days.get(day, 0.0) + share
     covered = {key: _covered(days, periods) for key, days in seen.items()}
     best = {

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from cropmap_jax.geo import files
-from cropmap_jax.sources.earthengine.schema import (
+from cropmap_jax.sources.manifest_rows import (
     DONE,
     FLAGGED,
     PLANNED,

@@ -1,22 +1,65 @@
 """Which Sentinel-1 satellites composites are made of: chosen, or those calibrated on each date."""
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
 
+from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period, to_day
-from cropmap_jax.sources.earthengine import service
-from cropmap_jax.sources.earthengine.service import Platform
-from cropmap_jax.sources.earthengine.spelling import nearest
 
 DAY_MS = 86_400_000
-_BY_NAME = {platform.name: platform for platform in service.S1_PLATFORMS}
-_BY_NUMBER = {platform.number: platform for platform in service.S1_PLATFORMS}
+REPEAT_DAYS = 12
+"""After so many days each satellite passes over the same ground track.
+
+Source: hyp3-docs.asf.alaska.edu/sentinel1.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Platform:
+    """A Sentinel-1 satellite.
+
+    Args:
+      name: e.g. "S1A".
+      number: what its images have as `platform_number`.
+      launched: day of its launch.
+      calibrated: first whole day whose IW images are calibrated; None while no source says so.
+      ended: last day of images; None while it is in service.
+    """
+
+    name: str
+    number: str
+    launched: dt.date
+    calibrated: dt.date | None
+    ended: dt.date | None = None
+
+
+PLATFORMS = (
+    # Operational data from the beginning of October 2014, the collection's first day:
+    # esa.int, "First Copernicus satellite exceeds design working life", and the catalogue. Its end:
+    # dataspace.copernicus.eu/news/2026-5-28-sentinel-1-orbital-reconfiguration-dates and
+    # .../2026-6-30-copernicus-sentinel-1a-satellite-end-operations-after-12-years-service.
+    Platform("S1A", "A", dt.date(2014, 4, 3), dt.date(2014, 10, 3), dt.date(2026, 6, 29)),
+    # In-orbit commissioning review passed: sentinel.esa.int/web/success-stories/-/
+    # flying-colours-for-sentinel-1b. Its end: esa.int, "Mission ends for Copernicus Sentinel-1B".
+    Platform("S1B", "B", dt.date(2016, 4, 25), dt.date(2016, 9, 14), dt.date(2021, 12, 23)),
+    # IW images are calibrated since the afternoon of 19 May: sar-mpc.eu/about/news, and
+    # sentinels.copernicus.eu/-/sentinel-1c-products-are-now-calibrated.
+    Platform("S1C", "C", dt.date(2024, 12, 5), dt.date(2025, 5, 20)),
+    # Calibrated data are available from 17 April: hyp3-docs.asf.alaska.edu/sentinel1, after
+    # sentinels.copernicus.eu/-/sentinel-1d-user-data-opening-from-17-april-2026.
+    Platform("S1D", "D", dt.date(2025, 11, 4), dt.date(2026, 4, 17)),
+)
+"""Launches: hyp3-docs.asf.alaska.edu/sentinel1. All as read in November 2026."""
+
+_BY_NAME = {platform.name: platform for platform in PLATFORMS}
+_BY_NUMBER = {platform.number: platform for platform in PLATFORMS}
 _SPELLING = re.compile(r"(?:sentinel[ _-]?1|s1)[ _-]?([a-z])", re.IGNORECASE)
 
 
 def names_of(value, where: str) -> tuple[str, ...]:
-    """Names as `service.S1_PLATFORMS` has them, sorted, each once.
+    """Names as `PLATFORMS` has them, sorted, each once.
 
     Args:
       value: a list or tuple of names such as "S1A", "Sentinel-1A" or "A"; () for none.
@@ -41,7 +84,7 @@ def names_of(value, where: str) -> tuple[str, ...]:
 
 
 def usable(chosen: Sequence[str], periods: Sequence[Period]) -> dict[Platform, dt.date | None]:
-    """The satellites whose images may be used, in the order of `service.S1_PLATFORMS`.
+    """The satellites whose images may be used, in the order of `PLATFORMS`.
 
     Args:
       chosen: names, of which all images are used, calibrated or not; () for all satellites, each
@@ -57,7 +100,7 @@ def usable(chosen: Sequence[str], periods: Sequence[Period]) -> dict[Platform, d
     """
     start, end = min(p.start for p in periods), max(p.end for p in periods)
     found = {}
-    for platform in service.S1_PLATFORMS:
+    for platform in PLATFORMS:
         first = platform.launched if chosen else platform.calibrated
         wanted = not chosen or platform.name in chosen
         if not wanted or first is None or first >= end:
@@ -65,7 +108,7 @@ def usable(chosen: Sequence[str], periods: Sequence[Period]) -> dict[Platform, d
         if platform.ended is None or platform.ended >= start:
             found[platform] = first if first > start and not chosen else None
     if not found:
-        served = ", ".join(f"{p.name} {_service(p)}" for p in service.S1_PLATFORMS)
+        served = ", ".join(f"{p.name} {_service(p)}" for p in PLATFORMS)
         raise ValueError(
             f"s1.platforms: expected a satellite with images between {start} and {end} "
             f"({served}), found {', '.join(chosen) or 'none that is calibrated'}"
@@ -126,7 +169,7 @@ def expected_passes(
             if platform.ended is not None:
                 end = min(end, platform.ended + dt.timedelta(days=1))
             days = max(0, (end - start).days)
-            out[platform.name][month] = days / service.S1_REPEAT_DAYS
+            out[platform.name][month] = days / REPEAT_DAYS
     return out
 
 
@@ -135,7 +178,7 @@ def notes(chosen: Sequence[str], spans: Iterable[Sequence[Period]]) -> list[str]
     found = {}
     for periods in spans:
         start, end = min(p.start for p in periods), max(p.end for p in periods)
-        for platform in service.S1_PLATFORMS if not chosen else map(_BY_NAME.get, chosen):
+        for platform in PLATFORMS if not chosen else map(_BY_NAME.get, chosen):
             if platform.launched < end and (platform.ended is None or platform.ended >= start):
                 if platform.calibrated is None or platform.calibrated > start:
                     found[platform.name] = platform.calibrated
