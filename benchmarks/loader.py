@@ -29,7 +29,8 @@ from array_record.python import array_record_module
 from benchmarks import drawn, report
 from cropmap_jax.data import augment, cube_builder, dataset, input_pipeline, sampling
 from cropmap_jax.data.records import Whole
-from cropmap_jax.training.scaling import Scaling, scale
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.training import scaling
 
 DROPPED = {"period_dropout": 0.1, "sensor_dropout": 0.1}
 
@@ -106,7 +107,11 @@ class ThroughTfds(dataset.Dataset):
 
     def source(self, split: str) -> Whole:
         """As `Dataset.source`."""
-        return Whole(tfds.builder_from_directory(str(self.path)).as_data_source(split), self.path)
+        return Whole(
+            tfds.builder_from_directory(str(self.path)).as_data_source(split),
+            self.sensors,
+            self.path,
+        )
 
 
 def through_tfds(data: dataset.Dataset, path: pathlib.Path | None = None) -> ThroughTfds:
@@ -199,8 +204,10 @@ def run(
 
 
 _AUGMENT = jax.jit(augment.augment)
-_SCALE = jax.jit(lambda batch: scale(batch, Scaling()))
-_BOTH = jax.jit(lambda batch: scale(augment.augment(batch), Scaling()))
+_SCALE = jax.jit(lambda batch: scaling.scale(batch, SENTINEL, scaling.default(SENTINEL)))
+_BOTH = jax.jit(
+    lambda batch: scaling.scale(augment.augment(batch), SENTINEL, scaling.default(SENTINEL))
+)
 
 
 def drop_from_cache(data: dataset.Dataset) -> None:

@@ -31,7 +31,17 @@ def start() -> None:
 
 
 _SETTINGS = (
-    ("data_dir", "dataset", "seed", "lead_days", "as_of", "crop", "crops_per_chip", "empty_ratio")
+    (
+        "data_dir",
+        "dataset",
+        "sensors",
+        "seed",
+        "lead_days",
+        "as_of",
+        "crop",
+        "crops_per_chip",
+        "empty_ratio",
+    )
     + ("augment", "period_dropout", "sensor_dropout", "loss", "class_weights", "epochs")
     + ("batch_size", "accumulate", "remat", "optimizer", "schedule", "warmup_steps")
     + ("freeze_trunk_statistics", "checkpoint_every", "checkpoint_minutes", "log_every", "keep")
@@ -91,12 +101,19 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
 
 def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=None):
     """The recipe of a run on `data`; `model` and `scaling` when a checkpoint decides them."""
+    from cropmap_jax.data import checks
+    from cropmap_jax.geo import sensors
     from cropmap_jax.training import scaling as scalings
     from cropmap_jax.training.recipe import Recipe
 
+    checks.values("--config.sensors", config.sensors)
+    found = sensors.find(config.sensors, "--config.sensors", data.sensors)
     if scaling is None:
-        scalings.check(config.scaling.to_dict(), "--config.scaling")
-        scaling = scalings.Scaling(tuple(config.scaling.s1_db), tuple(config.scaling.s2))
+        given = config.scaling.to_dict()
+        # A range that the config leaves open is the sensor's own.
+        scaling = scalings.default(found) | {k: v for k, v in given.items() if v is not None}
+        scalings.check(scaling, found, "--config.scaling")
+        scaling = {name: tuple(both) for name, both in scaling.items()}
     return Recipe(
         model=model or config.model.to_dict(),
         legend=data.legend,
@@ -105,6 +122,7 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
         loss=config.loss,
         lead_days=config.lead_days,
         pixel_m=data.pixel_m,
+        sensors=found,
     )
 
 
@@ -118,6 +136,7 @@ def make_plan(config: ConfigDict, stage: str, recipe):
     checks.values("--config.as_of", config.as_of)
     loading = input_pipeline.SamplingConfig(
         num_periods=recipe.num_periods,
+        sensors=recipe.sensors,
         lead_days=config.lead_days,
         as_of=input_pipeline.parse_as_of(tuple(config.as_of), "--config.as_of"),
         crop=None if config.crop == 0 else config.crop,

@@ -26,7 +26,7 @@ def _make_recipe(config, data, model, scaling=None):
     recipe = _train.make_recipe(config, data, model | said, scaling)
     with config.unlocked():
         config.model.update(recipe.model)
-        config.scaling.update({"s1_db": recipe.scaling.s1_db, "s2": recipe.scaling.s2})
+        config.scaling.update(recipe.scaling)
     return recipe
 
 

@@ -7,11 +7,14 @@ from it alone.
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 
 from cropmap_jax.data import checks
 from cropmap_jax.geo import legend
+from cropmap_jax.geo import sensors as sensors_lib
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 from cropmap_jax.models import DualUNet3D
 from cropmap_jax.training import losses, parallel, scaling
 
@@ -30,11 +33,12 @@ class Recipe:
     Args:
       model: keyword arguments of `DualUNet3D`: TRUNK_FIELDS, HEAD_FIELDS and "dtype" by name.
       legend: the classes of the output channels, in order.
-      scaling: physical ranges of the inputs.
+      scaling: by sensor, the physical range of its values that maps to [0, 1].
       period_kind: what one period of the window is, e.g. "month".
       loss: "sigmoid" or "softmax".
       lead_days: lead that training asked for, in days.
       pixel_m: side of the pixels trained on, metres; None in checkpoints that do not record it.
+      sensors: whose pixels the network takes.
     """
 
     model: dict
@@ -44,9 +48,11 @@ class Recipe:
     loss: str
     lead_days: int
     pixel_m: float | None = None
+    sensors: tuple[Sensor, ...] = SENTINEL
 
     def __post_init__(self):
         _check_model(self.model, "config.model")
+        scaling.check(self.scaling, self.sensors, "config.scaling")
         _check_rest(dataclasses.asdict(self), "config")
 
     @property
@@ -77,7 +83,11 @@ class Recipe:
     def to_json(self) -> dict:
         """A JSON-ready description that `from_json` reads back."""
         value = dataclasses.asdict(self) | {"legend": self.legend.to_json()}
-        return value | {"scaling": dataclasses.asdict(self.scaling)}
+        ranges = {name: list(both) for name, both in self.scaling.items()}
+        return value | {
+            "scaling": ranges,
+            "sensors": [sensor.to_json() for sensor in self.sensors],
+        }
 
     @classmethod
     def from_json(cls, value: dict) -> "Recipe":
@@ -87,17 +97,22 @@ class Recipe:
           ValueError: names the part that is missing or wrong, as recipe.PART.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        checks.keys("recipe", value, [n for n in names if n != "pixel_m"], ["pixel_m"])
+        optional = ["pixel_m", "sensors"]
+        checks.keys("recipe", value, [n for n in names if n not in optional], optional)
         _check_model(value["model"], "recipe.model")
         _check_rest(value, "recipe")
-        scaling.check(value["scaling"], "recipe.scaling")
+        found = sensors_lib.from_json(value.get("sensors"), "recipe.sensors")
+        ranges = value["scaling"]
+        if isinstance(ranges, dict) and "s1_db" in ranges:  # of earlier versions
+            ranges = {name.removesuffix("_db"): both for name, both in ranges.items()}
+        scaling.check(ranges, found, "recipe.scaling")
         _check_legend(value["legend"], "recipe.legend")
-        ranges = {sensor: tuple(both) for sensor, both in value["scaling"].items()}
+        ranges = {sensor: tuple(both) for sensor, both in ranges.items()}
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
-        return cls(**(value | {"legend": classes, "scaling": scaling.Scaling(**ranges)}))
+        return cls(**(value | {"legend": classes, "scaling": ranges, "sensors": found}))
 
     def check_dataset(self, data) -> None:
-        """Requires a dataset whose legend, periods and pixel size are those of the recipe.
+        """Requires a dataset whose legend, sensors, periods and pixel size are the recipe's.
 
         Raises:
           ValueError: says what differs.
@@ -108,6 +123,7 @@ class Recipe:
                 f"({', '.join(self.legend.names)}), found {data.legend.name!r} "
                 f"({', '.join(data.legend.names)})"
             )
+        self.check_sensors(data.sensors, str(data.path))
         if data.period_kind != self.period_kind:
             raise ValueError(
                 f"{data.path}: expected periods of a {self.period_kind} as in training, found "
@@ -118,6 +134,32 @@ class Recipe:
                 f"{data.path}: expected pixels of {self.pixel_m:.10g} m as in training, found "
                 f"{data.pixel_m:.10g} m"
             )
+
+    def check_sensors(self, found: Sequence[Sensor], where: str) -> None:
+        """Requires pixels of every sensor that the network takes, stored as in training.
+
+        Args:
+          found: of a dataset or a cube.
+          where: which one, for the message.
+
+        Raises:
+          ValueError: names the sensor that is missing or differs.
+        """
+        known = {sensor.name: sensor for sensor in found}
+        for sensor in self.sensors:
+            if known.get(sensor.name) != sensor:
+                other = known.get(sensor.name)
+                raise ValueError(
+                    f"{where}: expected sensor {sensor.name!r} ({_short(sensor)}) as in training, "
+                    f"found {_short(other) if other else ', '.join(known) or 'none'}"
+                )
+
+
+def _short(sensor: Sensor) -> str:
+    return (
+        f"{' '.join(sensor.bands)}; {sensor.unit}, stored as {sensor.dtype} x {sensor.scale:g}, "
+        f"no data {sensor.nodata}"
+    )
 
 
 def same_pixels(trained: float | None, found: float | None) -> bool:

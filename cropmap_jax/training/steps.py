@@ -8,7 +8,6 @@ import numpy as np
 import optax
 
 from cropmap_jax.data.augment import augment
-from cropmap_jax.geo.bands import BANDS
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import total
@@ -16,8 +15,14 @@ from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
 
 
-def _inputs(batch: dict) -> tuple:
-    return batch["s1"], batch["s2"], batch["s1_valid"], batch["s2_valid"]
+def inputs(batch: dict, recipe: Recipe) -> dict:
+    """A batch as stored, with its pixels scaled and masked as the recipe says."""
+    return scale(batch, recipe.sensors, recipe.scaling)
+
+
+def _arguments(batch: dict) -> tuple:
+    pixels, valid = batch["pixels"], batch["valid"]
+    return pixels["s1"], pixels["s2"], valid["s1"], valid["s2"]
 
 
 def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None) -> dict:
@@ -33,7 +38,7 @@ def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | Non
     drawn = initial_variables(recipe.network(), seed)
     for sensor, bands in (unseen or {}).items():
         kernel = drawn["params"][sensor]["conv3d"]["conv"]["kernel"]
-        count = len(BANDS[sensor])
+        count = next(len(s.bands) for s in recipe.sensors if s.name == sensor)
         masks = [band + count for band in bands] if recipe.model["use_validity"] else []
         kernel[..., [*bands, *masks], :] = 0
     return {"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})}
@@ -76,12 +81,12 @@ def make_train_step(
 
     def gradient(params: dict, batch_stats: dict, batch: dict, weight: jax.Array) -> tuple:
         """New statistics; this device's share of the loss, and its gradient."""
-        batch = scale(augment(batch), recipe.scaling)
+        batch = inputs(augment(batch), recipe)
 
         def loss(params):
             variables = {"params": params, "batch_stats": batch_stats}
             logits, updates = network.apply(
-                variables, *_inputs(batch), train=True, mutable=["batch_stats"]
+                variables, *_arguments(batch), train=True, mutable=["batch_stats"]
             )
             lost, _ = loss_function(logits, batch["label"], batch["planted"], class_weights)
             return lost / weight, updates.get("batch_stats", batch_stats)
@@ -141,8 +146,8 @@ def make_predict_step(recipe: Recipe) -> Callable:
     activation = losses.ACTIVATIONS[recipe.loss]
 
     def step(variables: dict, batch: dict) -> jax.Array:
-        batch = scale(batch, recipe.scaling)
-        return activation(network.apply(variables, *_inputs(batch), train=False))
+        batch = inputs(batch, recipe)
+        return activation(network.apply(variables, *_arguments(batch), train=False))
 
     return step
 
@@ -157,10 +162,10 @@ def make_validation_step(recipe: Recipe) -> Callable:
     loss_function = losses.LOSSES[recipe.loss]
 
     def step(variables: dict, batch: dict) -> dict:
-        batch = scale(batch, recipe.scaling)
-        seen = [batch[f"{sensor}_valid"].any((1, 4)) for sensor in BANDS]
-        batch["label"] = jnp.where(seen[0] | seen[1], batch["label"], losses.IGNORE)
-        logits = network.apply(variables, *_inputs(batch), train=False)
+        batch = inputs(batch, recipe)
+        seen = [valid.any((1, 4)) for valid in batch["valid"].values()]
+        batch["label"] = jnp.where(sum(seen) > 0, batch["label"], losses.IGNORE)
+        logits = network.apply(variables, *_arguments(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
         true = label == jnp.arange(logits.shape[-1])

@@ -85,7 +85,7 @@ def test_cubes_of_another_legend_are_refused(name, other, cubes_of, tmp_path):
 @EVERY
 def test_the_readme_documents_every_feature(name):
     text = read(name, "README.md")
-    for feature in dataset_files.features(16):
+    for feature in dataset_files.features(16, SENTINEL):
         assert f"`{feature}`" in text, feature
     for section in ("## Build", "## A record", "## Splits", "## Licence"):
         assert section in text

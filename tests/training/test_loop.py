@@ -487,10 +487,10 @@ def test_the_step_of_validation_takes_the_last_date_of_a_range():
     data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))])
     loading = SamplingConfig(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
     (batch,) = validation_batches(data, loading, 1)
-    assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
+    assert batch["pixels"]["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
     (batch,) = validation_batches(data, SamplingConfig(num_periods=2), 1)
     # The median of 1 July, 1 August and 1 September less 30 days: May and June have ended.
-    assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [4, 5]
+    assert batch["pixels"]["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [4, 5]
     assert batch["lead"].tolist() == [31]
 
 
@@ -575,7 +575,7 @@ def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
 def test_stack_fills_a_short_batch_with_unknown_pixels():
     examples = [{"s1": np.full((2, 2), i), "label": np.zeros((2, 2), np.uint8)} for i in (1, 2)]
     batch = validation.stack(examples, 4)
-    assert batch["s1"][:, 0, 0].tolist() == [1, 2, 2, 2]
+    assert batch["pixels"]["s1"][:, 0, 0].tolist() == [1, 2, 2, 2]
     assert batch["label"][:, 0, 0].tolist() == [0, 0, IGNORE, IGNORE]
     assert examples[1]["label"].max() == 0
     assert jax.tree.map(len, validation.stack(examples, 2)) == {"s1": 2, "label": 2}

@@ -10,14 +10,13 @@ from cropmap_jax.geo.legend import EUCROPMAP
 from cropmap_jax.models import count_parameters
 from cropmap_jax.models.initialise import variable_shapes
 from cropmap_jax.training.recipe import Recipe
-from cropmap_jax.training.scaling import Scaling
 
 RECIPE = small_runs.make_recipe()
 
 
 def test_a_recipe_comes_back_from_json_as_it_was():
     recipe = Recipe(
-        small_runs.MODEL, EUCROPMAP, Scaling((-20.0, 0.0), (0.0, 0.5)), "dekad", "softmax", 60
+        small_runs.MODEL, EUCROPMAP, {"s1": (-20.0, 0.0), "s2": (0.0, 0.5)}, "dekad", "softmax", 60
     )
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 

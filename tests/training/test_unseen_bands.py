@@ -6,7 +6,8 @@ import pytest
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.training import steps
 from cropmap_jax.training.recipe import Recipe
-from cropmap_jax.training.scaling import Scaling
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.training import scaling
 
 B8A, VV = 7, 0
 
@@ -15,7 +16,7 @@ def recipe(use_validity):
     model = {"width": 2, "levels": 1, "num_periods": 2, "use_validity": use_validity}
     model |= {"norm": "batch", "head": "linear", "head_width": 2, "dtype": "float32"}
     legend = Legend("one", (make_class(0, 0, "potato"),))
-    return Recipe(model, legend, Scaling(), "month", "sigmoid", 30)
+    return Recipe(model, legend, scaling.default(SENTINEL), "month", "sigmoid", 30)
 
 
 @pytest.mark.parametrize("use_validity", [True, False])

@@ -143,7 +143,7 @@ def make_cube(plan: options_lib.Plan, part: splits.Part, info: cube.CubeInfo) ->
     if fields is not None:
         fields = np.ascontiguousarray(fields[part.rows, part.cols])
     label = np.ascontiguousarray(plan.label[part.rows, part.cols])
-    return cube.Cube(info, pixels["s1"], pixels["s2"], label, fields)
+    return cube.Cube(info, pixels, label, fields)
 
 
 # The table ----------------------------------------------------------------------------------------

@@ -255,7 +255,7 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
         row, col = i * grid.TILE_PX, j * grid.TILE_PX
         s1, s2 = pixels.tile_composites(ground, scenes, row, col, grid.TILE_PX, info.periods)
         own = ids_map[_window(i, j)] if has_fields else None
-        value = cube.Cube(info, s1, s2, label[_window(i, j)], own)
+        value = cube.Cube(info, {"s1": s1, "s2": s2}, label[_window(i, j)], own)
         cube_io.write_cube(value, cubes_dir)
     return list(missing)
 
