@@ -18,7 +18,7 @@ import numpy as np
 
 from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 
 LABEL, PASSES = "label", "passes"
@@ -60,8 +60,8 @@ def measure(raw: cube_io.RawCube) -> dict[str, Any]:
     info = raw.info
     names = [period.name for period in info.periods]
     out: dict[str, Any] = {}
-    for sensor in SENTINEL:
-        stored = getattr(raw, sensor.name)
+    for sensor in info.sensors:
+        stored = raw.pixels[sensor.name]
         shares = [float(np.mean(values == sensor.nodata)) for values in stored]
         out[sensor.name] = dict(zip(names, shares, strict=True))
         passes = info.source.get("facts", {}).get(sensor.name, {}).get(PASSES)

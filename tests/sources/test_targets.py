@@ -76,8 +76,8 @@ def test_what_a_target_of_a_region_says():
     )  # fmt: skip
     t = len(found.periods)
     cube.validate(cube.Cube(
-        info, np.zeros((t, 128, 128, 2), np.float32), np.zeros((t, 128, 128, 10), np.float32),
-        np.zeros((128, 128), np.uint8),
+        info, label=np.zeros((128, 128), np.uint8),
+        s1=np.zeros((t, 128, 128, 2), np.float32), s2=np.zeros((t, 128, 128, 10), np.float32),
     ))  # fmt: skip
 
 

@@ -20,7 +20,8 @@ MADE_BY = "cropmap_jax.sources.earthengine"
 
 def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
     """What is asked of the service: "s1", "s2", and "label" where that is a map."""
-    return ("s1", "s2") + ((pieces.LABEL,) if options.label.kind == "eucropmap" else ())
+    labels = (pieces.LABEL,) if options.label.kind == "eucropmap" else ()
+    return tuple(sensor.name for sensor in service.SENSORS) + labels
 
 
 def cube_key(target, options: options_lib.Options) -> str:
@@ -99,8 +100,9 @@ def assemble(
     """
     counted = options.s2.count
     stacks = {s: _stack(target, s, parts, manifest, counted) for s in sensors_of(options)}
-    s2 = stacks["s2"][..., : len(cube.S2_BANDS)]
-    clear = _counts(stacks["s2"][..., -1], target.cube_id) if counted else None
+    pixels = {s.name: stacks[s.name][..., : len(s.bands)] for s in service.SENSORS}
+    counts = stacks[service.OPTICAL.name][..., -1]
+    clear = _counts(counts, target.cube_id) if counted else None
     fields = None
     if options.label.kind == "eucropmap":
         codes = stacks[pieces.LABEL][0, :, :, 0]
@@ -120,10 +122,11 @@ def assemble(
         harvest=target.harvest,
         province=target.province,
         source=_source(target, options, made_of, key),
+        sensors=service.SENSORS,
         has_fields=fields is not None,
         has_clear=counted,
     )
-    return cube_io.RawCube(info, {"s1": stacks["s1"], "s2": s2}, label, fields, clear)
+    return cube_io.RawCube(info, pixels, label, fields, clear)
 
 
 def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
@@ -140,7 +143,7 @@ def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.
     count = 1 if sensor == pieces.LABEL else len(target.periods)
     height, width = target.geobox.shape
     bands = len(pieces.bands_of(sensor, range(1), counted))
-    out = np.full((count, height, width, bands), cube.NODATA, pieces.DTYPE)
+    out = np.zeros((count, height, width, bands), pieces.DTYPE)
     seen = np.zeros((count, height, width), np.uint8)
     for piece in own:
         pixels = manifest.load(piece.key)

@@ -10,7 +10,7 @@ What holds for every image:
   * Nothing is reprojected: the request's grid decides, and Earth Engine takes the nearest pixel of
     every scene (its default) before anything is averaged.
   * Values are rounded as floor(x + 0.5), as nothing documents which way `Image.round` sends halves.
-    `geo.cube.encode` of the same float composite differs by at most 1, and only at halves (for S2
+    `Sensor.encode` of the same float composite differs by at most 1, and only at halves (for S2
     where an even number of observations is clear).
 """
 
@@ -22,6 +22,7 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources import satellites
 from cropmap_jax.sources.earthengine import geometry, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
@@ -47,8 +48,8 @@ MAX_RAW = 512
 A month has about 50 at most: four MGRS tiles of each of two orbits, every five days.
 Source: developers.google.com/earth-engine/apidocs/ee-reducer-median.
 """
-_LIMIT = -cube.NODATA - 1
 _ERROR_M = 1
+_POLARISATIONS = "transmitterReceiverPolarisation"
 
 
 def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2Options) -> ee.Image:
@@ -66,8 +67,8 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
       options: how clouds are masked, and whether clear observations are counted.
 
     Returns:
-      int16, bands `p00_B2` ... in the order of `periods` and `cube.S2_BANDS`: reflectance x 10000,
-      `cube.NODATA` where nothing is clear or no scene lies. With `options.count` the last band of
+      int16, bands `p00_B2` ... in the order of `periods` and of the sensor's bands: reflectance x
+      10000, no-data where nothing is clear or no scene lies. With `options.count` the last band of
       each period is `p00_clear` ...: how many observations have a clear value in any band, 0 where
       none has.
 
@@ -80,11 +81,12 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
         scenes = scenes.filter(
             ee.Filter.lessThanOrEquals("CLOUDY_PIXEL_PERCENTAGE", options.max_cloud)
         )
+    bands = list(service.OPTICAL.bands)
     reducer = ee.Reducer.median(maxRaw=MAX_RAW)
-    blank = _blank(cube.S2_BANDS)
+    blank = _blank(bands)
 
     def clear(image):
-        return image.select(cube.S2_BANDS).updateMask(_clear(image, options)).toFloat()
+        return image.select(bands).updateMask(_clear(image, options)).toFloat()
 
     composites = []
     for period in periods:
@@ -92,8 +94,8 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
         composites.append(seen.reduce(reducer))
         if options.count:
             composites.append(_count(seen))
-    bands = (*cube.S2_BANDS, cube.CLEAR) if options.count else cube.S2_BANDS
-    return _encoded(_stacked(composites, bands, len(periods)))
+    names = [*bands, cube.CLEAR] if options.count else bands
+    return _encoded(_stacked(composites, names, len(periods)), service.OPTICAL)
 
 
 def s1_image(
@@ -117,7 +119,7 @@ def s1_image(
       options: collection, satellites and border noise; its own direction is not used.
 
     Returns:
-      int16, bands `p00_VV`, `p00_VH`, `p01_VV` ...: dB x 100, `cube.NODATA` where nothing is.
+      int16, bands `p00_VV`, `p00_VH`, `p01_VV` ...: dB x 100, no-data where nothing is.
 
     Raises:
       ValueError: no periods, another direction, no satellite with images then, or a grid across
@@ -129,7 +131,7 @@ def s1_image(
     scenes = _s1_scenes(geobox, periods, options).filter(
         ee.Filter.eq("orbitProperties_pass", direction.upper())
     )
-    blank = _blank(cube.S1_BANDS)
+    blank = _blank(service.RADAR.bands)
 
     def mean(orbit, period):
         of_orbit = scenes.filter(ee.Filter.eq("relativeOrbitNumber_start", int(orbit)))
@@ -141,8 +143,8 @@ def s1_image(
         # A mosaic shows its last image on top.
         means = [mean(orbit, period) for orbit in reversed(orbits)]
         composites.append((ee.ImageCollection(means) if means else blank).mosaic())
-    power = _stacked(composites, cube.S1_BANDS, len(periods))
-    return _encoded(power.log10().multiply(10 * cube.S1_SCALE))
+    power = _stacked(composites, service.RADAR.bands, len(periods))
+    return _encoded(power.log10().multiply(10 * service.RADAR.scale), service.RADAR)
 
 
 def label_image(geobox: GeoBox, year: int) -> ee.Image:
@@ -309,7 +311,10 @@ def _s1_scenes(
     wanted = [
         ee.Filter.eq("instrumentMode", "IW"),
         ee.Filter.eq("resolution", "H"),
-        *(ee.Filter.listContains("transmitterReceiverPolarisation", b) for b in cube.S1_BANDS),
+        *(
+            ee.Filter.listContains("transmitterReceiverPolarisation", b)
+            for b in service.RADAR.bands
+        ),
         usable[0] if len(usable) == 1 else ee.Filter.Or(*usable),
     ]
     return _touching(options.collection, region).filter(ee.Filter.And(*wanted))
@@ -317,7 +322,7 @@ def _s1_scenes(
 
 def _power(image: ee.Image, options: options_lib.S1Options) -> ee.Image:
     """Linear power of a Sentinel-1 scene, border noise masked."""
-    bands = image.select(cube.S1_BANDS)
+    bands = image.select(service.RADAR.bands)
     lowest = bands.reduce(ee.Reducer.min())
     if service.S1_COLLECTIONS[options.collection] == "linear":
         power, border = bands, 10 ** (options.border_db / 10)
@@ -342,7 +347,8 @@ def _stacked(composites: Sequence[ee.Image], bands: Sequence[str], periods: int)
     return ee.ImageCollection(list(composites)).toBands().rename(names)
 
 
-def _encoded(image: ee.Image) -> ee.Image:
-    """Whole numbers in int16, `NODATA` wherever the image is masked or does not reach."""
-    whole = image.add(0.5).floor().clamp(-_LIMIT, _LIMIT)
-    return whole.unmask(cube.NODATA, False).toInt16()
+def _encoded(image: ee.Image, sensor: Sensor) -> ee.Image:
+    """Whole numbers in int16, no-data wherever the image is masked or does not reach."""
+    nodata = int(sensor.nodata)
+    whole = image.add(0.5).floor().clamp(nodata + 1, -nodata - 1)
+    return whole.unmask(nodata, False).toInt16()

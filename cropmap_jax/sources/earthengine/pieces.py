@@ -18,7 +18,8 @@ from cropmap_jax.geo import cube
 from cropmap_jax.sources.earthengine import service
 
 LABEL = "label"
-SENSORS = ("s1", "s2", LABEL)
+_BANDS = {sensor.name: sensor.bands for sensor in service.SENSORS}
+SENSORS = (*_BANDS, LABEL)
 DTYPE = np.dtype(np.int16)
 """Of all: dB * 100, reflectance * 10000, counts of clear observations, and the codes of EUCROPMAP,
 which reach 800."""
@@ -116,7 +117,7 @@ def bands_of(sensor: str, periods: Sequence[int], count: bool = False) -> tuple[
     """
     if sensor == LABEL:
         return (LABEL,)
-    bands = cube.BANDS[sensor] + ((cube.CLEAR,) if sensor == "s2" and count else ())
+    bands = _BANDS[sensor] + ((cube.CLEAR,) if sensor == service.OPTICAL.name and count else ())
     return tuple(f"p{i:02d}_{band}" for i in periods for band in bands)
 
 
@@ -158,7 +159,7 @@ def pieces_of(
             }
         )
         periods = 1 if sensor == LABEL else len(target.periods)
-        counted = count and sensor == "s2"
+        counted = count and sensor == service.OPTICAL.name
         layout = _layout(sensor, periods, tuple(target.geobox.shape), limits, counted)
         pieces += [Piece(target.cube_id, sensor, *where, source, counted) for where in layout]
     return pieces

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import shapely
 
-from cropmap_jax.geo import cube, splits, tiles
+from cropmap_jax.geo import splits, tiles
 from cropmap_jax.geo.periods import Period, month_periods, period_kind
 from cropmap_jax.sources import satellites
+from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, service
 from cropmap_jax.sources.targets import Target
 
 ORBITS = "orbits"
@@ -45,7 +45,10 @@ SCENES = {"s1": 8, "s2": 12}
 
 A satellite pair passes every 5 (S2) or 6 days (S1), and most places lie in two orbits or tiles.
 """
-READ_BANDS = {"s1": len(cube.S1_BANDS), "s2": len(cube.S2_BANDS) + 1}
+READ_BANDS = {
+    service.RADAR.name: len(service.RADAR.bands),
+    service.OPTICAL.name: len(service.OPTICAL.bands) + 1,
+}
 """Bands that are read of a scene: those of the cube, and what masks clouds."""
 EECU_S = (0.1, 2.0)
 """Guessed EECU-seconds per million values read (pixels x scenes x bands), low and high.
@@ -164,7 +167,7 @@ def make_plan(
     """
     if not targets:
         raise ValueError("plan: expected at least one cube to export, found none")
-    sensors = ["s1", "s2"] + ([pieces.LABEL] if options.label.kind == "eucropmap" else [])
+    sensors = assembly.sensors_of(options)
     graphs = dict.fromkeys(sensors, "")
     requests = collections.Counter({ORBITS: len(targets) * orbits_per_cube})
     moved, busy = collections.Counter(), collections.Counter({ORBITS: FIXED_S * requests[ORBITS]})
@@ -220,7 +223,7 @@ def _values_read(target: Target) -> float:
 
 
 def _disk(targets: Sequence[Target], counted: bool) -> float:
-    each = sum(DISK_BYTES[k] * len(cube.BANDS[k]) for k in DISK_BYTES)
+    each = sum(DISK_BYTES[s.name] * len(s.bands) for s in service.SENSORS)
     each += DISK_BYTES_CLEAR * counted
     total = 0.0
     for target in targets:

@@ -47,7 +47,6 @@ TIERS = (Tier("community", 150), Tier("contributor", 1000), Tier("partner", 100_
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 """Sentinel-2 Level-2A, reflectance x 10000, processing baseline 04.00 and later shifted back by
 1000. Its Level-2A of 2017 and 2018 is not global."""
-S2_SCALE = 10_000.0
 SCL = "SCL"
 SCL_CLASSES = {
     0: "no data",
@@ -76,11 +75,13 @@ S1_LINEAR = "COPERNICUS/S1_GRD_FLOAT"
 """The same in linear power."""
 S1_COLLECTIONS = {S1_DB: "dB", S1_LINEAR: "linear"}
 
-SENSORS = (KNOWN["s1"], KNOWN["s2"])
+RADAR, OPTICAL = SENSORS = (KNOWN["s1"], KNOWN["s2"])
 """What an exported cube has, in order."""
-ARCHIVE = Archive("Earth Engine", {"s1": dt.date(2014, 10, 3), "s2": dt.date(2017, 3, 28)})
+ARCHIVE = Archive(
+    "Earth Engine", {RADAR.name: dt.date(2014, 10, 3), OPTICAL.name: dt.date(2017, 3, 28)}
+)
 """First day of `S1_DB` and of `S2`. Source: dataset availability in the catalogue."""
-THRESHOLDS = Thresholds(continuous=("s1",))
+THRESHOLDS = Thresholds(continuous=(RADAR.name,))
 """What flags an exported cube: clouds do not hide anything from radar."""
 
 EUCROPMAP = "JRC/D5/EUCROPMAP/V1"

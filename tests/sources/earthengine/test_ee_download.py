@@ -25,10 +25,10 @@ import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, cube_io, grid, periods
+from cropmap_jax.geo import cube_io, grid, periods
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
 from cropmap_jax.sources import tile_labels, verify
-from cropmap_jax.sources.earthengine import assembly, download, pieces, stopping
+from cropmap_jax.sources.earthengine import assembly, download, pieces, service, stopping
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
@@ -182,8 +182,8 @@ def test_cubes_hold_what_was_answered_and_say_how_they_were_made(tmp_path):
 def test_missing_stays_missing_and_the_cube_is_flagged(tmp_path):
     def change(pixels):
         if pixels.shape[-1] == 2 * len(PERIODS):
-            pixels[:8, :, :2] = cube.NODATA
-            pixels[..., 2:4] = cube.NODATA
+            pixels[:8, :, :2] = service.OPTICAL.nodata
+            pixels[..., 2:4] = service.OPTICAL.nodata
         return pixels
 
     summary, rows = export(tmp_path, [make_target()], FakeClient(change=change))
@@ -259,14 +259,16 @@ def test_cubes_without_counts(tmp_path):
     assert summary.whole == 1 and summary.bytes == 32 * 32 * (PIXEL_BYTES - 2 * len(PERIODS))
     assert "clear" not in rows[target.cube_id].missing
     assert cube_io.read_raw(tmp_path / target.cube_id).clear is None
-    with pytest.raises(ValueError, match=r"s2: .*'count': False.* there, .*'count': True.* requested"):
+    with pytest.raises(
+        ValueError, match=r"s2: .*'count': False.* there, .*'count': True.* requested"
+    ):
         export(tmp_path, [target], NoClient())
 
 
 def test_a_count_below_zero_is_no_count(tmp_path):
     def change(pixels):
         if pixels.shape[-1] == 11 * len(PERIODS):
-            pixels[3, 4, 10] = cube.NODATA
+            pixels[3, 4, 10] = service.OPTICAL.nodata
         return pixels
 
     summary, _ = export(tmp_path, [make_target()], FakeClient(change=change))

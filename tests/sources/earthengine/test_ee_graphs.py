@@ -10,7 +10,7 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, grid, periods
+from cropmap_jax.geo import grid, periods
 from cropmap_jax.sources.earthengine import graphs, options, pieces, service, templates
 
 TILE = grid.tile_geobox(32631, 412, 4000)
@@ -121,7 +121,7 @@ def test_every_image_ends_in_int16_with_nodata_beyond_the_footprints():
         assert last.name == "Image.toInt16", name
         unmask = last["value"]
         assert unmask.name == "Image.unmask" and unmask["sameFootprint"] is False, name
-        nodata = pieces.NO_CODE if name == "label" else cube.NODATA
+        nodata = pieces.NO_CODE if name == "label" else service.OPTICAL.nodata
         assert unmask["value"] == Call("Image.constant", {"value": nodata}), name
 
 
@@ -131,7 +131,7 @@ def test_values_are_rounded_half_up_and_clipped_before_nodata_is_filled_in():
         expected = ["Image.toInt16", "Image.unmask", "Image.clamp", "Image.floor", "Image.add"]
         assert chain(graph, *IMAGE)[:5] == expected
         clamp = graph["value"]["input"]
-        assert (clamp["low"], clamp["high"]) == (-32767, 32767)  # cube.encode clips to the same.
+        assert (clamp["low"], clamp["high"]) == (-32767, 32767)  # Sensor.encode clips to the same.
         assert clamp["input"]["value"]["image2"]["value"] == 0.5
 
 
@@ -152,9 +152,11 @@ def test_periods_are_half_open_and_in_order():
 
 def test_bands_are_named_by_period_and_band():
     s2 = names_of(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED)))
-    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in cube.S2_BANDS]
+    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in service.OPTICAL.bands]
     s2 = names_of(read(graphs.s2_image(TILE, MONTHS, S2)))
-    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in (*cube.S2_BANDS, "clear")]
+    assert s2 == [
+        f"p{i:02d}_{band}" for i in range(3) for band in (*service.OPTICAL.bands, "clear")
+    ]
     s1 = names_of(read(graphs.s1_image(TILE, MONTHS, (37,), "ascending", S1)))
     assert s1 == ["p00_VV", "p00_VH", "p01_VV", "p01_VH", "p02_VV", "p02_VH"]
     assert names_of(read(graphs.label_image(TILE, 2018))) == ["label"]

@@ -10,7 +10,7 @@ import pytest
 import test_ee_download as stand_in
 import test_ee_exact as exact
 
-from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import Period, month_periods
 from cropmap_jax.sources import missing, radar_orbits, satellites
 from cropmap_jax.sources.earthengine import (
@@ -136,14 +136,17 @@ def test_pixels_are_of_usable_scenes_alone(server, collection):
             if s.properties["system:time_start"] in [catalogue._milliseconds(t) for t in times]
         ]  # fmt: skip
         values = np.stack(
-            [np.stack([exact.read(s.bands[b], "swath") for b in cube.S1_BANDS], -1) for s in scenes]
+            [
+                np.stack([exact.read(s.bands[b], "swath") for b in service.RADAR.bands], -1)
+                for s in scenes
+            ]
         )
         power = 10 ** (values / 10) if collection == service.S1_DB else values
         power[power.min(-1) < 10**-3.0 * (1 - 1e-6)] = np.nan
         seen = np.isfinite(power).sum(0)
         average = np.nansum(power, 0, where=seen > 0) / np.maximum(seen, 1)
         whole = np.floor(1000 * np.log10(np.where(seen, average, np.nan)) + 0.5)
-        return np.where(np.isfinite(whole), whole, cube.NODATA).astype(np.int16)
+        return np.where(np.isfinite(whole), whole, service.OPTICAL.nodata).astype(np.int16)
 
     may = months("2025-05-01", "2025-05-01")
     a, early = dt.datetime(2025, 5, 6, 5, 50), dt.datetime(2025, 5, 19, 23, 59, 59)
