@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period, to_day
@@ -58,7 +59,7 @@ _BY_NUMBER = {platform.number: platform for platform in PLATFORMS}
 _SPELLING = re.compile(r"(?:sentinel[ _-]?1|s1)[ _-]?([a-z])", re.IGNORECASE)
 
 
-def names_of(value, where: str) -> tuple[str, ...]:
+def names_of(value: object, where: str) -> tuple[str, ...]:
     """Names as `PLATFORMS` has them, sorted, each once.
 
     Args:
@@ -66,7 +67,7 @@ def names_of(value, where: str) -> tuple[str, ...]:
       where: what to name in an error.
 
     Raises:
-      ValueError: something else, or an unknown satellite: says the nearest one.
+      ValueError: something else, or an unknown satellite: suggests the nearest one.
     """
     known = ", ".join(_BY_NAME)
     if not isinstance(value, (list, tuple)):
@@ -121,13 +122,13 @@ def _service(platform: Platform) -> str:
 
 
 def to_json(chosen: Sequence[str], periods: Sequence[Period]) -> dict[str, str | None]:
-    """What `usable` says, {name: first day that is used, or None}, JSON-ready."""
+    """What `usable` returns, {name: first day that is used, or None}, JSON-ready."""
     found = usable(chosen, periods)
     return {p.name: since.isoformat() if since else None for p, since in found.items()}
 
 
 def count_passes(
-    table: Iterable[Sequence],
+    table: Iterable[Sequence[Any]],
     periods: Sequence[Period],
     direction: str = "",
     orbits: Sequence[int] | None = None,
@@ -143,7 +144,7 @@ def count_passes(
     Returns:
       {period's name: {platform's name: passes}}; {} for a period without any.
     """
-    seen: dict[str, dict[str, set]] = {period.name: {} for period in periods}
+    seen: dict[str, dict[str, set[tuple[int, int, str]]]] = {period.name: {} for period in periods}
     for time, orbit, way, number, *_ in table:
         day = int(time // DAY_MS)
         if direction not in ("", way.lower()) or (orbits is not None and int(orbit) not in orbits):
@@ -159,7 +160,7 @@ def expected_passes(
     chosen: Sequence[str], months: Sequence[Period]
 ) -> dict[str, dict[Period, float]]:
     """Passes of one orbit, if each satellite in service acquires every one: {name: {month: n}}."""
-    out = {}
+    out: dict[str, dict[Period, float]] = {}
     for platform, since in usable(chosen, months).items():
         first = since or platform.launched
         out[platform.name] = {}
@@ -175,22 +176,22 @@ def expected_passes(
 
 def notes(chosen: Sequence[str], spans: Iterable[Sequence[Period]]) -> list[str]:
     """What a user should know of calibration in the periods of any of the spans, a line each."""
-    found = {}
+    found: dict[str, dt.date | None] = {}
     for periods in spans:
         start, end = min(p.start for p in periods), max(p.end for p in periods)
-        for platform in PLATFORMS if not chosen else map(_BY_NAME.get, chosen):
+        for platform in PLATFORMS if not chosen else [_BY_NAME[name] for name in chosen]:
             if platform.launched < end and (platform.ended is None or platform.ended >= start):
                 if platform.calibrated is None or platform.calibrated > start:
                     found[platform.name] = platform.calibrated
     out = []
     for name, since in found.items():
         until = f"before {since}" if since else "(no source says since when they would be)"
-        end = "used all the same, as s1.platforms names it" if chosen else "left out"
-        out.append(f"note: images of {name} are not calibrated {until}; {end}")
+        outcome = "used all the same, as s1.platforms names it" if chosen else "left out"
+        out.append(f"note: images of {name} are not calibrated {until}; {outcome}")
     return out
 
 
-def uncalibrated(table: Iterable[Sequence]) -> list[Sequence]:
+def uncalibrated(table: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
     """The rows of images that are not calibrated, or of which no source says that they are.
 
     Args:

@@ -26,7 +26,7 @@ class Archive:
     begins: Mapping[str, dt.date]
 
 
-def _whole(value, low: int, high: int) -> bool:
+def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
@@ -40,7 +40,7 @@ class Timing:
         They end 28 to 31 days before h, so that a model trained on them with lead_days above 28
         may miss the last one.
       num_periods: periods of a window.
-      lead_days: (least, most) days before harvest that predictions will be asked for. Only with
+      lead_days: (least, most) days before harvest that predictions will be made. Only with
         "months", and for regions: labelled tiles bring their months with them.
       months: dates in the first and the last month, e.g. ("2017-10-01", "2018-09-30"), for all
         cubes alike; () to find them from the harvest dates.
@@ -54,7 +54,7 @@ class Timing:
     lead_days: tuple[int, int] = (30, 60)
     months: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.anchor not in ANCHORS:
             raise ValueError(f"anchor: expected one of {', '.join(ANCHORS)}, found {self.anchor!r}")
         if not _whole(self.num_periods, 1, MOST_PERIODS):
@@ -126,8 +126,8 @@ def harvest_periods(harvest: dt.date, num_periods: int) -> tuple[Period, ...]:
 
 def _add_months(date: dt.date, count: int) -> dt.date:
     month = np.datetime64(date, "M") + count
-    first = month.astype("M8[D]").astype(dt.date)
-    last = (month + 1).astype("M8[D]").astype(dt.date) - dt.timedelta(days=1)
+    first: dt.date = month.astype("M8[D]").astype(dt.date)
+    last: dt.date = (month + 1).astype("M8[D]").astype(dt.date) - dt.timedelta(days=1)
     return min(first + dt.timedelta(days=date.day - 1), last)
 
 

@@ -9,8 +9,10 @@ from cropmap_jax.geo import cube, cube_io, grid
 from cropmap_jax.sources import missing
 from cropmap_jax.sources.targets import Target
 
-_COMPARED = ("cube_id", "geobox", "periods", "legend")
-_COMPARED += ("season", "block", "split", "province", "harvest")
+_COMPARED = (
+    *("cube_id", "geobox", "periods", "legend"),
+    *("season", "block", "split", "province", "harvest"),
+)
 
 
 def check_cube(folder: str | os.PathLike[str], target: Target) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def check_grid(geobox: GeoBox, where: str) -> None:
       ValueError: names `where` and what was found.
     """
     grid.check_true_pixels(geobox, where)
-    epsg = geobox.crs.to_epsg() or 0
+    epsg = (geobox.crs.to_epsg() if geobox.crs else None) or 0
     if epsg // 100 not in (326, 327) or not 1 <= epsg % 100 <= 60:
         raise ValueError(f"{where}: expected a UTM zone such as EPSG:32631, found {geobox.crs}")
     if geobox.affine.a != grid.PIXEL_M:

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +15,18 @@ from cropmap_jax.sources import satellites, tile_labels, verify
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, service
 from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.targets import Target
 
 MADE_BY = "cropmap_jax.sources.earthengine"
 
 
 def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
-    """What is asked of the service: "s1", "s2", and "label" where that is a map."""
+    """What is requested from the service: the sensors, and "label" where that is a map."""
     labels = (pieces.LABEL,) if options.label.kind == "eucropmap" else ()
     return tuple(sensor.name for sensor in service.SENSORS) + labels
 
 
-def cube_key(target, options: options_lib.Options) -> str:
+def cube_key(target: Target, options: options_lib.Options) -> str:
     """Hex sha256 of all that decides what is in a cube, but for the code that makes the graphs.
 
     Raises:
@@ -46,7 +48,7 @@ def cube_key(target, options: options_lib.Options) -> str:
     )
 
 
-def _file_digests(target, options) -> list[str]:
+def _file_digests(target: Target, options: options_lib.Options) -> list[str]:
     if options.label.kind != "tiles":
         return []
     if target.label_file is None:
@@ -61,7 +63,7 @@ def _file_digests(target, options) -> list[str]:
     return out
 
 
-def what_differs(info: cube.CubeInfo, target, options: options_lib.Options) -> str:
+def what_differs(info: cube.CubeInfo, target: Target, options: options_lib.Options) -> str:
     """What of a cube that is there is not as it is requested now, in words."""
     if info.source.get("made_by") != MADE_BY:
         return "a cube that was not exported from Earth Engine"
@@ -77,14 +79,14 @@ def what_differs(info: cube.CubeInfo, target, options: options_lib.Options) -> s
 
 
 def assemble(
-    target,
+    target: Target,
     parts: Sequence[pieces.Piece],
     manifest: Manifest,
     options: options_lib.Options,
-    made_of: Mapping,
+    made_of: Mapping[str, Any],
     key: str,
 ) -> cube_io.RawCube:
-    """A cube of the pixels of its pieces, as they came.
+    """A cube made of the pixels of its pieces.
 
     Args:
       target: what it is to be.
@@ -134,10 +136,17 @@ def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
         raise ValueError(
             f"{cube_id}: expected counts of clear observations of 0 or more, found {found.min()}"
         )
-    return np.minimum(found, cube.MOST_CLEAR).astype(np.uint8)
+    counts: np.ndarray = np.minimum(found, cube.MOST_CLEAR).astype(np.uint8)
+    return counts
 
 
-def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.ndarray:
+def _stack(
+    target: Target,
+    sensor: str,
+    parts: Sequence[pieces.Piece],
+    manifest: Manifest,
+    counted: bool,
+) -> np.ndarray:
     """int16 [periods, H, W, bands] of one sensor; a label has one period and one band."""
     own = [piece for piece in parts if piece.sensor == sensor]
     count = 1 if sensor == pieces.LABEL else len(target.periods)
@@ -162,7 +171,9 @@ def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.
     return out
 
 
-def _source(target, options: options_lib.Options, made_of: Mapping, key: str) -> dict:
+def _source(
+    target: Target, options: options_lib.Options, made_of: Mapping[str, Any], key: str
+) -> dict[str, Any]:
     """How the pixels were made, JSON-ready."""
     catalogue = {"s1": options.s1.collection, "s2": service.S2}
     if options.s2.mask == "cloud_score":

@@ -1,7 +1,7 @@
-"""Expression graphs: what Earth Engine is asked to compute, pure functions of grid and options.
+"""Expression graphs: what Earth Engine is to compute, pure functions of grid and options.
 
-Nothing is evaluated here and nothing is asked of the service; `ee` must have been initialised, for
-it builds graphs from the service's list of algorithms. `ALGORITHMS` names all that are used.
+Nothing is evaluated and nothing requested here; `ee` must have been initialised, for it builds
+graphs from the service's list of algorithms. `ALGORITHMS` names all that are used.
 
 What holds for every image:
   * Scenes are filtered first and changed afterwards: arithmetic on an image drops its time.
@@ -13,6 +13,9 @@ What holds for every image:
     `Sensor.encode` of the same float composite differs by at most 1, and only at halves (for S2
     where an even number of observations is clear).
 """
+
+# `ee` makes most of its methods at run time, so that what they return is Any.
+# mypy: disable-error-code="no-any-return"
 
 import math
 from collections.abc import Sequence
@@ -42,6 +45,8 @@ ALGORITHMS = frozenset(
 )
 """Every algorithm of Earth Engine that a graph of this module calls."""
 
+Region = GeoBox | Sequence[float]
+"""A grid, or (west, south, east, north) in degrees."""
 MAX_RAW = 512
 """Observations of a period up to which the median is exact; beyond, it comes from a histogram.
 
@@ -85,7 +90,7 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
     reducer = ee.Reducer.median(maxRaw=MAX_RAW)
     blank = _blank(bands)
 
-    def clear(image):
+    def clear(image: ee.Image) -> ee.Image:
         return image.select(bands).updateMask(_clear(image, options)).toFloat()
 
     composites = []
@@ -133,7 +138,7 @@ def s1_image(
     )
     blank = _blank(service.RADAR.bands)
 
-    def mean(orbit, period):
+    def mean(orbit: int, period: Period) -> ee.Image:
         of_orbit = scenes.filter(ee.Filter.eq("relativeOrbitNumber_start", int(orbit)))
         powers = _within(of_orbit, period).map(lambda image: _power(image, options))
         return blank.merge(powers).mean()
@@ -189,7 +194,7 @@ def orbit_table(
     _check(periods)
     place = _polygon(geobox)
 
-    def covered(image):
+    def covered(image: ee.Image) -> ee.Element:
         area = image.geometry().intersection(place, _ERROR_M).area(_ERROR_M)
         return image.set("covered", area.divide(place.area(_ERROR_M)))
 
@@ -198,7 +203,7 @@ def orbit_table(
 
 
 def plan_table(
-    region: GeoBox | Sequence[float], periods: Sequence[Period], options: options_lib.S1Options
+    region: Region, periods: Sequence[Period], options: options_lib.S1Options
 ) -> ee.List:
     """What is seen of a region: the counts of Sentinel-2, and a row per Sentinel-1 scene.
 
@@ -234,7 +239,9 @@ def _rows(images: ee.ImageCollection, columns: list[str]) -> ee.List:
     return ee.List(images.reduceColumns(ee.Reducer.toList(len(columns)), columns).get("list"))
 
 
-def _s1_passes(region, periods: Sequence[Period], options: options_lib.S1Options):
+def _s1_passes(
+    region: Region, periods: Sequence[Period], options: options_lib.S1Options
+) -> ee.ImageCollection:
     """Scenes from the start of the first period to the end of the last, of the direction."""
     scenes = _s1_scenes(region, periods, options)
     if options.direction != "auto":
@@ -242,7 +249,7 @@ def _s1_passes(region, periods: Sequence[Period], options: options_lib.S1Options
     return _within(scenes, Period(min(p.start for p in periods), max(p.end for p in periods)))
 
 
-def scene_counts(region: GeoBox | Sequence[float], periods: Sequence[Period]) -> ee.List:
+def scene_counts(region: Region, periods: Sequence[Period]) -> ee.List:
     """Number of Sentinel-2 scenes that touch a region in each period.
 
     A datatake that lies in two MGRS tiles counts twice.
@@ -267,7 +274,7 @@ def _check(periods: Sequence[Period]) -> None:
         raise ValueError("periods: expected at least one, found none")
 
 
-def _touching(collection: str, region: GeoBox | Sequence[float]) -> ee.ImageCollection:
+def _touching(collection: str, region: Region) -> ee.ImageCollection:
     return ee.ImageCollection(collection).filterBounds(_polygon(region))
 
 
@@ -276,7 +283,7 @@ def _within(images: ee.ImageCollection, period: Period) -> ee.ImageCollection:
     return images.filterDate(period.start.isoformat(), period.end.isoformat())
 
 
-def _polygon(region: GeoBox | Sequence[float]) -> ee.Geometry:
+def _polygon(region: Region) -> ee.Geometry:
     """Outline in degrees, edges straight in longitude and latitude."""
     ring = geometry.ring(region)
     return ee.Geometry.Polygon([[*ring, ring[0]]], None, False)
@@ -299,7 +306,7 @@ def _clear(image: ee.Image, options: options_lib.S2Options) -> ee.Image:
 
 
 def _s1_scenes(
-    region: GeoBox | Sequence[float], periods: Sequence[Period], options: options_lib.S1Options
+    region: Region, periods: Sequence[Period], options: options_lib.S1Options
 ) -> ee.ImageCollection:
     """Interferometric wide swath, high resolution (10 m), both polarisations, usable satellites."""
     end = max(p.end for p in periods).isoformat()

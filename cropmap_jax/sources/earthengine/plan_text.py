@@ -123,6 +123,6 @@ def _table(rows: Mapping[str, Mapping[Period, str]]) -> list[str]:
             ("", [f"{p.start:{'%m' if months else '%m-%d'}}" for p in spans]),
             *((name, [rows[name][p] for p in spans]) for name in names),
         ):
-            row = "".join(f"{cell:>6}" for cell in cells)
-            lines.append(f"  {name:<{width}}{row}".rstrip())
+            line = "".join(f"{cell:>6}" for cell in cells)
+            lines.append(f"  {name:<{width}}{line}".rstrip())
     return lines

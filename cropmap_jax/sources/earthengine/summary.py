@@ -1,4 +1,4 @@
-"""What a run of an export did, in figures and in words."""
+"""The result of a run of an export, in figures and in words."""
 
 import dataclasses
 
@@ -14,8 +14,8 @@ class Summary:
       left: cubes not made, because `max_gb` was reached.
       answered: requests that were answered.
       bytes: of their pixels, uncompressed.
-      split: requests that were too much, and were asked for in parts.
-      reused: answers of an earlier run.
+      split: requests that were too much, and were sent in parts.
+      reused: responses to an earlier run.
       seconds: that the run took.
     """
 
