@@ -25,7 +25,7 @@ class Platform:
       name: e.g. "S1A".
       number: what its images have as `platform_number`.
       launched: day of its launch.
-      calibrated: first whole day whose IW images are calibrated; None while no source says so.
+      calibrated: first whole day whose IW images are calibrated; None while no source states it.
       ended: last day of images; None while it is in service.
     """
 
@@ -192,7 +192,7 @@ def notes(chosen: Sequence[str], spans: Iterable[Sequence[Period]]) -> list[str]
 
 
 def uncalibrated(table: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
-    """The rows of images that are not calibrated, or of which no source says that they are.
+    """The rows of images that are not calibrated, or of which no source states that they are.
 
     Args:
       table: rows that begin like those of `graphs.orbit_table`.

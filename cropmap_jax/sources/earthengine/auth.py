@@ -7,8 +7,8 @@ and service accounts oauth2.googleapis.com); nothing else. Two libraries would c
   its own, `ee.deprecation.deprecated_assets`, is empty: it is given an entry first. What is lost is
   a warning when an asset is to be replaced.
 - `google.auth`: its AuthorizedSession looks up, for a service account, where it may act, at
-  iamcredentials.googleapis.com (2.62: "regional access boundary"), and google.auth.default asks a
-  cloud machine's metadata server. Neither is used.
+  iamcredentials.googleapis.com (2.62: "regional access boundary"), and google.auth.default looks
+  up a cloud machine's metadata server. Neither is used.
 
 `ee` serves to build graphs. All its requests go through this module's session and may go to the
 endpoint alone; it is not given the credentials.
@@ -212,7 +212,7 @@ class _Transport:
             raise AuthError(
                 f"endpoint: expected {self._access.base_url}, found {uri}, which ee requested"
             )
-        # `ee` adds the project to all but discovery, which the service answers without only.
+        # `ee` adds the project to all but discovery, which the service serves without only.
         headers = {PROJECT_HEADER: None, **(headers or {})}
         problem: Exception | None = None
         try:
@@ -243,13 +243,13 @@ def _check(access: Access, transport: _Transport) -> None:
     """
     url = f"{access.base_url}/v1/{access.project_path}/algorithms?prettyPrint=false"
     try:
-        answer, content = transport.request(url, headers={PROJECT_HEADER: access.project})
+        response, content = transport.request(url, headers={PROJECT_HEADER: access.project})
     except (ConnectionError, TimeoutError) as error:
         problem = f"no connection ({error}); is this machine online?"
     else:
-        if answer.status == 200:
+        if response.status == 200:
             return
-        problem = f"it failed: {answer.status}, {_short(message_of(content), access)}"
+        problem = f"it failed: {response.status}, {_short(message_of(content), access)}"
     raise ConnectionError(f"{access.base_url}: {problem}")
 
 

@@ -196,24 +196,24 @@ class Client:
         """Sends until there is a response, a refusal for good, or no attempt left."""
         url = f"{self.endpoint}/v1/projects/{self.project}/{method}"
         for attempt in range(self._attempts):
-            answer = self._once(url, content, room, read, repeated=attempt > 0)
+            outcome = self._once(url, content, room, read, repeated=attempt > 0)
             # Raised here and not where it was caught: an error of the HTTP library, which would
             # hang on to it, holds the request with the token in its header.
-            if not isinstance(answer, Busy):
-                if isinstance(answer, ServiceError):
-                    raise answer
-                return answer
-            if (answer.retry_after or 0) > LONGEST_RETRY_AFTER_S:
+            if not isinstance(outcome, Busy):
+                if isinstance(outcome, ServiceError):
+                    raise outcome
+                return outcome
+            if (outcome.retry_after or 0) > LONGEST_RETRY_AFTER_S:
                 raise Busy(
-                    f"{answer}; it asks to wait {answer.retry_after:.0f} s: run this again later"
+                    f"{outcome}; it asks to wait {outcome.retry_after:.0f} s: run this again later"
                 )
             if attempt + 1 < self._attempts:
                 # Full jitter: threads that failed together do not come back together.
                 # Source: aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter.
                 ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
-                self._sleep((answer.retry_after or 0) + self._rng.uniform(0, ceiling))
-        kind = TooLarge if answer.about_size else Busy
-        raise kind(f"{answer}; given up after {self._attempts} attempts")
+                self._sleep((outcome.retry_after or 0) + self._rng.uniform(0, ceiling))
+        kind = TooLarge if outcome.about_size else Busy
+        raise kind(f"{outcome}; given up after {self._attempts} attempts")
 
     def _once(self, url: str, content: bytes, room: int, read: _Read, repeated: bool) -> Any:
         """One request: what `read` makes of the response, or the error that it was, not raised."""

@@ -83,7 +83,7 @@ class Bearer(requests.auth.AuthBase):
         return text.replace(token, "[token]") if token else text
 
     def _refresh(self) -> Exception | None:
-        # The exceptions of google.auth carry what was sent and answered: they go no further, not
+        # The exceptions of google.auth carry request and response: they go no further, not
         # even as the context of ours, which is why ours is raised elsewhere.
         with requests.Session() as session:
             try:
@@ -93,7 +93,7 @@ class Bearer(requests.auth.AuthBase):
                 found = None
             except google.auth.exceptions.RefreshError as error:
                 found = "" if error.retryable else _oauth_code(error)
-            except Exception as error:  # a key that does not sign, an answer that is not JSON
+            except Exception as error:  # a key that does not sign, a response that is not JSON
                 found = type(error).__name__
         if not found:
             return requests.ConnectionError(f"{self.where}: no answer from the issuer of tokens")
@@ -104,7 +104,7 @@ class Bearer(requests.auth.AuthBase):
 
 
 def _oauth_code(error: google.auth.exceptions.RefreshError) -> str:
-    """The OAuth error, such as invalid_grant, and no more of what was answered.
+    """The OAuth error, such as invalid_grant, and no more of the response.
 
     Source: RFC 6749, section 5.2, which lists the codes.
     """

@@ -14,7 +14,7 @@ class ServiceError(Exception):
 
 
 class Busy(ServiceError):
-    """What may pass: too many requests, a fault of the service, a broken connection or answer.
+    """What may pass: too many requests, a fault of the service, a broken connection or response.
 
     Args:
       message: what happened.

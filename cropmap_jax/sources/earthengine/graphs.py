@@ -192,11 +192,11 @@ def orbit_table(
       ValueError: no periods, no satellite with images then, or a grid across the antimeridian.
     """
     _check(periods)
-    place = _polygon(geobox)
+    outline = _polygon(geobox)
 
     def covered(image: ee.Image) -> ee.Element:
-        area = image.geometry().intersection(place, _ERROR_M).area(_ERROR_M)
-        return image.set("covered", area.divide(place.area(_ERROR_M)))
+        area = image.geometry().intersection(outline, _ERROR_M).area(_ERROR_M)
+        return image.set("covered", area.divide(outline.area(_ERROR_M)))
 
     rows = _s1_passes(geobox, periods, options).map(covered)
     return _rows(rows, [*_PASS, "covered"])

@@ -1,7 +1,7 @@
 """What an export will cost, before any pixel moves.
 
 Requests and bytes are those of `pieces`, so they are what the service will count unless it makes
-requests be split or repeated. The rest is estimated, and `text` says from what.
+requests be split or repeated. The rest is estimated, and `plan_text` prints from what.
 """
 
 import collections

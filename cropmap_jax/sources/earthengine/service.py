@@ -21,7 +21,7 @@ ENDPOINTS = {"standard": STANDARD, "high-volume": HIGH_VOLUME}
 
 # Pixels. Source: developers.google.com/earth-engine/reference/rest/v1/projects.image/computePixels
 MAX_BYTES = 48 * 2**20
-"""Uncompressed bytes of one answer: pixels x bands x bytes per value."""
+"""Uncompressed bytes of one response: pixels x bands x bytes per value."""
 MAX_SIDE_PX = 32_768
 MAX_BANDS = 1024
 # Requests. Source: developers.google.com/earth-engine/guides/usage

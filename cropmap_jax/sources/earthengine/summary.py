@@ -37,7 +37,7 @@ class Summary:
             f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged), "
             f"{self.kept:,d} were there, {len(self.failed):,d} failed",
             f"{self.answered:,d} requests answered, {self.bytes / 1e9:.2f} GB, {rate:.1f}/s; "
-            f"{self.split:,d} split, {self.reused:,d} answers of an earlier run used",
+            f"{self.split:,d} split, {self.reused:,d} responses of an earlier run used",
         ]
         if self.left:
             lines.append(
