@@ -231,7 +231,7 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
     make = sampling.MakeBatch(draws, source, loading, data.chip, batch, (0, 1))
     done = [draws[i] for i in numbers]
     images = make.map(0)
-    s1, s2 = images["s1"][0], images["s2"][0]
+    out = {name: values[0] for name, values in images["pixels"].items()}
     on_device = jax.device_put(images)
     batches = range(len(numbers) // batch)
     on_device_by = lambda step: jax.block_until_ready(step(on_device))  # noqa: E731
@@ -239,7 +239,7 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
         on_device_by(step)  # compiles
     stages = {
         "draw (order, as-of, turn, dropout)": lambda: [draws[i] for i in numbers],
-        "read windows": lambda: [source.read_window(d["chip"], d["chosen"], s1, s2) for d in done],
+        "read windows": lambda: [source.read_window(d["chip"], d["chosen"], out) for d in done],
         "read and decode labels": lambda: [source.label(d["chip"]) for d in done],
         "all of a batch, new memory": lambda: [make.map(i) for i in batches],
         "TFDS reads and decodes": None,

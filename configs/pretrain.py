@@ -14,8 +14,10 @@ def get_config() -> ConfigDict:
     config.sensors = ("s1", "s2")  # whose pixels the network takes
     config.seed = 0
 
-    # The network. use_validity=False, norm="batch", width=32, levels=4 is the seed's.
+    # The network by name, and its own arguments. use_validity=False, norm="batch", width=32,
+    # levels=4 is the original one.
     config.model = ConfigDict()
+    config.model.name = "dual_unet3d"
     config.model.width = 32
     config.model.levels = 4
     config.model.num_periods = 6

@@ -1,5 +1,6 @@
 """What `pretrain` and `finetune` share: from a config to a recipe, a plan and a finished run.
 
+--import my_networks                    a module that registers networks or sensors of one's own
 --profile 20                            write a trace of 20 steps
 --coordinator HOST:PORT --num_processes 2 --process_id 0
                                         one of two processes that train together
@@ -20,7 +21,9 @@ _COORDINATOR = flags.DEFINE_string(
     "settings and a workdir that all see); auto: as Slurm, Open MPI or Cloud TPU say.",
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many there are.", lower_bound=1)
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which this one is, from 0.", lower_bound=0)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Index of this process, from 0.", lower_bound=0
+)
 
 
 def start() -> None:
@@ -53,7 +56,7 @@ _OF_FINETUNING = ("init_from", "init_checkpoint", "from_scratch")
 def check(config: ConfigDict, workdir: str, stage: str) -> None:
     """Requires all settings of a stage and no others, and folders that lie apart on this machine.
 
-    A config may be anybody's: a setting that it misspells would else be passed over.
+    A config may be anybody's: a setting that it misspells would else be skipped.
 
     Args:
       config: the run's settings.
@@ -148,8 +151,8 @@ def make_plan(config: ConfigDict, stage: str, recipe):
     )
     if loading.crop and loading.crop % recipe.size_multiple:
         raise ValueError(
-            f"--config.crop: expected a multiple of {recipe.size_multiple} (2 to the power of "
-            f"model.levels), found {loading.crop}"
+            f"--config.crop: expected a multiple of {recipe.size_multiple}, as the network "
+            f"{recipe.model['name']} takes (config.model), found {loading.crop}"
         )
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")

@@ -19,8 +19,9 @@ import pandas as pd
 import xarray as xr
 
 from benchmarks.simulator import missing, monthly, parcels
-from cropmap_jax.geo import composites, cube, periods
+from cropmap_jax.geo import composites, periods
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import SENSORS
 
 FRANCE = "tables/france_lpis_2023_dekads.parquet"
 LUCAS = "eucropmap/lucas_2018_s1_dekads.npz"
@@ -56,6 +57,7 @@ LUCAS_CROPS = {211: "common_wheat", 216: "maize", 600: "bare"}
 NORTH = 46.0
 """Degrees: the French parcels lie in two groups, 43.3 to 44.4 and 47.5 to 48.8 north."""
 _MISSING = 65535
+_S1, _S2 = SENSORS["s1"], SENSORS["s2"]
 
 
 def find(real_dir: str | pathlib.Path, name: str) -> pathlib.Path:
@@ -94,11 +96,11 @@ def french_parcels(real_dir: str | pathlib.Path) -> tuple[dict, pd.DataFrame, li
         out[at, who] = np.where(stored == _MISSING, np.nan, stored)
         return out
 
-    s1 = [20 * np.log10(column(f"S1-SIGMA0-{band}")) - 83 for band in cube.S1_BANDS]
-    names = [f"S2-L2A-{b if b == 'B8A' else f'B{int(b[1:]):02d}'}" for b in cube.S2_BANDS]
+    s1 = [20 * np.log10(column(f"S1-SIGMA0-{band}")) - 83 for band in _S1.bands]
+    names = [f"S2-L2A-{b if b == 'B8A' else f'B{int(b[1:]):02d}'}" for b in _S2.bands]
     values = {
         "s1": np.stack(s1, -1),
-        "s2": np.stack([column(name) / cube.S2_SCALE for name in names], -1),
+        "s2": np.stack([column(name) / _S2.scale for name in names], -1),
         "precipitation": column("AGERA5-PRECIP") / 100,
         "temperature": column("AGERA5-TMEAN") / 100 - 273.15,
     }
@@ -197,7 +199,7 @@ def speckle_images(real_dir: str | pathlib.Path) -> dict[str, np.ndarray]:
     "scene" is one Belgian window of April 2023 on ten dates, Open-EO/openeo-gfmap, Apache-2.0.
     """
     with xr.open_dataset(find(real_dir, SCENE), engine="h5netcdf") as scene:
-        stored = [scene[f"S1-SIGMA0-{band}"].values.astype(np.float64) for band in cube.S1_BANDS]
+        stored = [scene[f"S1-SIGMA0-{band}"].values.astype(np.float64) for band in _S1.bands]
     dates = 20 * np.log10(np.stack(stored, -1)) - 83
     month = composites.linear_to_db(composites.db_to_linear(dates).mean(0, keepdims=True))
     tervuren, _, _, _, spans = read_npz(find(real_dir, TERVUREN))

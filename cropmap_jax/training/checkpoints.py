@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
 from cropmap_jax.geo import files
-from cropmap_jax.models.initialise import variable_shapes
+from cropmap_jax.models import variable_shapes
 from cropmap_jax.training import parallel, seals
 from cropmap_jax.training.recipe import Recipe
 
@@ -390,7 +390,7 @@ def _listed(steps) -> str:
 
 def _shapes(recipe: Recipe) -> dict:
     """Shapes of params and batch statistics that the recipe's network has."""
-    shapes = variable_shapes(recipe.network())
+    shapes = variable_shapes(recipe.network(), recipe.bands)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 

@@ -111,7 +111,7 @@ def describe(data, recipe, plan, source, params: dict, step: int) -> str:
     """What is trained, on what, and how long: a few lines for the terminal."""
     parameters = count_parameters(params)
     side = plan.loading.crop or data.chip
-    flops = plan.batch_size * count_flops(recipe.network(), side, side, train=True)
+    flops = plan.batch_size * count_flops(recipe.network(), recipe.bands, side, side, train=True)
     devices, processes = jax.local_devices(), parallel.process_count()
     everywhere = processes * len(devices)
     share = f"{plan.batch_size // everywhere} a device"
@@ -120,8 +120,9 @@ def describe(data, recipe, plan, source, params: dict, step: int) -> str:
     if plan.remat:
         share += ", rematerialised"
     kept = "" if recipe.model["dtype"] == "float32" else ", parameters float32"
+    seen = ", ".join(sensor.name for sensor in recipe.sensors)
     lines = [
-        f"{plan.stage}: {parameters:,} parameters, "
+        f"{plan.stage}: {recipe.model['name']} on {seen}; {parameters:,} parameters, "
         f"{recipe.model['dtype']}{kept}, {recipe.loss} loss",
         f"{everywhere} x {devices[0].device_kind}"
         + (f" in {processes} processes" if processes > 1 else "")

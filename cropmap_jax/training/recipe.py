@@ -1,7 +1,7 @@
 """What a checkpoint needs to be used again: network, legend, scaling, window, loss.
 
 The recipe is stored in every checkpoint. Fine-tuning inherits it, evaluation and prediction run
-from it alone.
+from it alone. How a run learns (rates, epochs, batches) is none of it: that is `TrainConfig`.
 """
 
 import dataclasses
@@ -9,34 +9,32 @@ import math
 import re
 from collections.abc import Sequence
 
-import jax.numpy as jnp
+from flax import linen as nn
 
+from cropmap_jax import models
 from cropmap_jax.data import checks
 from cropmap_jax.geo import legend
 from cropmap_jax.geo import sensors as sensors_lib
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
-from cropmap_jax.models import DualUNet3D
 from cropmap_jax.training import losses, parallel, scaling
-
-TRUNK_FIELDS = ("width", "levels", "num_periods", "use_validity", "norm")
-HEAD_FIELDS = ("head", "head_width")
-_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-MOST_PARAMETERS = 2 * 10**9
-"""Of a network: 8 GB, and Adam's moments twice that; the seed's has 62 million."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How inputs become probabilities.
+    """How inputs become probabilities: all that a checkpoint's weights mean something with.
+
+    Its counterpart is `TrainConfig`, how they are learnt: that may change from one run to the next,
+    and nobody who uses the weights needs it.
 
     Args:
-      model: keyword arguments of `DualUNet3D`: TRUNK_FIELDS, HEAD_FIELDS and "dtype" by name.
+      model: {"name", "num_periods", "dtype", **the network's own arguments}; see
+        `cropmap_jax.models.registry`. What is left out has the network's default, and a model
+        without a name is a "dual_unet3d".
       legend: the classes of the output channels, in order.
       scaling: by sensor, the physical range of its values that maps to [0, 1].
       period_kind: what one period of the window is, e.g. "month".
       loss: "sigmoid" or "softmax".
-      lead_days: lead that training asked for, in days.
+      lead_days: requested lead in training, in days.
       pixel_m: side of the pixels trained on, metres; None in checkpoints that do not record it.
       sensors: whose pixels the network takes.
     """
@@ -51,33 +49,47 @@ class Recipe:
     sensors: tuple[Sensor, ...] = SENTINEL
 
     def __post_init__(self):
-        _check_model(self.model, "config.model")
+        object.__setattr__(self, "model", models.complete(self.model, "config.model"))
         scaling.check(self.scaling, self.sensors, "config.scaling")
         _check_rest(dataclasses.asdict(self), "config")
 
     @property
+    def bands(self) -> dict[str, int]:
+        """Number of bands by sensor."""
+        return {sensor.name: len(sensor.bands) for sensor in self.sensors}
+
+    @property
     def num_periods(self) -> int:
         """Periods of the window."""
-        return self.model["num_periods"]
+        return int(self.model["num_periods"])
 
     @property
     def size_multiple(self) -> int:
         """Height and width of inputs are multiples of this."""
-        return 2 ** self.model["levels"]
+        return models.size_multiple(self.network())
 
-    def network(self, freeze_trunk_statistics: bool = False, remat: bool = False) -> DualUNet3D:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that the network is to see in a map."""
+        return models.halo(self.network())
+
+    def network(self, freeze_trunk_statistics: bool = False, remat: bool = False) -> nn.Module:
         """The network, with batch norm synchronised over devices in training.
 
         Args:
           freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
           remat: recompute the inside of each level for the gradient.
+
+        Raises:
+          ValueError: one of these is requested of a network that cannot do it.
         """
-        return DualUNet3D(
-            num_classes=len(self.legend),
+        return models.make(
+            self.model,
+            len(self.legend),
+            self.bands,
             axis_name=parallel.axis(),
             freeze_trunk_statistics=freeze_trunk_statistics,
             remat=remat,
-            **(self.model | {"dtype": _DTYPES[self.model["dtype"]]}),
         )
 
     def to_json(self) -> dict:
@@ -99,7 +111,7 @@ class Recipe:
         names = [field.name for field in dataclasses.fields(cls)]
         optional = ["pixel_m", "sensors"]
         checks.keys("recipe", value, [n for n in names if n not in optional], optional)
-        _check_model(value["model"], "recipe.model")
+        models.check(value["model"], "recipe.model")
         _check_rest(value, "recipe")
         found = sensors_lib.from_json(value.get("sensors"), "recipe.sensors")
         ranges = value["scaling"]
@@ -165,31 +177,6 @@ def _short(sensor: Sensor) -> str:
 def same_pixels(trained: float | None, found: float | None) -> bool:
     """Whether two sides of pixels in metres are one size, as within a dataset; None: not known."""
     return None in (trained, found) or math.isclose(trained, found, rel_tol=1e-6)
-
-
-def _check_model(model, name: str) -> None:
-    """Requires every setting of the network, each in its range, and a network that fits memory."""
-    checks.keys(name, model, (*TRUNK_FIELDS, *HEAD_FIELDS, "dtype"))
-    for field, least, most in (
-        ("width", 1, 4096),
-        ("levels", 0, 8),
-        ("num_periods", 1, 1000),
-        ("head_width", 1, 4096),
-    ):
-        checks.whole(f"{name}.{field}", model[field], least, most)
-    checks.switch(f"{name}.use_validity", model["use_validity"])
-    checks.choice(f"{name}.norm", model["norm"], ("batch", "group"))
-    checks.choice(f"{name}.head", model["head"], ("linear", "conv"))
-    checks.choice(f"{name}.dtype", model["dtype"], _DTYPES)
-    # Two branches: the convolution over time, and a U-Net whose level i has 2^i width channels and
-    # 48.5 times their square of weights, its bottleneck as many again.
-    width, levels = model["width"], model["levels"]
-    about = 2 * width**2 * (model["num_periods"] + 120 * 4**levels)
-    if about > MOST_PARAMETERS:
-        raise ValueError(
-            f"{name}: expected at most {MOST_PARAMETERS:.0e} parameters, found {about:.0e} (width "
-            f"{width}, levels {levels}, num_periods {model['num_periods']})"
-        )
 
 
 def _check_rest(value: dict, name: str) -> None:

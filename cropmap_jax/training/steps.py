@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from cropmap_jax.data.augment import augment
-from cropmap_jax.models.initialise import initial_variables
+from cropmap_jax.models import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
@@ -21,8 +21,7 @@ def inputs(batch: dict, recipe: Recipe) -> dict:
 
 
 def _arguments(batch: dict) -> tuple:
-    pixels, valid = batch["pixels"], batch["valid"]
-    return pixels["s1"], pixels["s2"], valid["s1"], valid["s2"]
+    return batch["pixels"], batch["valid"], batch["day_of_year"]
 
 
 def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None) -> dict:
@@ -31,17 +30,36 @@ def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | Non
     Args:
       recipe: network.
       seed: of the draw.
-      unseen: indices of the bands per sensor that are missing throughout the training data. Their
-        weights start, and without a gradient stay, at 0: else random weights would answer when the
-        band turns up in fine-tuning or prediction.
+      unseen: indices of the bands per sensor that are missing throughout the training data. In a
+        network with `without_bands` their weights start, and without a gradient stay, at 0: else
+        random weights would answer when the band turns up in fine-tuning or prediction.
     """
-    drawn = initial_variables(recipe.network(), seed)
-    for sensor, bands in (unseen or {}).items():
-        kernel = drawn["params"][sensor]["conv3d"]["conv"]["kernel"]
-        count = next(len(s.bands) for s in recipe.sensors if s.name == sensor)
-        masks = [band + count for band in bands] if recipe.model["use_validity"] else []
-        kernel[..., [*bands, *masks], :] = 0
-    return {"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})}
+    network = recipe.network()
+    drawn = initial_variables(network, recipe.bands, seed)
+    params = drawn["params"]
+    if unseen and hasattr(network, "without_bands"):
+        params = network.without_bands(params, unseen)
+    return {"params": params, "batch_stats": drawn.get("batch_stats", {})}
+
+
+def unused_bands(recipe: Recipe, params: dict) -> dict[str, list[int]]:
+    """Indices of bands by sensor whose weights are 0, since training never saw them.
+
+    A network without `without_bands` does not tell, and counts as one that uses all.
+    """
+    network = recipe.network()
+    if not hasattr(network, "without_bands"):
+        return {}
+
+    def unused(sensor: str, band: int) -> bool:
+        silent = network.without_bands(params, {sensor: [band]})
+        pairs = zip(jax.tree.leaves(silent), jax.tree.leaves(params), strict=True)
+        return all(a is b or np.array_equal(a, b) for a, b in pairs)
+
+    return {
+        sensor.name: [i for i in range(len(sensor.bands)) if unused(sensor.name, i)]
+        for sensor in recipe.sensors
+    }
 
 
 def make_train_step(

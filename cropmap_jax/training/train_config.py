@@ -1,15 +1,20 @@
-"""What a run needs besides data, recipe and initial variables; and what follows from it."""
+"""How a network is learnt: what a run needs besides data, recipe and initial variables."""
 
 import dataclasses
+import json
+from typing import Any
 
 from cropmap_jax.data import checks, input_pipeline
 from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.models.registry import DEFAULT
 from cropmap_jax.training import losses, optim
+from cropmap_jax.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Everything a run needs besides data, recipe and initial variables.
+    """How a network is learnt; what it is, and what its weights mean, is its `Recipe`.
 
     Args:
       stage: "pretrain" or "finetune".
@@ -114,6 +119,7 @@ def check_same_config(found: dict, expected: dict, workdir) -> None:
     Raises:
       ValueError: shows every setting that differs.
     """
+    found = _as_now(found)
     # Where the ground of the same dataset lies follows from its fingerprint; what else a checkpoint
     # says is of its step.
     a, b = (
@@ -133,6 +139,20 @@ def check_same_config(found: dict, expected: dict, workdir) -> None:
             f"{workdir}: holds a run with other settings; expected the same ones or another "
             f"--workdir; found {'; '.join(differ)}"
         )
+
+
+def _as_now(meta: dict[str, Any]) -> dict[str, Any]:
+    """Meta data of a run begun by an earlier version, in the words of this one."""
+    recipe, config = meta.get("recipe"), meta.get("config")
+    if isinstance(recipe, dict):
+        meta = meta | {"recipe": json.loads(json.dumps(Recipe.from_json(recipe).to_json()))}
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
+        return meta
+    config = {"sensors": [sensor.name for sensor in SENTINEL]} | config
+    config["model"] = {"name": DEFAULT} | config["model"]
+    if "s1_db" in (ranges := config.get("scaling", {})):
+        config["scaling"] = {name.removesuffix("_db"): both for name, both in ranges.items()}
+    return meta | {"config": config}
 
 
 def _flatten(tree, prefix: str = "") -> dict:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,9 +12,11 @@ from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.data import dataset, input_pipeline, sampling
 from cropmap_jax.data.input_pipeline import SamplingConfig
-from cropmap_jax.geo import cube, periods
-from cropmap_jax.geo.cube import NODATA
+from cropmap_jax.geo import periods
 from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.geo.sensors import SENTINEL
+
+NODATA = SENTINEL[0].nodata
 
 
 def one_cube(label=None, **settings) -> small_data.InMemory:
@@ -43,12 +46,12 @@ def test_an_example_holds_the_last_periods_that_have_ended_and_nothing_later(
             input_pipeline.make_example(data, record, as_of, num_periods)
         return
     example = input_pipeline.make_example(data, record, as_of, num_periods)
-    expected = [cube.NODATA] * max(num_periods - len(ended), 0) + ended[-num_periods:]
+    expected = [NODATA] * max(num_periods - len(ended), 0) + ended[-num_periods:]
     assert example["pixels"]["s1"][:, 0, 0, PERIOD].tolist() == expected
     assert example["pixels"]["s2"][:, 1, 1, 9].tolist() == expected
-    before = [value == cube.NODATA for value in expected]
-    assert (example["pixels"]["s1"] == cube.NODATA).all((1, 2, 3)).tolist() == before
-    assert (example["pixels"]["s2"] == cube.NODATA).all((1, 2, 3)).tolist() == before
+    before = [value == NODATA for value in expected]
+    assert (example["pixels"]["s1"] == NODATA).all((1, 2, 3)).tolist() == before
+    assert (example["pixels"]["s2"] == NODATA).all((1, 2, 3)).tolist() == before
     assert (example["day_of_year"] == 0).tolist() == before
 
 
@@ -144,9 +147,7 @@ def draw(data, loading=None, batch_size=1, epochs=2, seed=0) -> list[dict]:
 def assert_same(a: list[dict], b: list[dict]) -> None:
     assert len(a) == len(b) > 0
     for one, other in zip(a, b, strict=True):
-        assert one.keys() == other.keys()
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+        jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_the_same_seed_makes_the_same_batches_and_another_seed_others():
@@ -192,7 +193,7 @@ def test_periods_and_sensors_go_missing_as_often_as_asked():
     def lost(**settings) -> np.ndarray:
         batches = draw(several(), SamplingConfig(4, **settings), epochs=100)
         return np.stack(
-            [[(b[s][0] == NODATA).all((1, 2, 3)) for s in ("s1", "s2")] for b in batches]
+            [[(b["pixels"][s][0] == NODATA).all((1, 2, 3)) for s in ("s1", "s2")] for b in batches]
         )
 
     # 500 examples of 2 x 4 periods, of which 0.25 are lost: a standard error of 0.007.
@@ -215,14 +216,15 @@ def test_what_is_dropped_is_missing_and_all_else_is_as_without(crop):
     dropped = 0
     for batch, plain in zip(found, without, strict=True):
         assert batch.keys() == plain.keys()
-        for key in plain:
-            missing = batch[key] == NODATA
-            expected = np.where(missing, NODATA, plain[key]) if key in ("s1", "s2") else plain[key]
-            np.testing.assert_array_equal(batch[key], expected, err_msg=key)
-            if key in ("s1", "s2"):
-                # Periods go as a whole, and never all of them.
-                assert (missing.all((2, 3, 4)) == missing.any((2, 3, 4))).all()
-                dropped += missing.all((2, 3, 4)).sum()
+        for key in plain.keys() - {"pixels"}:
+            np.testing.assert_array_equal(batch[key], plain[key], err_msg=key)
+        for name, values in batch["pixels"].items():
+            missing = values == NODATA
+            expected = np.where(missing, NODATA, plain["pixels"][name])
+            np.testing.assert_array_equal(values, expected, err_msg=name)
+            # Periods go as a whole, and never all of them.
+            assert (missing.all((2, 3, 4)) == missing.any((2, 3, 4))).all()
+            dropped += missing.all((2, 3, 4)).sum()
         assert (
             (batch["pixels"]["s1"] != NODATA).any((1, 2, 3, 4))
             | (batch["pixels"]["s2"] != NODATA).any((1, 2, 3, 4))
@@ -238,9 +240,9 @@ def test_an_example_of_which_nothing_would_be_left_stays_as_it_is():
     none, empty, last = np.zeros(3, bool), np.arange(3) == 1, np.arange(3) == 2
 
     def after(keep_s1, keep_s2):
-        out = s1.copy(), s2.copy()
-        sampling.drop(*out, keep_s1, keep_s2)
-        return out
+        out = {"s1": s1.copy(), "s2": s2.copy()}
+        sampling.drop(out, SENTINEL, np.stack([keep_s1, keep_s2]))
+        return out["s1"], out["s2"]
 
     # Nothing stays, or only a period that was empty before.
     for keep in ((none, none), (empty, none), (empty, empty)):
@@ -359,8 +361,8 @@ def test_processes_share_every_batch(count):
     for k, batch in enumerate(whole):
         for i in range(count):
             assert len(parts[i]) == len(whole)
-            for key, values in parts[i][k].items():
-                np.testing.assert_array_equal(values, batch[key][i::count], err_msg=key)
+            own = jax.tree.map(lambda values, i=i: values[i::count], batch)
+            jax.tree.map(np.testing.assert_array_equal, parts[i][k], own)
 
 
 def test_as_of_is_drawn_over_all_harvest_dates_of_the_legend():
@@ -382,8 +384,7 @@ def test_as_of_does_not_depend_on_the_label():
     loading = SamplingConfig(num_periods=3)
     for a, b in zip(draw(several(), loading), draw(other, loading), strict=True):
         assert (a["label"] != b["label"]).any()
-        for key in set(a) - {"label"}:
-            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+        jax.tree.map(np.testing.assert_array_equal, a | {"label": 0}, b | {"label": 0})
 
 
 def test_as_of_range_is_inclusive_and_has_no_lead():

@@ -11,6 +11,7 @@ from tensorflow_datasets.core import dataset_metadata
 
 from cropmap_jax.data import cube_builder, dataset, dataset_files
 from cropmap_jax.geo import cube_io, legend, splits
+from cropmap_jax.geo.sensors import SENTINEL
 
 FOLDER = pathlib.Path(__file__).parents[2] / "datasets"
 LEGENDS = {"cubes": making.LEGEND, "eucropmap": legend.EUCROPMAP, "isrc": legend.ISRC}

@@ -19,7 +19,7 @@ from cropmap_jax.geo.calendars import Season
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.ground_truth import prepare, settings
 from cropmap_jax.ground_truth.audit_log import AuditLog
-from cropmap_jax.sources.simulator import delivery, sites
+from cropmap_jax.sources.simulator import field_data, sites
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 EPSG, COL, ROW = 32631, 400, 4400
@@ -134,7 +134,7 @@ def iran(tmp_path_factory):
         label="teams", annotated=0.25,
     )  # fmt: skip
     simulate(asked, root)
-    delivery.write_delivery(asked, root / "cubes", root / "delivery")
+    field_data.write(asked, root / "cubes", root / "delivery")
     value = config("prepare_isrc.py").to_dict() | {
         "source": str(root / "delivery"), "shrink_px": 0.0,
     }  # fmt: skip

@@ -38,7 +38,8 @@ def make_batch(rng: np.random.Generator) -> dict:
     share = np.linspace(1, 0, BATCH)[:, None, None]
     label[rng.random(label.shape) >= share] = IGNORE
     planted = rng.integers(0, 2, (BATCH, 3)).astype(np.float32)
-    return {"pixels": {"s1": s1, "s2": s2}, "label": label, "planted": planted}
+    days = np.full((BATCH, 2), 100, np.int32)
+    return {"pixels": {"s1": s1, "s2": s2}, "day_of_year": days, "label": label, "planted": planted}
 
 
 def part(batch: dict) -> dict:

@@ -70,7 +70,7 @@ def test_the_largest_network_is_counted_as_flax_counts_it():
         (("model", "width"), 10**9, "recipe.model.width: .* found 1000000000"),
         (("model", "width"), 2.0, "recipe.model.width: .* found 2.0"),
         (("model", "dtype"), ["float32"], r"recipe.model.dtype: .* found \['float32'\]"),
-        (("scaling", "s1_db"), 3, "recipe.scaling.s1_db: expected a list of 2 values, found 3"),
+        (("scaling", "s1"), 3, "recipe.scaling.s1: expected a list of 2 values, found 3"),
         (("scaling", "s2", 1), float("nan"), "recipe.scaling.s2: expected a number .* found nan"),
         (("scaling", "s2", 0), float("-inf"), "recipe.scaling.s2: expected a number .* found -inf"),
         (("scaling", "s2", 0), 1.0, "recipe.scaling.s2: expected low < high, found 1.0, 1.0"),

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from cropmap_jax.geo.legend import Legend, make_class
-from cropmap_jax.training import steps
-from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.geo.sensors import SENTINEL
-from cropmap_jax.training import scaling
+from cropmap_jax.training import scaling, steps
+from cropmap_jax.training.recipe import Recipe
 
 B8A, VV = 7, 0
 
