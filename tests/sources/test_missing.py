@@ -8,10 +8,10 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 from cropmap_jax.sources import manifest, missing, missing_report, verify
 from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.missing import Thresholds
@@ -210,3 +210,33 @@ def test_bars_are_as_high_as_the_mean(tmp_path, monkeypatch):
     missing_report.draw(missing.shares_by_month(ROWS, SENTINEL), SENTINEL, tmp_path / "x.png")
     heights = [[bar.get_height() for bar in ax.patches] for ax in figures[0].axes]
     assert heights == [[0, 0.5, 0, 0.1], [0.75, 0.5, 0, 0.05]]
+
+
+HEAT = Sensor("heat", "Air temperature", ("mean",), "K", 100, (200, 330), dtype="uint16", nodata=0)
+
+
+def test_another_sensor_is_measured_flagged_and_shown(made, tmp_path, monkeypatch):
+    info = dataclasses.replace(
+        made.info, cube_id="b", sensors=(*SENTINEL, HEAT), has_fields=False, has_clear=False
+    )
+    heat = np.full((len(PERIODS), *info.shape, 1), 280, np.float32)
+    heat[1] = heat[2, :8] = np.nan
+    cube_io.write_cube(cube.Cube(info, {**made.pixels, "heat": heat}, label=made.label), tmp_path)
+    shares = verify.check_cube(tmp_path / "b", info)
+    assert shares["heat"] == dict(zip(MONTHS, [0, 1, 0.25, 0], strict=True))
+    thresholds = Thresholds(0.3, continuous=("heat",))
+    assert missing.flags(shares, info.sensors, thresholds) == [
+        "Air temperature: 31% missing, more than 30%",
+        "Air temperature: nothing in 1 periods (2021-12-01)",
+    ]
+    rows = [CubeRow("b", "k", WHOLE, shares)]
+    lines = missing.table(rows, info.sensors).splitlines()
+    assert lines[2].endswith("S2 mean  worst   HEAT mean  worst")
+    assert lines[5].endswith("   25.0%  25.0%") and len(lines[5]) == len(lines[2])
+    figures = []
+    monkeypatch.setattr(missing_report, "_save", lambda fig, path: figures.append(fig))
+    missing_report.draw(
+        missing.shares_by_month(rows, info.sensors), info.sensors, tmp_path / "x.png"
+    )
+    heights = [[bar.get_height() for bar in ax.patches] for ax in figures[0].axes]
+    assert len(heights) == 3 and heights[2] == [0, 1, 0.25, 0]
