@@ -21,10 +21,9 @@ import numpy as np
 
 from benchmarks import loader, report
 from cropmap_jax.data import dataset, input_pipeline
-from cropmap_jax.training import loop, steps
-from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.geo.sensors import SENTINEL
-from cropmap_jax.training import scaling
+from cropmap_jax.training import loop, scaling, steps
+from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.train_config import TrainConfig
 
 # Unless asked for others: flags of the smallest network, and of the seed's.

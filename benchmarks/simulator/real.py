@@ -128,7 +128,8 @@ def monthly_table(
     def merged(values: np.ndarray | None, sensor: str) -> np.ndarray | None:
         if values is None:
             return None
-        return composites.composite(values[:, keep, None], spans, months, sensor)[0][:, :, 0]
+        found = composites.composite(values[:, keep, None], spans, months, SENSORS[sensor])
+        return found[0][:, :, 0]
 
     values = monthly.features(merged(s1_db, "s1"), merged(s2, "s2"))
     names = np.asarray(crops)[keep]
@@ -175,7 +176,9 @@ def cube_reference(real_dir: str | pathlib.Path, name: str, harvest_year: int, m
     """Monthly table of a real cube's classes; parcels are the label's connected components."""
     s1, s2, label, names, spans = read_npz(find(real_dir, name))
     months = periods.month_periods(spans[0].start, spans[-1].start)
-    s1, s2 = (composites.composite(v, spans, months, s)[0] for v, s in ((s1, "s1"), (s2, "s2")))
+    s1, s2 = (
+        composites.composite(v, spans, months, SENSORS[s])[0] for v, s in ((s1, "s1"), (s2, "s2"))
+    )
     ids, of = parcels.label_parcels(label, len(names))
     values, found = parcels.parcel_means(monthly.features(s1, s2), ids, min_pixels)
     crops = [names[of[int(i)]] for i in found]
@@ -208,7 +211,7 @@ def speckle_images(real_dir: str | pathlib.Path) -> dict[str, np.ndarray]:
         "scene, one date": dates,
         "scene, mean of 10 dates": month,
         "Belgium, months": read_npz(find(real_dir, BELGIUM))[0],
-        "Tervuren, months": composites.composite(tervuren, spans, months, "s1")[0],
+        "Tervuren, months": composites.composite(tervuren, spans, months, SENSORS["s1"])[0],
     }
 
 
@@ -222,5 +225,6 @@ def missing_shares(real_dir: str | pathlib.Path) -> dict[str, pd.DataFrame]:
     out = {}
     for name, (s2, own) in sources.items():
         months = periods.month_periods(own[0].start, own[-1].end - dt.timedelta(days=1))
-        out[name] = missing.missing_share(composites.composite(s2, own, months, "s2")[0], months)
+        found, _ = composites.composite(s2, own, months, SENSORS["s2"])
+        out[name] = missing.missing_share(found, months)
     return out

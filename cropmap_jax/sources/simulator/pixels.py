@@ -221,7 +221,7 @@ def tile_composites(
 
 def _composite(values: np.ndarray, period: Period, sensor: Sensor) -> np.ndarray:
     """The project's own composite, of observations that all lie in one period."""
-    made, _ = composites.composite(values, [period] * len(values), [period], sensor.name)
+    made, _ = composites.composite(values, [period] * len(values), [period], sensor)
     one: np.ndarray = made[0]
     return one
 
