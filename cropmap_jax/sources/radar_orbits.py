@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cropmap_jax.geo.periods import Period, to_day
-from cropmap_jax.sources.satellites import DAY_MS
+from cropmap_jax.sources.sentinel1 import DAY_MS
 
 COMPLETE = 0.99
 """Share of a grid's area that a complete orbit covers; footprints are outlines, not pixels."""

@@ -11,7 +11,7 @@ import numpy as np
 import cropmap_jax
 from cropmap_jax.geo import calendars, cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.sources import satellites, tile_labels, verify
+from cropmap_jax.sources import sentinel1, tile_labels, verify
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, service
 from cropmap_jax.sources.manifest import Manifest
@@ -42,7 +42,7 @@ def cube_key(target: Target, options: options_lib.Options) -> str:
             "legend": target.legend.to_json(),
             "place": [target.season, target.block, target.split, target.province, harvest],
             "options": options.to_json(),
-            "platforms": satellites.to_json(options.s1.platforms, target.periods),
+            "platforms": sentinel1.to_json(options.s1.platforms, target.periods),
             "files": _file_digests(target, options),
         }
     )
@@ -72,7 +72,7 @@ def what_differs(info: cube.CubeInfo, target: Target, options: options_lib.Optio
     for part, value in options.to_json().items():
         if there.get(part) != value:
             found.append(f"{part}: {there.get(part)} there, {value} requested")
-    rule, was = satellites.to_json(options.s1.platforms, target.periods), info.source
+    rule, was = sentinel1.to_json(options.s1.platforms, target.periods), info.source
     if not found and was.get("platforms") != rule:
         found.append(f"s1.platforms: {was.get('platforms')} there, {rule} requested")
     return "; ".join(found) or "other labels or field ids"
@@ -185,7 +185,7 @@ def _source(
         "version": cropmap_jax.__version__,
         "catalogue": catalogue,
         "options": options.to_json(),
-        "platforms": satellites.to_json(options.s1.platforms, target.periods),
+        "platforms": sentinel1.to_json(options.s1.platforms, target.periods),
         **made_of,
         # The catalogue changes: scenes are added and reprocessed.
         "exported": dt.datetime.now(dt.UTC).date().isoformat(),

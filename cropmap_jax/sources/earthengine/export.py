@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from cropmap_jax.geo import files
 from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import radar_orbits, regions, satellites, targets
+from cropmap_jax.sources import radar_orbits, regions, sentinel1, targets
 from cropmap_jax.sources.earthengine import graphs, pieces, planner, service, templates
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
@@ -67,7 +67,7 @@ def read_config(config: Mapping[str, Any]) -> tuple[list[targets.Target], option
         more = {key: value[key] for key in ("fractions", "seed") if key in value}
         found = targets.targets_of_regions(boxes, timing, service.ARCHIVE, year, **more)
     for spans in {target.periods for target in found}:
-        satellites.usable(options.s1.platforms, spans)
+        sentinel1.usable(options.s1.platforms, spans)
     return found, options
 
 
@@ -154,8 +154,8 @@ class GraphSource:
             self.look_ups.append(time.monotonic() - began)
             way, numbers = radar_orbits.choose_orbits(table, spans)
             known = {"direction": way, "orbits": list(numbers)}
-            known["passes"] = satellites.count_passes(table, spans, way, numbers)
-            early = satellites.count_passes(satellites.uncalibrated(table), spans, way, numbers)
+            known["passes"] = sentinel1.count_passes(table, spans, way, numbers)
+            early = sentinel1.count_passes(sentinel1.uncalibrated(table), spans, way, numbers)
             if any(early.values()):
                 known["uncalibrated"] = {period: own for period, own in early.items() if own}
             self._manifest.note(name, known)
@@ -184,7 +184,7 @@ def count_scenes(
         graph = graphs.plan_table(place.box, place.periods, options)
         counts, rows = client.compute(templates.encode(graph))
         scenes[place.name] = dict(zip(place.periods, map(int, counts), strict=True))
-        seen = satellites.count_passes(rows, place.periods, options.direction.replace("auto", ""))
+        seen = sentinel1.count_passes(rows, place.periods, options.direction.replace("auto", ""))
         passes[place.name] = {period: seen[period.name] for period in place.periods}
     return scenes, passes
 

@@ -26,7 +26,7 @@ from odc.geo.geobox import GeoBox
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.sources import satellites
+from cropmap_jax.sources import sentinel1
 from cropmap_jax.sources.earthengine import geometry, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 
@@ -232,7 +232,7 @@ _PASS = (
     "orbitProperties_pass",
     "platform_number",
 )
-"""What `satellites.count_passes` and `radar_orbits.choose_orbits` know a scene by."""
+"""What `sentinel1.count_passes` and `radar_orbits.choose_orbits` know a scene by."""
 
 
 def _rows(images: ee.ImageCollection, columns: list[str]) -> ee.List:
@@ -311,7 +311,7 @@ def _s1_scenes(
     """Interferometric wide swath, high resolution (10 m), both polarisations, usable satellites."""
     end = max(p.end for p in periods).isoformat()
     usable = []
-    for platform, since in satellites.usable(options.platforms, periods).items():
+    for platform, since in sentinel1.usable(options.platforms, periods).items():
         own = ee.Filter.eq("platform_number", platform.number)
         dated = ee.Filter.date(since.isoformat(), end) if since else None
         usable.append(ee.Filter.And(own, dated) if dated else own)

@@ -6,7 +6,7 @@ import json
 import numbers
 from typing import Any
 
-from cropmap_jax.sources import satellites
+from cropmap_jax.sources import sentinel1
 from cropmap_jax.sources.earthengine import service
 
 DIRECTIONS = ("auto", "ascending", "descending")
@@ -60,7 +60,7 @@ class S1Options:
         one with the most complete periods, cube by cube.
       border_db: dB; an observation with VV or VH below it is border noise and left out.
       platforms: satellites, such as "S1A", of which all images are used, calibrated or not; () for
-        all of them, each on dates on which its images are calibrated (`satellites.PLATFORMS`).
+        all of them, each on dates on which its images are calibrated (`sentinel1.PLATFORMS`).
         Kept sorted.
 
     Raises:
@@ -76,7 +76,7 @@ class S1Options:
         _one_of("s1.collection", self.collection, tuple(service.S1_COLLECTIONS))
         _one_of("s1.direction", self.direction, DIRECTIONS)
         _between("s1.border_db", self.border_db, -100, 0)
-        names = satellites.names_of(self.platforms, "s1.platforms")
+        names = sentinel1.names_of(self.platforms, "s1.platforms")
         object.__setattr__(self, "platforms", names)
 
 

@@ -13,7 +13,7 @@ import shapely
 
 from cropmap_jax.geo import splits, tiles
 from cropmap_jax.geo.periods import Period, month_periods, period_kind
-from cropmap_jax.sources import satellites
+from cropmap_jax.sources import sentinel1
 from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.targets import Target
@@ -206,8 +206,8 @@ def make_plan(
         eecu_hours=(low, high),
         scenes=dict(scenes or {}),
         passes=dict(passes or {}),
-        expected=satellites.expected_passes(chosen, sorted(months)),
-        notes=tuple(satellites.notes(chosen, spans)),
+        expected=sentinel1.expected_passes(chosen, sorted(months)),
+        notes=tuple(sentinel1.notes(chosen, spans)),
     )
 
 

@@ -12,7 +12,7 @@ import test_ee_exact as exact
 
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import Period, month_periods
-from cropmap_jax.sources import missing, radar_orbits, satellites
+from cropmap_jax.sources import missing, radar_orbits, sentinel1
 from cropmap_jax.sources.earthengine import (
     download,
     export,
@@ -106,7 +106,7 @@ def test_no_satellite_at_all_is_said_before_anything_is_asked():
 
 def passes(server, spans, **options):
     table = ask(server, graphs.orbit_table(catalogue.SWATH, spans, S1Options(**options)))
-    return satellites.count_passes(table, spans), radar_orbits.choose_orbits(table, spans)
+    return sentinel1.count_passes(table, spans), radar_orbits.choose_orbits(table, spans)
 
 
 def test_orbits_are_chosen_among_usable_scenes(server):
@@ -232,9 +232,9 @@ def test_pieces_of_other_satellites_are_never_used(server, tmp_path):
 def test_a_rule_of_another_date_is_another_cube(server, tmp_path, monkeypatch):
     spans = months("2025-05-01", "2025-05-01")
     make(server, tmp_path, Options(label=UNLABELLED), spans)
-    later = satellites.Platform("S1C", "C", dt.date(2024, 12, 5), dt.date(2025, 5, 21))
-    moved = tuple(later if p.name == "S1C" else p for p in satellites.PLATFORMS)
-    monkeypatch.setattr(satellites, "PLATFORMS", moved)
+    later = sentinel1.Platform("S1C", "C", dt.date(2024, 12, 5), dt.date(2025, 5, 21))
+    moved = tuple(later if p.name == "S1C" else p for p in sentinel1.PLATFORMS)
+    monkeypatch.setattr(sentinel1, "PLATFORMS", moved)
     with pytest.raises(ValueError, match=r"s1.platforms: .*2025-05-20.* there, .*2025-05-21"):
         make(server, tmp_path, Options(label=UNLABELLED), spans)
 

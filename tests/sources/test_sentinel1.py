@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from cropmap_jax.geo.periods import Period, month_periods
-from cropmap_jax.sources import satellites
+from cropmap_jax.sources import sentinel1
 
 
 def months(first: str, last: str) -> tuple[Period, ...]:
@@ -26,38 +26,38 @@ def months(first: str, last: str) -> tuple[Period, ...]:
     ],
 )
 def test_by_default_what_is_calibrated_on_each_date(first, last, expected):
-    assert satellites.to_json((), months(first, last)) == expected
+    assert sentinel1.to_json((), months(first, last)) == expected
 
 
 def test_a_list_overrides_calibration_and_nothing_else():
     spring = months("2025-03-01", "2025-06-01")
-    assert satellites.to_json(("S1B", "S1C"), spring) == {"S1C": None}
-    assert satellites.notes(("S1B", "S1C"), [spring]) == [
+    assert sentinel1.to_json(("S1B", "S1C"), spring) == {"S1C": None}
+    assert sentinel1.notes(("S1B", "S1C"), [spring]) == [
         "note: images of S1C are not calibrated before 2025-05-20; used all the same, as "
         "s1.platforms names it"
     ]
-    assert satellites.notes((), [spring, months("2018-01-01", "2018-02-01")]) == [
+    assert sentinel1.notes((), [spring, months("2018-01-01", "2018-02-01")]) == [
         "note: images of S1C are not calibrated before 2025-05-20; left out"
     ]
-    assert satellites.notes(("S1C",), [months("2025-06-01", "2025-07-01")]) == []
+    assert sentinel1.notes(("S1C",), [months("2025-06-01", "2025-07-01")]) == []
 
 
 def test_a_satellite_without_a_date_is_used_only_when_named(monkeypatch):
-    new = satellites.Platform("S1X", "X", dt.date(2026, 1, 1), None)
-    monkeypatch.setattr(satellites, "PLATFORMS", (*satellites.PLATFORMS, new))
-    monkeypatch.setitem(satellites._BY_NAME, "S1X", new)
+    new = sentinel1.Platform("S1X", "X", dt.date(2026, 1, 1), None)
+    monkeypatch.setattr(sentinel1, "PLATFORMS", (*sentinel1.PLATFORMS, new))
+    monkeypatch.setitem(sentinel1._BY_NAME, "S1X", new)
     spans = months("2026-08-01", "2026-09-01")
-    assert satellites.to_json((), spans) == {"S1C": None, "S1D": None}
-    assert satellites.to_json(("S1X",), spans) == {"S1X": None}
-    assert "no source says since when" in satellites.notes(("S1X",), [spans])[0]
+    assert sentinel1.to_json((), spans) == {"S1C": None, "S1D": None}
+    assert sentinel1.to_json(("S1X",), spans) == {"S1X": None}
+    assert "no source says since when" in sentinel1.notes(("S1X",), [spans])[0]
 
 
 def test_expected_passes_are_days_in_service_by_twelve():
-    found = satellites.expected_passes((), months("2025-05-01", "2025-06-01"))
+    found = sentinel1.expected_passes((), months("2025-05-01", "2025-06-01"))
     may, june = months("2025-05-01", "2025-06-01")
     assert found == {"S1A": {may: 31 / 12, june: 30 / 12}, "S1C": {may: 1.0, june: 30 / 12}}
     june, july = months("2026-06-01", "2026-07-01")
-    found = satellites.expected_passes(("S1A",), (june, july))
+    found = sentinel1.expected_passes(("S1A",), (june, july))
     assert found == {"S1A": {june: 29 / 12, july: 0}}
 
 
@@ -72,9 +72,9 @@ def test_passes_are_days_of_an_orbit():
         [day, 9, "ASCENDING", "A"], [10 * day - 1, 8, "ASCENDING", "C"],
         [10 * day, 8, "ASCENDING", "C"], [11 * day, 8, "DESCENDING", "B"], [11 * day, 7, "", "Z"],
     ]  # fmt: skip
-    assert satellites.count_passes(rows, spans) == {
+    assert sentinel1.count_passes(rows, spans) == {
         first.name: {"S1A": 2, "S1C": 1}, second.name: {"S1B": 1, "S1C": 1, "S1Z": 1},
     }  # fmt: skip
-    assert satellites.count_passes(rows, spans, "ascending", (8,)) == {
+    assert sentinel1.count_passes(rows, spans, "ascending", (8,)) == {
         first.name: {"S1A": 1, "S1C": 1}, second.name: {"S1C": 1},
     }  # fmt: skip

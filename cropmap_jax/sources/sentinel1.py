@@ -1,4 +1,4 @@
-"""Which Sentinel-1 satellites composites are made of: chosen, or those calibrated on each date."""
+"""Sentinel-1's satellites: when each is in service and calibrated, and which make a composite."""
 
 import dataclasses
 import datetime as dt
