@@ -53,7 +53,6 @@ def test_every_delivery_can_be_read(file):
     config = load(file)
     config.source = "somewhere"
     value = config.to_dict()
-    value.pop("seed_rois", None)
     assert settings.read(value).layers
 
 
