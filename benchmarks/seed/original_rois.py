@@ -82,7 +82,7 @@ def run(settings: Settings, numbers: Mapping, out: pathlib.Path, log: AuditLog) 
     for key in sorted(set(numbers) - set(known)):
         raise ValueError(f"config.original: expected keys among {', '.join(known)}, found {key!r}")
     fields = layers.read_layers(settings, log)
-    calendars = crop_calendar.read_book(settings, log)
+    calendars = crop_calendar.read_calendars(settings, log)
     outlines = provinces.read_provinces(settings, log)
     rows = read_rows(settings) if calendars else []
     rois = make_rois(fields, outlines, rows, settings, Numbers(**numbers), log)
@@ -103,7 +103,7 @@ def run(settings: Settings, numbers: Mapping, out: pathlib.Path, log: AuditLog) 
 def read_rows(settings: Settings) -> list[Row]:
     """Rows with all four dates, of the workbook's sheets that the layers name.
 
-    Sheets and rows that cannot be read are left out; `crop_calendar.read_book` reports them.
+    Sheets and rows that cannot be read are left out; `crop_calendar.read_calendars` reports them.
     """
     book = settings.calendar
     path = pathlib.Path(settings.source) / book.file

@@ -58,7 +58,7 @@ def settle(shapes: Sequence) -> np.ndarray:
 def cut(shapes: Sequence) -> np.ndarray:
     """Points and polygons within -180 to 180 degrees, of several parts where they cross it.
 
-    Files require it (RFC 7946, section 3.1.9), and so does whoever asks what lies within what.
+    Files require it (RFC 7946, section 3.1.9), and so does any test of what lies within what.
 
     Args:
       shapes: valid points and polygons that continue beyond 180 degrees by less than a turn.

@@ -161,7 +161,7 @@ class Lock:
     def _open(self) -> int:
         """Opens the file; never one that lies elsewhere too: what is in it would be lost."""
         try:
-            kind = os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would wait for somebody else
+            kind = os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe would wait for its other end
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | kind, 0o644)
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
@@ -182,7 +182,7 @@ class Lock:
             return False
 
     def __exit__(self, *_) -> None:
-        if self._is_current(self._file):  # else somebody removed it, and the one there is another's
+        if self._is_current(self._file):  # else it was removed, and the one there is another's
             self._path.unlink(missing_ok=True)
         os.close(self._file)
         self._file = None
@@ -196,7 +196,7 @@ class Written:
 
     Kept as JSON in the folder, under a hidden name. Each name is recorded before its file is
     written, so that a run that was killed leaves nothing that the next one would take for
-    somebody else's.
+    another's.
 
     Args:
       folder: an existing folder.
@@ -253,7 +253,7 @@ class Written:
             self._save()
 
     def remove(self, name: str) -> None:
-        """Removes a file or folder of this command; somebody else's stays.
+        """Removes a file or folder of this command; another's stays.
 
         The name stays in the record: it is ours to write again.
         """

@@ -18,11 +18,11 @@ import threading
 from collections.abc import Iterator, Sequence
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""What asks a process to end: a scheduler, and a terminal that was closed."""
+"""What requests a process to end: a scheduler, and a terminal that was closed."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end; `exit_code` is what a shell expects of it."""
+    """A signal requested this process to end; `exit_code` is what a shell expects of it."""
 
     def __init__(self, number: int):
         super().__init__(f"stopped by {signal.Signals(number).name}")

@@ -116,11 +116,11 @@ def _explain(error: jsonschema.ValidationError) -> str:
     if error.validator == "required":
         lacking = next(n for n in error.validator_value if n not in error.instance)
         return f"expected property {lacking!r}, found none{f' in {path}' if path else ''}"
-    said = error.schema.get("description") if isinstance(error.schema, dict) else None
-    if said is None:
+    expected = error.schema.get("description") if isinstance(error.schema, dict) else None
+    if expected is None:
         form = _KEYWORDS.get(error.validator, f"{error.validator} {{}}")
-        said = form.format(_plain(error.validator_value))
-    return f"{f'{path}: ' if path else ''}expected {said}, found {show(error.instance)}"
+        expected = form.format(_plain(error.validator_value))
+    return f"{f'{path}: ' if path else ''}expected {expected}, found {show(error.instance)}"
 
 
 def _plain(value) -> object:

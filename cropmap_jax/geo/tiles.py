@@ -207,9 +207,9 @@ def _from_feature(name: str, feature: Mapping, legend: Legend, where: str) -> Ti
     except KeyError as error:
         raise ValueError(f"{where}: expected property {error}, found none") from error
     except (ValueError, TypeError, AttributeError) as error:
-        told = str(error).startswith(where)
+        named = str(error).startswith(where)
         raise ValueError(
-            str(error) if told else f"{where}: expected the feature of a tile, found {error}"
+            str(error) if named else f"{where}: expected the feature of a tile, found {error}"
         ) from error
 
 

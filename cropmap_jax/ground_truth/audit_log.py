@@ -1,6 +1,6 @@
-"""What became of everything in a delivery: read, dropped and why, repaired, in doubt.
+"""The audit log of a run: what was read, dropped and why, repaired, or is in doubt.
 
-Every part of `ground_truth` writes here instead of printing, so that one report holds it all.
+Every module of `ground_truth` logs here instead of printing, so that one report holds it all.
 """
 
 import collections
@@ -39,7 +39,7 @@ class Drop:
 
 @dataclasses.dataclass
 class AuditLog:
-    """Collects while the work is done.
+    """What a run logs.
 
     Args:
       read: {layer: features in its files}.
@@ -58,7 +58,7 @@ class AuditLog:
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def drop(self, layer: str, file: str, row: int, reason: str, detail: str = "") -> None:
-        """Notes a dropped feature."""
+        """Logs a dropped feature."""
         self.drops.append(Drop(layer, file, int(row), reason, detail))
 
     def reasons(self, layer: str) -> dict[str, int]:

@@ -93,12 +93,12 @@ class _Row(NamedTuple):
     days: dict[str, seasons.MonthDay | None]
 
 
-def read_book(settings: Settings, ledger: AuditLog) -> Calendars | None:
+def read_calendars(settings: Settings, log: AuditLog) -> Calendars | None:
     """Reads the sheets that the layers of the config name.
 
     Args:
-      settings: of the delivery. Without provinces, all rows of a sheet are candidates.
-      ledger: records what is left out (a sheet, a row) and what is odd.
+      settings: of the field data. Without provinces, all rows of a sheet are candidates.
+      log: takes what is left out (a sheet, a row) and what is odd.
 
     Returns:
       The calendars; None without a workbook, or if it cannot be read.
@@ -111,22 +111,22 @@ def read_book(settings: Settings, ledger: AuditLog) -> Calendars | None:
         return None
     years = _years(settings)
     if settings.calendar.dates:
-        return _from_dates(settings, years, ledger)
-    wanted = _crop_sheets(settings, ledger)
+        return _from_dates(settings, years, log)
+    wanted = _crop_sheets(settings, log)
     names = dict.fromkeys(sheet for own in wanted.values() for sheet in own)
-    cells = _read_cells(settings, names, ledger)
+    cells = _read_cells(settings, names, log)
     if cells is None:
         return None
-    _compare_sheets(settings, names, list(cells), ledger)
+    _compare_sheets(settings, names, list(cells), log)
     places = known_places(settings)
     found: dict = {season: {} for season in years}
     for sheet in (name for name in names if name in cells):
-        for row in _read_rows(sheet, cells[sheet], settings, places, ledger):
-            _add(row, years, settings.calendar.system, found, ledger)
+        for row in _read_rows(sheet, cells[sheet], settings, places, log):
+            _add(row, years, settings.calendar.system, found, log)
     return Calendars(wanted, found)
 
 
-def _from_dates(settings: Settings, years: Mapping, ledger: AuditLog) -> Calendars:
+def _from_dates(settings: Settings, years: Mapping, log: AuditLog) -> Calendars:
     """The calendars of a config that gives four days per season of a class, for every province.
 
     Raises:
@@ -146,21 +146,21 @@ def _from_dates(settings: Settings, years: Mapping, ledger: AuditLog) -> Calenda
                 known = seasons.resolve(*own, year, book.system, name, where)
                 if known is None:
                     continue
-                _note_long(known, own, where, ledger)
-                _doubt(known, where, ledger)
+                _note_long(known, own, where, log)
+                _doubt(known, where, log)
                 for place in places:
                     before = found[season].get((crop, place), ())
                     found[season][crop, place] = (*before, known)
     return Calendars({crop: (crop,) for crop in book.dates}, found)
 
 
-def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, ledger: AuditLog) -> None:
+def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, log: AuditLog) -> None:
     """Notes which fields have no harvest date, by year, crop, province and chosen sheets.
 
     Args:
       fields: the table of fields and points, with `province`.
-      found: of `read_book`; without it, there is nothing to note.
-      ledger: gets a note each, and the count "fields without a harvest date".
+      found: of `read_calendars`; without it, there is nothing to note.
+      log: gets a note each, and the count "fields without a harvest date".
     """
     if found is None or fields.empty:
         return
@@ -170,8 +170,8 @@ def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, ledger
         if not found.candidates(crop, province, season, sheets.split(";")):
             place = f" in {province}" if province else ""
             what = f"{crop} ({sheets})" if sheets else crop
-            ledger.notes.append(f"{season}: no harvest date for {len(rows)} of {what}{place}")
-            ledger.counts["fields without a harvest date"] += len(rows)
+            log.notes.append(f"{season}: no harvest date for {len(rows)} of {what}{place}")
+            log.counts["fields without a harvest date"] += len(rows)
 
 
 def _years(settings: Settings) -> dict[str, seasons.AgriculturalYear]:
@@ -194,7 +194,7 @@ def _years(settings: Settings) -> dict[str, seasons.AgriculturalYear]:
     return years
 
 
-def _crop_sheets(settings: Settings, ledger: AuditLog) -> dict[str, tuple[str, ...]]:
+def _crop_sheets(settings: Settings, log: AuditLog) -> dict[str, tuple[str, ...]]:
     """{crop: sheets of its layers}, crops in the order of the legend."""
     found: dict[str, list[str]] = {}
     for layer in settings.layers.values():
@@ -204,22 +204,20 @@ def _crop_sheets(settings: Settings, ledger: AuditLog) -> dict[str, tuple[str, .
             found.setdefault(layer.crop, []).extend(layer.sheets)
     own = {c: tuple(dict.fromkeys(found[c])) for c in settings.classes_of.names if c in found}
     for crop in (c for c, sheets in own.items() if not sheets):
-        ledger.notes.append(f"config.layers: no sheets for {crop}: it has no harvest dates")
+        log.notes.append(f"config.layers: no sheets for {crop}: it has no harvest dates")
     return own
 
 
 def _read_cells(
-    settings: Settings, names: Iterable[str], ledger: AuditLog
+    settings: Settings, names: Iterable[str], log: AuditLog
 ) -> dict[str, list[tuple]] | None:
-    """{sheet of the workbook: its rows}, without rows for sheets that nobody asked for."""
+    """{sheet of the workbook: its rows}, without rows for sheets that no layer names."""
     file = settings.calendar.file
     path = pathlib.Path(settings.source) / file
     where = f"{file} (config.calendar.file)"
     if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.xls*")] if path.parent.is_dir() else []
-        ledger.problems.append(
-            f"{where}: expected a workbook, found none{nearest(path.name, beside)}"
-        )
+        others = [p.name for p in path.parent.glob("*.xls*")] if path.parent.is_dir() else []
+        log.problems.append(f"{where}: expected a workbook, found none{nearest(path.name, others)}")
         return None
     try:
         with warnings.catch_warnings():
@@ -234,38 +232,38 @@ def _read_cells(
                     cells[own] = list(sheet.iter_rows(values_only=True)) if own in names else []
             return cells
     except _UNREADABLE as error:
-        ledger.problems.append(f"{where}: expected a workbook in .xlsx, found: {error}")
+        log.problems.append(f"{where}: expected a workbook in .xlsx, found: {error}")
         return None
 
 
-def _compare_sheets(settings: Settings, names: Iterable, titles: list[str], ledger: AuditLog):
+def _compare_sheets(settings: Settings, names: Iterable, titles: list[str], log: AuditLog):
     file = settings.calendar.file
     for name in names:
         if name not in titles:
             keys = [k for k, layer in settings.layers.items() if name in layer.sheets]
-            ledger.problems.append(
+            log.problems.append(
                 f"{file}: expected a sheet {name!r} (config.layers.{keys[0]}.sheets), found "
                 f"{', '.join(titles)}{nearest(name, titles)}"
             )
     unused = [title for title in titles if title not in names]
     if unused:
-        ledger.notes.append(f"{file}: sheets that no layer asks for: {', '.join(unused)}")
+        log.notes.append(f"{file}: sheets that no layer names: {', '.join(unused)}")
 
 
 def _read_rows(
-    sheet: str, rows: list[tuple], settings: Settings, places: dict | None, ledger: AuditLog
+    sheet: str, rows: list[tuple], settings: Settings, places: dict | None, log: AuditLog
 ) -> Iterator[_Row]:
     """The rows of a sheet that can be read."""
     book = settings.calendar
     at = f"{book.file}, sheet {sheet!r}"
     filled = [(n, row) for n, row in enumerate(rows, 1) if any(normalise(cell) for cell in row)]
     if not filled:
-        ledger.problems.append(f"{at}: expected a row of titles, found an empty sheet")
+        log.problems.append(f"{at}: expected a row of titles, found an empty sheet")
         return
     try:
         columns = _find_columns(filled[0][1], book.columns, at)
     except ValueError as error:
-        ledger.problems.append(str(error))
+        log.problems.append(str(error))
         return
     for number, row in filled[1:]:
         cells = {c: row[i] if i < len(row) else None for c, i in columns.items()}
@@ -279,7 +277,7 @@ def _read_rows(
                 for c, cell in cells.items()
             }
         except ValueError as error:
-            ledger.problems.append(str(error))
+            log.problems.append(str(error))
             continue
         label = f"{where}, {province}" if province else where
         yield _Row(label, sheet, place, dict.fromkeys(DATES) | days)
@@ -308,7 +306,7 @@ def _find_columns(row: tuple, titles: Mapping[str, str], where: str) -> dict[str
 def _find_place(
     cell: object, settings: Settings, places: dict | None, where: str
 ) -> tuple[str, str]:
-    """Name of the province of a row, and the key under which its fields will ask for it.
+    """Name of the province of a row, and the key under which its fields look for it.
 
     Raises:
       ValueError: no province, or one that the provinces layer does not know.
@@ -326,44 +324,44 @@ def _find_place(
     return name, place_key(name)
 
 
-def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: AuditLog) -> None:
+def _add(row: _Row, years: Mapping, system: str, found: dict, log: AuditLog) -> None:
     """Resolves a row in each agricultural year."""
     missing = [c for c in ("harvest_start", "planting_end") if row.days[c] is None]
     if missing:
         what = "harvest date" if missing[0] == "harvest_start" else "end of planting"
-        ledger.notes.append(f"{row.where}: no {what}")
+        log.notes.append(f"{row.where}: no {what}")
         return
     key, days = (row.sheet, row.place), [row.days[c] for c in DATES]
     for season, year in years.items():
         try:
             own = seasons.resolve(*days, year, system, row.sheet, row.where)
         except ValueError as error:
-            _once(ledger.problems, str(error))
+            _once(log.problems, str(error))
             continue
-        _note_long(own, days, row.where, ledger)
-        _doubt(own, row.where, ledger)
+        _note_long(own, days, row.where, log)
+        _doubt(own, row.where, log)
         others = found[season].get(key, ())
         if own in others:
             continue
         if others:
-            _once(ledger.notes, f"{row.where}: not the first row for its place with other dates, "
+            _once(log.notes, f"{row.where}: not the first row for its place with other dates, "
                                 "all of them are candidates")  # fmt: skip
         found[season][key] = (*others, own)
 
 
-def _note_long(season: calendars.Season, days: Sequence, where: str, ledger: AuditLog) -> None:
+def _note_long(season: calendars.Season, days: Sequence, where: str, log: AuditLog) -> None:
     """Notes a harvest that takes too long for both of its days, the last of DATES, to be right."""
     if season.harvest_end and (season.harvest_end - season.harvest_start).days > LONG_HARVEST:
         span = f"{days[-2]} to {days[-1]}"
-        _once(ledger.notes, f"{where}: harvest from {span} is longer than {LONG_HARVEST} "
+        _once(log.notes, f"{where}: harvest from {span} is longer than {LONG_HARVEST} "
                             "days, one of the two is probably wrong")  # fmt: skip
 
 
-def _doubt(season: calendars.Season, where: str, ledger: AuditLog) -> None:
+def _doubt(season: calendars.Season, where: str, log: AuditLog) -> None:
     """Reports, once for each row, a season of an odd length."""
-    said = seasons.describe_odd(season, where)
-    if said and not any(line.startswith(f"{where}: ") for line in ledger.doubts):
-        ledger.doubts.append(said)
+    odd = seasons.describe_odd(season, where)
+    if odd and not any(line.startswith(f"{where}: ") for line in log.doubts):
+        log.doubts.append(odd)
 
 
 def _once(lines: list[str], line: str) -> None:

@@ -27,7 +27,7 @@ def label_tiles(
     tiles: Mapping[str, Sequence[tiling.Place]],
     settings: Settings,
     out_dir: str | os.PathLike,
-    ledger: AuditLog,
+    log: AuditLog,
     progress: Callable = lambda iterable, **_: iterable,
     written: files.Written | None = None,
 ) -> tuple[geopandas.GeoDataFrame, list[Tile]]:
@@ -42,7 +42,7 @@ def label_tiles(
       tiles: {season: tiles}, from there too.
       settings: legend, shrinking and radius of points.
       out_dir: folder to write into, made if absent.
-      ledger: takes fields too small to label a pixel, and counts.
+      log: takes fields too small to label a pixel, and counts.
       progress: wraps an iterable, called with `total`, `unit` and `desc`.
       written: the record of the folder; None opens it.
 
@@ -54,7 +54,7 @@ def label_tiles(
       ValueError: a raster is there that another command wrote.
       OSError: no space or no permission; no raster is left half-written.
     """
-    work = _Work(fields, settings, pathlib.Path(out_dir), ledger)
+    work = _Work(fields, settings, pathlib.Path(out_dir), log)
     for name in _FOLDERS:
         try:
             (work.out / name).mkdir(parents=True, exist_ok=True)
@@ -76,9 +76,9 @@ def label_tiles(
     kept = [tile for tile in found if tile is not None]
     empty = len(found) - len(kept)
     if empty:
-        ledger.counts["tiles without a labelled pixel"] += empty
+        log.counts["tiles without a labelled pixel"] += empty
     if work.cut_fields:
-        ledger.counts["fields cut at a border of splits"] += len(work.cut_fields)
+        log.counts["fields cut at a border of splits"] += len(work.cut_fields)
     named = {path for tile in kept for path in (tile.label, tile.fields)}
     for name in written.names() - named:
         if name.partition("/")[0] in _FOLDERS:
@@ -90,8 +90,8 @@ def label_tiles(
 class _Work:
     """What labelling a tile needs, and what it adds up."""
 
-    def __init__(self, fields, settings: Settings, out: pathlib.Path, ledger: AuditLog):
-        self.fields, self.out, self.ledger = fields, out, ledger
+    def __init__(self, fields, settings: Settings, out: pathlib.Path, log: AuditLog):
+        self.fields, self.out, self.log = fields, out, log
         self.legend = settings.classes_of
         self.shrink = settings.shrink_px * grid.PIXEL_M
         zone = fields.epsg.to_numpy()
@@ -162,13 +162,13 @@ class _Work:
         foreign = polygons.rasterise(self.shapes[at], self.ids[at], geobox, self.shrink)
         lost = (foreign > 0) & (label != IGNORE)
         if lost.any():
-            self.ledger.counts["pixels cut at a border of splits"] += int(lost.sum())
+            self.log.counts["pixels cut at a border of splits"] += int(lost.sum())
         self.cut_fields |= set(np.unique(foreign[foreign > 0]).tolist())
         label[lost], ids[lost] = IGNORE, 0
 
     def _count_conflicts(self, at: np.ndarray, geobox, conflict: np.ndarray) -> None:
         """Counts pixels that two crops claim; one that three claim counts for each pair."""
-        self.ledger.counts["pixels claimed by two crops"] += int(conflict.sum())
+        self.log.counts["pixels claimed by two crops"] += int(conflict.sum())
         claimed = {}
         for value in np.unique(self.classes[at]):
             own = at[self.classes[at] == value]
@@ -178,7 +178,7 @@ class _Work:
         for a, b in itertools.combinations(sorted(claimed), 2):
             both = int((claimed[a] & claimed[b]).sum())
             if both:
-                self.ledger.counts[f"conflict {a} / {b}"] += both
+                self.log.counts[f"conflict {a} / {b}"] += both
 
     def _crops(self, at: np.ndarray, share: np.ndarray, count: np.ndarray) -> dict[str, dict]:
         crops = collections.defaultdict(lambda: {"fields": 0, "area_ha": 0.0, "pixels": 0})
@@ -199,10 +199,10 @@ class _Work:
             one = self.shapes[none[[i]]], self.ids[none[[i]]]
             some[i] |= polygons.rasterise(*one, grid.tile_geobox(*key), self.shrink).any()
         if some.any():
-            self.ledger.counts["fields all of whose pixels others claim"] += int(some.sum())
+            self.log.counts["fields all of whose pixels others claim"] += int(some.sum())
         for field in self.fields.iloc[none[~some]].itertuples():
             detail = f"{field.area_ha * 1e4:.0f} m2"
-            self.ledger.drop(field.layer, field.file, field.row, TOO_SMALL, detail)
+            self.log.drop(field.layer, field.file, field.row, TOO_SMALL, detail)
 
 
 def _path(folder: str, season: str, place: tiling.Place) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a delivery: where which crop was annotated, which block is in which split."""
+"""Pictures of field data: where which crop was annotated, which block is in which split."""
 
 import io
 import math

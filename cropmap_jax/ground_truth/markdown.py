@@ -1,4 +1,4 @@
-"""The page that a person reads about a delivery: report.md."""
+"""The report as Markdown: report.md."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,16 +6,16 @@ from cropmap_jax.geo.splits import SPLITS
 from cropmap_jax.geo.text import markdown_cell
 
 MOST_ROWS = 200
-"""Drops listed on the page; more of them are in drops.csv."""
+"""Drops listed in report.md; more of them are in drops.csv."""
 
 
 def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str:
-    """The page in Markdown.
+    """The text of report.md.
 
     Args:
       summary: of `report.summarise`.
-      drops: the ledger's drops, as dicts.
-      pictures: names of image files next to the page.
+      drops: of the audit log, as dicts.
+      pictures: names of image files next to report.md.
     """
     tiles, blocks = (sum(summary[key].values()) for key in ("tiles", "blocks"))
     kept = sum(crop["kept"] for crop in summary["crops"].values())
@@ -84,7 +84,7 @@ def _crop_table(summary: dict) -> list[str]:
 
 
 def _balance_table(summary: dict) -> list[str]:
-    rows = [("wished", *(f"{x:.0%}" for x in summary["fractions"].values()))]
+    rows = [("requested", *(f"{x:.0%}" for x in summary["fractions"].values()))]
     for name, crop in summary["crops"].items():
         if sum(crop["pixels"].values()):
             title = summary["titles"].get(name, name)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from cropmap_jax.geo.names import ENDINGS, LETTERS, TATWEEL
 
 UNKNOWN = "unknown"
-"""What a name stands for of which nobody can tell the class."""
+"""The meaning of a name that does not determine the class."""
 
 
 def normalise(text) -> str:

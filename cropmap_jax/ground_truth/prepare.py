@@ -1,4 +1,4 @@
-"""The whole way from a delivery to labelled tiles."""
+"""The whole way from field data to labelled tiles."""
 
 import collections
 import contextlib
@@ -25,8 +25,8 @@ from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
 
 
 @dataclasses.dataclass(frozen=True)
-class Delivery:
-    """What was read of a delivery.
+class FieldData:
+    """The field data, as read.
 
     Args:
       fields: the table of fields and points, each in its province.
@@ -39,37 +39,37 @@ class Delivery:
     calendars: crop_calendar.Calendars | None
 
 
-def read(settings: Settings, ledger: AuditLog) -> Delivery:
-    """Reads and checks a delivery; nothing is written.
+def read(settings: Settings, log: AuditLog) -> FieldData:
+    """Reads and checks field data; nothing is written.
 
     Raises:
       ValueError: nothing could be read, or there was a problem and the settings are strict.
     """
-    fields = layers.read_layers(settings, ledger)
-    calendars = crop_calendar.read_book(settings, ledger)
-    outlines = provinces.read_provinces(settings, ledger)
+    fields = layers.read_layers(settings, log)
+    calendars = crop_calendar.read_calendars(settings, log)
+    outlines = provinces.read_provinces(settings, log)
     reach = settings.provinces.reach_km if settings.provinces else 0.0
-    fields = provinces.assign(fields, outlines, reach, ledger)
-    crop_calendar.note_undated(fields, calendars, ledger)
-    if settings.strict and ledger.problems:
-        raise ValueError(f"config.strict: {len(ledger.problems)} problems: {ledger.problems[0]}")
+    fields = provinces.assign(fields, outlines, reach, log)
+    crop_calendar.note_undated(fields, calendars, log)
+    if settings.strict and log.problems:
+        raise ValueError(f"config.strict: {len(log.problems)} problems: {log.problems[0]}")
     if fields.empty:
         raise ValueError(f"{settings.source}: expected fields or points, found none that is usable")
-    return Delivery(fields, outlines, calendars)
+    return FieldData(fields, outlines, calendars)
 
 
 def prepare(
     settings: Settings,
     out: pathlib.Path,
-    ledger: AuditLog,
+    log: AuditLog,
     progress: Callable = lambda iterable, **_: iterable,
 ) -> dict:
-    """Reads a delivery, writes its tiles, labels, fields, report and maps, and returns a summary.
+    """Reads field data, writes their tiles, labels, fields, report and maps, and returns a summary.
 
     Args:
       settings: how to prepare it.
       out: folder to write; what an earlier run wrote there is replaced.
-      ledger: empty.
+      log: empty.
       progress: wraps an iterable, called with `total` and `unit`.
 
     Raises:
@@ -77,12 +77,12 @@ def prepare(
       OSError: no space or no permission; names the file.
     """
     check_folders(settings, out)
-    delivery = read(settings, ledger)
-    fields, places = tiling.tile_fields(delivery.fields, settings, ledger)
+    data = read(settings, log)
+    fields, places = tiling.tile_fields(data.fields, settings, log)
     if not any(places.values()):
         raise ValueError(
             f"{settings.source}: expected a field of a known class, found none among "
-            f"{len(delivery.fields):,d}{_why(ledger)}"
+            f"{len(data.fields):,d}{_why(log)}"
         )
     with files.Lock(out, "--out"):
         files.tidy(out)
@@ -91,41 +91,41 @@ def prepare(
         # An old list next to new rasters would pass for whole, should this run be interrupted.
         written.remove("tiles.geojson")
         written.remove(report.DROPS)
-        fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress, written)
+        fields, tiles = labels.label_tiles(fields, places, settings, out, log, progress, written)
         if not tiles:
             raise ValueError(
                 f"{settings.source}: expected a field that labels a pixel, found none among "
-                f"{len(fields):,d}{_why(ledger)}"
+                f"{len(fields):,d}{_why(log)}"
             )
-        return _write(delivery, fields, tiles, settings, out, ledger)
+        return _write(data, fields, tiles, settings, out, log)
 
 
 _PICTURES = ("map_crops.png", "map_detail.png", "map_splits.png")
 _FILES = ("fields.gpkg", "report.json", "report.md", report.DROPS, "tiles.geojson")
 
 
-def _write(delivery: Delivery, fields, tiles: list[Tile], settings: Settings, out, ledger) -> dict:
+def _write(data: FieldData, fields, tiles: list[Tile], settings: Settings, out, log) -> dict:
     """Writes what describes the labels, and returns the summary."""
-    tiles = add_calendars(tiles, fields, delivery.calendars)
+    tiles = add_calendars(tiles, fields, data.calendars)
     spans = month_spans(tiles, settings)
     legend = settings.classes_of
     write_fields(fields, out / "fields.gpkg")
-    summary = report.summarise(fields, tiles, settings, ledger, spans)
-    maps.by_crop(fields, tiles, delivery.provinces, legend, out / "map_crops.png")
-    maps.by_split(fields, tiles, delivery.provinces, legend, out / "map_splits.png")
+    summary = report.summarise(fields, tiles, settings, log, spans)
+    maps.by_crop(fields, tiles, data.provinces, legend, out / "map_crops.png")
+    maps.by_split(fields, tiles, data.provinces, legend, out / "map_splits.png")
     maps.detail(fields, tiles, out, legend, out / "map_detail.png")
-    report.write(summary, ledger, out, _PICTURES)
+    report.write(summary, log, out, _PICTURES)
     # Last: a folder with tiles.geojson is whole.
     about = {"months": spans, "seed": settings.seed, "lead_days": list(settings.lead_days)}
     write_tiles(tiles, out / "tiles.geojson", legend, about)
     return summary
 
 
-def _why(ledger: AuditLog) -> str:
+def _why(log: AuditLog) -> str:
     """What was dropped, and which names are not listed, as the end of a message."""
-    dropped = collections.Counter(drop.reason for drop in ledger.drops)
+    dropped = collections.Counter(drop.reason for drop in log.drops)
     parts = [f"{count:,d} {reason}" for reason, count in dropped.most_common(3)]
-    parts += [note[:200] for note in ledger.notes if "not listed" in note][:1]
+    parts += [note[:200] for note in log.notes if "not listed" in note][:1]
     return f"; {'; '.join(parts)}" if parts else ""
 
 
@@ -143,7 +143,7 @@ def check_folders(settings: Settings, out: pathlib.Path) -> None:
     if settings.calendar and settings.calendar.file:
         globs["config.calendar.file"] = glob.escape(settings.calendar.file)
     for key, pattern in globs.items():
-        # A path from the root is no pattern below the folder: said where it is read.
+        # A path from the root is no pattern below the folder: reported where it is read.
         found = []
         with contextlib.suppress(ValueError, NotImplementedError):
             found = list(source.glob(pattern))

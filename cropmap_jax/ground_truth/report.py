@@ -1,4 +1,4 @@
-"""What was made of a delivery: JSON for programs, Markdown to read, a table for the terminal."""
+"""The report on field data: JSON for programs, Markdown to read, a table for the terminal."""
 
 import collections
 import csv
@@ -30,7 +30,7 @@ def summarise(
     fields: geopandas.GeoDataFrame,
     tiles: Sequence[Tile],
     settings: Settings,
-    ledger: AuditLog,
+    log: AuditLog,
     span: Mapping[str, tuple[str, str]],
 ) -> dict:
     """Counts everything, in values that JSON can hold.
@@ -40,8 +40,8 @@ def summarise(
     Args:
       fields: the complete table of fields and points.
       tiles: those that are kept.
-      settings: how the delivery was read.
-      ledger: what was noted on the way.
+      settings: how the field data were read.
+      log: of the run.
       span: {season: (first, last)} ISO dates of the months to export.
 
     Returns:
@@ -49,10 +49,10 @@ def summarise(
       states, calendars, conflicts, cut_fields, counts, months, problems, doubts, notes. Areas in
       hectares on the ground.
     """
-    small = _too_small(fields, ledger)
+    small = _too_small(fields, log)
     names = (*settings.classes_of.names, NONE, UNKNOWN)
-    layers = _layers(fields, small, settings, ledger)
-    counts = {k: int(v) for k, v in sorted(ledger.counts.items())}
+    layers = _layers(fields, small, settings, log)
+    counts = {k: int(v) for k, v in sorted(log.counts.items())}
     pairs = [(k.removeprefix(_PAIR), v) for k, v in counts.items() if k.startswith(_PAIR)]
     return {
         "legend": settings.classes_of.name,
@@ -74,26 +74,26 @@ def summarise(
         "cut_fields": counts.get(_CUT, 0),
         "counts": {k: v for k, v in counts.items() if not k.startswith(_PAIR)},
         "months": {season: _months(*ends) for season, ends in sorted(span.items())},
-        "problems": list(ledger.problems),
-        "doubts": list(ledger.doubts),
-        "notes": list(ledger.notes),
+        "problems": list(log.problems),
+        "doubts": list(log.doubts),
+        "notes": list(log.notes),
     }
 
 
-def _too_small(fields: geopandas.GeoDataFrame, ledger: AuditLog) -> np.ndarray:
+def _too_small(fields: geopandas.GeoDataFrame, log: AuditLog) -> np.ndarray:
     """bool [rows]: in the table, but dropped for want of a pixel."""
-    dropped = {(d.layer, d.file, d.row) for d in ledger.drops if d.reason == TOO_SMALL}
+    dropped = {(d.layer, d.file, d.row) for d in log.drops if d.reason == TOO_SMALL}
     rows = zip(fields.layer, fields.file, fields.row, fields.pixels, strict=True)
     return np.array([n == 0 and tuple(key) in dropped for *key, n in rows], bool)
 
 
-def _layers(fields, small: np.ndarray, settings: Settings, ledger: AuditLog) -> dict[str, dict]:
+def _layers(fields, small: np.ndarray, settings: Settings, log: AuditLog) -> dict[str, dict]:
     """What became of each layer; its features may fall into several parts, one row each."""
     out = {}
     for key, layer in settings.layers.items():
         own = (fields.layer == key).to_numpy()
-        dropped = ledger.reasons(key)
-        kept, read = int((own & ~small).sum()), int(ledger.read[key])
+        dropped = log.reasons(key)
+        kept, read = int((own & ~small).sum()), int(log.read[key])
         parts = kept + sum(dropped.values())
         unnamed = 0 if layer.crop else sum(dropped.values()) - int((own & small).sum())
         out[key] = {
@@ -194,13 +194,13 @@ def _months(first: str, last: str) -> dict:
 
 
 def write(
-    summary: dict, ledger: AuditLog, out: pathlib.Path, pictures: Iterable[str] = ()
+    summary: dict, log: AuditLog, out: pathlib.Path, pictures: Iterable[str] = ()
 ) -> pathlib.Path:
     """Writes report.json and report.md, and drops.csv where there are many drops.
 
     Args:
       summary: of `summarise`.
-      ledger: for its drops.
+      log: for its drops.
       out: folder, made if it is not there.
       pictures: names of files in the folder, shown in report.md.
 
@@ -208,7 +208,7 @@ def write(
       Path of report.md.
     """
     out.mkdir(parents=True, exist_ok=True)
-    drops = [dataclasses.asdict(d) for d in ledger.drops]
+    drops = [dataclasses.asdict(d) for d in log.drops]
     if len(drops) > markdown.MOST_ROWS:
         table = io.StringIO()
         writer = csv.DictWriter(table, drops[0], lineterminator="\n")
@@ -246,7 +246,7 @@ def text(summary: dict) -> str:
 
 
 def _doubts(summary: dict) -> list[str]:
-    """One line each for what a user should know besides the table."""
+    """One line each for what a user should know in addition to the table."""
     reasons = collections.Counter()
     for layer in summary["layers"].values():
         reasons.update(layer["dropped"])

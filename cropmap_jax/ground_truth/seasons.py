@@ -35,7 +35,7 @@ to 40 days) all field crops stand 60 days or more, and apart from sugarcane (up 
 """
 # The season becomes part of file names: plain digits.
 _YEAR = re.compile(r"([1-9][0-9]{3})(?:-([1-9][0-9]{3}))?")
-# Gregorian years that a delivery may speak of: outside, the number is one of the other calendar.
+# Gregorian years that field data may name: a number outside is one of the other calendar.
 _YEARS = range(1900, 2200)
 # The Jalali year n starts in March of the Gregorian year n + 621.
 _OFFSET = {GREGORIAN: 0, JALALI: 621}
@@ -55,7 +55,7 @@ class MonthDay(NamedTuple):
 
 
 class YearsDay(MonthDay):
-    """A day that something is said about the year of; equal to the day itself.
+    """A day with something known about its year; equal to the day itself.
 
     Args:
       month, day: from 1.
@@ -241,7 +241,7 @@ def _years_later(
     harvest_end: MonthDay | None,
     where: str,
 ) -> _Later:
-    """What the years that are given with days say.
+    """When harvest starts, by the years that are given with days.
 
     Raises:
       ValueError: years to add where none can be, or dates in the wrong order.

@@ -1,4 +1,4 @@
-"""What a delivery holds and how it is to be read: the config of `experiments.prepare`, checked."""
+"""What the field data hold and how they are read: the config of `experiments.prepare`, checked."""
 
 import dataclasses
 import math
@@ -50,7 +50,7 @@ class Layer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Book:
+class CropCalendar:
     """Crop calendars: a workbook, with a sheet per crop and kind of season and a row per province.
 
     Args:
@@ -93,14 +93,14 @@ class Provinces:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to prepare a delivery.
+    """How to prepare field data.
 
     Args:
-      source: folder of the delivery.
+      source: folder of the field data.
       legend: a legend's name ("isrc", "eucropmap"), or a new one.
       classes: class names in label order, for a new legend.
       layers: {key: Layer}.
-      calendar: Book, or None: no crop has a harvest date.
+      calendar: CropCalendar, or None: no crop has a harvest date.
       provinces: Provinces, or None: all fields lie in one place.
       shrink_px: a pixel is labelled if its centre lies inside the field shrunk by this much.
       point_radius_m: radius of the disc that a point stands for.
@@ -110,7 +110,7 @@ class Settings:
       max_tiles: more of them end the run before anything is written.
       fractions: {split: share of the blocks' annotated area}.
       seed: another seed draws another assignment of blocks.
-      lead_days: (least, most) days before harvest that predictions will be asked for.
+      lead_days: (least, most) days before harvest that predictions will be requested for.
       num_periods: months of a window.
       strict: whether a problem ends the run before anything is written.
     """
@@ -119,7 +119,7 @@ class Settings:
     layers: Mapping[str, Layer]
     legend: str = "own"
     classes: tuple[str, ...] = ()
-    calendar: Book | None = None
+    calendar: CropCalendar | None = None
     provinces: Provinces | None = None
     shrink_px: float = 0.5
     point_radius_m: float = 15.0
@@ -167,7 +167,7 @@ def read(config: Mapping) -> Settings:
         key: _make(Layer, _unpair(layer, f"config.layers.{key}"), f"config.layers.{key}")
         for key, layer in (value.pop("layers", None) or {}).items()
     }
-    for key, cls in (("calendar", Book), ("provinces", Provinces)):
+    for key, cls in (("calendar", CropCalendar), ("provinces", Provinces)):
         value[key] = _make(cls, value[key], f"config.{key}") if value.get(key) else None
     settings = _respell(_make(Settings, value | {"layers": layers}, "config"))
     check(settings)
@@ -238,7 +238,7 @@ def _make(cls, value: Mapping, where: str):
 
 
 def _check_type(value, expected, where: str) -> None:
-    """Demands a value of an annotation's type, and of tables and lists what they hold.
+    """Requires a value of an annotation's type, and of tables and lists what they hold.
 
     Raises:
       ValueError: names the key.
@@ -266,7 +266,7 @@ def _check_type(value, expected, where: str) -> None:
     if kind is tuple:
         for i, one in enumerate(value):
             _check_type(one, inside[0], f"{where}[{i}]")
-    # What the days of a calendar may be is said where they are read.
+    # The days of a calendar are checked where they are read.
     elif kind is Mapping and typing.get_origin(inside[1]) is None:
         for key, one in value.items():
             _check_type(one, inside[1], f"{where}.{key}")
@@ -324,7 +324,7 @@ def check(settings: Settings) -> None:
     splits.assign_split("", settings.fractions)
 
 
-def check_calendar(book: Book, names: tuple[str, ...]) -> None:
+def check_calendar(book: CropCalendar, names: tuple[str, ...]) -> None:
     """Requires calendars of known classes, from one place.
 
     Raises:
@@ -351,6 +351,6 @@ def check_calendar(book: Book, names: tuple[str, ...]) -> None:
 
 
 def rows_of(dates: Sequence) -> tuple:
-    """The seasons of a class in `Book.dates`: four days each, of one season or of several."""
+    """Seasons of a class in `CropCalendar.dates`: four days each, of one season or of several."""
     several = not isinstance(dates, str) and any(isinstance(d, list | tuple) for d in dates)
     return tuple(dates) if several else (dates,)

@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 def tile_fields(
-    fields: geopandas.GeoDataFrame, settings: Settings, ledger: AuditLog
+    fields: geopandas.GeoDataFrame, settings: Settings, log: AuditLog
 ) -> tuple[geopandas.GeoDataFrame, dict[str, list[Place]]]:
     """Gives every field its zone, tile, block and split.
 
@@ -52,7 +52,7 @@ def tile_fields(
     Args:
       fields: the table of fields, with columns layer, file, row, season, crop, kind, geometry.
       settings: radius of points, fractions and seed of the splits, how many tiles at most.
-      ledger: takes the fields that lie where the UTM grid has no zones, and counts.
+      log: takes the fields that lie where the UTM grid has no zones, and counts.
 
     Returns:
       The table with columns epsg (int), tile (without season), block, split, less the dropped; and
@@ -68,11 +68,11 @@ def tile_fields(
                 f"config.layers: expected seasons of letters, digits, '-', '_' and '.', like "
                 f"'2021-2022', found {season!r}"
             )
-    fields = _on_grid(fields, ledger)
+    fields = _on_grid(fields, log)
     known = np.flatnonzero(fields.crop != UNKNOWN)
     zone = _zones(fields.geometry.values)
     labelled = fields.iloc[known]
-    zone[known], parts = _settle(labelled, zone[known], settings, ledger)
+    zone[known], parts = _settle(labelled, zone[known], settings, log)
     tiles = parts[_KEY].drop_duplicates()
     if len(tiles) > settings.max_tiles:
         raise ValueError(f"{settings.source}: expected fields in at most {settings.max_tiles:,d} "
@@ -154,7 +154,7 @@ def cut(shapes: Sequence, zone: np.ndarray) -> pd.DataFrame:
     return parts[parts.area > 0].reset_index(drop=True)
 
 
-def _on_grid(fields: geopandas.GeoDataFrame, ledger: AuditLog) -> geopandas.GeoDataFrame:
+def _on_grid(fields: geopandas.GeoDataFrame, log: AuditLog) -> geopandas.GeoDataFrame:
     """Leaves out fields where the UTM grid has no zones, and those too wide for one zone."""
     west, south, east, north = shapely.bounds(fields.geometry.values).T
     off = (south < -80) | (north > 84)
@@ -164,7 +164,7 @@ def _on_grid(fields: geopandas.GeoDataFrame, ledger: AuditLog) -> geopandas.GeoD
         detail = f"latitude {south[i]:.4f} to {north[i]:.4f}, expected -80 to 84"
         if wide[i]:
             detail = f"{east[i] - west[i]:.1f} degrees wide, expected at most {_WIDEST_DEG:g}"
-        ledger.drop(row.layer, row.file, row.row, TOO_LARGE if wide[i] else NOT_FINITE, detail)
+        log.drop(row.layer, row.file, row.row, TOO_LARGE if wide[i] else NOT_FINITE, detail)
     return fields[~(off | wide)].reset_index(drop=True)
 
 
@@ -198,7 +198,7 @@ def _zones(shapes: Sequence) -> np.ndarray:
 
 
 def _settle(
-    fields: geopandas.GeoDataFrame, home: np.ndarray, settings: Settings, ledger: AuditLog
+    fields: geopandas.GeoDataFrame, home: np.ndarray, settings: Settings, log: AuditLog
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Moves fields between zones until tiles of two zones share no ground.
 
@@ -239,8 +239,8 @@ def _settle(
         parts = pd.concat([parts[~parts["at"].isin(moved)], again], ignore_index=True)
     mixed = pd.Series(home).groupby(group).nunique() > 1
     if mixed.any():
-        ledger.counts["places where tiles of two UTM zones would overlap"] += int(mixed.sum())
-        ledger.counts["fields moved to the neighbouring UTM zone"] += int((zone != home).sum())
+        log.counts["places where tiles of two UTM zones would overlap"] += int(mixed.sum())
+        log.counts["fields moved to the neighbouring UTM zone"] += int((zone != home).sum())
     return zone, parts
 
 
@@ -270,7 +270,7 @@ def _overlaps(tiles: list[tuple], known: dict) -> tuple[np.ndarray, np.ndarray]:
     at = np.concatenate([at, wrapped])
     pairs = []
     for code in np.unique(zone):
-        # Within a zone tiles only touch; to ask about the later zones is to ask once.
+        # Within a zone tiles only touch; looking at the later zones finds each pair once.
         own, others = np.flatnonzero(zone[at] == code), np.flatnonzero(zone[at] > code)
         tree = shapely.STRtree(shapes[others])
         i, j = tree.query(shapes[own], predicate="dwithin", distance=_NEAR_DEG)
@@ -326,7 +326,7 @@ def _is_near(zone: np.ndarray, code: int) -> np.ndarray:
 
 
 def _homes(parts: pd.DataFrame) -> pd.DataFrame:
-    """The part of each field that says where it is at home."""
+    """The part that is the home of each field."""
     order = parts.split.map(splits.SPLITS.index)
     totals = parts.groupby(["at", "split"]).area.transform("sum")
     in_block = parts.groupby(["at", "block"]).area.transform("sum")

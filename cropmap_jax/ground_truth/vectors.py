@@ -50,7 +50,7 @@ class File:
       path: where it lies.
       name: how messages call it.
       flag: key of the config that it belongs to, e.g. "config.layers.maize".
-      columns: {key of the config: column that it asks for}.
+      columns: {key of the config: column that it names}.
       crs: coordinate system where the file does not say.
       encoding: of the attributes; "" is what the file declares.
     """
@@ -86,7 +86,7 @@ class Features:
 def inspect(file: File) -> dict:
     """What a file says of itself (`pyogrio.read_info`), once it is known to be whole.
 
-    Of a table (`tables`) it holds the table itself, as "table", and what is to be noted, as "note".
+    Of a table (`tables`) it holds the table itself, as "table", and a note for the log, as "note".
 
     Raises:
       ValueError: a part of it is missing, it cannot be read, it refers to other files or hosts, or
@@ -131,7 +131,7 @@ def _inspect_vectors(file: File) -> dict:
               force_feature_count=True)
         for name in found
     ]  # fmt: skip
-    if len(infos) > 1:  # the only one with the columns that are asked for
+    if len(infos) > 1:  # the only one with the columns that the config names
         wanted = {normalise(column) for column in file.columns.values()}
         infos = [i for i in infos if wanted and wanted <= set(map(normalise, i["fields"]))]
     if len(infos) != 1:
@@ -191,8 +191,8 @@ def _read_frame(file: File, info: Mapping, columns: list[str]) -> tuple:
 
 def _marked_deleted(file: File) -> set[int]:
     """Rows of the .dbf next to a .shp that begin with an asterisk."""
-    beside = (p for p in file.path.parent.iterdir() if p.stem == file.path.stem)
-    table = next((p.read_bytes() for p in beside if p.suffix.lower() == ".dbf"), b"")
+    parts = (p for p in file.path.parent.iterdir() if p.stem == file.path.stem)
+    table = next((p.read_bytes() for p in parts if p.suffix.lower() == ".dbf"), b"")
     if len(table) < 12:
         return set()
     # Bytes 4 to 11 of the header, little-endian: rows, length of the header, length of a row.
@@ -244,17 +244,17 @@ def _is_shapefile(file: File) -> bool:
 
 def _encoding(file: File) -> str | None:
     """The encoding to read in; None is what the file declares."""
-    # Names of columns that nobody asks for may be written in anything.
+    # Names of columns that no key names may be written in anything.
     anything = "ISO-8859-1" if _is_shapefile(file) and not file.columns else None
     return file.encoding or anything
 
 
 def _check_parts(file: File) -> None:
     """Requires the files next to a .shp that are needed, and all of the .shp."""
-    beside = {p.suffix.lower() for p in file.path.parent.iterdir() if p.stem == file.path.stem}
+    found = {p.suffix.lower() for p in file.path.parent.iterdir() if p.stem == file.path.stem}
     needed = [".shx"] + [".dbf"] * bool(file.columns) + [".prj"] * (not file.crs)
     for suffix in needed:
-        if suffix not in beside:
+        if suffix not in found:
             instead = f", or {file.flag}.crs" if suffix == ".prj" else ""
             raise ValueError(f"{file.name}: expected {file.path.stem}{suffix} next to it{instead}, "
                              f"found none")  # fmt: skip
@@ -284,7 +284,7 @@ def _find_crs(file: File, info: Mapping) -> pyproj.CRS:
 
 
 def _find_column(file: File, key: str, column: str, info: Mapping) -> str:
-    """The column of the file that looks like the one asked for."""
+    """The column of the file that looks like the one named."""
     fields = [str(f) for f in info["fields"]]
     for field in fields:
         if normalise(field) == normalise(column):
@@ -301,10 +301,10 @@ def _check_encoding(file: File, values: Sequence) -> None:
     if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
         raise ValueError(f"{file.name}: expected texts in {declared}, found bytes that are not: "
                          f'set {file.flag}.encoding, e.g. to "utf-8"')  # fmt: skip
-    mended = [_mend(text) for text in texts]
-    if texts and all(mended):
+    repaired = [_as_utf8(text) for text in texts]
+    if texts and all(repaired):
         raise ValueError(
-            f"{file.name}: expected texts in {declared}, found UTF-8 ({mended[0]!r} is read as "
+            f"{file.name}: expected texts in {declared}, found UTF-8 ({repaired[0]!r} is read as "
             f'{texts[0]!r}): set {file.flag}.encoding = "utf-8"'
         )
 
@@ -312,10 +312,10 @@ def _check_encoding(file: File, values: Sequence) -> None:
     foreign = [text for text in texts if re.search(r"(?<!\w)[\x80-\xff]{3,}(?!\w)", text)]
     guess = next((g for g in map(_guess, foreign) if g), None)
     if guess and not file.encoding and 2 * len(foreign) > len(texts):
-        encoding, text, said = guess
+        encoding, text, decoded = guess
         raise ValueError(
-            f"{file.name}: expected texts in {declared}, found {text!r}, which may be {said!r} in "
-            f"{encoding}: set {file.flag}.encoding to what they were written in, such as "
+            f"{file.name}: expected texts in {declared}, found {text!r}, which may be {decoded!r} "
+            f"in {encoding}: set {file.flag}.encoding to what they were written in, such as "
             f'"{encoding}"'
         )
 
@@ -324,31 +324,33 @@ _ENCODINGS = ("cp1256", "cp1251", "cp1253", "gb18030")
 
 
 def _guess(text: str) -> tuple[str, str, str] | None:
-    """(encoding, text, what it says in that), where it says letters of one other script only."""
+    """(encoding, text, the text in it), where that is in letters of one other script only."""
     for encoding in _ENCODINGS:
         for read_in in ("latin-1", "cp1252"):
             try:
-                said = text.encode(read_in).decode(encoding)
+                decoded = text.encode(read_in).decode(encoding)
             except UnicodeError:
                 continue
             scripts = {
-                unicodedata.name(c, "?").split()[0] for c in said if c.isalpha() and not c.isascii()
+                unicodedata.name(c, "?").split()[0]
+                for c in decoded
+                if c.isalpha() and not c.isascii()
             }
             if len(scripts) == 1 and not scripts & {"LATIN", "?"}:
-                return encoding, text, said
+                return encoding, text, decoded
     return None
 
 
-def _mend(text: str) -> str:
-    """What a text says if its bytes are UTF-8, or "" if they are not."""
+def _as_utf8(text: str) -> str:
+    """The text that its bytes are in UTF-8, or "" if they are not."""
     for codec in ("latin-1", "cp1252"):
         try:
             # Incremental, because a fixed width may have cut the last letter in two.
-            mended = codecs.getincrementaldecoder("utf-8")().decode(text.encode(codec))
+            repaired = codecs.getincrementaldecoder("utf-8")().decode(text.encode(codec))
         except UnicodeError:
             continue
         # The last letter of "Blé" in Latin-1 begins a letter of UTF-8, but nothing else does.
-        return "" if mended.isascii() else mended
+        return "" if repaired.isascii() else repaired
     return ""
 
 
@@ -380,12 +382,12 @@ def _place(file: File, geometry: np.ndarray, crs: pyproj.CRS) -> tuple[np.ndarra
     degrees = bool(crs.is_projected and (np.abs(here[finite]) <= (180, 90)).all())
     if finite.any() and (degrees or not good.any()):
         (left, bottom), (right, top) = here[finite].min(0), here[finite].max(0)
-        swapped = crs.is_geographic and (np.abs(here[finite]) <= (90, 180)).all()
-        ask = "are latitude and longitude swapped?" if swapped else "is its coordinate system the "\
-              "right one?"  # fmt: skip
+        hint = "is its coordinate system the right one?"
+        if crs.is_geographic and (np.abs(here[finite]) <= (90, 180)).all():
+            hint = "are latitude and longitude swapped?"
         raise ValueError(
             f"{file.name}: expected coordinates of {crs.name}, found x {left:.7g} to {right:.7g}, "
-            f"y {bottom:.7g} to {top:.7g}, {'degrees' if degrees else 'no place on Earth'}: {ask}"
+            f"y {bottom:.7g} to {top:.7g}, {'degrees' if degrees else 'no place on Earth'}: {hint}"
         )
     lost, first = np.unique(owner[~good], return_index=True)
     texts = [f"x {x:.7g}, y {y:.7g}" for x, y in here[~good][first]]

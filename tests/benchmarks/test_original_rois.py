@@ -125,7 +125,7 @@ def corners(shape) -> list[float]:
         (SPRING, D(2021, 12, 21), D(2022, 3, 21)),
         # All in 1400: 20 Aban is day 236, 11 Bahman is day 186 + 120 + 11 = 317.
         (WINTER, D(2021, 11, 11), D(2022, 1, 31)),
-        # Falls while planting goes on: 10 Ordibehesht is day 41, 1 Mehr is day 187 of 1401.
+        # Falls while planting continues: 10 Ordibehesht is day 41, 1 Mehr is day 187 of 1401.
         (BEETS, D(2022, 4, 30), D(2022, 9, 23)),
         # Falls twice, but there is no third year: 1 Ordibehesht and 1 Farvardin 1401.
         (("12-01", "02-01", "01-01"), D(2022, 4, 21), D(2022, 3, 21)),
