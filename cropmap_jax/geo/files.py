@@ -2,7 +2,8 @@
 
 Four rules that every command keeps:
 
-* what is written gets its name when it is whole (`replacing`, `write_bytes`);
+* what is written gets its name when it is whole (`write_bytes`; `replacing` for a folder, or for
+  what others write);
 * one process writes a folder at a time (`Lock`);
 * only what a command wrote itself is replaced or removed (`Written`);
 * what is read and what is written lie apart (`check_apart`), on this machine (`local`).
@@ -29,34 +30,50 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|/vsi")
 # Whole or not there -------------------------------------------------------------------------------
 
 
-def write_bytes(path: pathlib.Path, data: bytes) -> None:
+def write_bytes(path: pathlib.Path, data: bytes | memoryview) -> None:
     """Writes a file under a hidden name and renames it.
 
     Raises:
       OSError: names the file; the one that was there stays.
     """
-    with replacing(path) as part, open(part, "wb") as file:
+    with replacing(path) as part:
+        write_synced(part, data)
+
+
+def write_synced(path: pathlib.Path, data: bytes | memoryview) -> None:
+    """Writes a file under its own name, and waits until it is on the disk.
+
+    For files in a folder of `replacing`, which has no name yet: elsewhere use `write_bytes`.
+    """
+    with open(path, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]:
     """Gives a hidden name to write a file or a folder under; it takes its place when all is done.
+
+    Args:
+      path: where it belongs.
+      alone: whether it is written in a hidden folder of its own: for a writer that leaves other
+        files next to its own, as SQLite does.
 
     Raises:
       OSError: names the path; what was there stays, and nothing else is left.
     """
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    old = part.with_suffix(".old")
+    part, old = hidden(path)
+    made = part / path.name if alone else part
     try:
-        yield part
+        if alone:
+            part.mkdir()
+        yield made
         # A folder cannot be renamed onto another: that one is moved aside first. Killed in
         # between, there is none, never half of one.
         if path.is_dir():
             path.rename(old)
-        part.rename(path)
+        made.rename(path)
     except OSError as error:
         raise not_written(path, error) from error
     finally:
@@ -64,6 +81,18 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
             old.rename(path)  # also after Ctrl-C between the two renames
         _remove(part)
         _remove(old)
+
+
+def hidden(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Where this process writes what becomes `path`, and where it moves what is there meanwhile."""
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    return part, part.with_suffix(".old")
+
+
+def unfinished(path: pathlib.Path) -> str | None:
+    """The name that `hidden` gave this path for, in any process; None if it is no such path."""
+    found = _UNFINISHED.fullmatch(path.name)
+    return found[1] if found else None
 
 
 def not_written(path: pathlib.Path, error: OSError) -> OSError:
@@ -84,8 +113,8 @@ def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
       names: of what may have been left unfinished there; None where the whole folder is ours.
     """
     for path in folder.iterdir():
-        found = _UNFINISHED.fullmatch(path.name)
-        if found and (names is None or found[1] in names):
+        name = unfinished(path)
+        if name is not None and (names is None or name in names):
             _remove(path)
 
 

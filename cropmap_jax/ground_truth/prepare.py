@@ -240,23 +240,16 @@ def write_fields(fields: geopandas.GeoDataFrame, path: pathlib.Path) -> None:
     kinds = {"fields": "polygon", "points": "point"}
     tables = {layer: fields[fields.kind == kind] for layer, kind in kinds.items()}
     tables = {layer: own for layer, own in tables.items() if len(own)}
-    # In a folder of its own, because SQLite writes other files next to it.
-    folder = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        folder.mkdir()
-        for layer, own in tables.items():
-            own.to_file(folder / path.name, layer=layer, driver="GPKG", engine="pyogrio")
-        _check_whole(folder / path.name, {layer: len(own) for layer, own in tables.items()})
-        (folder / path.name).replace(path)
+        with files.replacing(path, alone=True) as part:
+            for layer, own in tables.items():
+                own.to_file(part, layer=layer, driver="GPKG", engine="pyogrio")
+            _check_whole(part, {layer: len(own) for layer, own in tables.items()})
     except (RuntimeError, sqlite3.Error) as error:
         full = shutil.disk_usage(path.parent).free < _FULL
         code = errno.ENOSPC if full else errno.EIO
         reason = OSError(code, os.strerror(code) if full else plain(error, 200))
         raise files.not_written(path, reason) from error
-    except OSError as error:
-        raise files.not_written(path, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 _FULL = 2**20
