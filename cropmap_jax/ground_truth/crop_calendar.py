@@ -1,35 +1,19 @@
-"""The workbook of crop calendars: a sheet per crop and kind of season, a row per province."""
+"""Crop calendars: the candidate seasons of every crop, province and agricultural year."""
 
-import contextlib
 import dataclasses
-import pathlib
-import warnings
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
-from xml.etree import ElementTree
+from collections.abc import Iterable, Mapping, Sequence
 
 import geopandas
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 
 from cropmap_jax.geo import calendars
-from cropmap_jax.ground_truth import seasons
+from cropmap_jax.ground_truth import calendar_sheets, seasons
 from cropmap_jax.ground_truth.audit_log import AuditLog
-from cropmap_jax.ground_truth.names import normalise
+from cropmap_jax.ground_truth.calendar_sheets import DATES, Row
 from cropmap_jax.ground_truth.provinces import known_places, place_key
-from cropmap_jax.ground_truth.settings import COLUMNS, Settings, rows_of
-from cropmap_jax.ground_truth.vectors import nearest
+from cropmap_jax.ground_truth.settings import Settings, rows_of
 
 LONG_HARVEST = 200
 """Days: a longer harvest is noted, since one of its two dates is probably wrong."""
-DATES = COLUMNS[1:]
-# What reading a file raises that is no workbook, or half of one.
-_UNREADABLE = (
-    InvalidFileException, zipfile.BadZipFile, zlib.error, ElementTree.ParseError, KeyError,
-    ValueError, OSError, EOFError,
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,15 +68,6 @@ class Calendars:
         return {crop: own for crop, own in found.items() if own}
 
 
-class _Row(NamedTuple):
-    """A row of a sheet: where it is (file, sheet, row and province), its place and its days."""
-
-    where: str
-    sheet: str
-    place: str
-    days: dict[str, seasons.MonthDay | None]
-
-
 def read_calendars(settings: Settings, log: AuditLog) -> Calendars | None:
     """Reads the sheets that the layers of the config name.
 
@@ -114,15 +89,12 @@ def read_calendars(settings: Settings, log: AuditLog) -> Calendars | None:
         return _from_dates(settings, years, log)
     wanted = _crop_sheets(settings, log)
     names = dict.fromkeys(sheet for own in wanted.values() for sheet in own)
-    cells = _read_cells(settings, names, log)
-    if cells is None:
+    rows = calendar_sheets.read_rows(settings, names, log)
+    if rows is None:
         return None
-    _compare_sheets(settings, names, list(cells), log)
-    places = known_places(settings)
     found: dict = {season: {} for season in years}
-    for sheet in (name for name in names if name in cells):
-        for row in _read_rows(sheet, cells[sheet], settings, places, log):
-            _add(row, years, settings.calendar.system, found, log)
+    for row in rows:
+        _add(row, years, settings.calendar.system, found, log)
     return Calendars(wanted, found)
 
 
@@ -208,123 +180,7 @@ def _crop_sheets(settings: Settings, log: AuditLog) -> dict[str, tuple[str, ...]
     return own
 
 
-def _read_cells(
-    settings: Settings, names: Iterable[str], log: AuditLog
-) -> dict[str, list[tuple]] | None:
-    """{sheet of the workbook: its rows}, without rows for sheets that no layer names."""
-    file = settings.calendar.file
-    path = pathlib.Path(settings.source) / file
-    where = f"{file} (config.calendar.file)"
-    if not path.is_file():
-        others = [p.name for p in path.parent.glob("*.xls*")] if path.parent.is_dir() else []
-        log.problems.append(f"{where}: expected a workbook, found none{nearest(path.name, others)}")
-        return None
-    try:
-        with warnings.catch_warnings():
-            # Of styles and validation rules, which do not matter here.
-            warnings.simplefilter("ignore")
-            cells = {}
-            with contextlib.closing(openpyxl.load_workbook(path, True, data_only=True)) as book:
-                for sheet in book.worksheets:
-                    # Some programs write a size that is too small.
-                    sheet.reset_dimensions()
-                    own = sheet.title.strip()
-                    cells[own] = list(sheet.iter_rows(values_only=True)) if own in names else []
-            return cells
-    except _UNREADABLE as error:
-        log.problems.append(f"{where}: expected a workbook in .xlsx, found: {error}")
-        return None
-
-
-def _compare_sheets(settings: Settings, names: Iterable, titles: list[str], log: AuditLog):
-    file = settings.calendar.file
-    for name in names:
-        if name not in titles:
-            keys = [k for k, layer in settings.layers.items() if name in layer.sheets]
-            log.problems.append(
-                f"{file}: expected a sheet {name!r} (config.layers.{keys[0]}.sheets), found "
-                f"{', '.join(titles)}{nearest(name, titles)}"
-            )
-    unused = [title for title in titles if title not in names]
-    if unused:
-        log.notes.append(f"{file}: sheets that no layer names: {', '.join(unused)}")
-
-
-def _read_rows(
-    sheet: str, rows: list[tuple], settings: Settings, places: dict | None, log: AuditLog
-) -> Iterator[_Row]:
-    """The rows of a sheet that can be read."""
-    book = settings.calendar
-    at = f"{book.file}, sheet {sheet!r}"
-    filled = [(n, row) for n, row in enumerate(rows, 1) if any(normalise(cell) for cell in row)]
-    if not filled:
-        log.problems.append(f"{at}: expected a row of titles, found an empty sheet")
-        return
-    try:
-        columns = _find_columns(filled[0][1], book.columns, at)
-    except ValueError as error:
-        log.problems.append(str(error))
-        return
-    for number, row in filled[1:]:
-        cells = {c: row[i] if i < len(row) else None for c, i in columns.items()}
-        if not any(normalise(cell) for cell in cells.values()):
-            continue
-        where = f"{at}, row {number}"
-        try:
-            province, place = _find_place(cells.pop("province", None), settings, places, where)
-            days = {
-                c: seasons.parse_month_day(cell, book.system, f"{where}, {book.columns[c]}")
-                for c, cell in cells.items()
-            }
-        except ValueError as error:
-            log.problems.append(str(error))
-            continue
-        label = f"{where}, {province}" if province else where
-        yield _Row(label, sheet, place, dict.fromkeys(DATES) | days)
-
-
-def _find_columns(row: tuple, titles: Mapping[str, str], where: str) -> dict[str, int]:
-    """{one of COLUMNS: its index}; columns whose title is "" are not looked for.
-
-    Raises:
-      ValueError: names the column that is missing and the nearest title.
-    """
-    found = [normalise(cell) for cell in row]
-    folded = [title.casefold() for title in found]
-    columns = {}
-    for column, title in titles.items():
-        if title and normalise(title).casefold() not in folded:
-            raise ValueError(
-                f"{where}: expected a column {title!r} (config.calendar.columns.{column}), found "
-                f"{', '.join(t for t in found if t)}{nearest(title, [t for t in found if t])}"
-            )
-        if title:
-            columns[column] = folded.index(normalise(title).casefold())
-    return columns
-
-
-def _find_place(
-    cell: object, settings: Settings, places: dict | None, where: str
-) -> tuple[str, str]:
-    """Name of the province of a row, and the key under which its fields look for it.
-
-    Raises:
-      ValueError: no province, or one that the provinces layer does not know.
-    """
-    name = normalise(cell)
-    if settings.provinces is None:
-        return name, ""
-    if not name:
-        raise ValueError(f"{where}: expected a province, found none")
-    if places is not None and place_key(name) not in places:
-        raise ValueError(
-            f"{where}: expected a province of {settings.provinces.files}, found "
-            f"{name!r}{nearest(name, places.values())}"
-        )
-    return name, place_key(name)
-
-
-def _add(row: _Row, years: Mapping, system: str, found: dict, log: AuditLog) -> None:
+def _add(row: Row, years: Mapping, system: str, found: dict, log: AuditLog) -> None:
     """Resolves a row in each agricultural year."""
     missing = [c for c in ("harvest_start", "planting_end") if row.days[c] is None]
     if missing:

@@ -11,7 +11,7 @@ import shapely
 
 from cropmap_jax.geo import antimeridian, files
 from cropmap_jax.geo.text import plain
-from cropmap_jax.ground_truth import finding, names, polygons, vectors
+from cropmap_jax.ground_truth import coordinates, finding, names, polygons, vectors
 from cropmap_jax.ground_truth.audit_log import (
     DELETED,
     DUPLICATE,
@@ -84,7 +84,7 @@ def read_layers(settings: Settings, log: AuditLog) -> geopandas.GeoDataFrame:
                          f"{len(read_by)} files{because}")  # fmt: skip
     table = _drop_duplicates(pd.concat(parts, ignore_index=True), log)
     table["field"] = np.arange(1, len(table) + 1, dtype=np.uint32)
-    return geopandas.GeoDataFrame(table[list(COLUMNS)], geometry="geometry", crs=vectors.WORLD)
+    return geopandas.GeoDataFrame(table[list(COLUMNS)], geometry="geometry", crs=coordinates.WORLD)
 
 
 def _list_files(

@@ -1,6 +1,7 @@
 """Free-text names of crops, as people type them, and what they stand for."""
 
 import collections
+import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping
 
@@ -74,3 +75,10 @@ def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collec
         found[text] = table.get(text.casefold()) or (min(near) if len(near) == 1 else None)
     unlisted = collections.Counter(text for text in cleaned if found[text] is None)
     return [found[text] or UNKNOWN for text in cleaned], unlisted
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """End of a message that suggests the nearest of the words, or "" if none is near."""
+    folded = {normalise(w).casefold(): w for w in words}
+    near = difflib.get_close_matches(normalise(word).casefold(), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""

@@ -10,7 +10,7 @@ import pyproj
 import shapely
 
 from cropmap_jax.geo import antimeridian
-from cropmap_jax.ground_truth import finding, polygons, vectors
+from cropmap_jax.ground_truth import coordinates, finding, polygons, vectors
 from cropmap_jax.ground_truth.audit_log import OUTSIDE, AuditLog
 from cropmap_jax.ground_truth.names import normalise
 from cropmap_jax.ground_truth.settings import Settings
@@ -71,7 +71,7 @@ def _read_all(
         return None
     shapes = [shapely.union_all(own) if len(own) > 1 else own[0] for own in parts.values()]
     table = {"province": list(names.values())}
-    return geopandas.GeoDataFrame(table, geometry=shapes, crs=vectors.WORLD)
+    return geopandas.GeoDataFrame(table, geometry=shapes, crs=coordinates.WORLD)
 
 
 def known_places(settings: Settings) -> dict[str, str] | None:

@@ -3,13 +3,11 @@
 import codecs
 import csv
 import dataclasses
-import difflib
 import pathlib
 import re
 import struct
-import unicodedata
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyogrio
@@ -17,11 +15,9 @@ import pyproj
 import shapely
 from pyproj.exceptions import ProjError
 
-from cropmap_jax.geo import antimeridian
-from cropmap_jax.ground_truth import polygons, tables
-from cropmap_jax.ground_truth.names import normalise
+from cropmap_jax.ground_truth import coordinates, encodings, tables
+from cropmap_jax.ground_truth.names import nearest, normalise
 
-WORLD = "EPSG:4326"
 _DRIVERS = {
     "AVCBin", "AVCE00", "DGN", "DXF", "ESRI Shapefile", "ESRIJSON", "FlatGeobuf", "GML", "GPKG",
     "GPX", "GeoJSON", "GeoJSONSeq", "JSONFG", "KML", "LIBKML", "MapInfo File", "MiraMonVector",
@@ -165,8 +161,8 @@ def read(file: File, info: Mapping) -> Features:
     values = {}
     for key, column in columns.items():
         values[key] = frame[column].astype(object).where(frame[column].notna(), None).tolist()
-        _check_encoding(file, values[key])
-    lonlat, strays = _place(file, geometry, crs)
+        encodings.check(values[key], file.name, file.flag, file.encoding)
+    lonlat, strays = coordinates.to_lonlat(geometry, crs, file.name)
     return Features(lonlat, {**odd, **strays}, values, int(shapely.has_z(geometry).sum()), deleted)
 
 
@@ -198,13 +194,6 @@ def _marked_deleted(file: File) -> set[int]:
     # Bytes 4 to 11 of the header, little-endian: rows, length of the header, length of a row.
     rows, head, row = struct.unpack("<IHH", table[4:12])
     return {i for i in range(rows) if table[head + i * row :][:1] == b"*"} if row else set()
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """End of a message that suggests the nearest of the words, or "" if none is near."""
-    folded = {normalise(w).casefold(): w for w in words}
-    near = difflib.get_close_matches(normalise(word).casefold(), folded, n=1, cutoff=0.5)
-    return f"; did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def _call(file: File, function, **settings):
@@ -289,138 +278,6 @@ def _find_column(file: File, key: str, column: str, info: Mapping) -> str:
     for field in fields:
         if normalise(field) == normalise(column):
             return field
-    _check_encoding(file, fields)
+    encodings.check(fields, file.name, file.flag, file.encoding)
     raise ValueError(f"{file.name}: expected a column {column!r} ({key}), found "
                      f"{', '.join(fields) or 'none'}{nearest(column, fields)}")  # fmt: skip
-
-
-def _check_encoding(file: File, values: Sequence) -> None:
-    """Requires texts that were read in the encoding that they were written in."""
-    texts = sorted({v for v in values if isinstance(v, str) and not v.isascii()})
-    declared = f"{file.flag}.encoding" if file.encoding else "the encoding it declares"
-    if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
-        raise ValueError(f"{file.name}: expected texts in {declared}, found bytes that are not: "
-                         f'set {file.flag}.encoding, e.g. to "utf-8"')  # fmt: skip
-    repaired = [_as_utf8(text) for text in texts]
-    if texts and all(repaired):
-        raise ValueError(
-            f"{file.name}: expected texts in {declared}, found UTF-8 ({repaired[0]!r} is read as "
-            f'{texts[0]!r}): set {file.flag}.encoding = "utf-8"'
-        )
-
-    # No word of a language is of accented letters only: these are bytes of another script.
-    foreign = [text for text in texts if re.search(r"(?<!\w)[\x80-\xff]{3,}(?!\w)", text)]
-    guess = next((g for g in map(_guess, foreign) if g), None)
-    if guess and not file.encoding and 2 * len(foreign) > len(texts):
-        encoding, text, decoded = guess
-        raise ValueError(
-            f"{file.name}: expected texts in {declared}, found {text!r}, which may be {decoded!r} "
-            f"in {encoding}: set {file.flag}.encoding to what they were written in, such as "
-            f'"{encoding}"'
-        )
-
-
-_ENCODINGS = ("cp1256", "cp1251", "cp1253", "gb18030")
-
-
-def _guess(text: str) -> tuple[str, str, str] | None:
-    """(encoding, text, the text in it), where that is in letters of one other script only."""
-    for encoding in _ENCODINGS:
-        for read_in in ("latin-1", "cp1252"):
-            try:
-                decoded = text.encode(read_in).decode(encoding)
-            except UnicodeError:
-                continue
-            scripts = {
-                unicodedata.name(c, "?").split()[0]
-                for c in decoded
-                if c.isalpha() and not c.isascii()
-            }
-            if len(scripts) == 1 and not scripts & {"LATIN", "?"}:
-                return encoding, text, decoded
-    return None
-
-
-def _as_utf8(text: str) -> str:
-    """The text that its bytes are in UTF-8, or "" if they are not."""
-    for codec in ("latin-1", "cp1252"):
-        try:
-            # Incremental, because a fixed width may have cut the last letter in two.
-            repaired = codecs.getincrementaldecoder("utf-8")().decode(text.encode(codec))
-        except UnicodeError:
-            continue
-        # The last letter of "Blé" in Latin-1 begins a letter of UTF-8, but nothing else does.
-        return "" if repaired.isascii() else repaired
-    return ""
-
-
-def _place(file: File, geometry: np.ndarray, crs: pyproj.CRS) -> tuple[np.ndarray, dict[int, str]]:
-    """Geometries in EPSG:4326, and {feature: its first vertex that is no place on Earth}."""
-    turn = _turn(crs)
-    # Longitudes from 0 to 360 are common; maps that continue beyond their edge do not go far.
-    geometry = _within(geometry, turn, turn if crs.is_geographic else 0.55 * turn)
-    try:
-        lonlat = polygons.project(geometry, crs, WORLD)
-        # PROJ wraps what lies beyond the edge of its world: then the way back leads elsewhere.
-        back = shapely.get_coordinates(polygons.project(lonlat, WORLD, crs))
-    except ProjError as error:
-        raise ValueError(f"{file.name}: expected a coordinate system with a way to {WORLD}, found "
-                         f"{crs.name!r} ({error})") from error  # fmt: skip
-    here, owner = shapely.get_coordinates(geometry, return_index=True)
-    there = shapely.get_coordinates(lonlat)
-    finite = np.isfinite(here).all(1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        good = finite & (np.abs(there) <= (180 + 1e-9, 90)).all(1)
-        off = np.abs(back - here)
-        # 180 degrees east and west are one place.
-        edge = turn > 0 and np.abs(np.abs(here[:, 0]) - turn / 2) <= 1e-3 * turn
-        off[:, 0] = np.where(edge, np.minimum(off[:, 0], np.abs(turn - off[:, 0])), off[:, 0])
-        good &= (off <= 1e-3 * np.maximum(1, np.abs(here))).all(1)
-    if crs.is_geographic:
-        # Far out at sea: where coordinates end up that were left empty.
-        good &= (here != 0).any(1)
-    degrees = bool(crs.is_projected and (np.abs(here[finite]) <= (180, 90)).all())
-    if finite.any() and (degrees or not good.any()):
-        (left, bottom), (right, top) = here[finite].min(0), here[finite].max(0)
-        hint = "is its coordinate system the right one?"
-        if crs.is_geographic and (np.abs(here[finite]) <= (90, 180)).all():
-            hint = "are latitude and longitude swapped?"
-        raise ValueError(
-            f"{file.name}: expected coordinates of {crs.name}, found x {left:.7g} to {right:.7g}, "
-            f"y {bottom:.7g} to {top:.7g}, {'degrees' if degrees else 'no place on Earth'}: {hint}"
-        )
-    lost, first = np.unique(owner[~good], return_index=True)
-    texts = [f"x {x:.7g}, y {y:.7g}" for x, y in here[~good][first]]
-    strays = dict(zip(lost.tolist(), texts, strict=True))
-    whole = np.setdiff1d(np.flatnonzero(~shapely.is_missing(lonlat)), lost)
-    lonlat[whole] = antimeridian.unwrap(lonlat[whole])
-    around = whole[shapely.is_missing(lonlat[whole])]
-    return lonlat, strays | dict.fromkeys(around.tolist(), "a ring around the Earth or a pole")
-
-
-def _turn(crs: pyproj.CRS) -> float:
-    """What a turn round the Earth adds to x, in the unit of the CRS; 0.0: x is no longitude."""
-    if crs.is_geographic:
-        return 2 * np.pi / crs.axis_info[0].unit_conversion_factor
-    method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
-    if not re.search(r"^(Mercator|Popular Visuali[sz]ation|Equidistant Cylindrical)", method):
-        return 0.0
-    # In these x is proportional to the longitude.
-    middle = polygons.project([shapely.Point(0, 0)], crs, WORLD)[0].x
-    east = polygons.project([shapely.Point(middle + 1, 0)], WORLD, crs)[0].x
-    return 360.0 * east
-
-
-def _within(geometry: np.ndarray, turn: float, most: float) -> np.ndarray:
-    """Geometries whose x lies within half a turn, moved by a turn if it is no more than `most`."""
-    x = shapely.get_coordinates(geometry)[:, 0]
-    if not turn or not (np.abs(x) > turn / 2).any():
-        return geometry
-
-    def move(xy):
-        beyond = (np.abs(xy[:, 0]) > turn / 2) & (np.abs(xy[:, 0]) <= most)
-        return np.stack(
-            [np.where(beyond, xy[:, 0] - turn * np.sign(xy[:, 0]), xy[:, 0]), xy[:, 1]], 1
-        )
-
-    return shapely.transform(geometry, move)
