@@ -61,7 +61,9 @@ def _deal(share: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np
     return home
 
 
-def _improve(share: np.ndarray, target: np.ndarray, home: np.ndarray, rng) -> None:
+def _improve(
+    share: np.ndarray, target: np.ndarray, home: np.ndarray, rng: np.random.Generator
+) -> None:
     """Moves and swaps blocks, in place, while that lowers the sum of `balance_blocks`."""
     count = np.bincount(home, minlength=len(target))
     gap = np.zeros((len(target), share.shape[1]))

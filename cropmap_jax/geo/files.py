@@ -146,7 +146,7 @@ class Lock:
 
     NAME = ".cropmap_jax.lock"
 
-    def __init__(self, folder: str | os.PathLike, what: str):
+    def __init__(self, folder: str | os.PathLike[str], what: str):
         self._folder, self._what = pathlib.Path(folder), what
         self._path = self._folder / self.NAME
         self._file: int | None = None
@@ -210,7 +210,9 @@ class Lock:
         except FileNotFoundError:
             return False
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
+        if self._file is None:
+            return
         if self._is_current(self._file):  # else it was removed, and the one there is another's
             self._path.unlink(missing_ok=True)
         os.close(self._file)
@@ -235,7 +237,7 @@ class Written:
       ValueError: the record cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike, command: str):
+    def __init__(self, folder: str | os.PathLike[str], command: str):
         self._folder, self._command = pathlib.Path(folder), command
         self._path = self._folder / f".{command}.written.json"
         self._names: set[str] = set()
@@ -302,7 +304,9 @@ def _is_inside(name: str) -> bool:
 # Apart, and here ----------------------------------------------------------------------------------
 
 
-def check_apart(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, str | os.PathLike]):
+def check_apart(
+    outputs: Mapping[str, str | os.PathLike[str]], inputs: Mapping[str, str | os.PathLike[str]]
+) -> None:
     """Requires that no output is an input, lies in one or holds one.
 
     Args:
@@ -331,7 +335,7 @@ def check_apart(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, s
                 )
 
 
-def local(flag: str, path: str | os.PathLike) -> pathlib.Path:
+def local(flag: str, path: str | os.PathLike[str]) -> pathlib.Path:
     """A path of this machine.
 
     Raises:

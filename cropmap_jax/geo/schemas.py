@@ -5,8 +5,10 @@ import json
 import math
 import pathlib
 import reprlib
+from typing import Any, NoReturn
 
 import jsonschema
+import jsonschema.protocols
 
 MAX_BYTES = 64 << 20
 """Size of a metadata file that is read unless another is given."""
@@ -29,7 +31,7 @@ _KEYWORDS = {
 }
 
 
-def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES):
+def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES) -> Any:
     """Reads a JSON file, without NaN and Infinity, which JSON does not have.
 
     Args:
@@ -60,7 +62,7 @@ def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES):
     return value
 
 
-def check(value, schema: pathlib.Path, where: str | pathlib.Path) -> None:
+def check(value: object, schema: pathlib.Path, where: str | pathlib.Path) -> None:
     """Requires a value that a schema of this package allows.
 
     Args:
@@ -76,7 +78,7 @@ def check(value, schema: pathlib.Path, where: str | pathlib.Path) -> None:
         raise ValueError(f"{where}: {_explain(error)}")
 
 
-def show(value) -> str:
+def show(value: object) -> str:
     """A value for a message: short, on one line, control characters escaped."""
     return _SHORT.repr(value)
 
@@ -92,12 +94,12 @@ _Validator = jsonschema.validators.extend(
 
 
 @functools.cache
-def _validator(schema: pathlib.Path):
+def _validator(schema: pathlib.Path) -> jsonschema.protocols.Validator:
     found = json.loads(schema.read_text(encoding="utf-8"))
     return _Validator(_inline(found, found.pop("$defs", {})))
 
 
-def _inline(node, defs: dict):
+def _inline(node: Any, defs: dict[str, Any]) -> Any:
     """Puts definitions in the place of references, which take most of the time of a check."""
     if isinstance(node, list):
         return [_inline(part, defs) for part in node]
@@ -123,11 +125,11 @@ def _explain(error: jsonschema.ValidationError) -> str:
     return f"{f'{path}: ' if path else ''}expected {expected}, found {show(error.instance)}"
 
 
-def _plain(value) -> object:
+def _plain(value: object) -> object:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _no_number(text: str):
+def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text}, which is not a number")
 
 

@@ -50,9 +50,9 @@ class AuditLog:
       notes: one line each: worth knowing, nothing was left out.
     """
 
-    read: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    read: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     drops: list[Drop] = dataclasses.field(default_factory=list)
-    counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     problems: list[str] = dataclasses.field(default_factory=list)
     doubts: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)

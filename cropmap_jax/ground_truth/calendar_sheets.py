@@ -6,7 +6,7 @@ import pathlib
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -17,9 +17,10 @@ from cropmap_jax.ground_truth import seasons
 from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.ground_truth.names import nearest, normalise
 from cropmap_jax.ground_truth.provinces import known_places, place_key
-from cropmap_jax.ground_truth.settings import COLUMNS, Settings
+from cropmap_jax.ground_truth.settings import COLUMNS, CropCalendar, Settings
 
 DATES = COLUMNS[1:]
+_Cells = tuple[object, ...]
 # What reading a file raises that is no workbook, or half of one.
 _UNREADABLE = (
     InvalidFileException, zipfile.BadZipFile, zlib.error, ElementTree.ParseError, KeyError,
@@ -36,32 +37,36 @@ class Row(NamedTuple):
     days: dict[str, seasons.MonthDay | None]
 
 
-def read_rows(settings: Settings, names: Iterable[str], log: AuditLog) -> Iterator[Row] | None:
+def read_rows(
+    settings: Settings, calendar: CropCalendar, names: Collection[str], log: AuditLog
+) -> Iterator[Row] | None:
     """The rows of the sheets that the layers name, one after the other.
 
     Args:
-      settings: of the field data, with a workbook.
+      settings: of the field data.
+      calendar: of theirs, with a workbook.
       names: of the sheets.
       log: takes sheets and rows that are left out, and sheets that no layer names.
 
     Returns:
       None if the workbook cannot be read.
     """
-    cells = _read_cells(settings, names, log)
+    cells = _read_cells(settings, calendar.file, names, log)
     if cells is None:
         return None
-    _compare_sheets(settings, names, list(cells), log)
+    _compare_sheets(settings, calendar.file, names, list(cells), log)
     places = known_places(settings)
     return itertools.chain.from_iterable(
-        _rows_of_sheet(name, cells[name], settings, places, log) for name in names if name in cells
+        _rows_of_sheet(name, cells[name], settings, calendar, places, log)
+        for name in names
+        if name in cells
     )
 
 
 def _read_cells(
-    settings: Settings, names: Iterable[str], log: AuditLog
-) -> dict[str, list[tuple]] | None:
+    settings: Settings, file: str, names: Collection[str], log: AuditLog
+) -> dict[str, list[_Cells]] | None:
     """{sheet of the workbook: its rows}, without rows for sheets that no layer names."""
-    file = settings.calendar.file
     path = pathlib.Path(settings.source) / file
     where = f"{file} (config.calendar.file)"
     if not path.is_file():
@@ -72,7 +77,7 @@ def _read_cells(
         with warnings.catch_warnings():
             # Of styles and validation rules, which do not matter here.
             warnings.simplefilter("ignore")
-            cells = {}
+            cells: dict[str, list[_Cells]] = {}
             with contextlib.closing(openpyxl.load_workbook(path, True, data_only=True)) as book:
                 for sheet in book.worksheets:
                     # Some programs write a size that is too small.
@@ -85,8 +90,9 @@ def _read_cells(
         return None
 
 
-def _compare_sheets(settings: Settings, names: Iterable, titles: list[str], log: AuditLog):
-    file = settings.calendar.file
+def _compare_sheets(
+    settings: Settings, file: str, names: Collection[str], titles: list[str], log: AuditLog
+) -> None:
     for name in names:
         if name not in titles:
             keys = [k for k, layer in settings.layers.items() if name in layer.sheets]
@@ -100,17 +106,21 @@ def _compare_sheets(settings: Settings, names: Iterable, titles: list[str], log:
 
 
 def _rows_of_sheet(
-    sheet: str, rows: list[tuple], settings: Settings, places: dict | None, log: AuditLog
+    sheet: str,
+    rows: list[_Cells],
+    settings: Settings,
+    calendar: CropCalendar,
+    places: dict[str, str] | None,
+    log: AuditLog,
 ) -> Iterator[Row]:
     """The rows of a sheet that can be read."""
-    book = settings.calendar
-    at = f"{book.file}, sheet {sheet!r}"
+    at = f"{calendar.file}, sheet {sheet!r}"
     filled = [(n, row) for n, row in enumerate(rows, 1) if any(normalise(cell) for cell in row)]
     if not filled:
         log.problems.append(f"{at}: expected a row of titles, found an empty sheet")
         return
     try:
-        columns = _find_columns(filled[0][1], book.columns, at)
+        columns = _find_columns(filled[0][1], calendar.columns, at)
     except ValueError as error:
         log.problems.append(str(error))
         return
@@ -122,7 +132,7 @@ def _rows_of_sheet(
         try:
             province, place = _find_place(cells.pop("province", None), settings, places, where)
             days = {
-                c: seasons.parse_month_day(cell, book.system, f"{where}, {book.columns[c]}")
+                c: seasons.parse_month_day(cell, calendar.system, f"{where}, {calendar.columns[c]}")
                 for c, cell in cells.items()
             }
         except ValueError as error:
@@ -132,7 +142,7 @@ def _rows_of_sheet(
         yield Row(label, sheet, place, dict.fromkeys(DATES) | days)
 
 
-def _find_columns(row: tuple, titles: Mapping[str, str], where: str) -> dict[str, int]:
+def _find_columns(row: _Cells, titles: Mapping[str, str], where: str) -> dict[str, int]:
     """{one of COLUMNS: its index}; columns whose title is "" are not looked for.
 
     Raises:
@@ -153,7 +163,7 @@ def _find_columns(row: tuple, titles: Mapping[str, str], where: str) -> dict[str
 
 
 def _find_place(
-    cell: object, settings: Settings, places: dict | None, where: str
+    cell: object, settings: Settings, places: dict[str, str] | None, where: str
 ) -> tuple[str, str]:
     """Name of the province of a row, and the key under which its fields look for it.
 

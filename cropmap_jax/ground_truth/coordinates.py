@@ -82,7 +82,7 @@ def _turn(crs: pyproj.CRS) -> float:
     # In these x is proportional to the longitude.
     middle = polygons.project([shapely.Point(0, 0)], crs, WORLD)[0].x
     east = polygons.project([shapely.Point(middle + 1, 0)], WORLD, crs)[0].x
-    return 360.0 * east
+    return 360.0 * float(east)
 
 
 def _within(geometry: np.ndarray, turn: float, most: float) -> np.ndarray:
@@ -91,10 +91,11 @@ def _within(geometry: np.ndarray, turn: float, most: float) -> np.ndarray:
     if not turn or not (np.abs(x) > turn / 2).any():
         return geometry
 
-    def move(xy):
+    def move(xy: np.ndarray) -> np.ndarray:
         beyond = (np.abs(xy[:, 0]) > turn / 2) & (np.abs(xy[:, 0]) <= most)
         return np.stack(
             [np.where(beyond, xy[:, 0] - turn * np.sign(xy[:, 0]), xy[:, 0]), xy[:, 1]], 1
         )
 
-    return shapely.transform(geometry, move)
+    moved: np.ndarray = shapely.transform(geometry, move)
+    return moved

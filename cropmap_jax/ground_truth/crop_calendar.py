@@ -10,10 +10,16 @@ from cropmap_jax.ground_truth import calendar_sheets, seasons
 from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.ground_truth.calendar_sheets import DATES, Row
 from cropmap_jax.ground_truth.provinces import known_places, place_key
-from cropmap_jax.ground_truth.settings import Settings, rows_of
+from cropmap_jax.ground_truth.settings import CropCalendar, Settings, rows_of
 
 LONG_HARVEST = 200
 """Days: a longer harvest is noted, since one of its two dates is probably wrong."""
+
+
+_Years = dict[str, seasons.AgriculturalYear]
+# {agricultural year: {(sheet, place_key of the province): candidate seasons}}
+_Found = dict[str, dict[tuple[str, str], tuple[calendars.Season, ...]]]
+_Days = Sequence[seasons.MonthDay | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,40 +88,42 @@ def read_calendars(settings: Settings, log: AuditLog) -> Calendars | None:
       ValueError: names the key of the config that has no meaning: an agricultural year, the start
         of the year, the title of a column that has to be there.
     """
-    if settings.calendar is None:
+    calendar = settings.calendar
+    if calendar is None:
         return None
-    years = _years(settings)
-    if settings.calendar.dates:
-        return _from_dates(settings, years, log)
+    years = _years(settings, calendar)
+    if calendar.dates:
+        return _from_dates(settings, calendar, years, log)
     wanted = _crop_sheets(settings, log)
     names = dict.fromkeys(sheet for own in wanted.values() for sheet in own)
-    rows = calendar_sheets.read_rows(settings, names, log)
+    rows = calendar_sheets.read_rows(settings, calendar, names, log)
     if rows is None:
         return None
-    found: dict = {season: {} for season in years}
+    found: _Found = {season: {} for season in years}
     for row in rows:
-        _add(row, years, settings.calendar.system, found, log)
+        _add(row, years, calendar.system, found, log)
     return Calendars(wanted, found)
 
 
-def _from_dates(settings: Settings, years: Mapping, log: AuditLog) -> Calendars:
+def _from_dates(
+    settings: Settings, calendar: CropCalendar, years: _Years, log: AuditLog
+) -> Calendars:
     """The calendars of a config that gives four days per season of a class, for every province.
 
     Raises:
       ValueError: names the class whose days are none, or in the wrong order.
     """
-    book = settings.calendar
     places = known_places(settings) or {"": ""}
-    found: dict = {season: {} for season in years}
-    for crop, rows in book.dates.items():
-        rows = rows_of(rows)
+    found: _Found = {season: {} for season in years}
+    for crop, given in calendar.dates.items():
+        rows = rows_of(given)
         for number, days in enumerate(rows, 1):
             where = f"config.calendar.dates.{crop}"
             where += f", season {number}" if len(rows) > 1 else ""
             name = f"{crop} {number}" if len(rows) > 1 else crop
-            own = [seasons.parse_month_day(day, book.system, where) for day in days]
+            own = [seasons.parse_month_day(day, calendar.system, where) for day in days]
             for season, year in years.items():
-                known = seasons.resolve(*own, year, book.system, name, where)
+                known = _resolve(own, year, calendar.system, name, where)
                 if known is None:
                     continue
                 _note_long(known, own, where, log)
@@ -123,7 +131,7 @@ def _from_dates(settings: Settings, years: Mapping, log: AuditLog) -> Calendars:
                 for place in places:
                     before = found[season].get((crop, place), ())
                     found[season][crop, place] = (*before, known)
-    return Calendars({crop: (crop,) for crop in book.dates}, found)
+    return Calendars({crop: (crop,) for crop in calendar.dates}, found)
 
 
 def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, log: AuditLog) -> None:
@@ -146,23 +154,23 @@ def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, log: A
             log.counts["fields without a harvest date"] += len(rows)
 
 
-def _years(settings: Settings) -> dict[str, seasons.AgriculturalYear]:
+def _years(settings: Settings, calendar: CropCalendar) -> _Years:
     """The agricultural years of the layers; checks the other keys of the workbook on the way.
 
     Raises:
       ValueError: names the key of the config.
     """
-    book = settings.calendar
     needed = {"planting_end", "harvest_start"} | ({"province"} if settings.provinces else set())
     for column in sorted(needed):
-        if not book.columns[column]:
+        if not calendar.columns[column]:
             raise ValueError(f"config.calendar.columns.{column}: expected a title, found none")
     # parse_year would name a season where the start is to blame.
-    seasons.parse_month_day(book.year_start, book.system, "config.calendar.year_start")
+    seasons.parse_month_day(calendar.year_start, calendar.system, "config.calendar.year_start")
     years = {}
     for key, layer in settings.layers.items():
         where = f"config.layers.{key}.season"
-        years[layer.season] = seasons.parse_year(layer.season, book.system, book.year_start, where)
+        start = calendar.year_start
+        years[layer.season] = seasons.parse_year(layer.season, calendar.system, start, where)
     return years
 
 
@@ -180,7 +188,7 @@ def _crop_sheets(settings: Settings, log: AuditLog) -> dict[str, tuple[str, ...]
     return own
 
 
-def _add(row: Row, years: Mapping, system: str, found: dict, log: AuditLog) -> None:
+def _add(row: Row, years: _Years, system: str, found: _Found, log: AuditLog) -> None:
     """Resolves a row in each agricultural year."""
     missing = [c for c in ("harvest_start", "planting_end") if row.days[c] is None]
     if missing:
@@ -190,9 +198,11 @@ def _add(row: Row, years: Mapping, system: str, found: dict, log: AuditLog) -> N
     key, days = (row.sheet, row.place), [row.days[c] for c in DATES]
     for season, year in years.items():
         try:
-            own = seasons.resolve(*days, year, system, row.sheet, row.where)
+            own = _resolve(days, year, system, row.sheet, row.where)
         except ValueError as error:
             _once(log.problems, str(error))
+            continue
+        if own is None:
             continue
         _note_long(own, days, row.where, log)
         _doubt(own, row.where, log)
@@ -205,7 +215,15 @@ def _add(row: Row, years: Mapping, system: str, found: dict, log: AuditLog) -> N
         found[season][key] = (*others, own)
 
 
-def _note_long(season: calendars.Season, days: Sequence, where: str, log: AuditLog) -> None:
+def _resolve(
+    days: _Days, year: seasons.AgriculturalYear, system: str, name: str, where: str
+) -> calendars.Season | None:
+    """`seasons.resolve` for days in the order of DATES."""
+    start, end, harvest_start, harvest_end = days
+    return seasons.resolve(start, end, harvest_start, harvest_end, year, system, name, where)
+
+
+def _note_long(season: calendars.Season, days: _Days, where: str, log: AuditLog) -> None:
     """Notes a harvest that takes too long for both of its days, the last of DATES, to be right."""
     if season.harvest_end and (season.harvest_end - season.harvest_start).days > LONG_HARVEST:
         span = f"{days[-2]} to {days[-1]}"

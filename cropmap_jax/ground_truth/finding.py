@@ -98,7 +98,7 @@ def _unpack(file: Found, scratch: pathlib.Path, depth: int = 0) -> list[Found]:
             f"folder with more space, or unpack it yourself"
         ) from error
     inside = sorted(p for p in folder.rglob("*") if _is_inside(p, folder))
-    out = []
+    out: list[Found] = []
     for kinds in (_VECTORS, _TABLES):
         for path in () if out else (p for p in inside if p.suffix.lower() in {*kinds, ".zip"}):
             own = Found(path, f"{file.name}/{path.relative_to(folder).as_posix()}")

@@ -5,19 +5,22 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import geopandas
 import numpy as np
 import rasterio
 import rasterio.io
+from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile
 from cropmap_jax.ground_truth import polygons, tiling
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
-from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import NONE, Settings
 
 _FOLDERS = ("labels", "fields")
 
@@ -26,9 +29,9 @@ def label_tiles(
     fields: geopandas.GeoDataFrame,
     tiles: Mapping[str, Sequence[tiling.Place]],
     settings: Settings,
-    out_dir: str | os.PathLike,
+    out_dir: str | os.PathLike[str],
     log: AuditLog,
-    progress: Callable = lambda iterable, **_: iterable,
+    progress: Callable[..., Iterable[Any]] = lambda iterable, **_: iterable,
     written: files.Written | None = None,
 ) -> tuple[geopandas.GeoDataFrame, list[Tile]]:
     """Rasterises fields and writes `labels/<tile_id>.tif` and `fields/<tile_id>.tif`.
@@ -90,7 +93,9 @@ def label_tiles(
 class _Work:
     """What labelling a tile needs, and what it adds up."""
 
-    def __init__(self, fields, settings: Settings, out: pathlib.Path, log: AuditLog):
+    def __init__(
+        self, fields: geopandas.GeoDataFrame, settings: Settings, out: pathlib.Path, log: AuditLog
+    ) -> None:
         self.fields, self.out, self.log = fields, out, log
         self.legend = settings.classes_of
         self.shrink = settings.shrink_px * grid.PIXEL_M
@@ -152,7 +157,7 @@ class _Work:
             fields=paths["fields"],
         )
 
-    def _cut(self, at: np.ndarray, geobox, label: np.ndarray, ids: np.ndarray) -> None:
+    def _cut(self, at: np.ndarray, geobox: GeoBox, label: np.ndarray, ids: np.ndarray) -> None:
         """Makes unknown, in place, what belongs to a field at home in another split.
 
         Even where a field of this split claims the pixel too: ground of the other is in its split.
@@ -166,7 +171,7 @@ class _Work:
         self.cut_fields |= set(np.unique(foreign[foreign > 0]).tolist())
         label[lost], ids[lost] = IGNORE, 0
 
-    def _count_conflicts(self, at: np.ndarray, geobox, conflict: np.ndarray) -> None:
+    def _count_conflicts(self, at: np.ndarray, geobox: GeoBox, conflict: np.ndarray) -> None:
         """Counts pixels that two crops claim; one that three claim counts for each pair."""
         self.log.counts["pixels claimed by two crops"] += int(conflict.sum())
         claimed = {}
@@ -180,8 +185,12 @@ class _Work:
             if both:
                 self.log.counts[f"conflict {a} / {b}"] += both
 
-    def _crops(self, at: np.ndarray, share: np.ndarray, count: np.ndarray) -> dict[str, dict]:
-        crops = collections.defaultdict(lambda: {"fields": 0, "area_ha": 0.0, "pixels": 0})
+    def _crops(
+        self, at: np.ndarray, share: np.ndarray, count: np.ndarray
+    ) -> dict[str, dict[str, Any]]:
+        crops: dict[str, dict[str, Any]] = collections.defaultdict(
+            lambda: {"fields": 0, "area_ha": 0.0, "pixels": 0}
+        )
         for crop, ha, n in zip(self.crops[at], self.area_ha[at] * share, count, strict=True):
             row = crops[crop]
             row["fields"] += 1
@@ -210,11 +219,11 @@ def _path(folder: str, season: str, place: tiling.Place) -> str:
 
 
 @functools.lru_cache(maxsize=128)
-def _crs(epsg: int) -> rasterio.CRS:
-    return rasterio.CRS.from_epsg(epsg)
+def _crs(code: str) -> rasterio.CRS:
+    return rasterio.CRS.from_string(code)
 
 
-def _write(path: pathlib.Path, pixels: np.ndarray, geobox, legend: Legend | None) -> None:
+def _write(path: pathlib.Path, pixels: np.ndarray, geobox: GeoBox, legend: Legend | None) -> None:
     """Writes a raster of labels (with a legend) or field ids, whole or not at all."""
     height, width = pixels.shape
     profile = {
@@ -224,7 +233,7 @@ def _write(path: pathlib.Path, pixels: np.ndarray, geobox, legend: Legend | None
         "height": height,
         "width": width,
         # Looked up once: that takes as long as the rest of writing a tile.
-        "crs": _crs(geobox.crs.to_epsg()),
+        "crs": _crs(str(geobox.crs)),
         "transform": geobox.affine,
         "nodata": 0 if legend is None else IGNORE,
         "compress": "zstd",

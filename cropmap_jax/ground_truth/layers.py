@@ -22,7 +22,8 @@ from cropmap_jax.ground_truth.audit_log import (
     TOO_LARGE,
     AuditLog,
 )
-from cropmap_jax.ground_truth.settings import UNKNOWN, Layer, Settings
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import Layer, Settings
 
 COLUMNS = (
     "field", "layer", "file", "row", "kind", "crop", "name", "sheets", "season", "area_ha",
@@ -154,7 +155,11 @@ def _read_file(file: vectors.File, key: str, settings: Settings, log: AuditLog) 
 
 
 def _name(
-    table: pd.DataFrame, file: vectors.File, layer: Layer, values: Mapping, log: AuditLog
+    table: pd.DataFrame,
+    file: vectors.File,
+    layer: Layer,
+    values: Mapping[str, list[object]],
+    log: AuditLog,
 ) -> pd.DataFrame:
     """The table with what attributes decide: crop, name and sheets."""
     table = table.assign(crop=layer.crop, name="", sheets="")
@@ -248,7 +253,9 @@ def _bound(table: pd.DataFrame, most_ha: float, log: AuditLog) -> pd.DataFrame:
     return _drop_large(table, around, _STRETCH * most_ha, " around it", log)
 
 
-def _drop_large(table, area_ha: np.ndarray, most_ha: float, what: str, log: AuditLog):
+def _drop_large(
+    table: pd.DataFrame, area_ha: np.ndarray, most_ha: float, what: str, log: AuditLog
+) -> pd.DataFrame:
     large = area_ha > most_ha
     details = [f"{ha / 100:,.0f} km2{what}, expected at most {most_ha / 100:,.0f} "
                f"(config.max_field_ha)" for ha in area_ha[large]]  # fmt: skip
@@ -266,7 +273,7 @@ def _drop_duplicates(table: pd.DataFrame, log: AuditLog) -> pd.DataFrame:
     # Points of two coordinate systems are the same to a centimetre, not to the last bit.
     points = np.flatnonzero(table.kind == "point")
     places = np.round(shapely.get_coordinates(shapes[points]), 7)
-    seen: dict[tuple, int] = {}
+    seen: dict[tuple[object, ...], int] = {}
     for i, place in zip(points.tolist(), places.tolist(), strict=True):
         earlier = seen.setdefault((group[i], *place), i)
         first[i] = -1 if earlier == i else earlier

@@ -4,7 +4,9 @@ import io
 import math
 import pathlib
 import warnings
+from collections.abc import Callable, Sequence
 
+import geopandas
 import matplotlib
 
 matplotlib.use("Agg")
@@ -13,13 +15,18 @@ import numpy as np
 import pyproj
 import shapely
 from matplotlib import patheffects
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cropmap_jax.geo import antimeridian, files
 
 matplotlib.rcParams["text.parse_math"] = False  # names of crops are no formulas
 
+View = tuple[float, float, float, float]
+"""Left, right, bottom, top of what a map shows."""
 _PANEL_IN = 7.0
 
 
@@ -36,7 +43,7 @@ def together(lonlat: np.ndarray) -> np.ndarray:
     return min(lonlat, east, key=lambda own: np.ptp(own[..., 0]) if own.size else 0.0)
 
 
-def view(lonlat: np.ndarray) -> tuple[float, float, float, float]:
+def view(lonlat: np.ndarray) -> View:
     """Left, right, bottom, top in degrees of a map that shows all of these places.
 
     At least 10 km, and never a mere strip.
@@ -57,7 +64,7 @@ def _squeeze(latitude: float) -> float:
     return max(0.02, math.cos(math.radians(latitude)))
 
 
-def panels(count: int, view) -> tuple:
+def panels(count: int, view: View) -> tuple[Figure, np.ndarray]:
     """A figure and `count` axes of the ground's shape."""
     left, right, bottom, top = view
     ratio = (top - bottom) / ((right - left) * _squeeze((bottom + top) / 2))
@@ -65,7 +72,9 @@ def panels(count: int, view) -> tuple:
     return subplots(count, width + 0.7, width * ratio + 1.6)
 
 
-def subplots(count: int, width: float, height: float, extra: float = 0.0) -> tuple:
+def subplots(
+    count: int, width: float, height: float, extra: float = 0.0
+) -> tuple[Figure, np.ndarray]:
     """A figure and `count` axes, two in a row.
 
     Args:
@@ -82,7 +91,13 @@ def subplots(count: int, width: float, height: float, extra: float = 0.0) -> tup
     return fig, axes.ravel()[:count]
 
 
-def finish(ax, view, provinces, title: str, places: np.ndarray) -> None:
+def finish(
+    ax: Axes,
+    view: View,
+    provinces: geopandas.GeoDataFrame | None,
+    title: str,
+    places: np.ndarray,
+) -> None:
     """Outlines, degrees, scale bar and title."""
     left, right, bottom, top = view
     if provinces is not None:
@@ -103,17 +118,17 @@ def finish(ax, view, provinces, title: str, places: np.ndarray) -> None:
     bar(ax, view, metres / 0.01, places)
 
 
-def degrees(plus: str, minus: str):
+def degrees(plus: str, minus: str) -> Callable[[float, object], str]:
     """A formatter of degrees, e.g. 51°E, for "E" and "W"."""
 
-    def name(value: float, _) -> str:
-        value = value if abs(value) <= 180 else float(antimeridian.wrap(value))
+    def name(value: float, _: object) -> str:
+        value = value if abs(value) <= 180 else float(antimeridian.wrap(np.array(value)))
         return f"{abs(value):g}°{(plus if value > 0 else minus) if value else ''}"
 
     return name
 
 
-def bar(ax, view, metres: float, places: np.ndarray) -> None:
+def bar(ax: Axes, view: View, metres: float, places: np.ndarray) -> None:
     """A scale bar of at most a fifth of the width, in the corner with the fewest places.
 
     Args:
@@ -146,10 +161,11 @@ def bar(ax, view, metres: float, places: np.ndarray) -> None:
     )  # fmt: skip
 
 
-def add_legend(ax, handles: list) -> None:
+def add_legend(fig: Figure, ax: Axes, handles: Sequence[Artist]) -> None:
     """Beneath the axes, in as many columns as there is width for."""
-    longest = max((len(h.get_label()) for h in handles), default=0)
-    width = ax.figure.get_figwidth() / ax.get_gridspec().ncols
+    longest = max((len(str(h.get_label())) for h in handles), default=0)
+    of_axes = ax.get_gridspec()
+    width = fig.get_figwidth() / (of_axes.ncols if of_axes else 1)
     columns = int(np.clip(width / (0.5 + 0.08 * longest), 1, 4))  # inches of 8.5 points
     ax.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=columns,
@@ -157,7 +173,7 @@ def add_legend(ax, handles: list) -> None:
     )  # fmt: skip
 
 
-def save(fig, path: pathlib.Path) -> None:
+def save(fig: Figure, path: pathlib.Path) -> None:
     """Writes a PNG, whole or not at all."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():

@@ -3,12 +3,15 @@
 import math
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import geopandas
 import numpy as np
 import rasterio
 import shapely
 from affine import Affine
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -18,7 +21,8 @@ from cropmap_jax.geo import cube_io, grid
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile, outlines
 from cropmap_jax.ground_truth import map_axes, polygons
-from cropmap_jax.ground_truth.settings import NONE, UNKNOWN
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import NONE
 
 # Okabe & Ito's palette (jfly.uni-koeln.de/color), also told apart by lightness.
 _SPLIT_COLOURS = {"train": "#0072b2", "validation": "#e69f00", "test": "#cc79a7"}
@@ -76,7 +80,7 @@ def by_crop(
                    label=f"{titles[name]}  {counts[name]:,d}")
             for name in colours if name in counts
         ]  # fmt: skip
-        map_axes.add_legend(ax, handles)
+        map_axes.add_legend(fig, ax, handles)
     map_axes.save(fig, path)
 
 
@@ -104,8 +108,8 @@ def by_split(
     for split, colour in _SPLIT_COLOURS.items():
         squares = rings[[t.split == split for t in blocks]]
         # The edge keeps a block visible on the map of a large country.
-        style = {"facecolor": colour, "edgecolor": colour, "lw": 0.8, "zorder": 3}
-        ax.add_collection(PolyCollection(squares, **style))
+        style: dict[str, Any] = {"facecolor": colour, "edgecolor": colour, "lw": 0.8, "zorder": 3}
+        ax.add_collection(PolyCollection(list(squares), **style))
         own = [t for t in tiles if t.split == split]
         pixels = sum(t.crops[n]["pixels"] for t in own for n in legend.names if n in t.crops)
         label = (
@@ -115,7 +119,7 @@ def by_split(
         handles.append(Patch(facecolor=colour, label=label))
     title = f"Blocks of {grid.BLOCK_M / 1000:g} km by split"
     map_axes.finish(ax, view, provinces, title, rings.reshape(-1, 2))
-    map_axes.add_legend(ax, handles)
+    map_axes.add_legend(fig, ax, handles)
     map_axes.save(fig, path)
 
 
@@ -146,7 +150,7 @@ def detail(
     titles = {i: c.title for i, c in enumerate(legend.classes)}
     titles |= {NONE_OF_THESE: _TITLES[NONE], IGNORE: _TITLES[UNKNOWN]}
     table = _colours(legend)
-    handles = [
+    handles: list[Artist] = [
         Patch(facecolor=table[i] / 255, edgecolor="0.5", label=titles[i]) for i in sorted(seen)
     ]
     handles.append(Line2D([], [], color="black", lw=0.9, label="Field"))
@@ -163,9 +167,9 @@ def _number(count: int, what: str) -> str:
     return f"{count:,d} {what}{'s' if count != 1 else ''}"
 
 
-def _variety(tile: Tile) -> tuple:
+def _variety(tile: Tile) -> tuple[int, float]:
     pixels = [amounts["pixels"] for amounts in tile.crops.values()]
-    return sum(n > 0 for n in pixels), sum(pixels)
+    return sum(1 for n in pixels if n > 0), sum(pixels)
 
 
 def _colours(legend: Legend) -> np.ndarray:
@@ -176,7 +180,9 @@ def _colours(legend: Legend) -> np.ndarray:
     return table
 
 
-def _draw_tile(ax, tile: Tile, label: np.ndarray, fields, legend: Legend) -> None:
+def _draw_tile(
+    ax: Axes, tile: Tile, label: np.ndarray, fields: geopandas.GeoDataFrame, legend: Legend
+) -> None:
     box = tile.geobox.boundingbox
     extent = box.left, box.right, box.bottom, box.top
     ax.imshow(_colours(legend)[label], extent=extent, interpolation="nearest")
@@ -191,7 +197,7 @@ def _draw_tile(ax, tile: Tile, label: np.ndarray, fields, legend: Legend) -> Non
         lines = map_axes.lines(shapes[own & ~point])
         ax.add_collection(LineCollection(lines, lw=0.9, zorder=3, **style))
         at = shapely.get_coordinates(shapes[own & point])
-        ax.scatter(*at.T, marker="+", color=style["color"], s=16, lw=0.6)
+        ax.scatter(at[:, 0], at[:, 1], marker="+", color=style["color"], s=16, lw=0.6)
     ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     place = f"{tile.province}, {tile.split}" if tile.province else tile.split
     ax.set_title(f"{tile.tile_id}\n{place}", fontsize=9)
@@ -210,4 +216,5 @@ def _block_corners(tiles: Sequence[Tile]) -> np.ndarray:
         )
         affine = Affine(grid.BLOCK_M, 0, x, 0, -grid.BLOCK_M, y + grid.BLOCK_M)
         boxes.append(GeoBox((1, 1), affine, tile.geobox.crs))
-    return shapely.get_coordinates(outlines(boxes)).reshape(-1, 5, 2)
+    corners: np.ndarray = shapely.get_coordinates(outlines(boxes))
+    return corners.reshape(-1, 5, 2)

@@ -11,17 +11,20 @@ import pathlib
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import geopandas
 import numpy as np
 import shapely
 
 from cropmap_jax.geo import antimeridian, files, grid
+from cropmap_jax.geo import calendars as calendars_lib
 from cropmap_jax.geo.text import plain
 from cropmap_jax.geo.tiles import Tile, write_tiles
 from cropmap_jax.ground_truth import crop_calendar, labels, layers, maps, provinces, report, tiling
 from cropmap_jax.ground_truth.audit_log import AuditLog
-from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +65,8 @@ def prepare(
     settings: Settings,
     out: pathlib.Path,
     log: AuditLog,
-    progress: Callable = lambda iterable, **_: iterable,
-) -> dict:
+    progress: Callable[..., Iterable[Any]] = lambda iterable, **_: iterable,
+) -> dict[str, Any]:
     """Reads field data, writes their tiles, labels, fields, report and maps, and returns a summary.
 
     Args:
@@ -104,7 +107,14 @@ _PICTURES = ("map_crops.png", "map_detail.png", "map_splits.png")
 _FILES = ("fields.gpkg", "report.json", "report.md", report.DROPS, "tiles.geojson")
 
 
-def _write(data: FieldData, fields, tiles: list[Tile], settings: Settings, out, log) -> dict:
+def _write(
+    data: FieldData,
+    fields: geopandas.GeoDataFrame,
+    tiles: list[Tile],
+    settings: Settings,
+    out: pathlib.Path,
+    log: AuditLog,
+) -> dict[str, Any]:
     """Writes what describes the labels, and returns the summary."""
     tiles = add_calendars(tiles, fields, data.calendars)
     spans = month_spans(tiles, settings)
@@ -175,7 +185,7 @@ def add_calendars(
             rows = [int(tree.nearest(centre))]
         own = {name: values[rows] for name, values in columns.items()}
         province = largest_share(own["province"], own["area_ha"])
-        harvest = {}
+        harvest: calendars_lib.Calendar = {}
         if calendars is not None:
             chosen = chosen_sheets(own["crop"], own["sheets"])
             harvest = calendars.calendar(province, tile.season, chosen)
@@ -185,7 +195,7 @@ def add_calendars(
 
 def largest_share(names: np.ndarray, weights: np.ndarray) -> str:
     """The name with the largest sum of weights; where weights are 0 (points), the most frequent."""
-    total = collections.Counter()
+    total: dict[str, float] = collections.defaultdict(float)
     for name, weight in zip(names, weights, strict=True):
         total[name] += float(weight) + 1e-3
     return min(total, key=lambda name: (-total[name], name))
@@ -198,7 +208,8 @@ def chosen_sheets(crops: Iterable[str], sheets: Iterable[str]) -> dict[str, set[
       crops: of fields.
       sheets: of the same fields, ";" between several, "" for none chosen.
     """
-    chosen, open_ = collections.defaultdict(set), set()
+    chosen: dict[str, set[str]] = collections.defaultdict(set)
+    open_: set[str] = set()
     for crop, own in zip(crops, sheets, strict=True):
         if own:
             chosen[crop] |= set(own.split(";"))
@@ -213,7 +224,7 @@ def month_spans(tiles: list[Tile], settings: Settings) -> dict[str, tuple[str, s
     From the first month of the window that ends the largest lead before the earliest candidate
     harvest, to the last that has ended the smallest lead before the latest.
     """
-    dates = collections.defaultdict(list)
+    dates: dict[str, list[dt.date]] = collections.defaultdict(list)
     for tile in tiles:
         for seasons in tile.harvest.values():
             dates[tile.season] += [s.harvest_start for s in seasons]

@@ -13,7 +13,7 @@ from cropmap_jax.geo import antimeridian
 from cropmap_jax.ground_truth import coordinates, finding, polygons, vectors
 from cropmap_jax.ground_truth.audit_log import OUTSIDE, AuditLog
 from cropmap_jax.ground_truth.names import normalise
-from cropmap_jax.ground_truth.settings import Settings
+from cropmap_jax.ground_truth.settings import Provinces, Settings
 
 _WGS84 = pyproj.Geod(ellps="WGS84")
 
@@ -38,19 +38,20 @@ def read_provinces(settings: Settings, log: AuditLog) -> geopandas.GeoDataFrame 
     if settings.provinces is None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
-        return _read_all(settings, _list_files(settings, pathlib.Path(scratch), log), log)
+        files = _list_files(settings, settings.provinces, pathlib.Path(scratch), log)
+        return _read_all(settings, settings.provinces, files, log)
 
 
 def _read_all(
-    settings: Settings, files: list[vectors.File], log: AuditLog
+    settings: Settings, own: Provinces, files: list[vectors.File], log: AuditLog
 ) -> geopandas.GeoDataFrame | None:
     if not files:
         log.problems.append(
-            f"config.provinces.files: expected files that match {settings.provinces.files!r} below "
+            f"config.provinces.files: expected files that match {own.files!r} below "
             f"{settings.source}, found none"
         )
     names: dict[str, str] = {}
-    parts: dict[str, list] = {}
+    parts: dict[str, list[shapely.Geometry]] = {}
     for file in files:
         try:
             features = vectors.read(file, vectors.inspect(file))
@@ -63,13 +64,13 @@ def _read_all(
                 names.setdefault(place_key(name), name)
                 parts.setdefault(place_key(name), []).append(shape)
                 continue
-            found = f"expected a name in {settings.provinces.column!r}, found none"
+            found = f"expected a name in {own.column!r}, found none"
             if name:
                 found = f"expected a polygon, found {features.strays.get(row, 'none')}"
             log.problems.append(f"{file.name}, feature {row}: {found}")
     if not parts:
         return None
-    shapes = [shapely.union_all(own) if len(own) > 1 else own[0] for own in parts.values()]
+    shapes = [shapely.union_all(of) if len(of) > 1 else of[0] for of in parts.values()]
     table = {"province": list(names.values())}
     return geopandas.GeoDataFrame(table, geometry=shapes, crs=coordinates.WORLD)
 
@@ -175,9 +176,11 @@ def _edges(outlines: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
     return shapely.linestrings(pairs * scale), owner[ring[1:][whole]]
 
 
-def _list_files(settings: Settings, scratch: pathlib.Path, log: AuditLog) -> list[vectors.File]:
+def _list_files(
+    settings: Settings, own: Provinces, scratch: pathlib.Path, log: AuditLog
+) -> list[vectors.File]:
     """The files that the glob matches, less those that lie next to a .shp as parts of it."""
-    source, own = pathlib.Path(settings.source), settings.provinces
+    source = pathlib.Path(settings.source)
     try:
         matching = finding.find(source, own.files, scratch, log.problems.append)
     except (ValueError, NotImplementedError):  # a path from the root, for instance

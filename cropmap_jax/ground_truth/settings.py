@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cropmap_jax.geo import splits
 from cropmap_jax.geo.legend import EUCROPMAP, ISRC, Legend, make_class
@@ -149,7 +150,7 @@ def find_legend(name: str, classes: tuple[str, ...]) -> Legend:
     return Legend(name, tuple(rows))
 
 
-def read(config: Mapping) -> Settings:
+def read(config: Mapping[str, Any]) -> Settings:
     """Settings from a config (`ConfigDict.to_dict()`).
 
     Raises:
@@ -173,7 +174,7 @@ def read(config: Mapping) -> Settings:
     return settings
 
 
-def _unpair(layer: Mapping, where: str) -> Mapping:
+def _unpair(layer: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """A layer whose tables are mappings, also where the config gives pairs.
 
     Raises:
@@ -191,7 +192,7 @@ def _unpair(layer: Mapping, where: str) -> Mapping:
 
 def _respell(settings: Settings) -> Settings:
     """Settings whose classes are spelt as in the legend, wherever they were spelt as its titles."""
-    table = {}
+    table: dict[str, str] = {}
     for one in settings.classes_of.classes:
         table |= {names.key(one.title): one.name, names.key(one.name): one.name}
 
@@ -291,7 +292,7 @@ def check_calendar(book: CropCalendar, names: tuple[str, ...]) -> None:
                                  f"{row!r}")  # fmt: skip
 
 
-def rows_of(dates: Sequence) -> tuple:
+def rows_of(dates: Sequence[Any]) -> tuple[Sequence[Any], ...]:
     """Seasons of a class in `CropCalendar.dates`: four days each, of one season or of several."""
     several = not isinstance(dates, str) and any(isinstance(d, list | tuple) for d in dates)
     return tuple(dates) if several else (dates,)

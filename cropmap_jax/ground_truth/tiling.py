@@ -6,7 +6,7 @@ tile and pixel in it, has one split, whatever the season.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import geopandas
@@ -20,7 +20,8 @@ from cropmap_jax.geo import antimeridian, balance, grid, splits
 from cropmap_jax.geo.tiles import outlines
 from cropmap_jax.ground_truth import polygons
 from cropmap_jax.ground_truth.audit_log import NOT_FINITE, TOO_LARGE, AuditLog
-from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import Settings
 
 _DEGREES = "EPSG:4326"
 _NEAR_DEG = 1e-7
@@ -28,6 +29,7 @@ _NEAR_DEG = 1e-7
 _WIDEST_DEG = 2.0
 """Degrees that a field may be wide: more reaches too far from the middle of its UTM zone."""
 _KEY = ["epsg", "col", "row"]
+_Key = tuple[int, int, int]
 
 
 class Place(NamedTuple):
@@ -122,7 +124,7 @@ def footprints(fields: geopandas.GeoDataFrame, zone: np.ndarray, radius_m: float
     return out
 
 
-def cut(shapes: Sequence, zone: np.ndarray) -> pd.DataFrame:
+def cut(shapes: polygons.Shapes, zone: np.ndarray) -> pd.DataFrame:
     """Cuts footprints at the edges of tiles.
 
     Args:
@@ -133,9 +135,9 @@ def cut(shapes: Sequence, zone: np.ndarray) -> pd.DataFrame:
       A row per field and tile that share ground: at (position of the field), epsg, col, row, area
       (m2 of the field in the tile); sorted by field, then row and column of the tile.
     """
-    shapes = np.asarray(shapes, object)
-    bounds = shapely.bounds(shapes)
-    has = np.flatnonzero(np.isfinite(bounds).all(1) & (shapely.area(shapes) > 0))
+    whole = np.asarray(shapes, object)
+    bounds = shapely.bounds(whole)
+    has = np.flatnonzero(np.isfinite(bounds).all(1) & (shapely.area(whole) > 0))
     low = np.floor(bounds[has, :2] / grid.TILE_M).astype(int)
     size = np.maximum(np.ceil(bounds[has, 2:] / grid.TILE_M).astype(int) - low, 1)
     count = size.prod(1)
@@ -145,11 +147,11 @@ def cut(shapes: Sequence, zone: np.ndarray) -> pd.DataFrame:
     wide = np.repeat(size[:, 0], count)
     col = np.repeat(low[:, 0], count) + turn % wide
     row = np.repeat(low[:, 1], count) + turn // wide
-    area = shapely.area(shapes)[at]
+    area = shapely.area(whole)[at]
     many = np.repeat(count > 1, count)
     x, y = col[many] * grid.TILE_M, row[many] * grid.TILE_M
     squares = shapely.box(x, y, x + grid.TILE_M, y + grid.TILE_M)
-    area[many] = shapely.area(shapely.intersection(shapes[at[many]], squares))
+    area[many] = shapely.area(shapely.intersection(whole[at[many]], squares))
     parts = pd.DataFrame({"at": at, "epsg": zone[at], "col": col, "row": row, "area": area})
     return parts[parts.area > 0].reset_index(drop=True)
 
@@ -168,7 +170,7 @@ def _on_grid(fields: geopandas.GeoDataFrame, log: AuditLog) -> geopandas.GeoData
     return fields[~(off | wide)].reset_index(drop=True)
 
 
-def _check_zones(tiles: Iterable[tuple]) -> None:
+def _check_zones(tiles: Iterable[_Key]) -> None:
     """Requires tiles in their zones, or not far outside, where UTM is still true.
 
     Raises:
@@ -190,7 +192,7 @@ def _check_zones(tiles: Iterable[tuple]) -> None:
         )
 
 
-def _zones(shapes: Sequence) -> np.ndarray:
+def _zones(shapes: polygons.Shapes) -> np.ndarray:
     """int [n]: UTM zone of a point inside each polygon."""
     lon, lat = shapely.get_coordinates(shapely.point_on_surface(shapes)).T
     lon = antimeridian.wrap(lon)
@@ -211,7 +213,7 @@ def _settle(
     zone, group = home.copy(), np.arange(len(home))
     parts = cut(footprints(fields, zone, settings.point_radius_m), zone)
     area = np.bincount(parts["at"], parts.area, minlength=len(home))
-    known: dict[tuple, shapely.Polygon] = {}
+    known: dict[_Key, shapely.Polygon] = {}
     while True:
         tiles, tile = _number(parts)
         left, right = _overlaps(tiles, known)
@@ -244,13 +246,15 @@ def _settle(
     return zone, parts
 
 
-def _number(parts: pd.DataFrame) -> tuple[list[tuple], np.ndarray]:
+def _number(parts: pd.DataFrame) -> tuple[list[_Key], np.ndarray]:
     """Keys of the tiles of `cut`, and the position among them of each row's tile."""
     keys, tile = np.unique(parts[_KEY].to_numpy(), axis=0, return_inverse=True)
-    return [tuple(key) for key in keys.tolist()], tile.ravel()
+    return [(epsg, col, row) for epsg, col, row in keys.tolist()], tile.ravel()
 
 
-def _overlaps(tiles: list[tuple], known: dict) -> tuple[np.ndarray, np.ndarray]:
+def _overlaps(
+    tiles: list[_Key], known: dict[_Key, shapely.Polygon]
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of tiles of different zones that share ground, each once, as two arrays of positions.
 
     Args:

@@ -5,9 +5,15 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
-def make(cls, value: Mapping, where: str):
+def make(cls: type[T], value: object, where: str) -> T:
     """An instance of a dataclass from a mapping.
 
     Raises:
@@ -24,13 +30,13 @@ def make(cls, value: Mapping, where: str):
         if needed and not value.get(name):
             raise ValueError(f"{where}.{name}: expected a value, found none")
     # ConfigDict turns lists of a command line into tuples, but a config may hold lists.
-    value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-    for name, found in value.items():
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    for name, found in given.items():
         _check_type(found, fields[name].type, f"{where}.{name}")
-    return cls(**value)
+    return cls(**given)
 
 
-def _check_type(value, expected, where: str) -> None:
+def _check_type(value: Any, expected: Any, where: str) -> None:
     """Requires a value of an annotation's type, and of tables and lists what they hold.
 
     Raises:

@@ -7,8 +7,10 @@ import pathlib
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import geopandas
 import numpy as np
 import pyogrio
 import pyproj
@@ -74,12 +76,12 @@ class Features:
 
     geometry: np.ndarray
     strays: dict[int, str]
-    values: dict[str, list]
+    values: dict[str, list[Any]]
     solid: int
     deleted: tuple[int, ...] = ()
 
 
-def inspect(file: File) -> dict:
+def inspect(file: File) -> dict[str, Any]:
     """What a file says of itself (`pyogrio.read_info`), once it is known to be whole.
 
     Of a table (`tables`) it holds the table itself, as "table", and a note for the log, as "note".
@@ -102,7 +104,7 @@ def inspect(file: File) -> dict:
     return info
 
 
-def _inspect_table(file: File) -> dict:
+def _inspect_table(file: File) -> dict[str, Any]:
     found = _call(file, tables.read, encoding=file.encoding, crs=file.crs)
     return {
         "features": len(found.frame),
@@ -113,7 +115,7 @@ def _inspect_table(file: File) -> dict:
     }
 
 
-def _inspect_vectors(file: File) -> dict:
+def _inspect_vectors(file: File) -> dict[str, Any]:
     if _is_shapefile(file):
         _check_parts(file)
     if file.path.is_file():
@@ -122,7 +124,7 @@ def _inspect_vectors(file: File) -> dict:
                 raise ValueError(f"{file.name}: expected a file that holds features, found one "
                                  f"that refers to other files or hosts")  # fmt: skip
     found = [name for name, kind in _call(file, pyogrio.list_layers) if kind is not None]
-    infos = [
+    infos: list[dict[str, Any]] = [
         _call(file, pyogrio.read_info, layer=name, encoding=_encoding(file),
               force_feature_count=True)
         for name in found
@@ -139,7 +141,7 @@ def _inspect_vectors(file: File) -> dict:
     return infos[0]
 
 
-def read(file: File, info: Mapping) -> Features:
+def read(file: File, info: Mapping[str, Any]) -> Features:
     """The features of a file.
 
     Args:
@@ -166,7 +168,9 @@ def read(file: File, info: Mapping) -> Features:
     return Features(lonlat, {**odd, **strays}, values, int(shapely.has_z(geometry).sum()), deleted)
 
 
-def _read_frame(file: File, info: Mapping, columns: list[str]) -> tuple:
+def _read_frame(
+    file: File, info: Mapping[str, Any], columns: list[str]
+) -> tuple[geopandas.GeoDataFrame, tuple[int, ...]]:
     """The table of features by their numbers, deleted ones without anything; and which those are.
 
     Raises:
@@ -196,7 +200,7 @@ def _marked_deleted(file: File) -> set[int]:
     return {i for i in range(rows) if table[head + i * row :][:1] == b"*"} if row else set()
 
 
-def _call(file: File, function, **settings):
+def _call(file: File, function: Callable[..., Any], **settings: Any) -> Any:
     """A function of pyogrio, quietly, whose errors name the file."""
     try:
         with warnings.catch_warnings():
@@ -256,7 +260,7 @@ def _check_parts(file: File) -> None:
         raise ValueError(f"{file.name}: expected {expected} bytes as its header says, found {size}")
 
 
-def _find_crs(file: File, info: Mapping) -> pyproj.CRS:
+def _find_crs(file: File, info: Mapping[str, Any]) -> pyproj.CRS:
     found = ""
     for text in (info["crs"], file.crs):
         try:
@@ -272,7 +276,7 @@ def _find_crs(file: File, info: Mapping) -> pyproj.CRS:
     )
 
 
-def _find_column(file: File, key: str, column: str, info: Mapping) -> str:
+def _find_column(file: File, key: str, column: str, info: Mapping[str, Any]) -> str:
     """The column of the file that looks like the one named."""
     fields = [str(f) for f in info["fields"]]
     for field in fields:
