@@ -105,23 +105,25 @@ def read_rows(settings: Settings) -> list[Row]:
 
     Sheets and rows that cannot be read are left out; `crop_calendar.read_calendars` reports them.
     """
-    book = settings.calendar
-    path = pathlib.Path(settings.source) / book.file
+    calendar = settings.calendar
+    path = pathlib.Path(settings.source) / calendar.file
     wanted = {name for layer in settings.layers.values() for name in layer.sheets}
     found = []
     for sheet, cells in pd.read_excel(path, sheet_name=None, header=None, dtype=object).items():
         cells = cells.astype(object).where(cells.notna(), None).dropna(how="all")
         titles = [_folded(title) for title in cells.iloc[0]] if len(cells) else []
         at = [
-            titles.index(t) for t in (_folded(book.columns[c]) for c in DATES) if t and t in titles
+            titles.index(t)
+            for t in (_folded(calendar.columns[c]) for c in DATES)
+            if t and t in titles
         ]
         if sheet.strip() not in wanted or len(at) < len(DATES):
             continue
-        place = _folded(book.columns["province"]) if settings.provinces else ""
+        place = _folded(calendar.columns["province"]) if settings.provinces else ""
         for number, row in zip(cells.index[1:], cells.values[1:], strict=True):
-            where = f"{book.file}, sheet {sheet!r}, row {number + 1}"
+            where = f"{calendar.file}, sheet {sheet!r}, row {number + 1}"
             try:
-                days = tuple(seasons.parse_month_day(row[i], book.system, where) for i in at)
+                days = tuple(seasons.parse_month_day(row[i], calendar.system, where) for i in at)
             except ValueError:
                 continue
             if None not in days:

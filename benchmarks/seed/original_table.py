@@ -159,9 +159,11 @@ def shared(rois: geopandas.GeoDataFrame) -> float:
 
 def _years(rois: geopandas.GeoDataFrame, settings: Settings, calendars: Calendars) -> Finding:
     """How many regions have dates of the wrong year."""
-    book = settings.calendar
+    calendar = settings.calendar
     first = {
-        season: seasons.parse_year(season, book.system, book.year_start, "config.layers").first
+        season: seasons.parse_year(
+            season, calendar.system, calendar.year_start, "config.layers"
+        ).first
         for season in rois.season.unique()
     }
     start = rois.season.map(first)

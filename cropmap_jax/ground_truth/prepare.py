@@ -273,10 +273,10 @@ def _check_whole(path: pathlib.Path, rows: dict[str, int]) -> None:
     Raises:
       RuntimeError, sqlite3.Error: it does not.
     """
-    with contextlib.closing(sqlite3.connect(path)) as book:
-        (state,) = book.execute("PRAGMA quick_check").fetchone()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        (state,) = database.execute("PRAGMA quick_check").fetchone()
         found = {
-            name: book.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in rows
+            name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in rows
         }
     if state != "ok" or found != rows:
         raise RuntimeError(f"expected {rows} rows, found {found}, {state}")

@@ -207,11 +207,11 @@ def _respell(settings: Settings) -> Settings:
         )
         for key, layer in settings.layers.items()
     }
-    book = settings.calendar
-    if book:
-        own = {spell(crop): days for crop, days in book.dates.items()}
-        book = dataclasses.replace(book, dates=own)
-    return dataclasses.replace(settings, layers=layers, calendar=book)
+    calendar = settings.calendar
+    if calendar:
+        own = {spell(crop): days for crop, days in calendar.dates.items()}
+        calendar = dataclasses.replace(calendar, dates=own)
+    return dataclasses.replace(settings, layers=layers, calendar=calendar)
 
 
 def check(settings: Settings) -> None:
@@ -266,23 +266,23 @@ def check(settings: Settings) -> None:
     splits.assign_split("", settings.fractions)
 
 
-def check_calendar(book: CropCalendar, names: tuple[str, ...]) -> None:
+def check_calendar(calendar: CropCalendar, names: tuple[str, ...]) -> None:
     """Requires calendars of known classes, from one place.
 
     Raises:
       ValueError: names the key.
     """
     where = "config.calendar"
-    if book.system not in SYSTEMS:
+    if calendar.system not in SYSTEMS:
         raise ValueError(f"{where}.system: expected one of {', '.join(SYSTEMS)}, found "
-                         f"{book.system!r}")  # fmt: skip
-    if set(book.columns) != set(COLUMNS):
+                         f"{calendar.system!r}")  # fmt: skip
+    if set(calendar.columns) != set(COLUMNS):
         raise ValueError(f"{where}.columns: expected {', '.join(COLUMNS)}, found "
-                         f"{', '.join(book.columns)}")  # fmt: skip
-    if bool(book.file) == bool(book.dates):
+                         f"{', '.join(calendar.columns)}")  # fmt: skip
+    if bool(calendar.file) == bool(calendar.dates):
         raise ValueError(f"{where}: expected either 'file' or 'dates', found "
-                         f"{'both' if book.file else 'neither'}")  # fmt: skip
-    for crop, days in book.dates.items():
+                         f"{'both' if calendar.file else 'neither'}")  # fmt: skip
+    for crop, days in calendar.dates.items():
         if crop not in names:
             raise ValueError(f"{where}.dates: expected a class of {', '.join(names)}, found "
                              f"{crop!r}")  # fmt: skip

@@ -505,8 +505,8 @@ def test_no_row_of_the_real_workbook_is_harvested_while_it_is_planted(real_dir):
 def test_a_crop_of_several_seasons_a_year(tmp_path):
     dates = {"onion": (("10-01", "11-01", "05-01", "06-01"), ("05-15", "06-15", "09-20", "-")),
              "maize": ("04-01", "05-01", "06-15", "-")}  # fmt: skip
-    book = CropCalendar(year_start="10-01", dates=dates)
-    found, log = read(tmp_path, calendar=book, provinces=None, year="2021-2022")
+    own = CropCalendar(year_start="10-01", dates=dates)
+    found, log = read(tmp_path, calendar=own, provinces=None, year="2021-2022")
     first, second = found.candidates("onion", "", "2021-2022")
     assert (first.season, first.harvest_start) == ("onion 1", D(2022, 5, 1))
     assert (second.season, second.harvest_start) == ("onion 2", D(2022, 9, 20))
