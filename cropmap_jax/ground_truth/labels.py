@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from cropmap_jax.geo import cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile
-from cropmap_jax.ground_truth import polygons, tiling
+from cropmap_jax.ground_truth import polygons, tiling, zones
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 from cropmap_jax.ground_truth.names import UNKNOWN
 from cropmap_jax.ground_truth.settings import NONE, Settings
@@ -105,7 +105,7 @@ class _Work:
         # Borders are shrunk because pixels there are mixed and drawing is not exact. The disc of a
         # point has no border: it grows first, by what it will lose.
         radius = settings.point_radius_m + self.shrink
-        self.shapes[known] = tiling.footprints(fields.iloc[known], zone[known], radius)
+        self.shapes[known] = zones.footprints(fields.iloc[known], zone[known], radius)
         values = {n: i for i, n in enumerate(self.legend.names)} | {NONE: NONE_OF_THESE}
         self.crops = fields.crop.to_numpy(object)
         self.classes = np.array([values.get(c, IGNORE) for c in self.crops], np.uint8)
@@ -114,7 +114,7 @@ class _Work:
         self.area_ha = fields.area_ha.to_numpy(float)
         self.pixels = np.zeros(len(fields), int)
         self.cut_fields: set[int] = set()
-        parts = tiling.cut(self.shapes[known], zone[known])
+        parts = zones.cut(self.shapes[known], zone[known])
         parts["at"] = known[parts["at"]]
         parts["share"] = parts.area / parts.groupby("at").area.transform("sum")
         parts["season"] = fields.season.to_numpy()[parts["at"]]
@@ -202,7 +202,7 @@ class _Work:
         """Notes the fields that labelled no pixel: too small, or others have all of theirs."""
         none = self.known[self.pixels[self.known] == 0]
         zone = self.fields.epsg.to_numpy()[none]
-        parts = tiling.cut(self.shapes[none], zone)
+        parts = zones.cut(self.shapes[none], zone)
         some = np.zeros(len(none), bool)
         for i, *key in parts[["at", "epsg", "col", "row"]].to_numpy(int).tolist():
             one = self.shapes[none[[i]]], self.ids[none[[i]]]

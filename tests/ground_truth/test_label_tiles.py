@@ -13,7 +13,7 @@ from test_tiling import COL, EAST, EPSG, NEXT, ROW, YEAR, in_zone, place, reques
 from cropmap_jax.geo import grid, splits
 from cropmap_jax.geo.cube_io import colour_table
 from cropmap_jax.geo.tiles import read_tiles, write_tiles
-from cropmap_jax.ground_truth import labels, tiling
+from cropmap_jax.ground_truth import labels, tiling, zones
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 
 WHEAT, MAIZE, NONE, IGNORE = 0, 1, 254, 255
@@ -263,7 +263,7 @@ def test_no_field_and_no_pixel_is_in_two_splits(tmp_path_factory, drawn, seed):
     splits.check_blocks([(t.tile_id, t.block, t.split) for t in tiles])
     assert splits.find_overlap(*zip(*{t.geobox: (t.block, t.geobox) for t in tiles}.values(),
                                     strict=True) if tiles else ((), ())) is None  # fmt: skip
-    shapes = tiling.footprints(fields, fields.epsg.to_numpy(), 15)
+    shapes = zones.footprints(fields, fields.epsg.to_numpy(), 15)
     inner = shapely.buffer(shapes, -5, join_style="mitre")
     pixel_count = collections.Counter()
     where = {}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cropmap_jax.geo import grid, splits
-from cropmap_jax.ground_truth import layers, tiling
+from cropmap_jax.ground_truth import layers, tiling, zones
 from cropmap_jax.ground_truth.audit_log import NOT_FINITE, AuditLog
 from cropmap_jax.ground_truth.polygons import ground_area_ha, project
 from cropmap_jax.ground_truth.settings import Layer, Settings, read
@@ -80,7 +80,7 @@ def test_a_field_larger_than_tiles():
     fields, places, _ = place(table((square(640, 640, 3 * 1280),)))
     assert len(places[YEAR]) == 16
     assert fields.tile[0] == "32639_0401_03001"  # of four full ones, the south-western
-    parts = tiling.cut(tiling.footprints(fields, np.array([EPSG]), 15), np.array([EPSG]))
+    parts = zones.cut(zones.footprints(fields, np.array([EPSG]), 15), np.array([EPSG]))
     full = 1280**2
     expected = [full * a * b for b in (0.5, 1, 1, 0.5) for a in (0.5, 1, 1, 0.5)]
     np.testing.assert_allclose(parts.area, expected, rtol=1e-6)
@@ -230,7 +230,7 @@ def test_no_ground_is_in_two_zones_or_splits(drawn, seed):
     # All ground of known fields lies in tiles that are kept, and no other tile is kept.
     known = fields[fields.crop != "unknown"]
     zone, season = known.epsg.to_numpy(), known.season.to_numpy()
-    parts = tiling.cut(tiling.footprints(known, zone, 15), zone)
+    parts = zones.cut(zones.footprints(known, zone, 15), zone)
     keys = parts[["at", "epsg", "col", "row"]].to_numpy(int).tolist()
     assert {(season[i], grid.tile_id(*key)) for i, *key in keys} == set(kept)
     # Area is kept: UTM stretches it by less than 0.1 % here.
@@ -362,8 +362,8 @@ def test_tiles_have_a_bound():
 
 
 def test_ground_of_another_zone_is_no_tile():
-    tiling._check_zones([(32701, 140, 6385)])
+    zones.check([(32701, 140, 6385)])
     with pytest.raises(ValueError, match="tile 32601_0140_06385: expected ground of UTM zone"):
-        tiling._check_zones([(32701, 140, 6385), (32601, 140, 6385)])  # 85 degrees north or so
+        zones.check([(32701, 140, 6385), (32601, 140, 6385)])  # 85 degrees north or so
     with pytest.raises(ValueError, match="expected ground of UTM zone EPSG:32630"):
-        tiling._check_zones([(32630, 2000, 3000)])
+        zones.check([(32630, 2000, 3000)])
