@@ -53,7 +53,8 @@ def draw_cube(number: int, side: int, months: int, cloudy: float = 0.15) -> cube
     s2[clouds > np.quantile(clouds, 1 - cloudy)] = np.nan
     crops = np.digitize(_ground(rng, 1, side, 1)[0, ..., 0], (-1, -0.5, 0, 0.5, 1)).astype(np.uint8)
     crops[rng.random(crops.shape) < 0.3] = IGNORE
-    return cube.Cube(info, s1.astype(np.float32), s2.astype(np.float32), crops, None)
+    pixels = {"s1": s1.astype(np.float32), "s2": s2.astype(np.float32)}
+    return cube.Cube(info, pixels, crops)
 
 
 def _ground(rng: np.random.Generator, count: int, side: int, bands: int) -> np.ndarray:

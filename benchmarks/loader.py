@@ -29,7 +29,8 @@ from array_record.python import array_record_module
 from benchmarks import drawn, report
 from cropmap_jax.data import augment, cube_builder, dataset, input_pipeline, sampling
 from cropmap_jax.data.records import Whole
-from cropmap_jax.training.scaling import Scaling, scale
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.training import scaling
 
 DROPPED = {"period_dropout": 0.1, "sensor_dropout": 0.1}
 
@@ -106,7 +107,11 @@ class ThroughTfds(dataset.Dataset):
 
     def source(self, split: str) -> Whole:
         """As `Dataset.source`."""
-        return Whole(tfds.builder_from_directory(str(self.path)).as_data_source(split), self.path)
+        return Whole(
+            tfds.builder_from_directory(str(self.path)).as_data_source(split),
+            self.sensors,
+            self.path,
+        )
 
 
 def through_tfds(data: dataset.Dataset, path: pathlib.Path | None = None) -> ThroughTfds:
@@ -199,8 +204,10 @@ def run(
 
 
 _AUGMENT = jax.jit(augment.augment)
-_SCALE = jax.jit(lambda batch: scale(batch, Scaling()))
-_BOTH = jax.jit(lambda batch: scale(augment.augment(batch), Scaling()))
+_SCALE = jax.jit(lambda batch: scaling.scale(batch, SENTINEL, scaling.default(SENTINEL)))
+_BOTH = jax.jit(
+    lambda batch: scaling.scale(augment.augment(batch), SENTINEL, scaling.default(SENTINEL))
+)
 
 
 def drop_from_cache(data: dataset.Dataset) -> None:
@@ -224,7 +231,7 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
     make = sampling.MakeBatch(draws, source, loading, data.chip, batch, (0, 1))
     done = [draws[i] for i in numbers]
     images = make.map(0)
-    s1, s2 = images["s1"][0], images["s2"][0]
+    out = {name: values[0] for name, values in images["pixels"].items()}
     on_device = jax.device_put(images)
     batches = range(len(numbers) // batch)
     on_device_by = lambda step: jax.block_until_ready(step(on_device))  # noqa: E731
@@ -232,7 +239,7 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
         on_device_by(step)  # compiles
     stages = {
         "draw (order, as-of, turn, dropout)": lambda: [draws[i] for i in numbers],
-        "read windows": lambda: [source.read_window(d["chip"], d["chosen"], s1, s2) for d in done],
+        "read windows": lambda: [source.read_window(d["chip"], d["chosen"], out) for d in done],
         "read and decode labels": lambda: [source.label(d["chip"]) for d in done],
         "all of a batch, new memory": lambda: [make.map(i) for i in batches],
         "TFDS reads and decodes": None,

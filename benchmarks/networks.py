@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from cropmap_jax.geo.legend import Legend, make_class
-from cropmap_jax.models.dual_unet3d import S1_CHANNELS, S2_CHANNELS
-from cropmap_jax.models.initialise import variable_shapes
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 from cropmap_jax.models.torch_import import convert
+from cropmap_jax.models.variables import input_shapes, variable_shapes
 from cropmap_jax.training import optim, parallel, steps
 from cropmap_jax.training.recipe import Recipe
-from cropmap_jax.training.scaling import Scaling, scale
+from cropmap_jax.training.scaling import default
 
 try:
     import torch
@@ -85,16 +85,24 @@ def make_batch(sizes: Sizes) -> dict:
     rng = np.random.default_rng(0)
     shape = (sizes.batch, sizes.periods, sizes.side, sizes.side)
     return {
-        "s1": rng.integers(-2500, 1000, (*shape, S1_CHANNELS)).astype(np.int16),
-        "s2": rng.integers(0, 10_000, (*shape, S2_CHANNELS)).astype(np.int16),
+        "pixels": {
+            sensor.name: _stored(rng, sensor, (*shape, len(sensor.bands))) for sensor in SENTINEL
+        },
+        "day_of_year": np.tile(np.arange(sizes.periods, dtype=np.int32), (sizes.batch, 1)),
         "label": rng.integers(0, sizes.classes, (sizes.batch, *shape[2:])).astype(np.uint8),
         "planted": np.ones((sizes.batch, sizes.classes), np.float32),
     }
 
 
+def _stored(rng: np.random.Generator, sensor: Sensor, shape: tuple[int, ...]) -> np.ndarray:
+    low, high = (round(bound * sensor.scale) for bound in sensor.range)
+    return rng.integers(low, high, shape).astype(sensor.dtype)
+
+
 def make_recipe(sizes: Sizes, dtype: str = "float32") -> Recipe:
-    """The seed's network: no masks, batch norm, a linear head."""
+    """The original network: no masks, batch norm, a linear head."""
     model = {
+        "name": "dual_unet3d",
         "width": sizes.width,
         "levels": 4,
         "num_periods": sizes.periods,
@@ -105,7 +113,8 @@ def make_recipe(sizes: Sizes, dtype: str = "float32") -> Recipe:
         "dtype": dtype,
     }
     names = (make_class(i, i, f"class_{i}") for i in range(sizes.classes))
-    return Recipe(model, Legend("benchmark", tuple(names)), Scaling(), "month", "sigmoid", 30)
+    legend = Legend("benchmark", tuple(names))
+    return Recipe(model, legend, default(SENTINEL), "month", "sigmoid", 30)
 
 
 def weights(sizes: Sizes) -> dict:
@@ -124,7 +133,7 @@ def ours(sizes: Sizes, dtype: str, train: bool, accumulate: int = 1, remat: bool
       dtype: the network computes in.
       train: a training step, else inference.
       accumulate: parts that a training step takes its batch in.
-      remat: whether it computes the inside of the levels anew for the gradient.
+      remat: whether it recomputes the inside of the levels for the gradient.
     """
     recipe, variables = make_recipe(sizes, dtype), weights(sizes)
     batch = parallel.put(make_batch(sizes))
@@ -160,17 +169,18 @@ def kept_for_gradient(sizes: Sizes, dtype: str, accumulate: int = 1, remat: bool
 
     Args: as `ours`, whose training step it is.
     """
-    network = make_recipe(sizes, dtype).network(remat=remat).clone(axis_name=None)
-    variables = variable_shapes(network)
+    recipe = make_recipe(sizes, dtype)
+    network = recipe.network(remat=remat).clone(axis_name=None)
+    variables = variable_shapes(network, recipe.bands)
 
     def kept(batch: int) -> int:
-        shape = (batch, sizes.periods, sizes.side, sizes.side)
-        pixels = [jnp.zeros((*shape, c)) for c in (S1_CHANNELS, S2_CHANNELS)]
+        shapes = input_shapes(network, recipe.bands, sizes.side, sizes.side, batch)
+        inputs = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
         def gradient(params, batch_stats):
             def logits(params):
                 state = {"params": params, "batch_stats": batch_stats}
-                return network.apply(state, *pixels, train=True, mutable=["batch_stats"])[0]
+                return network.apply(state, *inputs, train=True, mutable=["batch_stats"])[0]
 
             return jax.vjp(logits, params)[1]  # a tree, whose leaves are what it keeps
 
@@ -196,9 +206,10 @@ def theirs(sizes: Sizes, dtype: str, train: bool, channels_last: bool, compiled:
     """
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = _twin(sizes).to(where).train(train)
-    scaled = scale({k: jnp.asarray(v) for k, v in make_batch(sizes).items()}, Scaling())
+    scaled = steps.inputs(jax.tree.map(jnp.asarray, make_batch(sizes)), make_recipe(sizes))
     pixels = [
-        torch.tensor(np.asarray(scaled[s]).copy()).permute(0, 4, 1, 2, 3) for s in ("s1", "s2")
+        torch.tensor(np.asarray(scaled["pixels"][sensor.name]).copy()).permute(0, 4, 1, 2, 3)
+        for sensor in SENTINEL
     ]
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
     pixels = [x.to(where).contiguous(memory_format=layout) for x in pixels]

@@ -1,4 +1,4 @@
-"""How fast inference is, beside the same network in PyTorch, in one run.
+"""How fast inference is, next to the same network in PyTorch, in one run.
 
     python -m benchmarks.predict_step --json predict_step.json
 

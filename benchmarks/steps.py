@@ -44,8 +44,8 @@ def main(args: argparse.Namespace, name: str, train: bool) -> dict:
             began = time.perf_counter()
             forms[key].step()
             times[key].append(time.perf_counter() - began)
-    network = networks.make_recipe(sizes).network()
-    flops = args.batch * count_flops(network, args.side, args.side, train)
+    recipe = networks.make_recipe(sizes)
+    flops = args.batch * count_flops(recipe.network(), recipe.bands, args.side, args.side, train)
     side = 64 if args.quick else 8192 if networks.jax.default_backend() == "gpu" else 2048
     dtypes = {form.dtype for form in forms.values()}
     peaks = {dtype: networks.matrix_peak(dtype, side) for dtype in dtypes}
@@ -103,7 +103,7 @@ def make_forms(args: argparse.Namespace, sizes, train: bool) -> dict:
       train: a training step, else inference.
 
     Raises:
-      SystemExit: PyTorch is not installed, and not asked to be left out.
+      SystemExit: PyTorch is not installed, and not left out by a flag.
     """
     forms = {
         f"ours, {dtype}": networks.ours(sizes, dtype, train) for dtype in ("float32", "bfloat16")

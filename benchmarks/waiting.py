@@ -21,9 +21,9 @@ import numpy as np
 
 from benchmarks import loader, report
 from cropmap_jax.data import dataset, input_pipeline
-from cropmap_jax.training import loop, steps
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.training import loop, scaling, steps
 from cropmap_jax.training.recipe import Recipe
-from cropmap_jax.training.scaling import Scaling
 from cropmap_jax.training.train_config import TrainConfig
 
 # Unless asked for others: flags of the smallest network, and of the seed's.
@@ -92,7 +92,9 @@ def train(data: dataset.Dataset, crop: int, args, workdir: str, width: int | Non
 
         model = networks.make_recipe(networks.Sizes(width=width)).model
         model |= {"levels": 1} if args.quick else {}  # four take long to compile
-    recipe = Recipe(model, data.legend, Scaling(), data.period_kind, "sigmoid", lead_days=30)
+    recipe = Recipe(
+        model, data.legend, scaling.default(SENTINEL), data.period_kind, "sigmoid", lead_days=30
+    )
     ends = [int(end) for end in data.periods(0)[:, 1]]
     loading = input_pipeline.SamplingConfig(
         as_of=(ends[min(5, len(ends) - 1)], ends[-1]),

@@ -4,8 +4,8 @@ python -m experiments.finetune --config configs/finetune.py --workdir W2 \
     --config.init_from=W --config.data_dir=DIR --config.dataset=isrc
 
 All settings of configs/pretrain.py, with these changed or added. With init_from, config.scaling
-comes from the checkpoint, and so do the settings of the trunk (width, levels, num_periods,
-use_validity, norm); one that is given all the same must be the checkpoint's.
+comes from the checkpoint, and so do the network's name and the settings of its trunk, all those
+whose names do not begin with "head"; one that is given all the same must be the checkpoint's.
 """
 
 import pathlib
@@ -24,8 +24,9 @@ def get_config() -> ConfigDict:
     config.from_scratch = False  # or train without one, all of it at the head's rate
     # What config.model leaves open is the checkpoint's; from scratch, it is this.
     config.scratch = ConfigDict(config.model.to_dict())
-    for name in ("width", "levels", "num_periods", "use_validity", "norm", "dtype"):
-        config.model[name] = config_dict.placeholder(type(config.scratch[name]))
+    for name, value in config.scratch.items():
+        if not name.startswith("head"):
+            config.model[name] = config_dict.placeholder(type(value))
     config.model.head = "conv"
     config.epochs = 5
     config.learning_rate.update({"trunk": 1e-5, "head": 1e-4})  # a trunk at 0 stays as it is

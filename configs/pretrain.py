@@ -11,10 +11,13 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.data_dir = ""  # folder of datasets
     config.dataset = "eucropmap"  # "<kind>" or "<kind>/<name>"
+    config.sensors = ("s1", "s2")  # whose pixels the network takes
     config.seed = 0
 
-    # The network. use_validity=False, norm="batch", width=32, levels=4 is the seed's.
+    # The network by name, and its own arguments. use_validity=False, norm="batch", width=32,
+    # levels=4 is the original one.
     config.model = ConfigDict()
+    config.model.name = "dual_unet3d"
     config.model.width = 32
     config.model.levels = 4
     config.model.num_periods = 6
@@ -25,7 +28,7 @@ def get_config() -> ConfigDict:
     config.model.dtype = "float32"
 
     # Physical ranges that scale to [0, 1]; fine-tuning and prediction inherit them.
-    config.scaling = ConfigDict({"s1_db": (-25.0, 10.0), "s2": (0.0, 1.0)})
+    config.scaling = ConfigDict({"s1": (-25.0, 10.0), "s2": (0.0, 1.0)})
 
     # What an example is.
     config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366

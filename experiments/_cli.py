@@ -1,10 +1,12 @@
 """What every command shares: one-line errors, exit codes, finding configs and dataset builders."""
 
 import errno
+import importlib
 import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags, logging
 
@@ -50,6 +52,43 @@ def _keep_compiled_steps() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
 
 
+def extensible() -> None:
+    """Gives a command the flag --import, for networks and sensors that a user's modules register.
+
+    `run` imports them, before the command's main.
+    """
+    flags.DEFINE_multi_string(
+        "import",
+        [],
+        "Python module to import first, which registers a network (cropmap_jax.models.register) or "
+        "a sensor (cropmap_jax.geo.sensors.register) of your own; may be repeated.",
+    )
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports modules by name, from the current folder or wherever Python looks.
+
+    Raises:
+      ValueError: there is none of that name, or it cannot be imported; one line that says why.
+    """
+    for name in names:
+        if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(
+                f"--import: expected the name of a Python module, such as my_networks for the "
+                f"file my_networks.py, found {name!r}"
+            )
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a user's module may raise anything
+            missing = isinstance(error, ModuleNotFoundError) and error.name
+            if missing and f"{name}.".startswith(f"{missing}."):
+                raise ValueError(
+                    f"--import: expected a Python module, found none of the name {name!r} in the "
+                    "current folder or where Python looks (PYTHONPATH adds folders)"
+                ) from error
+            raise ValueError(f"--import {name}: {_flags.explain(error)}") from error
+
+
 def run(main) -> None:
     """Runs `main(argv)` under absl; a user's mistake prints one line and exits with 1.
 
@@ -62,6 +101,8 @@ def run(main) -> None:
         if len(argv) > 1:
             raise ValueError(f"expected flags like --name value, found {argv[1]!r}")
         logging.set_verbosity(logging.ERROR)
+        if "import" in flags.FLAGS:
+            import_modules(flags.FLAGS["import"].value)
         return main(argv)
 
     _keep_compiled_steps()

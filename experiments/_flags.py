@@ -48,6 +48,10 @@ def parse(argv: list[str], known: flags.FlagValues = flags.FLAGS) -> list[str]:
         raise
 
 
+# Parts of the names of files that are no user's.
+_LIBRARY = ("site-packages", "<frozen", f"{os.sep}lib{os.sep}python")
+
+
 class _Wrong(ValueError):
     """A line about a flag or a config."""
 
@@ -108,11 +112,22 @@ def _line_of_config(error: BaseException, config: str) -> str | None:
     inside = [os.path.abspath(f.filename) == os.path.abspath(config) for f in frames]
     if not any(inside):
         return None
-    library = ("site-packages", "<frozen", f"{os.sep}lib{os.sep}python")
     own = [
-        f for f in frames[inside.index(True) :] if not any(part in f.filename for part in library)
+        f for f in frames[inside.index(True) :] if not any(part in f.filename for part in _LIBRARY)
     ]
     return f"{own[-1].filename}, line {own[-1].lineno}"
+
+
+def explain(error: BaseException) -> str:
+    """What a user's module raised, as one line with the file and line where it did."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        where = f"{error.filename}, line {error.lineno}: "
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if not any(part in f.filename for part in _LIBRARY)]
+        # The first is what imports the module.
+        where = f"{own[-1].filename}, line {own[-1].lineno}: " if len(own) > 1 else ""
+    return f"{where}{type(error).__name__}: {_first_line(error)}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """What `pretrain` and `finetune` share: from a config to a recipe, a plan and a finished run.
 
+--import my_networks                    a module that registers networks or sensors of one's own
 --profile 20                            write a trace of 20 steps
 --coordinator HOST:PORT --num_processes 2 --process_id 0
                                         one of two processes that train together
@@ -20,7 +21,9 @@ _COORDINATOR = flags.DEFINE_string(
     "settings and a workdir that all see); auto: as Slurm, Open MPI or Cloud TPU say.",
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many there are.", lower_bound=1)
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which this one is, from 0.", lower_bound=0)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Index of this process, from 0.", lower_bound=0
+)
 
 
 def start() -> None:
@@ -31,7 +34,17 @@ def start() -> None:
 
 
 _SETTINGS = (
-    ("data_dir", "dataset", "seed", "lead_days", "as_of", "crop", "crops_per_chip", "empty_ratio")
+    (
+        "data_dir",
+        "dataset",
+        "sensors",
+        "seed",
+        "lead_days",
+        "as_of",
+        "crop",
+        "crops_per_chip",
+        "empty_ratio",
+    )
     + ("augment", "period_dropout", "sensor_dropout", "loss", "class_weights", "epochs")
     + ("batch_size", "accumulate", "remat", "optimizer", "schedule", "warmup_steps")
     + ("freeze_trunk_statistics", "checkpoint_every", "checkpoint_minutes", "log_every", "keep")
@@ -43,7 +56,7 @@ _OF_FINETUNING = ("init_from", "init_checkpoint", "from_scratch")
 def check(config: ConfigDict, workdir: str, stage: str) -> None:
     """Requires all settings of a stage and no others, and folders that lie apart on this machine.
 
-    A config may be anybody's: a setting that it misspells would else be passed over.
+    A config may be anybody's: a setting that it misspells would else be skipped.
 
     Args:
       config: the run's settings.
@@ -91,12 +104,19 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
 
 def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=None):
     """The recipe of a run on `data`; `model` and `scaling` when a checkpoint decides them."""
+    from cropmap_jax.data import checks
+    from cropmap_jax.geo import sensors
     from cropmap_jax.training import scaling as scalings
     from cropmap_jax.training.recipe import Recipe
 
+    checks.values("--config.sensors", config.sensors)
+    found = sensors.find(config.sensors, "--config.sensors", data.sensors)
     if scaling is None:
-        scalings.check(config.scaling.to_dict(), "--config.scaling")
-        scaling = scalings.Scaling(tuple(config.scaling.s1_db), tuple(config.scaling.s2))
+        given = config.scaling.to_dict()
+        # A range that the config leaves open is the sensor's own.
+        scaling = scalings.default(found) | {k: v for k, v in given.items() if v is not None}
+        scalings.check(scaling, found, "--config.scaling")
+        scaling = {name: tuple(both) for name, both in scaling.items()}
     return Recipe(
         model=model or config.model.to_dict(),
         legend=data.legend,
@@ -105,6 +125,7 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
         loss=config.loss,
         lead_days=config.lead_days,
         pixel_m=data.pixel_m,
+        sensors=found,
     )
 
 
@@ -118,6 +139,7 @@ def make_plan(config: ConfigDict, stage: str, recipe):
     checks.values("--config.as_of", config.as_of)
     loading = input_pipeline.SamplingConfig(
         num_periods=recipe.num_periods,
+        sensors=recipe.sensors,
         lead_days=config.lead_days,
         as_of=input_pipeline.parse_as_of(tuple(config.as_of), "--config.as_of"),
         crop=None if config.crop == 0 else config.crop,
@@ -129,8 +151,8 @@ def make_plan(config: ConfigDict, stage: str, recipe):
     )
     if loading.crop and loading.crop % recipe.size_multiple:
         raise ValueError(
-            f"--config.crop: expected a multiple of {recipe.size_multiple} (2 to the power of "
-            f"model.levels), found {loading.crop}"
+            f"--config.crop: expected a multiple of {recipe.size_multiple}, as the network "
+            f"{recipe.model['name']} takes (config.model), found {loading.crop}"
         )
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")

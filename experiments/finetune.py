@@ -17,16 +17,20 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder that the run writes to.", required=True)
+_cli.extensible()
 flags.mark_flag_as_required("config")
 
 
 def _make_recipe(config, data, model, scaling=None):
     """The recipe, with what config.model leaves open from `model`; the config then says it too."""
-    said = {k: v for k, v in config.model.to_dict().items() if v is not None}
-    recipe = _train.make_recipe(config, data, model | said, scaling)
+    given = {k: v for k, v in config.model.to_dict().items() if v is not None}
+    if given.get("name", model.get("name")) != model.get("name"):
+        # Another network: it has arguments of its own.
+        model = {k: v for k, v in model.items() if k in ("num_periods", "dtype")}
+    recipe = _train.make_recipe(config, data, model | given, scaling)
     with config.unlocked():
         config.model.update(recipe.model)
-        config.scaling.update({"s1_db": recipe.scaling.s1_db, "s2": recipe.scaling.s2})
+        config.scaling.update(recipe.scaling)
     return recipe
 
 

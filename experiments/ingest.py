@@ -4,17 +4,18 @@
         --harvest potato=2022-10-01 --months --split columns:train=0-52,test=53-62
 
 The input is an .npz of arrays or a folder with s1 and s2 as .tif (and dates.csv) or .nc, on one
-grid of square pixels in a CRS with true metres. Fill values that nobody declared (-9999, 65535,
-0 in every band and the like) are missing, with a count. Everything is checked before the first cube
-is written. Interrupted, the same command resumes: cubes that are there are left as they are.
+grid of square pixels in a CRS with true metres. Another sensor that the library knows is read by
+its name. Fill values that nobody declared (-9999, 65535, 0 in every band and the like) are missing,
+with a count. Everything is checked before the first cube is written. Interrupted, the same command
+resumes: cubes that are there are left as they are.
 """
 
 import dataclasses
 
 from absl import flags
 
-from cropmap_jax.sources.ingest import annotations, bands, run
-from cropmap_jax.sources.ingest import options as options_lib
+from cropmap_jax.sources.ingest import annotations, run, satellites
+from cropmap_jax.sources.ingest.options import Options
 from experiments import _cli
 
 flags.DEFINE_string(
@@ -48,7 +49,7 @@ flags.DEFINE_string(
     "train, validation or test; columns:train=0-52,test=53-62 (inclusive pixels) or rows:...; or "
     "blocks[:SIZE_PX][:train=0.7,validation=0.15,test=0.15][:seed=0], about 10 km by default.",
 )
-flags.DEFINE_enum("s1_unit", "db", bands.S1_UNITS, "Unit of S1; dn: dB = 20 log10(DN) - 83.")
+flags.DEFINE_enum("s1_unit", "db", satellites.S1_UNITS, "Unit of S1; dn: dB = 20 log10(DN) - 83.")
 flags.DEFINE_float(
     "s2_scale",
     None,
@@ -62,17 +63,17 @@ flags.DEFINE_float(
 )
 flags.DEFINE_bool("scl_mask", False, "Mask S2 by the scene classification (SCL).")
 flags.DEFINE_list(
-    "scl_classes", [str(c) for c in bands.SCL_CLOUDY], "SCL classes that --scl_mask masks."
+    "scl_classes", [str(c) for c in satellites.SCL_CLOUDY], "SCL classes that --scl_mask masks."
 )
 flags.DEFINE_bool("overwrite", False, "Replace cubes of the same id.")
 
 
 def main(_):
-    names = [field.name for field in dataclasses.fields(options_lib.Options)]
+    names = [field.name for field in dataclasses.fields(Options)]
     values = {name: flags.FLAGS[name].value for name in names}
     if not flags.FLAGS.scl_mask:
         values["scl_classes"] = ()
-    options = options_lib.Options(**values)
+    options = Options(**values)
     print(run.ingest(options, _cli.progress))
     print(f"cubes: {options.cubes}\nnext: {run.next_command(options.cubes)}")
 

@@ -12,6 +12,7 @@ from absl import flags
 
 from experiments import _cli
 
+_cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "last", "last, best (by macro-F1 of validation) or the number of a step."

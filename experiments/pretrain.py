@@ -16,6 +16,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder that the run writes to.", required=True)
+_cli.extensible()
 flags.mark_flag_as_required("config")
 
 

@@ -4,8 +4,8 @@
     python -m experiments.simulate --config configs/simulate.py:iran --cubes DIR
 
 Next to the cubes goes the truth of every pixel, for checking; nothing that trains reads it.
-Interrupted, the same command resumes: what is there and whole is left as it is. With --delivery
-the Iranian world is also written as a field team would deliver it: shapefiles and crop calendars.
+Interrupted, the same command resumes: what is there and whole is left as it is. With --field_data
+the Iranian world is also written as field teams hand it in: shapefiles and crop calendars.
 """
 
 import os
@@ -19,8 +19,8 @@ from experiments import _cli
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to simulate.", lock_config=True)
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
 _TRUTH = flags.DEFINE_string("truth", None, "Folder of the truth; default: truth, next to --cubes.")
-_DELIVERY = flags.DEFINE_string(
-    "delivery", None, "Folder to make of the annotated fields as a field team's delivery."
+_FIELD_DATA = flags.DEFINE_string(
+    "field_data", None, "New folder for the annotated fields as field data of a team."
 )
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", 0, 1024)
 flags.mark_flag_as_required("config")
@@ -28,7 +28,7 @@ flags.mark_flag_as_required("config")
 
 def main(_):
     from cropmap_jax.geo import files, processes
-    from cropmap_jax.sources.simulator import delivery, sites
+    from cropmap_jax.sources.simulator import field_data, sites
 
     settings = sites.Settings.of(_CONFIG.value.to_dict())
     if not _CUBES.value:
@@ -37,10 +37,10 @@ def main(_):
     truth = _TRUTH.value or os.path.join(os.path.dirname(cubes), "truth")
     files.local("--truth", truth)
     files.check_apart({"--truth": truth}, {"--cubes": cubes})
-    if _DELIVERY.value:
-        files.local("--delivery", _DELIVERY.value)
-        files.check_apart({"--delivery": _DELIVERY.value}, {"--cubes": cubes, "--truth": truth})
-        delivery.check(settings, _DELIVERY.value)  # before the hours that the cubes may take
+    if _FIELD_DATA.value:
+        files.local("--field_data", _FIELD_DATA.value)
+        files.check_apart({"--field_data": _FIELD_DATA.value}, {"--cubes": cubes, "--truth": truth})
+        field_data.check(settings, _FIELD_DATA.value)  # before the hours that the cubes may take
     sites.list_sites(settings)  # and before a folder is made
     with (
         processes.stoppable(),
@@ -51,7 +51,7 @@ def main(_):
 
 
 def _simulate(settings, cubes: str, truth: str) -> None:
-    from cropmap_jax.sources.simulator import delivery, run
+    from cropmap_jax.sources.simulator import field_data, run
 
     start = time.monotonic()
     done = run.simulate(settings, cubes, truth, _WORKERS.value, _cli.progress)
@@ -61,12 +61,12 @@ def _simulate(settings, cubes: str, truth: str) -> None:
         print(f"{done.km2:.0f} km2 in {minutes:.1f} min, {done.km2 / minutes:.0f} km2 a minute")
     print(f"cubes: {_CUBES.value}\ntruth: {truth} (for checking)")
     print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
-    if _DELIVERY.value:
-        print(f"delivery: {_DELIVERY.value}")
-        print(delivery.write_delivery(settings, cubes, _DELIVERY.value))
+    if _FIELD_DATA.value:
+        print(f"field data: {_FIELD_DATA.value}")
+        print(field_data.write(settings, cubes, _FIELD_DATA.value))
         print(
             "next: python -m experiments.prepare --config configs/prepare_isrc.py "
-            f"--config.source={_DELIVERY.value} --out DIR"
+            f"--config.source={_FIELD_DATA.value} --out DIR"
         )
 
 

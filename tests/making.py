@@ -141,7 +141,7 @@ def make_cube(
     if clear:
         there = np.isfinite(s2).any(-1)
         counts = np.where(there, rng.integers(1, 9, there.shape), 0).astype(np.uint8)
-    return cube.Cube(info, s1, s2, label, ids if fields else None, counts)
+    return cube.Cube(info, {"s1": s1, "s2": s2}, label, ids if fields else None, counts)
 
 
 def _pixels(grows: np.ndarray, spans: Sequence[Period], calendar: calendars.Calendar, rng):

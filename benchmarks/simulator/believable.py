@@ -1,4 +1,4 @@
-"""Compares simulated European cubes with real data and says what passes.
+"""Compares simulated European cubes with real data and reports what passes.
 
 Prints a table, writes believable.json and three pictures under --out. Real data are read from
 --real or CROPMAP_REAL; see `real` for what they are.
@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.simulator import compare, missing, plots, real, simulated, speckle
-from cropmap_jax.geo import composites, cube
+from cropmap_jax.geo import composites
+from cropmap_jax.geo.sensors import SENSORS
 
 CROPS = ("common_wheat", "maize", "rapeseed", "potatoes", "sugar_beet")
 ALSO = ("barley", "sunflower", "grassland")
-"""Shown and scored where both sides have them, without being asked for."""
+"""Shown and scored where both sides have them, not required."""
 # In order of preference. The fields of Tervuren are few but hundreds of pixels each.
 REFERENCES = {
     "France 2023": (real.french_reference, 5),
@@ -34,7 +35,7 @@ def add_arguments(parser) -> None:
         "--real", default=os.environ.get("CROPMAP_REAL"), help="folder of real data"
     )
     parser.add_argument("--cubes", required=True, help="folder of simulated cubes")
-    parser.add_argument("--truth", help="folder of their truths; default: truth beside --cubes")
+    parser.add_argument("--truth", help="folder of their truths; default: truth next to --cubes")
     parser.add_argument("--out", required=True, help="folder of the pictures and of the JSON")
     parser.add_argument("--speckle_cubes", type=int, default=12, help="cubes that speckle is from")
 
@@ -54,7 +55,7 @@ def run(args) -> None:
     own = {
         "simulated, one date": bands(simulated.simulated_dates()),
         "simulated, months": bands(
-            *[c.s1 for c in simulated.read_cubes(args.cubes, args.speckle_cubes)]
+            *[c.pixels["s1"] for c in simulated.read_cubes(args.cubes, args.speckle_cubes)]
         ),
     }
     judged = {
@@ -107,7 +108,7 @@ def bands(*images: np.ndarray) -> dict[str, speckle.Speckle]:
     power = [composites.db_to_linear(image.astype(np.float64)) for image in images]
     return {
         band: speckle.pooled_speckle([one[..., i] for one in power])
-        for i, band in enumerate(cube.S1_BANDS)
+        for i, band in enumerate(SENSORS["s1"].bands)
     }
 
 

@@ -74,7 +74,7 @@ def _compare(pairs: pd.DataFrame, variable: str) -> dict:
         return row | {"verdict": NO_DATA}
     row["real_parcels"] = pairs.n_real.median()
     row["simulated_parcels"] = pairs.n_simulated.median()
-    # A constant curve has no correlation: it fails where one is asked for.
+    # A constant curve has no correlation: it fails where one is required.
     row["r"] = np.corrcoef(a, b)[0, 1] if a.std() > 0 and b.std() > 0 else np.nan
     row["difference"], row["bias"] = np.abs(b - a).mean(), (b - a).mean()
     row["amplitude"] = a.max() - a.min()

@@ -1,4 +1,4 @@
-"""How hard a simulated world is: a pixel forest that knows the truth of every training pixel.
+"""How hard a simulated world is: a pixel forest trained on the truth.
 
 The forest sees the six periods up to 30 days before each class's harvest, of every pixel of the
 training sites with its true class, and is scored on the true classes of the test sites. It also
@@ -22,7 +22,7 @@ BOUNDS = (0.55, 0.90)
 
 def add_arguments(parser) -> None:
     parser.add_argument("--cubes", required=True, help="folder of simulated cubes")
-    parser.add_argument("--truth", help="folder of their truth; default: truth, beside --cubes")
+    parser.add_argument("--truth", help="folder of their truth; default: truth, next to --cubes")
     parser.add_argument("--lead_days", type=int, default=30, help="days before harvest")
     parser.add_argument("--pixels", type=int, default=60_000, help="drawn per split")
     parser.add_argument("--trees", type=int, default=60)
@@ -67,20 +67,19 @@ def draw_pixels(infos, truth_dir, dates: np.ndarray, count: int, rng) -> tuple[l
         for group, day in enumerate(own):
             index = windows.window_indices(to_days(info.periods), int(day), PERIODS, info.cube_id)
             parts = []
-            for sensor in ("s1", "s2"):
-                pixels = getattr(raw, sensor).reshape(len(info.periods), truth.size, -1)[:, chosen]
-                window = windows.take_window(pixels, index, cube.NODATA)
-                parts.append(
-                    np.moveaxis(cube.decode(window, sensor), 0, 1).reshape(len(chosen), -1)
-                )
+            for sensor in info.sensors:
+                pixels = raw.pixels[sensor.name].reshape(len(info.periods), truth.size, -1)
+                window = windows.take_window(pixels[:, chosen], index, sensor.nodata)
+                values = np.moveaxis(sensor.decode(window), 0, 1)
+                parts.append(values.reshape(len(chosen), -1))
             features[group].append(np.concatenate(parts, 1))
     return [np.concatenate(f) for f in features], np.concatenate(classes)
 
 
-def class_f1(truth: np.ndarray, said: np.ndarray, index: int) -> float:
+def class_f1(truth: np.ndarray, predicted: np.ndarray, index: int) -> float:
     """F1 of one class."""
-    both = ((truth == index) & (said == index)).sum()
-    return float(2 * both / max((truth == index).sum() + (said == index).sum(), 1))
+    both = ((truth == index) & (predicted == index)).sum()
+    return float(2 * both / max((truth == index).sum() + (predicted == index).sum(), 1))
 
 
 def label_quality(infos: list[cube.CubeInfo], truth_dir: pathlib.Path) -> dict[str, float]:
@@ -119,11 +118,11 @@ def run(args) -> None:
     for group in range(columns.shape[1]):
         forest = RandomForestClassifier(args.trees, random_state=args.seed, n_jobs=-1)
         forest.fit(data["train"][0][group], data["train"][1])
-        said = forest.predict(data["test"][0][group])
+        predicted = forest.predict(data["test"][0][group])
         truth = data["test"][1]
         for index in np.flatnonzero(member.ravel() == group):
-            if (truth == index).any():
-                scores[names[index]] = (class_f1(truth, said, index), int((truth == index).sum()))
+            if count := int((truth == index).sum()):
+                scores[names[index]] = class_f1(truth, predicted, index), count
     quality = label_quality(infos, truth_dir)
     print(f"{'class':28}{'F1':>7}{'test pixels':>13}")
     for name, (f1, count) in scores.items():

@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from cropmap_jax.geo import composites, cube
+from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import SENSORS
 
 COLUMNS = ("crop", "month", "variable", "mean", "sd_between", "n")
 POWER = ("VV", "VH")
 """Variables that are averaged in linear power and tabulated in dB."""
-UNITS = {"NDVI": "1", "VV": "dB", "VH": "dB", "VH-VV": "dB"} | dict.fromkeys(cube.S2_BANDS, "1")
+_S1, _S2 = SENSORS["s1"].bands, SENSORS["s2"].bands
 
 
 def season_months(spans: Sequence[Period], harvest_year: int) -> np.ndarray:
@@ -47,7 +48,7 @@ def ndvi(s2: np.ndarray) -> np.ndarray:
 
     Source: Tucker (1979), Remote Sensing of Environment 8, 127-150.
     """
-    red, nir = s2[..., cube.S2_BANDS.index("B4")], s2[..., cube.S2_BANDS.index("B8")]
+    red, nir = s2[..., _S2.index("B4")], s2[..., _S2.index("B8")]
     total = nir + red
     return np.divide(nir - red, total, out=np.full_like(total, np.nan), where=total > 0)
 
@@ -118,8 +119,8 @@ def features(s1_db: np.ndarray | None, s2: np.ndarray | None) -> dict[str, np.nd
     values = {}
     if s2 is not None:
         values["NDVI"] = ndvi(s2)
-        values |= {band: s2[..., i] for i, band in enumerate(cube.S2_BANDS)}
+        values |= {band: s2[..., i] for i, band in enumerate(_S2)}
     if s1_db is not None:
         power = composites.db_to_linear(s1_db)
-        values |= {band: power[..., i] for i, band in enumerate(cube.S1_BANDS)}
+        values |= {band: power[..., i] for i, band in enumerate(_S1)}
     return values

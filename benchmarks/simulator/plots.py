@@ -1,4 +1,4 @@
-"""Pictures of real and simulated landscapes beside each other."""
+"""Pictures of real and simulated landscapes next to each other."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.simulator import monthly, speckle
-from cropmap_jax.geo import cube
+from cropmap_jax.geo.sensors import SENSORS
 
 REAL, OTHER, SIMULATED = "#444444", "#1b7837", "#d95f02"
 _LABELS = {"NDVI": "NDVI", "VV": "VV, dB", "VH": "VH, dB"}
@@ -116,7 +116,7 @@ def speckle_panels(
     """
     figure, axes = plt.subplots(2, 2, figsize=(11, 6), layout="constrained", sharex="col")
     styles = ("-", "--", ":", "-.")
-    for row, band in zip(axes, cube.S1_BANDS, strict=True):
+    for row, band in zip(axes, SENSORS["s1"].bands, strict=True):
         for i, (name, bands) in enumerate([*real.items(), *simulated.items()]):
             ours, one = i >= len(real), bands[band]
             style = styles[(i - len(real) if ours else i) % len(styles)]

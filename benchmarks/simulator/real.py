@@ -19,8 +19,9 @@ import pandas as pd
 import xarray as xr
 
 from benchmarks.simulator import missing, monthly, parcels
-from cropmap_jax.geo import composites, cube, periods
+from cropmap_jax.geo import composites, periods
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import SENSORS
 
 FRANCE = "tables/france_lpis_2023_dekads.parquet"
 LUCAS = "eucropmap/lucas_2018_s1_dekads.npz"
@@ -56,6 +57,7 @@ LUCAS_CROPS = {211: "common_wheat", 216: "maize", 600: "bare"}
 NORTH = 46.0
 """Degrees: the French parcels lie in two groups, 43.3 to 44.4 and 47.5 to 48.8 north."""
 _MISSING = 65535
+_S1, _S2 = SENSORS["s1"], SENSORS["s2"]
 
 
 def find(real_dir: str | pathlib.Path, name: str) -> pathlib.Path:
@@ -94,11 +96,11 @@ def french_parcels(real_dir: str | pathlib.Path) -> tuple[dict, pd.DataFrame, li
         out[at, who] = np.where(stored == _MISSING, np.nan, stored)
         return out
 
-    s1 = [20 * np.log10(column(f"S1-SIGMA0-{band}")) - 83 for band in cube.S1_BANDS]
-    names = [f"S2-L2A-{b if b == 'B8A' else f'B{int(b[1:]):02d}'}" for b in cube.S2_BANDS]
+    s1 = [20 * np.log10(column(f"S1-SIGMA0-{band}")) - 83 for band in _S1.bands]
+    names = [f"S2-L2A-{b if b == 'B8A' else f'B{int(b[1:]):02d}'}" for b in _S2.bands]
     values = {
         "s1": np.stack(s1, -1),
-        "s2": np.stack([column(name) / cube.S2_SCALE for name in names], -1),
+        "s2": np.stack([column(name) / _S2.scale for name in names], -1),
         "precipitation": column("AGERA5-PRECIP") / 100,
         "temperature": column("AGERA5-TMEAN") / 100 - 273.15,
     }
@@ -126,7 +128,8 @@ def monthly_table(
     def merged(values: np.ndarray | None, sensor: str) -> np.ndarray | None:
         if values is None:
             return None
-        return composites.composite(values[:, keep, None], spans, months, sensor)[0][:, :, 0]
+        found = composites.composite(values[:, keep, None], spans, months, SENSORS[sensor])
+        return found[0][:, :, 0]
 
     values = monthly.features(merged(s1_db, "s1"), merged(s2, "s2"))
     names = np.asarray(crops)[keep]
@@ -173,7 +176,9 @@ def cube_reference(real_dir: str | pathlib.Path, name: str, harvest_year: int, m
     """Monthly table of a real cube's classes; parcels are the label's connected components."""
     s1, s2, label, names, spans = read_npz(find(real_dir, name))
     months = periods.month_periods(spans[0].start, spans[-1].start)
-    s1, s2 = (composites.composite(v, spans, months, s)[0] for v, s in ((s1, "s1"), (s2, "s2")))
+    s1, s2 = (
+        composites.composite(v, spans, months, SENSORS[s])[0] for v, s in ((s1, "s1"), (s2, "s2"))
+    )
     ids, of = parcels.label_parcels(label, len(names))
     values, found = parcels.parcel_means(monthly.features(s1, s2), ids, min_pixels)
     crops = [names[of[int(i)]] for i in found]
@@ -197,7 +202,7 @@ def speckle_images(real_dir: str | pathlib.Path) -> dict[str, np.ndarray]:
     "scene" is one Belgian window of April 2023 on ten dates, Open-EO/openeo-gfmap, Apache-2.0.
     """
     with xr.open_dataset(find(real_dir, SCENE), engine="h5netcdf") as scene:
-        stored = [scene[f"S1-SIGMA0-{band}"].values.astype(np.float64) for band in cube.S1_BANDS]
+        stored = [scene[f"S1-SIGMA0-{band}"].values.astype(np.float64) for band in _S1.bands]
     dates = 20 * np.log10(np.stack(stored, -1)) - 83
     month = composites.linear_to_db(composites.db_to_linear(dates).mean(0, keepdims=True))
     tervuren, _, _, _, spans = read_npz(find(real_dir, TERVUREN))
@@ -206,7 +211,7 @@ def speckle_images(real_dir: str | pathlib.Path) -> dict[str, np.ndarray]:
         "scene, one date": dates,
         "scene, mean of 10 dates": month,
         "Belgium, months": read_npz(find(real_dir, BELGIUM))[0],
-        "Tervuren, months": composites.composite(tervuren, spans, months, "s1")[0],
+        "Tervuren, months": composites.composite(tervuren, spans, months, SENSORS["s1"])[0],
     }
 
 
@@ -220,5 +225,6 @@ def missing_shares(real_dir: str | pathlib.Path) -> dict[str, pd.DataFrame]:
     out = {}
     for name, (s2, own) in sources.items():
         months = periods.month_periods(own[0].start, own[-1].end - dt.timedelta(days=1))
-        out[name] = missing.missing_share(composites.composite(s2, own, months, "s2")[0], months)
+        found, _ = composites.composite(s2, own, months, SENSORS["s2"])
+        out[name] = missing.missing_share(found, months)
     return out

@@ -1,6 +1,6 @@
 """Reads simulated cubes into the tables that real landscapes are compared by.
 
-A cube's own label may be partial or wrong on purpose. What truly grows there lies beside it:
+A cube's own label may be partial or wrong on purpose. What truly grows there lies next to it:
 
     <truth_dir>/<cube_id>/truth.tif    uint8, legend index of the true class, 254 none of these
     <truth_dir>/<cube_id>/parcel.tif   uint32, parcel id, 0 none
@@ -16,6 +16,7 @@ import rasterio
 
 from benchmarks.simulator import missing, monthly, parcels
 from cropmap_jax.geo import composites, cube, cube_io, legend
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.simulator import radar
 
 MIN_PIXELS = 9
@@ -89,7 +90,9 @@ def simulated_monthly(
         truth, parcel = (read_truth(truth_dir, one.info, name) for name in ("truth", "parcel"))
         crops = parcel_crops(truth, parcel, one.info.legend.names)
         ids = np.where(np.isin(parcel, [i for i, crop in crops.items() if crop]), parcel, 0)
-        values, found = parcels.parcel_means(monthly.features(one.s1, one.s2), ids, min_pixels)
+        values, found = parcels.parcel_means(
+            monthly.features(one.pixels["s1"], one.pixels["s2"]), ids, min_pixels
+        )
         months = monthly.season_months(one.info.periods, harvest_year(one.info))
         per_cube.append((months, values, [crops[int(i)] for i in found]))
     if not any(names for _, _, names in per_cube):
@@ -117,14 +120,15 @@ def _by_month(own: np.ndarray, values: np.ndarray, months: np.ndarray) -> np.nda
 def simulated_dates(dates: int = 10, size: int = 128, seed: int = 0) -> np.ndarray:
     """S1 [T, H, W, 2] in dB of single dates of even ground: cubes hold composites only."""
     rng = np.random.default_rng(seed)
-    power = [radar.speckle((dates, size, size), rng) for _ in cube.S1_BANDS]
+    power = [radar.speckle((dates, size, size), rng) for _ in SENSORS["s1"].bands]
     return composites.linear_to_db(np.stack(power, -1).astype(np.float64))
 
 
 def simulated_missing(cubes: Iterable[cube.Cube]) -> pd.DataFrame:
     """`missing.missing_share` of all cubes, below each other, with their `cube_id`."""
     rows = [
-        missing.missing_share(c.s2, c.info.periods).assign(cube_id=c.info.cube_id) for c in cubes
+        missing.missing_share(c.pixels["s2"], c.info.periods).assign(cube_id=c.info.cube_id)
+        for c in cubes
     ]
     return pd.concat(rows, ignore_index=True)
 

@@ -142,7 +142,7 @@ def homogeneous_windows(power: np.ndarray, size: int = WINDOW, share: float = 0.
     hardly depends on the speckle of any one date.
 
     Args:
-      power: float [T, H, W], linear power, NaN missing. Dates without any value are passed over;
+      power: float [T, H, W], linear power, NaN missing. Dates without any value are skipped;
         windows with a gap on another date are left out.
       size: pixels.
       share: share of the windows to keep, in (0, 1].
@@ -182,13 +182,13 @@ def pooled_speckle(images: Sequence[np.ndarray], size: int = WINDOW) -> Speckle:
     if not images:
         raise ValueError("images: expected at least one, found none")
     t, h = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    beside, ids, last = [], [], 0
+    wholes, ids, last = [], [], 0
     for image in images:
         own = homogeneous_windows(image, size)
         whole = np.full((t, h, image.shape[2]), np.nan)
         whole[: len(image), : image.shape[1]] = image
-        beside.append(whole)
+        wholes.append(whole)
         ids.append(np.zeros((h, image.shape[2]), np.int64))
         ids[-1][: image.shape[1]] = np.where(own > 0, own + last, 0)
         last += int(own.max())
-    return speckle_statistics(np.concatenate(beside, 2), np.concatenate(ids, 1), size * size)
+    return speckle_statistics(np.concatenate(wholes, 2), np.concatenate(ids, 1), size * size)

@@ -18,6 +18,6 @@ def get_config() -> ConfigDict:
     config.crop = 16  # little more than a field: most of it is annotated
     config.crops_per_chip = 16
     config.batch_size = 32
-    # A small network learns at higher rates than the seed's; their ratio is the seed's.
+    # A small network learns at higher rates than the original one; their ratio is the same.
     config.learning_rate.update({"trunk": 1e-3, "head": 1e-2})
     return config

@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
     config.crop = 24
     config.batch_size = 16
     config.crops_per_chip = 640
-    # One chip: ten times the seed's rates make up for steps that a large dataset would give.
+    # One chip: ten times the usual rates make up for steps that a large dataset would give.
     config.learning_rate.update({"trunk": 1e-4, "head": 1e-3})
     config.log_every = 40
     return config

@@ -13,9 +13,9 @@ def augment(batch: dict) -> dict:
     """Turns each example of a batch as was drawn for it.
 
     Args:
-      batch: s1 int16 [B, T, H, W, 2] and s2 int16 [B, T, H, W, 10], label uint8 [B, H, W]; turn
-        int32 [B] from 0 to 7, or not: the low two bits are quarter turns to the left, the third
-        then mirrors left to right (H = W). Whatever else is passed on.
+      batch: pixels by sensor [B, T, H, W, bands], label uint8 [B, H, W]; turn int32 [B] from 0 to
+        7, or not: the low two bits are quarter turns to the left, the third then mirrors left to
+        right (H = W). Whatever else is passed on.
 
     Returns:
       The batch without turn.
@@ -23,8 +23,8 @@ def augment(batch: dict) -> dict:
     batch = dict(batch)
     turns = batch.pop("turn", None)
     if turns is not None:
-        for key, axes in (("s1", (2, 3)), ("s2", (2, 3)), ("label", (1, 2))):
-            batch[key] = turn(batch[key], turns, axes)
+        batch["pixels"] = {name: turn(v, turns, (2, 3)) for name, v in batch["pixels"].items()}
+        batch["label"] = turn(batch["label"], turns, (1, 2))
     return batch
 
 

@@ -2,28 +2,38 @@
 
 import numpy as np
 
-from cropmap_jax.geo import cube
+from cropmap_jax.geo.sensors import Sensor
 
 
 class Statistics:
-    """Mean, standard deviation, range and missing share per band, from how often each value is."""
+    """Mean, standard deviation, range and missing share per band, from how often each value is.
 
-    def __init__(self, bands: int):
-        self._counts = np.zeros((bands, 1 << 16), np.int64)
+    Args:
+      sensor: whose pixels are counted.
+    """
+
+    def __init__(self, sensor: Sensor):
+        self._sensor = sensor
+        kind = np.dtype(sensor.dtype)
+        # Of 8 or 16 bits: every value that there can be has a place.
+        self._unsigned = np.dtype(f"u{kind.itemsize}")
+        self._counts = np.zeros((len(sensor.bands), 1 << 8 * kind.itemsize), np.int64)
 
     def add(self, stored: np.ndarray) -> None:
-        """Counts int16 [..., bands]."""
+        """Counts pixels as they are stored, [..., bands] of the sensor's dtype."""
         for band, counts in enumerate(self._counts):
-            counts += np.bincount(stored[..., band].view(np.uint16).ravel(), minlength=1 << 16)
+            values = stored[..., band].view(self._unsigned).ravel()
+            counts += np.bincount(values, minlength=len(counts))
 
-    def result(self, bands: tuple[str, ...], scale: float) -> dict:
+    def result(self) -> dict[str, dict[str, float | None]]:
         """{band: {mean, std, min, max, missing}}; null where a band is missing throughout."""
-        stored = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
-        values, there = stored / scale, stored != cube.NODATA
-        out = {}
-        for band, counts in zip(bands, self._counts, strict=True):
+        sensor = self._sensor
+        stored = np.arange(self._counts.shape[1], dtype=self._unsigned).view(sensor.dtype)
+        values, there = stored / sensor.scale, stored != sensor.nodata
+        out: dict[str, dict[str, float | None]] = {}
+        for band, counts in zip(sensor.bands, self._counts, strict=True):
             n, total = int(counts[there].sum()), int(counts.sum())
-            row = {"mean": None, "std": None, "min": None, "max": None}
+            row: dict[str, float | None] = dict.fromkeys(("mean", "std", "min", "max"))
             row["missing"] = 1 - n / max(total, 1)
             if n:
                 seen = there & (counts > 0)

@@ -30,6 +30,7 @@ from cropmap_jax.data.band_statistics import Statistics
 from cropmap_jax.data.dataset_files import FORMAT
 from cropmap_jax.data.pieces import Piece
 from cropmap_jax.geo import calendars, cube, cube_io, files, legend, periods, splits
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 
 class CubesConfig(tfds.core.BuilderConfig):
@@ -41,17 +42,26 @@ class CubesConfig(tfds.core.BuilderConfig):
       chip: side of a chip in pixels.
       overlap: pixels that neighbouring chips share.
       progress: show a progress bar.
+      sensors: of the cubes, all of them.
     """
 
-    def __init__(self, name: str, cubes_dir: str = "", chip=64, overlap=0, progress=False):
+    def __init__(
+        self,
+        name: str,
+        cubes_dir: str = "",
+        chip: int = 64,
+        overlap: int = 0,
+        progress: bool = False,
+        sensors: tuple[Sensor, ...] = SENTINEL,
+    ):
         super().__init__(name=name, description=f"chips of {chip} px, overlap {overlap} px")
         self.cubes_dir, self.chip, self.overlap = cubes_dir, chip, overlap
-        self.progress = progress
+        self.progress, self.sensors = progress, sensors
 
 
 def check_cubes(infos: list[cube.CubeInfo]) -> None:
-    """Requires cubes that belong together: one legend, one kind of period, one size of pixels, no
-    shared ground.
+    """Requires cubes that belong together: the same legend, sensors, kind of period and size of
+    pixels, and no shared ground.
 
     Raises:
       ValueError: names the two cubes that disagree and how.
@@ -63,6 +73,11 @@ def check_cubes(infos: list[cube.CubeInfo]) -> None:
                 f"cubes {first.cube_id} and {info.cube_id}: expected one legend, found "
                 f"{first.legend.name!r} ({', '.join(first.legend.names)}) and "
                 f"{info.legend.name!r} ({', '.join(info.legend.names)})"
+            )
+        if info.sensors != first.sensors:
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected the same sensors, found "
+                f"{_list(first.sensors)} and {_list(info.sensors)}"
             )
         kinds = periods.period_kind(first.periods), periods.period_kind(info.periods)
         if kinds[0] != kinds[1]:
@@ -87,6 +102,10 @@ def check_cubes(infos: list[cube.CubeInfo]) -> None:
             )
 
 
+def _list(found: tuple[Sensor, ...]) -> str:
+    return ", ".join(f"{s.name} ({' '.join(s.bands)}, {s.unit})" for s in found)
+
+
 def fingerprint(infos: list[cube.CubeInfo], config: CubesConfig) -> str:
     """Hash of what the dataset is made from: every item (with its checksums) and the cut."""
     digest = hashlib.sha256(f"{FORMAT} {config.chip} {config.overlap}".encode())
@@ -96,7 +115,7 @@ def fingerprint(infos: list[cube.CubeInfo], config: CubesConfig) -> str:
 
 
 class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
-    """Chips of cubes with Sentinel-1, Sentinel-2 and tri-state labels.
+    """Chips of cubes: pixels of every sensor and tri-state labels.
 
     Subclasses set VERSION, and LEGEND where the dataset has a fixed one. All periods of a cube are
     kept: which of them a prediction may see is decided at loading, by its as-of date.
@@ -116,7 +135,7 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            features=dataset_files.features(self.builder_config.chip),
+            features=dataset_files.features(self.builder_config.chip, self.builder_config.sensors),
             supervised_keys=None,
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
@@ -134,7 +153,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
                 f"found {infos[0].legend.name!r}; use --dataset cubes for other legends"
             )
         check_cubes(infos)
-        self._statistics = {s: Statistics(len(b)) for s, b in cube.BANDS.items()}
+        self._sensors = infos[0].sensors
+        self._statistics = {sensor.name: Statistics(sensor) for sensor in self._sensors}
         present = [s for s in splits.SPLITS if any(info.split == s for info in infos)]
         self.info.metadata.update(_metadata(infos, self.builder_config))
         self._bar = tqdm(
@@ -177,8 +197,7 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
             self._bar.update(piece.last)
         if split == "train":
             self.info.metadata["statistics"] = {
-                sensor: statistics.result(cube.BANDS[sensor], cube.SCALES[sensor])
-                for sensor, statistics in self._statistics.items()
+                name: statistics.result() for name, statistics in self._statistics.items()
             }
 
     def _read(self, piece: Piece, split: str) -> cube_io.RawCube:
@@ -199,8 +218,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
                 raw = dataclasses.replace(raw, fields=fields)
             if split == "train":
                 new = (slice(None), *piece.window.new)
-                for sensor, statistics in self._statistics.items():
-                    statistics.add(getattr(raw, sensor)[new])
+                for name, statistics in self._statistics.items():
+                    statistics.add(raw.pixels[name][new])
             self._part = piece.window, raw
         return self._part[1]
 
@@ -246,6 +265,7 @@ def _metadata(infos: list[cube.CubeInfo], config: CubesConfig) -> dict:
         "overlap": config.overlap,
         "period_kind": periods.period_kind(infos[0].periods),
         "legend": classes.to_json(),
+        "sensors": [sensor.to_json() for sensor in infos[0].sensors],
         "crops": list(crops),
         "harvest": calendars.harvest_table(calendar, places, seasons, crops).tolist(),
         "planting": calendars.planting_table(calendar, crops).tolist(),
@@ -272,9 +292,11 @@ def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int):
     top, left = piece.window.rows.start, piece.window.cols.start
     for row, col in piece.chips:
         place = row - top, col - left, size
-        yield {
-            "s1": chips.cut(raw.s1, *place, cube.NODATA, axis=1),
-            "s2": chips.cut(raw.s2, *place, cube.NODATA, axis=1),
+        pixels = {
+            sensor.name: chips.cut(raw.pixels[sensor.name], *place, sensor.nodata, axis=1)
+            for sensor in raw.info.sensors
+        }
+        yield pixels | {
             "label": chips.cut(raw.label, *place, legend.IGNORE),
             "fields": chips.cut(raw.fields, *place, 0),
             "periods": periods.to_days(raw.info.periods),
@@ -311,7 +333,7 @@ def build(
         )
     files.local("--data_dir", data_dir)
     infos = cube_io.list_cubes(files.local("--cubes", cubes_dir))
-    config = CubesConfig(name, os.fspath(cubes_dir), **kwargs)
+    config = CubesConfig(name, os.fspath(cubes_dir), sensors=infos[0].sensors, **kwargs)
     folder = pathlib.Path(data_dir) / builder_class.name / name
     files.check_apart({"--data_dir": data_dir}, {"--cubes": cubes_dir})
     final = folder / str(builder_class.VERSION)

@@ -8,7 +8,9 @@ import re
 import numpy as np
 
 from cropmap_jax.data import dataset_files, records
-from cropmap_jax.geo import cube, grid, legend, periods, splits
+from cropmap_jax.geo import grid, legend, periods, splits
+from cropmap_jax.geo import sensors as sensors_lib
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Dataset:
       statistics: per sensor and band over the training split; reported, never applied.
       chips: chip table per split.
       fingerprint: hash of the cubes and the cut that it was built from.
+      sensors: whose pixels the records hold.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Dataset:
     statistics: dict
     chips: dict[str, Chips]
     fingerprint: str = ""
+    sensors: tuple[Sensor, ...] = SENTINEL
 
     def source(self, split: str):
         """Random-access records of a split: `source[i]` is a dict of arrays.
@@ -73,7 +77,7 @@ class Dataset:
         """
         table = self.split(split)
         places = np.stack([table.cube, table.row, table.col], 1)
-        return records.open_records(self.path, split, self.chip, places, table.pixels)
+        return records.open_records(self.path, split, self.chip, self.sensors, places, table.pixels)
 
     def split(self, split: str) -> Chips:
         """Chip table of a split.
@@ -141,15 +145,17 @@ def open_folder(folder: pathlib.Path) -> Dataset:
     """
     found = dataset_files.split_files(folder)
     meta = dataset_files.read_metadata(folder)
-    dataset_files.check_features(folder, meta["chip"])
     where = str(folder / dataset_files.METADATA)
+    with dataset_files.advice():
+        stored = sensors_lib.from_json(meta.get("sensors"), f"{where}: sensors")
+    dataset_files.check_features(folder, meta["chip"], stored)
     with dataset_files.advice():
         classes = legend.Legend.from_json(meta["legend"], where)
         cubes = _cubes(meta["cubes"], where)
         shape, days = (len(cubes), len(classes)), (-(10**6), 10**6)
         harvest = dataset_files.table(meta["harvest"], shape, days, f"{where}: harvest")
         planting = dataset_files.table(meta["planting"], shape, days, f"{where}: planting")
-        _check_statistics(meta["statistics"], where)
+        _check_statistics(meta["statistics"], stored, where)
         chips = {
             split: _chips(meta["chips"][split], split, cubes, (meta["chip"], len(classes)), where)
             for split in splits.SPLITS
@@ -175,6 +181,7 @@ def open_folder(folder: pathlib.Path) -> Dataset:
         statistics=meta["statistics"],
         chips=chips,
         fingerprint=meta["fingerprint"],
+        sensors=stored,
     )
 
 
@@ -220,10 +227,11 @@ def _chips(rows: dict, split: str, cubes: list[dict], sizes: tuple[int, int], wh
     return Chips(*(column.astype(np.int32) for column in (index, row, col)), pixels)
 
 
-def _check_statistics(statistics: dict, where: str) -> None:
-    expected = {sensor: set(bands) for sensor, bands in cube.BANDS.items()}
-    if statistics and {s: set(bands) for s, bands in statistics.items()} != expected:
-        raise ValueError(f"{where}: statistics: expected bands {cube.BANDS}, found others")
+def _check_statistics(statistics: dict, stored: tuple[Sensor, ...], where: str) -> None:
+    expected = {sensor.name: list(sensor.bands) for sensor in stored}
+    found = {name: set(bands) for name, bands in statistics.items()}
+    if statistics and found != {name: set(bands) for name, bands in expected.items()}:
+        raise ValueError(f"{where}: statistics: expected bands {expected}, found others")
 
 
 def describe(data: Dataset) -> str:

@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
 from cropmap_jax.geo import files, schemas
+from cropmap_jax.geo.sensors import Sensor
 
 FORMAT = 1
 """Version of the metadata's layout; a reader refuses another."""
@@ -27,13 +28,18 @@ AGAIN = "build it again with --overwrite"
 _MAX_METADATA = 1 << 31
 
 
-def features(chip: int) -> tfds.features.FeaturesDict:
+def features(chip: int, sensors: tuple[Sensor, ...]) -> tfds.features.FeaturesDict:
     """Features of one chip of `chip` x `chip` pixels; the number of periods may vary."""
     bytes_ = {"encoding": "bytes"}
+    pixels = {
+        sensor.name: tfds.features.Tensor(
+            shape=(None, chip, chip, len(sensor.bands)), dtype=np.dtype(sensor.dtype).type, **bytes_
+        )
+        for sensor in sensors
+    }
     return tfds.features.FeaturesDict(
-        {
-            "s1": tfds.features.Tensor(shape=(None, chip, chip, 2), dtype=np.int16, **bytes_),
-            "s2": tfds.features.Tensor(shape=(None, chip, chip, 10), dtype=np.int16, **bytes_),
+        pixels
+        | {
             "label": tfds.features.Tensor(shape=(chip, chip), dtype=np.uint8),
             "fields": tfds.features.Tensor(shape=(chip, chip), dtype=np.uint32, **bytes_),
             "periods": tfds.features.Tensor(shape=(None, 2), dtype=np.int32),
@@ -45,8 +51,8 @@ def features(chip: int) -> tfds.features.FeaturesDict:
     )
 
 
-def check_features(folder: pathlib.Path, chip: int) -> None:
-    """Requires the `features.json` that `build` writes for chips of `chip` pixels.
+def check_features(folder: pathlib.Path, chip: int, sensors: tuple[Sensor, ...]) -> None:
+    """Requires the `features.json` that `build` writes for such chips of these sensors.
 
     Raises:
       ValueError: names the file.
@@ -54,7 +60,7 @@ def check_features(folder: pathlib.Path, chip: int) -> None:
     file = folder / FEATURES
     with advice():
         found = schemas.read_json(file, "the features of a dataset of chips")
-        if found != _features_json(chip):
+        if found != _features_json(chip, sensors):
             raise ValueError(
                 f"{file}: expected the features of chips of {chip} px as build writes them, found "
                 f"others"
@@ -62,8 +68,8 @@ def check_features(folder: pathlib.Path, chip: int) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _features_json(chip: int) -> dict:
-    return json_format.MessageToDict(features(chip).to_proto())
+def _features_json(chip: int, sensors: tuple[Sensor, ...]) -> dict:
+    return json_format.MessageToDict(features(chip, sensors).to_proto())
 
 
 def split_files(folder: pathlib.Path) -> dict[str, tuple[list[pathlib.Path], list[int]]]:

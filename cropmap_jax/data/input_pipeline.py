@@ -13,7 +13,8 @@ import numpy as np
 
 from cropmap_jax.data import checks, dataset, sampling
 from cropmap_jax.data.sampling import LEAD_UNKNOWN, SamplingConfig, harvest_days
-from cropmap_jax.geo import cube, periods, windows
+from cropmap_jax.geo import periods, windows
+from cropmap_jax.geo.sensors import Sensor
 
 __all__ = ["LEAD_UNKNOWN", "SamplingConfig", "harvest_days"]
 
@@ -22,7 +23,12 @@ MOST_EXAMPLES = 10**8
 
 
 def make_example(
-    data: dataset.Dataset, record: dict, as_of: int, num_periods: int, harvest: int = 0
+    data: dataset.Dataset,
+    record: dict,
+    as_of: int,
+    num_periods: int,
+    harvest: int = 0,
+    sensors: Sequence[Sensor] | None = None,
 ) -> dict:
     """One chip as a prediction on `as_of` sees it.
 
@@ -32,10 +38,11 @@ def make_example(
       as_of: exclusive date, days since 1970-01-01.
       num_periods: periods of the window.
       harvest: harvest start that the lead counts to, 0 where unknown.
+      sensors: whose pixels are wanted; those of the dataset if None.
 
     Returns:
-      s1 int16 [T, H, W, 2] and s2 int16 [T, H, W, 10] (NODATA where missing), label uint8
-      [H, W], day_of_year int32 [T] (middle of the period; 0 before the cube begins), lead int32
+      pixels by sensor as stored, [T, H, W, bands] (no-data where missing), label uint8 [H, W],
+      day_of_year int32 [T] (middle of the period; 0 before the cube begins), lead int32
       in days, planted float32 [classes]: 0 for a crop not yet planted on the as-of date.
 
     Raises:
@@ -43,11 +50,11 @@ def make_example(
     """
     index = int(record["cube_index"])
     chosen, small = sampling.window(data, index, as_of, num_periods, harvest)
-    return small | {
-        "s1": windows.take_window(record["s1"], chosen, cube.NODATA),
-        "s2": windows.take_window(record["s2"], chosen, cube.NODATA),
-        "label": record["label"],
+    pixels = {
+        sensor.name: windows.take_window(record[sensor.name], chosen, sensor.nodata)
+        for sensor in (data.sensors if sensors is None else sensors)
     }
+    return {"pixels": pixels, "label": record["label"], **small}
 
 
 def check_dates(data: dataset.Dataset, loading: SamplingConfig, cubes: np.ndarray) -> None:

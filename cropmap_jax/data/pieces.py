@@ -14,8 +14,6 @@ READ_BYTES = 1 << 26
 """About how many bytes of pixels are read at once: a cube, or a part of a larger one."""
 MAX_RECORD = 1 << 30
 """Bytes of one chip; the format of records ends at twice that."""
-_PIXEL_BYTES = 24
-"""Of one period, S1 and S2."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +47,7 @@ def cut(index: int, info: cube.CubeInfo, size: int, overlap: int = 0) -> list[Pi
     """
     height, width = info.shape
     rows, cols = (chips.chip_origins(n, size, overlap) for n in info.shape)
-    pixels = READ_BYTES // (_PIXEL_BYTES * len(info.periods))
+    pixels = max(1, READ_BYTES // (_pixel_bytes(info) * len(info.periods)))
     if height * width <= pixels:
         whole = Window(slice(0, height), slice(0, width), (slice(None), slice(None)))
         return [Piece(index, info, whole, [(r, c) for r in rows for c in cols], True)]
@@ -105,4 +103,9 @@ def shards(numbered: list[tuple[int, cube.CubeInfo]], size: int, overlap: int) -
 
 def _record_bytes(info: cube.CubeInfo, size: int) -> int:
     """Of one chip, padding included: pixels, label (a byte or two) and field id."""
-    return size**2 * (_PIXEL_BYTES * len(info.periods) + 6)
+    return size**2 * (_pixel_bytes(info) * len(info.periods) + 6)
+
+
+def _pixel_bytes(info: cube.CubeInfo) -> int:
+    """Of one pixel and period, all sensors together."""
+    return sum(len(s.bands) * np.dtype(s.dtype).itemsize for s in info.sensors)

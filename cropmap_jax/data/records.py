@@ -21,7 +21,8 @@ import tensorflow_datasets as tfds
 
 from cropmap_jax.data import dataset_files
 from cropmap_jax.data.shards import Compressed, Shard, varint
-from cropmap_jax.geo import cube, legend, windows
+from cropmap_jax.geo import legend, windows
+from cropmap_jax.geo.sensors import Sensor
 
 _HEAD = 96
 """Bytes that surely hold the names and lengths before a feature's values."""
@@ -32,6 +33,7 @@ class Whole:
 
     Args:
       source: sequence of records.
+      sensors: whose pixels they hold.
       where: what to name in an error.
       places: int [N, 3], cube, row and column that each record should have; None: any.
       pixels: int [N, classes + 1], as of `Records`; None: any.
@@ -40,11 +42,13 @@ class Whole:
     def __init__(
         self,
         source,
+        sensors: tuple[Sensor, ...],
         where="",
         places: np.ndarray | None = None,
         pixels: np.ndarray | None = None,
     ):
         self._source, self._where, self._places, self._pixels = source, where, places, pixels
+        self._sensors = {sensor.name: sensor for sensor in sensors}
 
     def __len__(self) -> int:
         return len(self._source)
@@ -71,11 +75,11 @@ class Whole:
         """uint8 [H, W], as `Records.label`."""
         return self[index]["label"]
 
-    def read_window(self, index: int, chosen, s1, s2, label=None) -> None:
+    def read_window(self, index: int, chosen, pixels: dict[str, np.ndarray], label=None) -> None:
         """As `Records.read_window`."""
         record = self[index]
-        s1[...] = windows.take_window(record["s1"], chosen, cube.NODATA)
-        s2[...] = windows.take_window(record["s2"], chosen, cube.NODATA)
+        for name, out in pixels.items():
+            out[...] = windows.take_window(record[name], chosen, self._sensors[name].nodata)
         if label is not None:
             label[...] = record["label"]
 
@@ -87,6 +91,7 @@ class Records:
       files: of the split, in order.
       counts: records in each.
       chip: side of a chip in pixels.
+      sensors: whose pixels they hold.
       places: int [N, 3], cube, row and column that each record should have.
       pixels: int [N, classes + 1], pixels of each class and of none of these in each label.
 
@@ -100,15 +105,18 @@ class Records:
         files: list[pathlib.Path],
         counts: list[int],
         chip: int,
+        sensors: tuple[Sensor, ...],
         places: np.ndarray,
         pixels: np.ndarray,
     ):
         self._chip, self._expected, self._pixels = chip, places, pixels
+        self._sensors = {sensor.name: sensor for sensor in sensors}
+        self._names = [*self._sensors, "label"]
         self._shards = [Shard(f, n) for f, n in zip(files, counts, strict=True)]
         self._ends = np.cumsum(counts)
-        # Where S1, S2 and label lie in each record and how long they are, once it has been seen.
-        # Two threads may look at one at the same time: they find the same.
-        self._places = np.full((sum(counts), 6), -1, np.int64)
+        # Where the sensors' pixels and the label lie in each record and how long they are, once it
+        # has been seen. Two threads may look at one at the same time: they find the same.
+        self._places = np.full((sum(counts), len(self._names), 2), -1, np.int64)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -133,7 +141,7 @@ class Records:
     def label(self, index: int) -> np.ndarray:
         """uint8 [H, W], annotation of a chip."""
         shard, i = self._find(index)
-        at, size = self._place(index)[4:]
+        at, size = self._place(index)[-1]
         data = np.empty(size, np.uint8)
         shard.read(i, at, data)
         label = _small_integers(data)
@@ -145,30 +153,30 @@ class Records:
             raise shard.damaged(i, str(error)) from error
         return label.reshape(self._chip, self._chip)
 
-    def read_window(self, index: int, chosen, s1, s2, label=None) -> None:
+    def read_window(self, index: int, chosen, pixels: dict[str, np.ndarray], label=None) -> None:
         """Reads some periods of a chip into arrays that are there.
 
         Args:
           index: which record.
           chosen: int [N] from `windows.window_indices`: contiguous, MISSING at their beginning.
-          s1: int16 [N, H, W, 2], C-contiguous, filled; NODATA where missing.
-          s2: int16 [N, H, W, 10], likewise.
+          pixels: of the sensors that are wanted, [N, H, W, bands] of their dtypes, C-contiguous;
+            filled, with the sensor's no-data value where missing.
           label: uint8 [H, W], likewise, or None.
 
         Raises:
           ValueError: names the file that is damaged.
         """
         shard, i = self._find(index)
-        place = self._place(index)
+        places = dict(zip(self._names, self._place(index), strict=True))
         missing = int(np.count_nonzero(chosen == windows.MISSING))
         first, last = int(chosen[missing]), int(chosen[-1])
-        for out, at, size in ((s1, place[0], place[1]), (s2, place[2], place[3])):
-            stride = out[0].nbytes
+        for name, out in pixels.items():
+            (at, size), stride = places[name], out[0].nbytes
             if (last + 1) * stride > size or size % stride:
                 raise shard.damaged(
                     i, f"expected more than {last} periods of {stride} bytes, found {size} bytes"
                 )
-            out[:missing] = cube.NODATA
+            out[:missing] = self._sensors[name].nodata
             shard.read(i, int(at) + first * stride, out[missing:])
         if label is not None:
             label[...] = self.label(index)
@@ -182,11 +190,11 @@ class Records:
 
     def _place(self, index: int) -> np.ndarray:
         place = self._places[index]
-        if place[-1] < 0:
+        if place[-1, -1] < 0:
             shard, i = self._find(index)
             found = {name: (at, size) for name, at, size in _features(shard, i)}
             try:
-                place = np.array([*found["s1"], *found["s2"], *found["label"]], np.int64)
+                place = np.array([found[name] for name in self._names], np.int64)
                 self._check_place(index, {name: found[name] for name in _PLACE})
             except KeyError as error:
                 raise shard.damaged(i, f"it has no feature {error}") from error
@@ -209,9 +217,13 @@ class Records:
     def _decode(self, found: dict[str, np.ndarray]) -> dict:
         chip = self._chip
         scalars = {k: int(_integers(found[k])[0]) for k in ("cube_index", "row", "col")}
-        return scalars | {
-            "s1": found["s1"].view(np.int16).reshape(-1, chip, chip, 2),
-            "s2": found["s2"].view(np.int16).reshape(-1, chip, chip, 10),
+        pixels = {
+            name: found[name].view(sensor.dtype).reshape(-1, chip, chip, len(sensor.bands))
+            for name, sensor in self._sensors.items()
+        }
+        return {
+            **scalars,
+            **pixels,
             "label": _small_integers(found["label"]).reshape(chip, chip),
             "fields": found["fields"].view(np.uint32).reshape(chip, chip),
             "periods": _integers(found["periods"]).astype(np.int32).reshape(-1, 2),
@@ -220,7 +232,12 @@ class Records:
 
 
 def open_records(
-    path, split: str, chip: int, places: np.ndarray, pixels: np.ndarray
+    path,
+    split: str,
+    chip: int,
+    sensors: tuple[Sensor, ...],
+    places: np.ndarray,
+    pixels: np.ndarray,
 ) -> Records | Whole:
     """Records of a split of a dataset's folder; compressed ones come through TFDS.
 
@@ -228,6 +245,7 @@ def open_records(
       path: the folder.
       split: one that it has.
       chip: side of a chip in pixels.
+      sensors: whose pixels they hold.
       places: int [N, 3], cube, row and column of every chip, which the records are compared with.
       pixels: int [N, classes + 1], pixels of each class and of none of these, likewise.
 
@@ -237,11 +255,11 @@ def open_records(
     folder = pathlib.Path(path)
     files, counts = dataset_files.split_files(folder)[split]
     try:
-        return Records(files, counts, chip, places, pixels)
+        return Records(files, counts, chip, sensors, places, pixels)
     except Compressed:
-        dataset_files.check_features(folder, chip)
+        dataset_files.check_features(folder, chip, sensors)
         source = tfds.builder_from_directory(str(folder)).as_data_source(split)
-        return Whole(source, f"{path}, split {split}", places, pixels)
+        return Whole(source, sensors, f"{path}, split {split}", places, pixels)
 
 
 _PLACE = ("cube_index", "row", "col")

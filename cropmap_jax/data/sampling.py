@@ -8,7 +8,8 @@ import grain
 import numpy as np
 
 from cropmap_jax.data import checks, dataset
-from cropmap_jax.geo import cube, legend, windows
+from cropmap_jax.geo import legend, windows
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 LEAD_UNKNOWN = -(10**6)
 """Lead in days where there is no harvest date."""
@@ -24,6 +25,7 @@ class SamplingConfig:
 
     Args:
       num_periods: periods of the window.
+      sensors: whose pixels are read.
       lead_days: the as-of date is a harvest start of the legend minus this many days.
       as_of: (first, last) dates, days since 1970-01-01: the as-of date is drawn from this range
         instead, for datasets without a calendar.
@@ -32,13 +34,14 @@ class SamplingConfig:
       empty_ratio: chips without annotation kept, as a multiple of those with.
       augment: flips and rotations by quarter turns.
       period_dropout: probability that a period of a sensor goes missing.
-      sensor_dropout: probability that one of the two sensors goes missing whole.
+      sensor_dropout: probability that one of the sensors goes missing whole.
 
     Raises:
       ValueError: a probability outside [0, 1), or a count or a ratio that is too small.
     """
 
     num_periods: int = 6
+    sensors: tuple[Sensor, ...] = SENTINEL
     lead_days: int = 30
     as_of: tuple[int, int] | None = None
     crop: int | None = None
@@ -129,19 +132,22 @@ def random_corner(label: np.ndarray, size: int, rng: np.random.Generator) -> tup
     return row, col
 
 
-def drop(s1: np.ndarray, s2: np.ndarray, keep_s1: np.ndarray, keep_s2: np.ndarray) -> None:
+def drop(pixels: dict[str, np.ndarray], sensors: tuple[Sensor, ...], keep: np.ndarray) -> None:
     """Makes periods missing, in place; an example of which no value would be left stays as it is.
 
     Args:
-      s1, s2: int16 [T, H, W, 2] and [T, H, W, 10].
-      keep_s1, keep_s2: bool [T], the periods that stay.
+      pixels: by sensor, [T, H, W, bands] as stored.
+      sensors: the sensors, in the order of `keep`.
+      keep: bool [sensors, T], the periods that stay.
     """
-    kept = [
-        values[t] for values, keep in ((s1, keep_s1), (s2, keep_s2)) for t in np.flatnonzero(keep)
-    ]
-    if any((period != cube.NODATA).any() for period in kept):
-        s1[~keep_s1] = cube.NODATA
-        s2[~keep_s2] = cube.NODATA
+    kept = (
+        (pixels[sensor.name][t] != sensor.nodata).any()
+        for sensor, periods in zip(sensors, keep, strict=True)
+        for t in np.flatnonzero(periods)
+    )
+    if any(kept):
+        for sensor, periods in zip(sensors, keep, strict=True):
+            pixels[sensor.name][~periods] = sensor.nodata
 
 
 class ExampleSampler:
@@ -195,9 +201,10 @@ class ExampleSampler:
         return harvest - loading.lead_days, harvest
 
     def _draw_kept(self, rng: np.random.Generator) -> np.ndarray:
-        """bool [2, T]: which periods of S1 and of S2 stay."""
-        keep = rng.random((2, self._loading.num_periods)) >= self._loading.period_dropout
-        sensor, draw = rng.integers(2), rng.random()
+        """bool [sensors, T]: which periods of each sensor stay."""
+        count = len(self._loading.sensors)
+        keep = rng.random((count, self._loading.num_periods)) >= self._loading.period_dropout
+        sensor, draw = rng.integers(count), rng.random()
         keep[sensor] &= draw >= self._loading.sensor_dropout
         return keep
 
@@ -233,32 +240,31 @@ class MakeBatch(grain.transforms.Map):
         draws = [self._draws[first + i] for i in range(index, self._batch_size, count)]
         crop = self._loading.crop
         # New arrays for each batch: a device may read from them for as long as it likes.
-        batch = self._images((len(draws),), crop or self._chip)
-        for i, drawn in enumerate(draws):
-            out = {key: values[i] for key, values in batch.items()}
+        side = crop or self._chip
+        pixels = self._pixels((len(draws),), side)
+        labels = np.empty((len(draws), side, side), np.uint8)
+        for i, (drawn, label) in enumerate(zip(draws, labels, strict=True)):
+            out = {name: values[i] for name, values in pixels.items()}
             if crop:
-                self._read_crop(drawn, out, crop)
+                self._read_crop(drawn, out, label, crop)
             else:
-                self._source.read_window(drawn["chip"], drawn["chosen"], **out)
+                self._source.read_window(drawn["chip"], drawn["chosen"], out, label)
             if "keep" in drawn:
-                drop(out["s1"], out["s2"], *drawn["keep"])
+                drop(out, self._loading.sensors, drawn["keep"])
         small = [drawn["small"] for drawn in draws]
-        return batch | {key: np.stack([s[key] for s in small]) for key in small[0]}
+        rest = {key: np.stack([s[key] for s in small]) for key in small[0]}
+        return {"pixels": pixels, "label": labels, **rest}
 
-    def _read_crop(self, drawn: dict, out: dict, size: int) -> None:
+    def _read_crop(self, drawn: dict, out: dict, label: np.ndarray, size: int) -> None:
         if not hasattr(self._thread, "chip"):
-            self._thread.chip = self._images((), self._chip)
+            self._thread.chip = self._pixels((), self._chip)
         whole = self._thread.chip
-        self._source.read_window(drawn["chip"], drawn["chosen"], whole["s1"], whole["s2"])
+        self._source.read_window(drawn["chip"], drawn["chosen"], whole)
         rows, cols = (slice(at, at + size) for at in drawn["corner"])
-        for sensor in ("s1", "s2"):
-            out[sensor][...] = whole[sensor][:, rows, cols]
-        out["label"][...] = drawn["label"][rows, cols]
+        for name, values in out.items():
+            values[...] = whole[name][:, rows, cols]
+        label[...] = drawn["label"][rows, cols]
 
-    def _images(self, lead: tuple[int, ...], side: int) -> dict:
+    def _pixels(self, lead: tuple[int, ...], side: int) -> dict[str, np.ndarray]:
         shape = (*lead, self._loading.num_periods, side, side)
-        return {
-            "s1": np.empty((*shape, 2), np.int16),
-            "s2": np.empty((*shape, 10), np.int16),
-            "label": np.empty((*lead, side, side), np.uint8),
-        }
+        return {s.name: np.empty((*shape, len(s.bands)), s.dtype) for s in self._loading.sensors}

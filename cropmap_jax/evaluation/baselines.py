@@ -19,7 +19,7 @@ def pixel_features(example: dict) -> np.ndarray:
     """float32 [H, W, T * 12]: every band of every period in dB and reflectance, NaN missing."""
     parts = []
     for sensor in ("s1", "s2"):
-        values = np.moveaxis(cube.decode(example[sensor], sensor), 0, 2)
+        values = np.moveaxis(cube.decode(example["pixels"][sensor], sensor), 0, 2)
         parts.append(values.reshape(*values.shape[:2], -1))
     return np.concatenate(parts, axis=-1)
 

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Iterator
 
 from cropmap_jax.evaluation.evaluate import Chosen, undefined
 from cropmap_jax.evaluation.metrics import CropTally, Tally
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 FEW_FIELDS = 2
 """With fewer fields of a crop than this, a score says nothing about other fields."""
-_SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2"}
 
 
 def score_notes(
@@ -16,6 +16,7 @@ def score_notes(
     tallies: list[CropTally],
     leads: list[tuple[int, int] | None],
     chosen: list[Chosen],
+    sensors: Iterable[Sensor] = SENTINEL,
 ) -> list[str]:
     """Notes on the scores of one method; those of another are the same, pixel for pixel.
 
@@ -24,15 +25,18 @@ def score_notes(
       names: of the crops.
       tallies, leads: what `tally_split` gave for it.
       chosen: what `choose_thresholds` gave.
+      sensors: that the network takes.
     """
     found: dict[str, list[str]] = {}
     for name, tally, lead, choice in zip(names, tallies, leads, chosen, strict=True):
-        for note in _of_crop(split, tally, lead, choice):
+        for note in _of_crop(split, tally, lead, choice, sensors):
             found.setdefault(note, []).append(name)
     return [f"{_listed(crops)}: {note}" for note, crops in found.items()]
 
 
-def _of_crop(split: str, tally: CropTally, lead, choice: Chosen) -> Iterator[str]:
+def _of_crop(
+    split: str, tally: CropTally, lead, choice: Chosen, sensors: Iterable[Sensor]
+) -> Iterator[str]:
     unseen, pixels, fields = tally.unseen, tally.pixels, tally.fields
     if unseen["pixels"]:
         yield (
@@ -47,7 +51,7 @@ def _of_crop(split: str, tally: CropTally, lead, choice: Chosen) -> Iterator[str
         yield f"{reasons['fields']} in {split}: {_lost(fields)}"
     if choice.reason:
         yield f"threshold {choice.value:.2f} by default, not chosen ({choice.reason})"
-    yield from _of_images(split, tally)
+    yield from _of_images(split, tally, sensors)
     if pixels.positives and fields.positives < FEW_FIELDS:
         count = "no field" if not fields.positives else f"{fields.positives} field"
         yield f"{count} of it in {split} was seen; scores of so few fields mean little"
@@ -55,9 +59,9 @@ def _of_crop(split: str, tally: CropTally, lead, choice: Chosen) -> Iterator[str
         yield f"as of up to {-lead[0]} days after its harvest began"
 
 
-def _of_images(split: str, tally: CropTally) -> Iterator[str]:
+def _of_images(split: str, tally: CropTally, sensors: Iterable[Sensor]) -> Iterator[str]:
     """What is not in the windows that were scored."""
-    for sensor, name in _SENSORS.items():
+    for sensor, name in ((s.name, s.title) for s in sensors):
         if tally.pixels.total and sensor not in tally.sensors:
             yield f"no {name} value in the window anywhere in {split}"
         elif cubes := tally.lacking.get(sensor):

@@ -152,7 +152,7 @@ def _empty_at_the_end(examples: list[dict]) -> int:
     for example in examples:
         known = example["label"] != legend.IGNORE
         for sensor in cube.BANDS:
-            there |= (example[sensor] != cube.NODATA).any(-1)[:, known].any(-1)
+            there |= (example["pixels"][sensor] != cube.NODATA).any(-1)[:, known].any(-1)
     found = np.flatnonzero(there)
     return len(there) - 1 - int(found[-1]) if len(found) else 0
 
@@ -162,7 +162,11 @@ def _sights(examples: list[dict], records: list[dict], shape) -> dict[str, np.nd
     out = {}
     for sensor in cube.BANDS:
         parts = [
-            {"row": r["row"], "col": r["col"], "seen": (e[sensor] != cube.NODATA).any(axis=(0, 3))}
+            {
+                "row": r["row"],
+                "col": r["col"],
+                "seen": (e["pixels"][sensor] != cube.NODATA).any(axis=(0, 3)),
+            }
             for e, r in zip(examples, records, strict=True)
         ]
         out[sensor] = _assemble(parts, "seen", shape, False)
@@ -182,7 +186,9 @@ def _latest_rgb(data, records, as_of: int, num_periods: int, shape) -> np.ndarra
     bands = [cube.S2_BANDS.index(b) for b in ("B4", "B3", "B2")]
     images = []
     for record in records:
-        window = input_pipeline.make_example(data, record, as_of, num_periods)["s2"][..., bands]
+        window = input_pipeline.make_example(data, record, as_of, num_periods)["pixels"]["s2"][
+            ..., bands
+        ]
         rgb = np.full(window.shape[1:], np.nan, np.float32)
         for image in window:
             clear = (image != cube.NODATA).all(-1)

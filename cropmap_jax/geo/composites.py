@@ -5,16 +5,17 @@ draws on a day after its own end (else the as-of rule would leak).
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cropmap_jax.geo.periods import Period, to_days
+from cropmap_jax.geo.sensors import Sensor
 
 
 def db_to_linear(db: np.ndarray) -> np.ndarray:
     """Backscatter in dB to linear power, 10^(dB / 10)."""
-    return np.power(10.0, db / 10.0)
+    return np.asarray(np.power(10.0, db / 10.0))
 
 
 def linear_to_db(power: np.ndarray) -> np.ndarray:
@@ -33,30 +34,28 @@ def assign(periods: Sequence[Period], targets: Sequence[Period]) -> np.ndarray:
 
 
 def composite(
-    values: np.ndarray, periods: Sequence[Period], targets: Sequence[Period], sensor: str
+    values: np.ndarray, periods: Sequence[Period], targets: Sequence[Period], sensor: Sensor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Composites one sensor's observations into target periods.
-
-    S1 is averaged in linear power (speckle is multiplicative: a mean of dB is biased low), S2 by
-    the median (robust to missed clouds), each over the values that are there.
+    """Composites one sensor's observations into target periods, over the values that are there.
 
     Args:
-      values: float [T, H, W, B], S1 in dB or S2 in reflectance, NaN where missing.
+      values: float [T, H, W, B] in the sensor's unit, NaN where missing.
       periods: T source periods; they may overlap and leave gaps.
       targets: P target periods.
-      sensor: "s1" or "s2".
+      sensor: its `compositing` says how: "mean_power" averages dB as linear power (speckle is
+        multiplicative: a mean of dB is biased low), "mean" averages the values as they are, and
+        "median" is robust to missed clouds.
 
     Returns:
       float32 [P, H, W, B], NaN where no observation is clear, and uint16 [P, H, W]: the number of
       observations with at least one valid band.
 
     Raises:
-      ValueError: unknown sensor, or lengths that do not agree.
+      ValueError: lengths that do not agree.
     """
-    if sensor not in ("s1", "s2"):
-        raise ValueError(f"sensor: expected 's1' or 's2', found {sensor!r}")
     if len(values) != len(periods):
-        raise ValueError(f"{sensor}: {len(values)} observations but {len(periods)} periods")
+        raise ValueError(f"{sensor.name}: {len(values)} observations but {len(periods)} periods")
+    reduce = _REDUCTIONS[sensor.compositing]
     out = np.full((len(targets), *values.shape[1:]), np.nan, np.float32)
     counts = np.zeros((len(targets), *values.shape[1:3]), np.uint16)
     index = assign(periods, targets)
@@ -66,11 +65,16 @@ def composite(
         with warnings.catch_warnings():
             # All-missing pixels are expected and stay NaN.
             warnings.filterwarnings("ignore", "(Mean of empty|All-NaN)", RuntimeWarning)
-            if sensor == "s1":
-                out[target] = linear_to_db(np.nanmean(db_to_linear(chosen), axis=0))
-            else:
-                out[target] = _median(chosen)
+            out[target] = reduce(chosen)
     return out, counts
+
+
+def _mean_power(db: np.ndarray) -> np.ndarray:
+    return linear_to_db(np.nanmean(db_to_linear(db), axis=0))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.nanmean(values, axis=0))
 
 
 def _median(values: np.ndarray) -> np.ndarray:
@@ -81,3 +85,11 @@ def _median(values: np.ndarray) -> np.ndarray:
     below, above = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(values) - 1)
     pair = [np.take_along_axis(ordered, i[None], 0)[0] for i in (below, above)]
     return np.where(count > 0, (pair[0] + pair[1]) / 2, np.nan)
+
+
+_REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean_power": _mean_power,
+    "mean": _mean,
+    "median": _median,
+}
+"""float [n, H, W, B] to [H, W, B], by `Sensor.compositing`."""

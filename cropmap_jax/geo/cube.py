@@ -1,27 +1,29 @@
-"""The cube: one tile of ground, one list of periods, S1 + S2 + label, in memory.
+"""The cube: one tile of ground, one list of periods, pixels by sensor and a label, in memory.
 
-On disk (see `cube_io`) pixels are scaled int16 with a nodata value; in memory they are float32
+On disk (see `cube_io`) pixels are scaled integers with a no-data value; in memory they are float32
 with NaN where missing.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, grid, legend, periods
-from cropmap_jax.geo.bands import BANDS as BANDS
+from cropmap_jax.geo.bands import BANDS as BANDS  # TEMPORARY
 from cropmap_jax.geo.bands import NODATA as NODATA
 from cropmap_jax.geo.bands import S1_BANDS as S1_BANDS
 from cropmap_jax.geo.bands import S1_SCALE as S1_SCALE
 from cropmap_jax.geo.bands import S2_BANDS as S2_BANDS
 from cropmap_jax.geo.bands import S2_SCALE as S2_SCALE
 from cropmap_jax.geo.bands import SCALES as SCALES
+from cropmap_jax.geo.sensors import SENSORS, SENTINEL, Sensor
 
 CLEAR = "clear"
-"""Name of the raster, and of its bands, that counts the observations of S2 composites."""
+"""Name of the raster, and of its bands, that counts the observations of optical composites."""
 MAX_SIDE, MAX_PIXELS = 100_000, 1 << 30
 """Of a cube: 327 km squared at 10 m. Its label is held in memory, the rest is read in parts."""
 MOST_CLEAR = 255
@@ -43,8 +45,9 @@ class CubeInfo:
       harvest: candidate seasons per crop.
       province: place whose calendar this is; "" where unknown.
       source: how the pixels were made (catalogue ids, parameters, code version), JSON-ready.
+      sensors: whose pixels the cube holds, in the order in which they are listed and stacked.
       has_fields: whether field ids come with the label.
-      has_clear: whether counts of clear observations come with S2.
+      has_clear: whether counts of clear observations come with the optical pixels.
       path: folder on disk; None in memory.
     """
 
@@ -57,7 +60,8 @@ class CubeInfo:
     season: str
     harvest: calendars.Calendar = dataclasses.field(default_factory=dict)
     province: str = ""
-    source: Mapping = dataclasses.field(default_factory=dict)
+    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sensors: tuple[Sensor, ...] = SENTINEL
     has_fields: bool = False
     has_clear: bool = False
     path: pathlib.Path | None = None
@@ -73,34 +77,63 @@ class CubeInfo:
         return self.province or self.cube_id
 
 
-@dataclasses.dataclass(frozen=True)
-class Cube:
+class _BySensor:
+    """Gives a sensor's pixels by its name as well: `cube.s1` is `cube.pixels["s1"]`."""
+
+    pixels: Mapping[str, np.ndarray]
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        pixels = self.__dict__.get("pixels", {})
+        if name in pixels:
+            return pixels[name]
+        raise AttributeError(f"{type(self).__name__} has no {name!r}; sensors: {', '.join(pixels)}")
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Cube(_BySensor):
     """A cube with its pixels.
 
     Args:
       info: everything else.
-      s1: float32 [T, H, W, 2], sigma-0 in dB (VV, VH), NaN missing.
-      s2: float32 [T, H, W, 10], surface reflectance (S2_BANDS), NaN missing.
+      pixels: by sensor, float32 [T, H, W, bands] in the sensor's unit, NaN missing.
       label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
       fields: uint32 [H, W], field id, 0 none; None where not given.
-      clear: uint8 [T, H, W], how many observations the S2 composite is made of, 0 none, 255 that
-        many or more; None where not given.
+      clear: uint8 [T, H, W], how many observations the optical composite is made of, 0 none, 255
+        that many or more; None where not given.
+      **by_sensor: pixels of single sensors by name, e.g. `s1=...`; they replace those in `pixels`.
     """
 
     info: CubeInfo
-    s1: np.ndarray
-    s2: np.ndarray
+    pixels: Mapping[str, np.ndarray]
     label: np.ndarray
-    fields: np.ndarray | None = None
-    clear: np.ndarray | None = None
+    fields: np.ndarray | None
+    clear: np.ndarray | None
+
+    def __init__(
+        self,
+        info: CubeInfo,
+        pixels: Mapping[str, np.ndarray] | None = None,
+        label: np.ndarray | None = None,
+        fields: np.ndarray | None = None,
+        clear: np.ndarray | None = None,
+        **by_sensor: np.ndarray,
+    ):
+        known = {sensor.name for sensor in info.sensors}
+        if unknown := sorted(set(by_sensor) - known):
+            raise TypeError(f"cube {info.cube_id}: unexpected {unknown[0]!r}, expected {known}")
+        if label is None:
+            label = np.full(info.shape, legend.IGNORE, np.uint8)
+        values = {"info": info, "pixels": {**(pixels or {}), **by_sensor}, "label": label}
+        for name, value in (values | {"fields": fields, "clear": clear}).items():
+            object.__setattr__(self, name, value)
 
 
-def validate(cube: Cube, pixels=np.float32) -> None:
+def validate(cube: Any, stored: bool = False) -> None:
     """Checks that all parts of a cube agree.
 
     Args:
       cube: a `Cube`, or what has the same parts.
-      pixels: dtype of S1 and S2: int16 of what is already as it is stored.
+      stored: whether its pixels are as they are stored, in the dtypes of the sensors.
 
     Raises:
       ValueError: names the cube, what was found and what was expected.
@@ -120,20 +153,26 @@ def validate(cube: Cube, pixels=np.float32) -> None:
     check_size(info.geobox, where)
     periods.check_contiguous(info.periods, where)
     t, (h, w) = len(info.periods), info.shape
-    expected = {
-        "s1": ((t, h, w, len(S1_BANDS)), pixels),
-        "s2": ((t, h, w, len(S2_BANDS)), pixels),
-        "label": ((h, w), np.uint8),
+    if set(cube.pixels) != {sensor.name for sensor in info.sensors}:
+        raise ValueError(
+            f"{where}: expected pixels of {', '.join(s.name for s in info.sensors)}, "
+            f"found {', '.join(cube.pixels) or 'none'}"
+        )
+    arrays = {**cube.pixels, "label": cube.label}
+    expected: dict[str, tuple[tuple[int, ...], Any]] = {
+        sensor.name: ((t, h, w, len(sensor.bands)), sensor.dtype if stored else np.float32)
+        for sensor in info.sensors
     }
+    expected["label"] = ((h, w), np.uint8)
     optional = {"fields": ((h, w), np.uint32), CLEAR: ((t, h, w), np.uint8)}
     for name, kind in optional.items():
-        told, array = getattr(info, f"has_{name}"), getattr(cube, name)
-        if told != (array is not None):
-            raise ValueError(f"{where}: has_{name} is {told}, {name} {type(array)}")
-        if told:
-            expected[name] = kind
+        present, array = getattr(info, f"has_{name}"), getattr(cube, name)
+        if present != (array is not None):
+            raise ValueError(f"{where}: has_{name} is {present}, {name} {type(array)}")
+        if present:
+            expected[name], arrays[name] = kind, array
     for name, (shape, dtype) in expected.items():
-        array = getattr(cube, name)
+        array = arrays[name]
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(
                 f"{where}: expected {name} {np.dtype(dtype).name} {list(shape)}, "
@@ -190,16 +229,9 @@ def check_label(label: np.ndarray, classes: legend.Legend, where: str) -> None:
         )
 
 
-def encode(values: np.ndarray, sensor: str) -> np.ndarray:
-    """Float values (dB or reflectance, NaN missing) to scaled int16; out of range clips."""
-    values = np.asarray(values, np.float32)
-    limit = (-NODATA - 1) / SCALES[sensor]
-    stored = np.rint(np.clip(values, -limit, limit) * SCALES[sensor])
-    return np.where(np.isfinite(values), stored, NODATA).astype(np.int16)
+def encode(values, sensor):  # TEMPORARY
+    return SENSORS[sensor].encode(values)
 
 
-def decode(stored: np.ndarray, sensor: str) -> np.ndarray:
-    """Scaled int16 to float32 dB or reflectance, NaN where nodata."""
-    values = stored.astype(np.float32) / SCALES[sensor]
-    values[stored == NODATA] = np.nan
-    return values
+def decode(stored, sensor):  # TEMPORARY
+    return SENSORS[sensor].decode(stored)

@@ -1,6 +1,6 @@
 """Cubes on disk: a folder of GeoTIFFs with a STAC Item, written whole or not at all.
 
-    <cubes>/<cube_id>/item.json  s1.tif  s2.tif  label.tif  [fields.tif]  [clear.tif]
+    <cubes>/<cube_id>/item.json  <sensor>.tif ...  label.tif  [fields.tif]  [clear.tif]
 
 A cube is written under a temporary name and renamed when complete, so a folder with an item is
 whole. Rasters are encoded in memory and written as bytes: a full disk then raises where it
@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -20,13 +21,14 @@ import rasterio.io
 from cropmap_jax.geo import cube, cube_item, files, legend
 from cropmap_jax.geo.cube_item import ITEM, read_info
 from cropmap_jax.geo.cube_reader import (
-    BANDS,
     DTYPES,
     SHA256,
     CubeReader,
     RawCube,
     band_names,
+    dtype_of,
     open_cube,
+    sensor_of,
     verify_checksums,
 )
 
@@ -45,9 +47,9 @@ __all__ = [
     "write_cube",
 ]
 
-_NODATA = {"s1": cube.NODATA, "s2": cube.NODATA, "label": legend.IGNORE, "fields": 0}
-_FILES = {ITEM} | {f"{a}.tif{end}" for a in DTYPES for end in ("", ".aux.xml", ".ovr", ".msk")}
-"""All that a cube's folder may hold: also what QGIS puts next to a raster."""
+_NODATA = {"label": legend.IGNORE, "fields": 0}
+_RASTER = re.compile(r"([a-z][a-z0-9_]*)\.tif(|\.aux\.xml|\.ovr|\.msk)")
+"""All that a cube's folder may hold next to its item: also what QGIS puts next to a raster."""
 
 
 def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwrite: bool = False):
@@ -68,7 +70,7 @@ def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwri
     """
     if isinstance(value, RawCube) and not value.info.has_fields:
         value = dataclasses.replace(value, fields=None)
-    cube.validate(value, np.int16 if isinstance(value, RawCube) else np.float32)
+    cube.validate(value, stored=isinstance(value, RawCube))
     folder = pathlib.Path(cubes_dir)
     final = folder / value.info.cube_id
     if os.path.lexists(final):
@@ -93,8 +95,10 @@ def _check_replaceable(folder: pathlib.Path) -> None:
     found = _foreign(folder)
     if not found:
         try:
-            read_info(folder)
-            return
+            info = read_info(folder)
+            found = _foreign(folder, {sensor.name for sensor in info.sensors} | set(DTYPES))
+            if not found:
+                return
         except ValueError as error:
             found = str(error)
     raise ValueError(
@@ -103,12 +107,17 @@ def _check_replaceable(folder: pathlib.Path) -> None:
     )
 
 
-def _foreign(folder: pathlib.Path) -> str:
-    """The first thing in a folder that no cube has; "" if there is none."""
+def _foreign(folder: pathlib.Path, assets: set[str] | None = None) -> str:
+    """The first thing in a folder that no cube has, or none with these rasters; "" if none is."""
     if folder.is_symlink() or not folder.is_dir():
         return "something other than a folder"
-    wrong = (p.name for p in folder.iterdir() if p.name not in _FILES or not p.is_file())
-    return next(iter(sorted(wrong)), "")
+
+    def own(path: pathlib.Path) -> bool:
+        raster = _RASTER.fullmatch(path.name)
+        known = path.name == ITEM or (raster and (assets is None or raster[1] in assets))
+        return bool(known) and path.is_file()
+
+    return next(iter(sorted(p.name for p in folder.iterdir() if not own(p))), "")
 
 
 def _remove_unfinished(final: pathlib.Path) -> None:
@@ -155,9 +164,9 @@ def read_cube(path: str | os.PathLike, verify: bool = False) -> cube.Cube:
       ValueError: names the file, what was found and what was expected.
     """
     raw = read_raw(path, verify)
-    s1, s2 = cube.decode(raw.s1, "s1"), cube.decode(raw.s2, "s2")
+    pixels = {s.name: s.decode(raw.pixels[s.name]) for s in raw.info.sensors}
     fields = raw.fields if raw.info.has_fields else None
-    return cube.Cube(raw.info, s1, s2, raw.label, fields, raw.clear)
+    return cube.Cube(raw.info, pixels, raw.label, fields, raw.clear)
 
 
 def read_raw(path: str | os.PathLike, verify: bool = False) -> RawCube:
@@ -173,10 +182,10 @@ def read_raw(path: str | os.PathLike, verify: bool = False) -> RawCube:
 def _rasters(value: cube.Cube | RawCube) -> dict[str, np.ndarray]:
     h, w = value.info.shape
     rasters = {}
-    for sensor in cube.BANDS:
-        pixels = getattr(value, sensor)
-        stored = pixels if isinstance(value, RawCube) else cube.encode(pixels, sensor)
-        rasters[sensor] = np.moveaxis(stored, -1, 1).reshape(-1, h, w)
+    for sensor in value.info.sensors:
+        pixels = value.pixels[sensor.name]
+        stored = pixels if isinstance(value, RawCube) else sensor.encode(pixels)
+        rasters[sensor.name] = np.moveaxis(stored, -1, 1).reshape(-1, h, w)
     rasters["label"] = value.label[None]
     if value.fields is not None:
         rasters["fields"] = value.fields[None]
@@ -191,15 +200,17 @@ def _block_size(length: int) -> int:
 
 def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes:
     h, w = info.shape
+    sensor, names = sensor_of(info, asset), band_names(info, asset)
     profile = {
         "driver": "GTiff",
-        "dtype": DTYPES[asset],
+        "dtype": dtype_of(info, asset),
         "count": len(pixels),
         "height": h,
         "width": w,
         "crs": info.geobox.crs.to_wkt(),
         "transform": info.geobox.affine,
-        "nodata": _NODATA.get(asset),  # of a count no value is missing
+        # Of a count no value is missing.
+        "nodata": sensor.nodata if sensor else _NODATA.get(asset),
         "compress": "zstd",
         # GDAL's own 9 takes three times as long and saves 1 % of real Sentinel-2.
         "zstd_level": 1,
@@ -212,10 +223,10 @@ def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes
     with rasterio.io.MemoryFile() as memory:
         with memory.open(**profile) as raster:
             raster.write(pixels)
-            if asset in BANDS:
-                raster.descriptions = band_names(info, asset)
-            if asset in cube.SCALES:
-                raster.scales = [1 / cube.SCALES[asset]] * len(pixels)
+            if names:
+                raster.descriptions = names
+            if sensor:
+                raster.scales = [1 / sensor.scale] * len(pixels)
             elif asset == "label":
                 raster.set_band_description(1, f"label, legend {info.legend.name}")
                 raster.write_colormap(1, colour_table(info.legend))

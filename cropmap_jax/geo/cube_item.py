@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
-from cropmap_jax.geo import calendars, cube, grid, legend, periods, schemas
+from cropmap_jax.geo import calendars, cube, grid, legend, periods, schemas, sensors
 
 ITEM = "item.json"
 _SCHEMA = pathlib.Path(__file__).with_name("cube_item.schema.json")
@@ -38,6 +38,9 @@ def read_item(file: pathlib.Path) -> dict:
     """
     item = schemas.read_json(file, "a cube's STAC item")
     schemas.check(item, _SCHEMA, file)
+    props = item["properties"]
+    found = sensors.from_json(props.get("cropmap:sensors"), f"{file}: properties/cropmap:sensors")
+    _check_assets(item["assets"], found, str(file))
     if item["id"] != file.parent.name:
         raise ValueError(
             f"{file}: expected id {file.parent.name!r} (the folder's name), found {item['id']!r}"
@@ -86,6 +89,7 @@ def _to_item(info: cube.CubeInfo, checksums: dict[str, str]) -> dict:
             "cropmap:periods": [[p.start.isoformat(), p.end.isoformat()] for p in info.periods],
             "cropmap:legend": info.legend.name,
             "cropmap:none_of_these": list(info.legend.none_of_these),
+            "cropmap:sensors": [sensor.to_json() for sensor in info.sensors],
             "cropmap:block": info.block,
             "cropmap:split": info.split,
             "cropmap:season": info.season,
@@ -135,6 +139,7 @@ def _from_item(item: dict, file: pathlib.Path) -> cube.CubeInfo:
     classes = _legend(item, where)
     harvest = calendars.from_json(props["cropmap:harvest"], where)
     cube.check_crops(harvest, classes, where)
+    found = sensors.from_json(props.get("cropmap:sensors"), f"{where}: properties/cropmap:sensors")
     return cube.CubeInfo(
         cube_id=item["id"],
         geobox=_geobox(props, where),
@@ -146,10 +151,24 @@ def _from_item(item: dict, file: pathlib.Path) -> cube.CubeInfo:
         harvest=harvest,
         province=props.get("cropmap:province", ""),
         source=props["cropmap:source"],
+        sensors=found,
         has_fields="fields" in item["assets"],
         has_clear=cube.CLEAR in item["assets"],
         path=file.parent,
     )
+
+
+def _check_assets(assets: dict, found: tuple[sensors.Sensor, ...], where: str) -> None:
+    """Requires a raster of every sensor; those of label, fields and counts the schema checks."""
+    for name in (sensor.name for sensor in found):
+        if name not in assets:
+            raise ValueError(f"{where}: expected property {name!r}, found none in assets")
+        schemas.check(assets[name], _SCHEMA, where, "raster", f"assets/{name}")
+        if assets[name]["href"] != f"{name}.tif":
+            raise ValueError(
+                f"{where}: assets/{name}/href: expected {f'{name}.tif'!r}, found "
+                f"{schemas.show(assets[name]['href'])}"
+            )
 
 
 def _periods(rows: list, where: str) -> tuple[periods.Period, ...]:

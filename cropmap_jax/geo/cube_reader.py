@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import rasterio
@@ -14,34 +14,55 @@ import rasterio.io
 from rasterio import windows
 
 from cropmap_jax.geo import cube, cube_item, rasters
+from cropmap_jax.geo.sensors import Sensor
 
 SHA256 = "1220"
 """Prefix of a multihash: sha2-256, 32 bytes."""
-DTYPES = {"s1": "int16", "s2": "int16", "label": "uint8", "fields": "uint32", cube.CLEAR: "uint8"}
-"""Of every raster that a cube may have."""
-BANDS = {**cube.BANDS, cube.CLEAR: (cube.CLEAR,)}
-"""Of a period; the other rasters have none."""
+DTYPES = {"label": "uint8", "fields": "uint32", cube.CLEAR: "uint8"}
+"""Of the rasters that a cube may have besides those of its sensors."""
 _IN_MEMORY = 1 << 26
 """Bytes of a file that is read whole to compare its checksum; a longer one is read twice."""
 
 
 @dataclasses.dataclass(frozen=True)
-class RawCube:
-    """Pixels as stored: s1 int16 [T, H, W, 2] (dB * 100), s2 int16 [T, H, W, 10]
-    (reflectance * 10000), NODATA where missing; label uint8 and fields uint32 [H, W]; clear uint8
-    [T, H, W], None where the cube has none."""
+class RawCube(cube._BySensor):
+    """A cube with its pixels as they are stored.
+
+    Args:
+      info: everything else.
+      pixels: by sensor, [T, H, W, bands] of the sensor's dtype, its no-data value where missing.
+      label: uint8 [H, W].
+      fields: uint32 [H, W]; None where the cube has none.
+      clear: uint8 [T, H, W]; None where the cube has none.
+    """
 
     info: cube.CubeInfo
-    s1: np.ndarray
-    s2: np.ndarray
+    pixels: Mapping[str, np.ndarray]
     label: np.ndarray
     fields: np.ndarray | None
     clear: np.ndarray | None = None
 
 
+def sensor_of(info: cube.CubeInfo, asset: str) -> Sensor | None:
+    """The sensor whose raster an asset is, None of the other rasters."""
+    return next((sensor for sensor in info.sensors if sensor.name == asset), None)
+
+
+def bands_of(info: cube.CubeInfo, asset: str) -> tuple[str, ...]:
+    """Bands of each period; () of a raster that has one band in all."""
+    sensor = sensor_of(info, asset)
+    return sensor.bands if sensor else (cube.CLEAR,) if asset == cube.CLEAR else ()
+
+
 def band_names(info: cube.CubeInfo, asset: str) -> list[str]:
-    """Band names of "s1", "s2" or "clear", period by period: "2021-10-01/VV", ..."""
-    return [f"{p.name}/{band}" for p in info.periods for band in BANDS[asset]]
+    """Band names of a sensor's raster or of "clear", by period: "2021-10-01/VV", ..."""
+    return [f"{p.name}/{band}" for p in info.periods for band in bands_of(info, asset)]
+
+
+def dtype_of(info: cube.CubeInfo, asset: str) -> str:
+    """Dtype of a raster of a cube."""
+    sensor = sensor_of(info, asset)
+    return sensor.dtype if sensor else DTYPES[asset]
 
 
 def verify_checksums(info: cube.CubeInfo) -> None:
@@ -108,18 +129,19 @@ class CubeReader:
         left, right, _ = (cols or slice(None)).indices(width)
         window = windows.Window(left, top, right - left, bottom - top)
         try:
-            pixels = {sensor: self._periods(sensor, window) for sensor in cube.BANDS}
+            pixels = {s.name: self._periods(s, window) for s in self.info.sensors}
             label = self.label(window)
             fields = np.zeros(label.shape, np.uint32)
             if self.info.has_fields:
                 fields = self._read("fields", window)[0]
             clear = self._read(cube.CLEAR, window) if self.info.has_clear else None
         except MemoryError as error:
-            size = 24 * len(self.info.periods) * window.width * window.height / 1e9
+            depth = sum(len(s.bands) * np.dtype(s.dtype).itemsize for s in self.info.sensors)
+            size = depth * len(self.info.periods) * window.width * window.height / 1e9
             raise ValueError(
                 f"{self.info.path}: expected a cube that fits into memory, found {size:.1f} GB"
             ) from error
-        return RawCube(self.info, pixels["s1"], pixels["s2"], label, fields, clear)
+        return RawCube(self.info, pixels, label, fields, clear)
 
     def label(self, window: windows.Window | None = None) -> np.ndarray:
         """uint8 [H, W], checked against the legend."""
@@ -127,9 +149,9 @@ class CubeReader:
         cube.check_label(label, self.info.legend, str(self.info.path / "label.tif"))
         return label
 
-    def _periods(self, sensor: str, window: windows.Window) -> np.ndarray:
-        stored = self._read(sensor, window)
-        stored = stored.reshape(-1, len(cube.BANDS[sensor]), *stored.shape[1:])
+    def _periods(self, sensor: Sensor, window: windows.Window) -> np.ndarray:
+        stored = self._read(sensor.name, window)
+        stored = stored.reshape(-1, len(sensor.bands), *stored.shape[1:])
         return np.ascontiguousarray(np.moveaxis(stored, 1, -1))
 
     def _read(self, asset: str, window: windows.Window | None) -> np.ndarray:
@@ -141,7 +163,8 @@ class CubeReader:
 
 
 def _assets(info: cube.CubeInfo) -> list[str]:
-    return [a for a in DTYPES if getattr(info, f"has_{a}", True)]
+    others = [a for a in DTYPES if getattr(info, f"has_{a}", True)]
+    return [sensor.name for sensor in info.sensors] + others
 
 
 def _file(info: cube.CubeInfo, asset: str) -> pathlib.Path:
@@ -192,7 +215,7 @@ def _check_raster(
     info: cube.CubeInfo, asset: str, file: pathlib.Path, raster: rasterio.io.DatasetReader
 ) -> None:
     """Compares CRS, grid, dtype and band names with the item."""
-    bands = len(info.periods) * len(BANDS[asset]) if asset in BANDS else 1
+    bands = len(info.periods) * len(bands_of(info, asset)) or 1
     _check_crs(file, raster.crs, rasterio.CRS.from_wkt(info.geobox.crs.to_wkt()))
     found = {
         "shape": (raster.count, raster.height, raster.width),
@@ -201,13 +224,13 @@ def _check_raster(
     }
     expected = {
         "shape": (bands, *info.shape),
-        "dtype": DTYPES[asset],
+        "dtype": dtype_of(info, asset),
         "transform": tuple(info.geobox.affine)[:6],
     }
     for what, value in expected.items():
         if found[what] != value:
             raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
-    if asset in BANDS:
+    if bands_of(info, asset):
         _check_band_names(file, list(raster.descriptions), band_names(info, asset))
 
 

@@ -62,20 +62,28 @@ def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
-def check(value: object, schema: pathlib.Path, where: str | pathlib.Path) -> None:
+def check(
+    value: object,
+    schema: pathlib.Path,
+    where: str | pathlib.Path,
+    definition: str = "",
+    at: str = "",
+) -> None:
     """Requires a value that a schema of this package allows.
 
     Args:
       value: as `read_json` returns it.
       schema: file of a JSON schema; its descriptions say what was expected.
       where: what to name, e.g. the file.
+      definition: which of the schema's definitions the value must obey; "" for all of it.
+      at: where the value stands in the file, e.g. "assets/s1".
 
     Raises:
       ValueError: names `where`, the path inside, what was found and what was expected.
     """
-    error = next(_validator(schema).iter_errors(value), None)
+    error = next(_validator(schema, definition).iter_errors(value), None)
     if error is not None:
-        raise ValueError(f"{where}: {_explain(error)}")
+        raise ValueError(f"{where}: {_explain(error, at)}")
 
 
 def show(value: object) -> str:
@@ -94,9 +102,10 @@ _Validator = jsonschema.validators.extend(
 
 
 @functools.cache
-def _validator(schema: pathlib.Path) -> jsonschema.protocols.Validator:
+def _validator(schema: pathlib.Path, definition: str) -> jsonschema.protocols.Validator:
     found = json.loads(schema.read_text(encoding="utf-8"))
-    return _Validator(_inline(found, found.pop("$defs", {})))
+    defs = found.pop("$defs", {})
+    return _Validator(_inline(defs[definition] if definition else found, defs))
 
 
 def _inline(node: Any, defs: dict[str, Any]) -> Any:
@@ -112,9 +121,10 @@ def _inline(node: Any, defs: dict[str, Any]) -> Any:
     return node
 
 
-def _explain(error: jsonschema.ValidationError) -> str:
+def _explain(error: jsonschema.ValidationError, at: str) -> str:
     # Keys are as little to be trusted as values.
-    path = "/".join(show(p)[1:-1] if isinstance(p, str) else str(p) for p in error.absolute_path)
+    parts = [show(p)[1:-1] if isinstance(p, str) else str(p) for p in error.absolute_path]
+    path = "/".join([*([at] if at else []), *parts])
     if error.validator == "required":
         lacking = next(n for n in error.validator_value if n not in error.instance)
         return f"expected property {lacking!r}, found none{f' in {path}' if path else ''}"

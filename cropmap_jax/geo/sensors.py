@@ -14,7 +14,7 @@ import numpy as np
 
 COMPOSITING = ("mean_power", "mean", "median")
 """How observations of a period become one value: a mean of linear power, a mean, a median."""
-_DTYPES = ("uint8", "int16", "uint16", "int32", "float32")
+_DTYPES = ("uint8", "int16", "uint16")
 _RESERVED = frozenset(
     ("label", "fields", "clear", "periods", "cube", "cube_index", "row", "col", "item", "pixels")
     + ("valid", "day_of_year", "lead", "planted", "turn", "head")
@@ -32,7 +32,7 @@ class Sensor:
       title: as people write it.
       bands: names, in order.
       unit: of the values, e.g. "dB".
-      scale: stored = value * scale, rounded where the dtype is an integer.
+      scale: stored = value * scale, rounded.
       range: physical range; a network's inputs are scaled from it to [0, 1] unless told otherwise.
       compositing: one of COMPOSITING.
       dtype: of what is stored.
@@ -50,7 +50,7 @@ class Sensor:
     range: tuple[float, float]
     compositing: str = "mean"
     dtype: str = "int16"
-    nodata: float = -32768
+    nodata: int = -32768
 
     def __post_init__(self) -> None:
         where = f"sensor {self.name!r}"
@@ -88,15 +88,15 @@ class Sensor:
         if not (_is_finite(low) and _is_finite(high) and low < high):
             raise ValueError(f"{where}: expected range (low, high), found {self.range!r:.100}")
         limits = self._limits
-        if not _is_finite(self.nodata) or not limits[0] <= self.nodata <= limits[1]:
+        whole = isinstance(self.nodata, int) and _is_finite(self.nodata)
+        if not whole or not limits[0] <= self.nodata <= limits[1]:
             raise ValueError(
                 f"{where}: expected nodata that {self.dtype} holds, found {self.nodata!r:.100}"
             )
 
     @property
     def _limits(self) -> tuple[float, float]:
-        kind = np.dtype(self.dtype)
-        info = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
+        info = np.iinfo(self.dtype)
         return float(info.min), float(info.max)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
@@ -108,15 +108,13 @@ class Sensor:
         Returns:
           Array of `dtype`, the same shape; `nodata` where a value is not finite.
         """
-        scaled = np.asarray(values, np.float32) * np.float32(self.scale)
+        values = np.asarray(values, np.float32)
+        scaled = values * np.float32(self.scale)
+        # A value that clips must not become the no-data value.
         low, high = self._limits
-        if np.dtype(self.dtype).kind in "iu":
-            # A value that clips must not become the no-data value; reaches are kept symmetric.
-            low, high = low + (self.nodata == low), high - (self.nodata == high)
-            if low < 0:
-                low, high = max(low, -high), min(high, -low)
-            scaled = np.rint(np.clip(scaled, low, high))
-        return np.where(np.isfinite(scaled), scaled, self.nodata).astype(self.dtype)
+        low, high = low + (self.nodata == low), high - (self.nodata == high)
+        scaled = np.rint(np.clip(scaled, low, high))
+        return np.where(np.isfinite(values), scaled, self.nodata).astype(self.dtype)
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """Stored numbers as float32 values in `unit`, NaN where missing; the same shape."""

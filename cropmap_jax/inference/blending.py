@@ -114,7 +114,9 @@ class Blender:
             pixels = self._reader.read(number, box)
             seen = [(pixels[sensor] != cube.NODATA).any(axis=(0, 3)) for sensor in cube.BANDS]
             lost.append(~(seen[0] | seen[1]))
-            examples.append(pixels | {"label": np.full(box.shape, legend.IGNORE, np.uint8)})
+            examples.append(
+                {"pixels": pixels, "label": np.full(box.shape, legend.IGNORE, np.uint8)}
+            )
         chips = []
         for probability, nothing in zip(self._predict(examples), lost, strict=True):
             chip = np.array(probability, np.float32)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cropmap_jax.geo import cube, legend
+from cropmap_jax.geo import legend
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 from cropmap_jax.training import parallel, steps
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.validation import stack
@@ -59,10 +60,12 @@ class Predictor:
     def _pad(self, example: dict) -> dict:
         multiple = self.recipe.size_multiple
         height, width = (-(-n // multiple) * multiple for n in example["label"].shape)
-        return crop_example(example, height, width)
+        return crop_example(example, height, width, self.recipe.sensors)
 
 
-def crop_example(example: dict, height: int, width: int) -> dict:
+def crop_example(
+    example: dict, height: int, width: int, sensors: tuple[Sensor, ...] = SENTINEL
+) -> dict:
     """Cuts or pads (as missing and unknown) an example at its lower and right edges."""
 
     def fit(array: np.ndarray, axis: int, fill) -> np.ndarray:
@@ -73,8 +76,7 @@ def crop_example(example: dict, height: int, width: int) -> dict:
         pad[axis + 1] = (0, width - array.shape[axis + 1])
         return np.pad(array, pad, constant_values=fill)
 
-    return example | {
-        "s1": fit(example["s1"], 1, cube.NODATA),
-        "s2": fit(example["s2"], 1, cube.NODATA),
-        "label": fit(example["label"], 0, legend.IGNORE),
+    pixels = {
+        sensor.name: fit(example["pixels"][sensor.name], 1, sensor.nodata) for sensor in sensors
     }
+    return {**example, "pixels": pixels, "label": fit(example["label"], 0, legend.IGNORE)}

@@ -13,6 +13,7 @@ import numpy as np
 
 from cropmap_jax.geo import calendars, cube, periods, windows
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference import mosaic_groups, tiling
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
@@ -95,22 +96,23 @@ def make_record(
         },
         "excluded": {name: planting.isoformat() for name, planting in excluded.items()},
         "pixel_m": info.geobox.affine.a,
-        "seen": _seen(seen, crop.size),
+        "seen": _seen(seen, crop.size, recipe.sensors),
         "area": _area(crop, recipe.legend, info.geobox.affine.a),
     }
 
 
-def _seen(counts: np.ndarray, pixels: int) -> dict:
+def _seen(counts: np.ndarray, pixels: int, sensors: tuple[Sensor, ...]) -> dict:
     """Share of pixels with a value, per sensor and period; bands without one in all periods."""
     shares, missing, start = {}, {}, 0
-    for sensor, bands in cube.BANDS.items():
-        own = counts[:, start : start + len(bands)]
+    for sensor in sensors:
+        own = counts[:, start : start + len(sensor.bands)]
         # However few pixels were seen, that is more than none.
-        shares[sensor] = [
+        shares[sensor.name] = [
             max(round(float(share), 4), 1e-4) if share else 0.0 for share in own.max(1) / pixels
         ]
-        missing[sensor] = [b for b, count in zip(bands, own.sum(0), strict=True) if not count]
-        start += len(bands)
+        none = ~own.any(0)
+        missing[sensor.name] = [b for b, lost in zip(sensor.bands, none, strict=True) if lost]
+        start += len(sensor.bands)
     return shares | {"missing_bands": missing}
 
 
@@ -159,8 +161,10 @@ def read_record(folder: pathlib.Path) -> dict:
         raise _not_ours(file, f"{wrong.json_path}: {wrong.message[:200]}")
     if record["cube"] != folder.name:
         raise _not_ours(file, f"that of cube {str(record['cube'])[:80]!r}")
+    if "seen" in record and record["seen"]["missing_bands"].keys() != seen_by_sensor(record).keys():
+        raise _not_ours(file, "missing bands of other sensors than those that were seen")
     count = len(record["window"]) + record["periods_before_the_cube"]
-    if any(len(record["seen"][sensor]) != count for sensor in cube.BANDS if "seen" in record):
+    if any(len(shares) != count for shares in seen_by_sensor(record).values()):
         raise _not_ours(file, f"shares of other than {count} periods")
     return record
 
@@ -173,9 +177,14 @@ def last_image(record: dict) -> dt.date | None:
     spans = [dt.date.fromisoformat(span.split("/")[1]) for span in record["window"]]
     if "seen" not in record:
         return spans[-1]
-    there = np.any([record["seen"][sensor] for sensor in cube.BANDS], axis=0)
+    there = np.any(list(seen_by_sensor(record).values()), axis=0)
     found = np.flatnonzero(there[record["periods_before_the_cube"] :])
     return spans[found[-1]] if len(found) else None
+
+
+def seen_by_sensor(record: dict) -> dict[str, list[float]]:
+    """Share of pixels with a value in each period, by sensor; empty if the record has none."""
+    return {k: shares for k, shares in record.get("seen", {}).items() if k != "missing_bands"}
 
 
 def _not_ours(file: pathlib.Path, found: str) -> ValueError:
@@ -224,9 +233,10 @@ _VALIDATOR = jsonschema.Draft202012Validator(
             ),
             "seen": {
                 "type": "object",
-                "required": [*cube.BANDS, "missing_bands"],
-                "properties": dict.fromkeys(cube.BANDS, _SHARES)
-                | {"missing_bands": _each(_NAMES) | {"required": [*cube.BANDS]}},
+                "required": ["missing_bands"],
+                "minProperties": 2,
+                "properties": {"missing_bands": _each(_NAMES)},
+                "additionalProperties": _SHARES,
             },
         },
     }

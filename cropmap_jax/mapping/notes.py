@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from cropmap_jax.geo import calendars, cube, periods, windows
-from cropmap_jax.mapping.metadata import last_image
+from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.mapping.metadata import last_image, seen_by_sensor
+from cropmap_jax.training import steps
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
 
-SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2"}
 USUAL_PIXEL_M = 10.0
 SPARSE = 0.5
 """Share of a sensor's values in the window below which there is a note."""
@@ -63,7 +64,7 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
     return notes
 
 
-def after(records: Iterable[dict], trained: dict[str, list[str]]) -> list[str]:
+def after(records: Iterable[dict], trained: dict[Sensor, list[str]]) -> list[str]:
     """Notes from what was seen in the pixels, a line each.
 
     Args:
@@ -79,7 +80,7 @@ def after(records: Iterable[dict], trained: dict[str, list[str]]) -> list[str]:
         name, seen = record["cube"], record.get("seen")
         if seen is None:
             continue
-        shares = {sensor: np.array(seen[sensor]) for sensor in SENSORS}
+        shares = {sensor: np.array(values) for sensor, values in seen_by_sensor(record).items()}
         last = last_image(record)
         if last is None:
             blind.append(name)
@@ -88,13 +89,15 @@ def after(records: Iterable[dict], trained: dict[str, list[str]]) -> list[str]:
             old.append(name)
             ages.append((dt.date.fromisoformat(record["settings"]["as_of"]) - last).days)
         for sensor, bands in trained.items():
-            gone = [band for band in bands if band in seen["missing_bands"][sensor]]
-            what = SENSORS[sensor]
+            if sensor.name not in shares:  # a map of another checkpoint's
+                continue
+            gone = [band for band in bands if band in seen["missing_bands"][sensor.name]]
+            what = sensor.title
             if gone and len(gone) == len(bands):
                 absent.setdefault((what, "no value"), []).append(name)
             elif gone:
                 absent.setdefault((what, f"no value of {', '.join(gone)}"), []).append(name)
-            within = shares[sensor][record["periods_before_the_cube"] :]
+            within = shares[sensor.name][record["periods_before_the_cube"] :]
             if gone != bands and within.mean() < SPARSE:
                 sparse.setdefault(what, []).append(name)
     notes = []
@@ -117,17 +120,18 @@ def after(records: Iterable[dict], trained: dict[str, list[str]]) -> list[str]:
     return notes
 
 
-def trained_bands(restored: Restored) -> dict[str, list[str]]:
+def trained_bands(restored: Restored) -> dict[Sensor, list[str]]:
     """Bands that the network listens to; those that training never saw have no weights.
 
     Returns:
       Names by sensor, see `training.steps.init_variables`.
     """
-    trained = {}
-    for sensor, bands in cube.BANDS.items():
-        kernel = np.asarray(restored.params[sensor]["conv3d"]["conv"]["kernel"])
-        trained[sensor] = [band for i, band in enumerate(bands) if kernel[..., i, :].any()]
-    return trained
+    recipe = restored.recipe
+    unused = steps.unused_bands(recipe, restored.params)
+    return {
+        s: [band for i, band in enumerate(s.bands) if i not in unused.get(s.name, ())]
+        for s in recipe.sensors
+    }
 
 
 def _last_harvest(info: cube.CubeInfo, recipe: Recipe) -> dt.date | None:

@@ -1,13 +1,38 @@
-"""The networks: flax modules over time series of Sentinel-1 and Sentinel-2."""
+"""The networks: flax modules over time series of the sensors' pixels, found by name.
 
-from cropmap_jax.models.dual_unet3d import HEAD, TRUNK, DualUNet3D, count_parameters
-from cropmap_jax.models.initialise import initial_variables, variable_shapes
+`registry` says what a network has to be, and finds it: `register` adds one from outside.
+"""
+
+from cropmap_jax.models.dual_unet3d import DualUNet3D
+from cropmap_jax.models.initialise import initial_variables
+from cropmap_jax.models.registry import (
+    UnknownNetwork,
+    check,
+    complete,
+    find,
+    halo,
+    make,
+    names,
+    register,
+    size_multiple,
+    trunk_arguments,
+)
+from cropmap_jax.models.variables import HEAD, count_parameters, variable_shapes
 
 __all__ = [
     "HEAD",
-    "TRUNK",
     "DualUNet3D",
+    "UnknownNetwork",
+    "check",
+    "complete",
     "count_parameters",
+    "find",
+    "halo",
     "initial_variables",
+    "make",
+    "names",
+    "register",
+    "size_multiple",
+    "trunk_arguments",
     "variable_shapes",
 ]

@@ -1,14 +1,15 @@
-"""`DualUNet3D`: two U-Nets, one per sensor, that first convolve time away; and one head."""
+"""`DualUNet3D`: U-Nets, one per sensor, that first convolve time away; and one head."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
+from cropmap_jax.models import arguments
 from cropmap_jax.models.blocks import (
     Conv,
     ConvNormRelu,
@@ -18,28 +19,15 @@ from cropmap_jax.models.blocks import (
     upsample,
 )
 from cropmap_jax.models.heads import ConvHead, LinearHead
+from cropmap_jax.models.variables import HEAD
 
 Array = jax.Array
 
-# The top-level names of the parameters and of the batch statistics.
-TRUNK = ("s1", "s2")
-HEAD = "head"
-
-S1_CHANNELS = 2  # VV, VH
-S2_CHANNELS = 10  # B2 B3 B4 B5 B6 B7 B8 B8A B11 B12
-LEVELS = 4  # of the seed's U-Net above its bottleneck: each halves height and width
-
-
-def count_parameters(params: Mapping[str, Any]) -> int:
-    """Counts the trainable values in a tree of parameters.
-
-    Args:
-        params: nested mapping whose leaves have a shape: arrays, or `jax.ShapeDtypeStruct`.
-
-    Returns:
-        The number of values.
-    """
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+LEVELS = 4  # of the original U-Net above its bottleneck: each halves height and width
+HEADS = ("linear", "conv")
+NORMS = ("batch", "group")
+MOST_PARAMETERS = 2 * 10**9
+"""8 GB, and Adam's moments twice that; the original network has 62 million."""
 
 
 class DoubleConv(nn.Module):
@@ -56,7 +44,8 @@ class DoubleConv(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = self.layer(self.features, name="first")(x)
-        return self.layer(self.features, name="second")(x)
+        y: Array = self.layer(self.features, name="second")(x)
+        return y
 
 
 class UNet(nn.Module):
@@ -120,22 +109,29 @@ class Branch(nn.Module):
         def over_time(branch: Branch, x: Array) -> Array:
             layer, periods = branch.layer, x.shape[1]
             x = layer(branch.width, (3, 3, 3), conv3d, use_bias=True, name="conv3d")(x)
-            return layer(branch.width, (periods, 1, 1), time_conv, use_bias=True, name="time_conv")(
-                x
-            )
+            last = layer(branch.width, (periods, 1, 1), time_conv, use_bias=True, name="time_conv")
+            y: Array = last(x)
+            return y
 
         x = (nn.remat(over_time) if self.remat else over_time)(self, x)
         unet = UNet(self.width, self.levels, self.layer, self.dtype, self.remat, name="unet")
-        return unet(x)
+        features: Array = unet(x)
+        return features
 
 
 class DualUNet3D(nn.Module):
-    """Maps time series of Sentinel-1 and Sentinel-2 to one logit per class and pixel.
+    """Maps time series of several sensors to one logit per class and pixel.
 
-    The defaults are the network of the European pretraining; `num_classes=8, head="conv"` makes
-    that of fine-tuning. Parameters and batch statistics lie under the names in `TRUNK` and `HEAD`.
+    The defaults, with two bands of Sentinel-1 and ten of Sentinel-2, are the network of the
+    European pretraining; `num_classes=8, head="conv"` makes that of fine-tuning. Parameters and
+    batch statistics lie under the sensors' names and "head".
+
+    A map gives a tile `halo` = 2^(levels + 1) pixels of its surroundings, 32 with four levels. In
+    principle a pixel depends on others as far away as `reach`, 108 pixels with four levels, through
+    the 3 x 3 convolutions of all levels; but little of that comes from beyond the halo.
 
     Attributes:
+        bands: ((sensor, number of bands), ...), in the order of their features; or a mapping.
         num_classes: number of classes.
         head: "linear" (1 x 1) or "conv" (3 x 3, normalisation, ReLU, 1 x 1).
         width: channels of the 3-D convolutions; the whole trunk scales with it.
@@ -152,11 +148,13 @@ class DualUNet3D(nn.Module):
             U-Nets, instead of keeping it: less memory for more time.
 
     Example:
-        >>> network = DualUNet3D(num_classes=8, head="conv")
-        >>> variables = network.init(jax.random.key(0), s1, s2)
-        >>> logits, updates = network.apply(variables, s1, s2, train=True, mutable="batch_stats")
+        >>> network = DualUNet3D({"s1": 2, "s2": 10}, num_classes=8, head="conv")
+        >>> inputs = {"s1": s1, "s2": s2}, {"s1": s1_valid, "s2": s2_valid}, day_of_year
+        >>> variables = network.init(jax.random.key(0), *inputs)
+        >>> logits, updates = network.apply(variables, *inputs, train=True, mutable="batch_stats")
     """
 
+    bands: tuple[tuple[str, int], ...]
     num_classes: int = 21
     head: str = "linear"
     width: int = 32
@@ -171,31 +169,102 @@ class DualUNet3D(nn.Module):
     remat: bool = False
 
     def __post_init__(self) -> None:
-        for field, choices in (("head", ("linear", "conv")), ("norm", ("batch", "group"))):
+        for field, choices in (("head", HEADS), ("norm", NORMS)):
             if getattr(self, field) not in choices:
                 raise ValueError(
                     f"DualUNet3D: {field} is {getattr(self, field)!r}, expected one of {choices}"
                 )
+        # Hashable, and in an order that no mapping of jax's changes.
+        pairs = self.bands.items() if isinstance(self.bands, Mapping) else self.bands
+        object.__setattr__(self, "bands", tuple((str(s), int(n)) for s, n in pairs))
+        if not self.bands or HEAD in dict(self.bands):
+            raise ValueError(
+                f"DualUNet3D: bands is {self.bands}, expected sensors, none of them {HEAD!r}"
+            )
         super().__post_init__()
+
+    @property
+    def size_multiple(self) -> int:
+        """What H and W must be multiples of: each level halves them."""
+        return 1 << self.levels
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that it is to see in a map: two of the bottleneck's."""
+        return 2 << self.levels
+
+    @property
+    def reach(self) -> int:
+        """Farthest pixel, in rows or columns, that an output pixel depends on."""
+        farthest = 0
+        for pixel in range(self.size_multiple):
+            first = pixel - 1 if self.head == "conv" else pixel
+            last = pixel + 1 if self.head == "conv" else pixel
+            # Two convolutions a level, up from the last layer to the bottleneck, and down again.
+            first, last = first - 2, last + 2
+            for _ in range(self.levels):
+                first, last = first // 2 - 2, last // 2 + 2
+            for _ in range(self.levels):
+                first, last = 2 * first - 2, 2 * last + 1 + 2
+            # And that over time and space.
+            farthest = max(farthest, pixel - first + 1, last + 1 - pixel)
+        return farthest
+
+    @staticmethod
+    def check_arguments(settings: Mapping[str, Any], where: str) -> None:
+        """Requires arguments in their ranges, and a network that fits into memory.
+
+        Raises:
+            ValueError: begins with `where`, and says which argument is wrong.
+        """
+        for field, least, most in (("width", 1, 4096), ("levels", 0, 8), ("head_width", 1, 4096)):
+            arguments.whole(f"{where}.{field}", settings[field], least, most)
+        arguments.choice(f"{where}.norm", settings["norm"], NORMS)
+        arguments.choice(f"{where}.head", settings["head"], HEADS)
+        # Two branches: the convolution over time, and a U-Net whose level i has 2^i width channels
+        # and 48.5 times their square of weights, its bottleneck as many again.
+        width, levels, periods = (settings[k] for k in ("width", "levels", "num_periods"))
+        about = 2 * width**2 * (periods + 120 * 4**levels)
+        of = f"width {width}, levels {levels}, num_periods {periods}"
+        arguments.parameters(where, about, MOST_PARAMETERS, of)
+
+    def without_bands(
+        self, params: Mapping[str, Any], unseen: Mapping[str, Sequence[int]]
+    ) -> dict[str, Any]:
+        """Parameters in which the weights that read some bands, and their masks, are 0.
+
+        Args:
+            params: of the network; left as they are.
+            unseen: indices of the bands, by sensor.
+        """
+        # New dicts, but the same arrays.
+        silent: dict[str, Any] = jax.tree.map(lambda leaf: leaf, dict(params))
+        for sensor, indices in unseen.items():
+            count = dict(self.bands)[sensor]
+            masks = [count + band for band in indices] if self.use_validity else []
+            layer = silent[sensor]["conv3d"]["conv"]
+            kernel = np.array(layer["kernel"])
+            kernel[..., [*indices, *masks], :] = 0
+            layer["kernel"] = kernel
+        return silent
 
     @nn.compact
     def __call__(
         self,
-        s1: Array,
-        s2: Array,
-        s1_valid: Array | None = None,
-        s2_valid: Array | None = None,
+        pixels: Mapping[str, Array],
+        valid: Mapping[str, Array] | None,
+        day_of_year: Array | None,
         train: bool = False,
     ) -> Array:
         """Computes the logits.
 
         Args:
-            s1: [B, T, H, W, 2], float, scaled VV and VH; 0 where missing. H and W are multiples
-                of 2^levels (16).
-            s2: [B, T, H, W, 10], float, scaled B2 ... B12; 0 where missing.
-            s1_valid: shape of `s1`, bool or float, 1 where not missing; unused unless
+            pixels: {sensor: [B, T, H, W, bands]}, float, scaled; 0 where missing. H and W are
+                multiples of 2^levels (16).
+            valid: the same shapes, bool or float, 1 where not missing; unused unless
                 `use_validity`.
-            s2_valid: the same for `s2`.
+            day_of_year: int32 [B, T]. Unused: the convolution over time knows the order of the
+                periods, not their dates.
             train: whether batch norm takes the batch's statistics and updates its own.
 
         Returns:
@@ -204,47 +273,63 @@ class DualUNet3D(nn.Module):
         Raises:
             ValueError: a shape is not as above, or a mask is missing.
         """
-        self._check_inputs(s1, s2, s1_valid, s2_valid)
+        self._check_inputs(pixels, valid)
         layer = partial(ConvNormRelu, norm=self.norm, axis_name=self.axis_name, dtype=self.dtype)
         trunk_layer = partial(layer, use_running_average=self.freeze_trunk_statistics or not train)
         features = []
-        for name, values, valid in (("s1", s1, s1_valid), ("s2", s2, s2_valid)):
-            if self.use_validity:
-                values = jnp.concatenate([values, valid.astype(values.dtype)], axis=-1)
-            branch = Branch(self.width, self.levels, trunk_layer, self.dtype, self.remat, name=name)
+        for sensor, _ in self.bands:
+            values = pixels[sensor]
+            if self.use_validity and valid is not None:
+                values = jnp.concatenate([values, valid[sensor].astype(values.dtype)], axis=-1)
+            branch = Branch(
+                self.width, self.levels, trunk_layer, self.dtype, self.remat, name=sensor
+            )
             features.append(branch(values.astype(self.dtype)))
         x = jnp.concatenate(features, axis=-1)
+        head: nn.Module
         if self.head == "linear":
             head = LinearHead(self.num_classes, self.dtype, name=HEAD)
         else:
             head_layer = partial(layer, use_running_average=not train)
             head = ConvHead(self.num_classes, self.head_width, head_layer, self.dtype, name=HEAD)
-        return head(x).astype(jnp.promote_types(jnp.float32, self.dtype))
+        logits: Array = head(x).astype(jnp.promote_types(jnp.float32, self.dtype))
+        return logits
 
-    def _check_inputs(
-        self, s1: Array, s2: Array, s1_valid: Array | None, s2_valid: Array | None
-    ) -> None:
+    def _check_inputs(self, pixels: Mapping[str, Array], valid: Mapping[str, Array] | None) -> None:
         """Raises a ValueError that says what was found and what is expected."""
-        if s1.ndim != 5 or s1.shape[1] != self.num_periods or s1.shape[4] != S1_CHANNELS:
+        if sorted(pixels) != sorted(dict(self.bands)):
             raise ValueError(
-                f"DualUNet3D: s1 has shape {s1.shape}, expected "
-                f"[B, {self.num_periods}, H, W, {S1_CHANNELS}]"
+                f"DualUNet3D: pixels are of {sorted(pixels)}, expected {sorted(dict(self.bands))}"
             )
-        height, width = s1.shape[2:4]
-        multiple = 2**self.levels
+        (first, count), *others = self.bands
+        shape = pixels[first].shape
+        if len(shape) != 5 or shape[1] != self.num_periods or shape[4] != count:
+            raise ValueError(
+                f"DualUNet3D: {first} has shape {shape}, expected "
+                f"[B, {self.num_periods}, H, W, {count}]"
+            )
+        height, width = shape[2:4]
+        multiple = self.size_multiple
         if height % multiple or width % multiple or not height or not width:
             raise ValueError(
                 f"DualUNet3D: H x W is {height} x {width}, expected multiples of {multiple}"
             )
-        if s2.shape != (*s1.shape[:4], S2_CHANNELS):
-            raise ValueError(
-                f"DualUNet3D: s2 has shape {s2.shape}, expected {(*s1.shape[:4], S2_CHANNELS)}"
-            )
+        for sensor, count in others:
+            if pixels[sensor].shape != (*shape[:4], count):
+                raise ValueError(
+                    f"DualUNet3D: {sensor} has shape {pixels[sensor].shape}, expected "
+                    f"{(*shape[:4], count)}"
+                )
         if not self.use_validity:
             return
-        for name, values, valid in (("s1_valid", s1, s1_valid), ("s2_valid", s2, s2_valid)):
-            if valid is None or valid.shape != values.shape:
-                found = "missing" if valid is None else f"of shape {valid.shape}"
+        for sensor, values in pixels.items():
+            mask = None if valid is None else valid.get(sensor)
+            if mask is None or mask.shape != values.shape:
+                found = "missing" if mask is None else f"of shape {mask.shape}"
                 raise ValueError(
-                    f"DualUNet3D(use_validity=True): {name} is {found}, expected {values.shape}"
+                    f"DualUNet3D(use_validity=True): valid[{sensor!r}] is {found}, "
+                    f"expected {values.shape}"
                 )
+
+
+NETWORK = DualUNet3D

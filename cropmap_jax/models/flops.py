@@ -1,53 +1,63 @@
 """How much arithmetic a network does: to tell how near a step comes to what a device can do."""
 
-import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
-from cropmap_jax.models.blocks import Conv, upsample
-from cropmap_jax.models.dual_unet3d import S1_CHANNELS, S2_CHANNELS, DualUNet3D
+from cropmap_jax.models.variables import input_shapes, variable_shapes
 
 
-def count_flops(network: DualUNet3D, height: int, width: int, train: bool = False) -> int:
-    """Counts the floating-point operations of the convolutions for one chip.
+def count_flops(
+    network: nn.Module, bands: Mapping[str, int], height: int, width: int, train: bool = False
+) -> int:
+    """Counts a network's floating-point operations for one chip, as XLA does before it optimises.
 
-    A multiplication and an addition are two. Normalisation, activation and the optimiser are left
-    out: they take time, but hardly any arithmetic. So is what rematerialisation computes twice.
+    Nothing is compiled. A multiplication and an addition are two; what a convolution would take
+    from its zero padding does not count, normalisation and activation do. The loss and the
+    optimiser are left out: hardly any arithmetic.
 
     Args:
-        network: the network.
-        height: of the chip in pixels; a multiple of 2^levels.
-        width: of the chip in pixels; a multiple of 2^levels.
-        train: whether to count the gradients too: to the kernels, and to the inputs of all
-            convolutions but the first of each branch, as much as the forward pass each.
+        network: the network; rematerialised, what it computes twice counts twice.
+        bands: number of bands by sensor.
+        height: of the chip in pixels; a multiple of the network's `size_multiple`.
+        width: of the chip in pixels; the same.
+        train: whether to count the gradients to all parameters too.
 
     Returns:
         The number of operations.
 
     Example:
-        >>> count_flops(DualUNet3D(), 64, 64)
-        12946767872
+        >>> count_flops(DualUNet3D({"s1": 2, "s2": 10}), {"s1": 2, "s2": 10}, 64, 64)
     """
-    forward = first = 0
+    # Statistics averaged over devices would need the devices, and take no arithmetic.
+    if hasattr(network, "axis_name"):
+        network = network.clone(axis_name=None)
+    variables = variable_shapes(network, bands)
+    inputs = input_shapes(network, bands, height, width)
 
-    def count(layer, args, kwargs, context):
-        nonlocal forward, first
-        y = layer(*args, **kwargs)
-        conv = context.module
-        if isinstance(conv, Conv) and context.method_name == "__call__":
-            kernel = conv.variables["params"]["kernel"].shape
-            # The windows of an upsampling stand side by side: each is one pixel's of the input.
-            pixels = args[0] if conv.function is upsample else y
-            operations = 2 * math.prod(kernel) * math.prod(pixels.shape[:-1])
-            forward += operations
-            first += operations if "conv3d" in conv.path else 0
-        return y
+    def forward(params: Any, rest: Any, *inputs: Any) -> tuple[Any, Any]:
+        state = {"params": params, **rest}
+        return network.apply(state, *inputs, train=train, mutable=list(rest) if train else False)
 
-    shape = (1, network.num_periods, height, width)
-    s1, s2 = (jax.ShapeDtypeStruct((*shape, c), jnp.float32) for c in (S1_CHANNELS, S2_CHANNELS))
-    masks = (s1, s2) if network.use_validity else ()
-    with nn.intercept_methods(count):
-        jax.eval_shape(network.init, jax.random.key(0), s1, s2, *masks)
-    return 3 * forward - first if train else forward
+    def gradient(params: Any, rest: Any, cotangent: Any, *inputs: Any) -> Any:
+        def logits(params: Any) -> Any:
+            return forward(params, rest, *inputs)
+
+        _, pull, updates = jax.vjp(logits, params, has_aux=True)
+        return pull(cotangent), updates
+
+    rest = {k: v for k, v in variables.items() if k != "params"}
+    arguments = (variables["params"], rest)
+    if not train:
+        return _count(forward, *arguments, *inputs)
+    logits, _ = jax.eval_shape(forward, *arguments, *inputs)
+    return _count(gradient, *arguments, logits, *inputs)
+
+
+def _count(function: Callable[..., Any], *arguments: Any) -> int:
+    # XLA counts for the CPU whatever the device: the arithmetic is the same.
+    lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=("cpu",))
+    cost = lowered.cost_analysis()
+    return round(float(cost["flops"]))

@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from cropmap_jax.models.dual_unet3d import (
-    HEAD,
-    LEVELS,
-    TRUNK,
-    DualUNet3D,
-)
-from cropmap_jax.models.initialise import variable_shapes
+from cropmap_jax.models.dual_unet3d import LEVELS, DualUNet3D
+from cropmap_jax.models.variables import HEAD, variable_shapes
 
-# A fine-tuned network holds the pretrained one under this name, beside its own head.
+# The original network's sensors, and their bands.
+BANDS = (("s1", 2), ("s2", 10))
+
+# A fine-tuned network holds the pretrained one under this name, next to its own head.
 FINE_TUNED = "dualunet3d."
 # It may still carry the pretraining head, which it does not use.
 UNUSED = (f"{FINE_TUNED}final_conv.weight", f"{FINE_TUNED}final_conv.bias")
@@ -40,8 +38,8 @@ def describe(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
         state_dict: the arrays by PyTorch's names, European or fine-tuned.
 
     Returns:
-        Keyword arguments of `DualUNet3D`: num_classes, head, width, num_periods, and head_width
-        where the head is "conv".
+        Keyword arguments of `DualUNet3D`: bands, num_classes, head, width, num_periods, and
+        head_width where the head is "conv".
 
     Raises:
         ValueError: one of the arrays needed is missing or has the wrong number of axes.
@@ -50,7 +48,8 @@ def describe(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     fine_tuned = any(name.startswith(FINE_TUNED) for name in arrays)
     prefix = FINE_TUNED if fine_tuned else ""
     time_conv = _shape(arrays, f"{prefix}unet3d_s1.conv3d.conv.3.weight", 5)
-    settings = {"width": time_conv[0], "num_periods": time_conv[2]}
+    settings: dict[str, Any] = {"bands": BANDS}
+    settings |= {"width": time_conv[0], "num_periods": time_conv[2]}
     if fine_tuned:
         settings |= {"head": "conv", "head_width": _shape(arrays, "final_conv.conv.0.weight", 4)[0]}
         settings["num_classes"] = _shape(arrays, "final_conv.conv.3.weight", 4)[0]
@@ -79,7 +78,8 @@ def convert(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     layers = _layers(fine_tuned=settings["head"] == "conv")
     converted: dict[Path, np.ndarray] = {}
     used = set(UNUSED) if settings["head"] == "conv" else set()
-    for path, leaf_shape in flatten_dict(variable_shapes(DualUNet3D(**settings))).items():
+    shapes = flatten_dict(variable_shapes(DualUNet3D(**settings), dict(BANDS)))
+    for path, leaf_shape in shapes.items():
         shape = leaf_shape.shape
         collection, *layer, leaf = path
         leaves = LEAVES if collection == "params" else STATISTICS
@@ -96,7 +96,8 @@ def convert(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
             f"state dict: found unknown {unknown[0]} (of {len(unknown)} unknown), "
             f"expected the {len(converted)} arrays of DualUNet3D({settings})"
         )
-    return unflatten_dict(converted)
+    variables: dict[str, Any] = unflatten_dict(converted)
+    return variables
 
 
 def _strip(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -148,7 +149,7 @@ def _layers(fine_tuned: bool) -> dict[Path, str]:
     def add_double_conv(path: Path, name: str) -> None:
         add_pair((*path, "first"), (*path, "second"), name)
 
-    for sensor in TRUNK:
+    for sensor, _ in BANDS:
         name = f"{FINE_TUNED if fine_tuned else ''}unet3d_{sensor}"
         add_pair((sensor, "conv3d"), (sensor, "time_conv"), f"{name}.conv3d")
         unet = (sensor, "unet")

@@ -1,10 +1,12 @@
 """Swapping the head: the trunk of a network that was trained, under the head of a new one."""
 
+from typing import Any
+
 import jax
 
-from cropmap_jax.models import dual_unet3d
+from cropmap_jax.models import HEAD, trunk_arguments
 from cropmap_jax.training import checkpoints
-from cropmap_jax.training.recipe import TRUNK_FIELDS, Recipe, same_pixels
+from cropmap_jax.training.recipe import Recipe, same_pixels
 
 
 def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
@@ -18,11 +20,17 @@ def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
     Raises:
       ValueError: names every field that differs, as config.model.FIELD.
     """
-    differ = [
-        (f"config.model.{k}", pretrained.model[k], wanted.model[k])
-        for k in TRUNK_FIELDS
-        if pretrained.model[k] != wanted.model[k]
+    before, now = trunk_arguments(pretrained.model), trunk_arguments(wanted.model)
+    # Arguments of another network are no others of this one.
+    keys = before if before["name"] == now["name"] else ("name",)
+    differ: list[tuple[str, object, object]] = [
+        (f"config.model.{k}", before[k], now[k]) for k in keys if before[k] != now[k]
     ]
+    if pretrained.sensors != wanted.sensors:
+        names = [tuple(s.name for s in recipe.sensors) for recipe in (pretrained, wanted)]
+        if names[0] == names[1]:
+            wanted.check_sensors(pretrained.sensors, where)
+        differ.append(("config.sensors", names[0], names[1]))
     if not same_pixels(pretrained.pixel_m, wanted.pixel_m):
         differ.append(("the dataset's pixels in metres", pretrained.pixel_m, wanted.pixel_m))
     if pretrained.period_kind != wanted.period_kind:
@@ -32,7 +40,9 @@ def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
         raise ValueError(f"{listed} (expected is what the checkpoint in {where} was trained with)")
 
 
-def swap_head(pretrained: dict, fresh: dict) -> tuple[dict, list[str]]:
+def swap_head(
+    pretrained: dict[str, Any], fresh: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Takes the trunk from one set of variables and the head from another.
 
     Args:
@@ -48,10 +58,10 @@ def swap_head(pretrained: dict, fresh: dict) -> tuple[dict, list[str]]:
     dropped, joined = [], {}
     for kind in ("params", "batch_stats"):
         old, new = dict(pretrained.get(kind, {})), dict(fresh.get(kind, {}))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(old.pop(dual_unet3d.HEAD, {})):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(old.pop(HEAD, {})):
             name = "/".join(str(k.key) for k in path)
-            dropped.append(f"{kind}/{dual_unet3d.HEAD}/{name} {list(leaf.shape)}")
-        head = {dual_unet3d.HEAD: new.pop(dual_unet3d.HEAD)} if dual_unet3d.HEAD in new else {}
+            dropped.append(f"{kind}/{HEAD}/{name} {list(leaf.shape)}")
+        head = {HEAD: new.pop(HEAD)} if HEAD in new else {}
         checkpoints.check_shapes(old, new, f"head swap, {kind} of the trunk")
         joined[kind] = old | head
     return joined, dropped

@@ -149,15 +149,15 @@ def _meta(data: Dataset, recipe: Recipe, plan: TrainConfig, ancestors: Sequence[
 
 
 def check_chip(data: Dataset, recipe: Recipe) -> None:
-    """Requires chips that the network can halve `levels` times; validation runs on whole ones.
+    """Requires chips of a size that the network takes; validation runs on whole ones.
 
     Raises:
       ValueError: names the dataset, its chip and the multiple.
     """
     if data.chip % recipe.size_multiple:
         raise ValueError(
-            f"{data.path}: expected chips of a multiple of {recipe.size_multiple} pixels (2 to the "
-            f"power of model.levels), found {data.chip}"
+            f"{data.path}: expected chips of a multiple of {recipe.size_multiple} pixels, as the "
+            f"network {recipe.model['name']} takes, found {data.chip}"
         )
 
 

@@ -1,35 +1,28 @@
-"""Optimisers: one rate for the trunk, one for the head, and a check that every leaf has its own.
+"""Optimisers: one rate for the trunk and one for the head."""
 
-`optax.multi_transform` trains a parameter with a misspelt label at whatever rate the misspelling
-happens to name; so labels are made here and checked against the parameters.
-"""
+from typing import Any
 
 import jax
 import optax
 
 from cropmap_jax.data import checks
-from cropmap_jax.models import dual_unet3d
+from cropmap_jax.models import HEAD
 
 GROUPS = ("trunk", "head")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine")
 
 
-def param_labels(params: dict) -> dict:
-    """A tree like `params` whose leaves are "trunk" or "head".
+def param_labels(params: dict[str, Any]) -> dict[str, Any]:
+    """A tree like `params` whose leaves are "head" under that name, and "trunk" elsewhere.
 
     Raises:
-      ValueError: a top-level name that is neither of the trunk nor the head.
+      ValueError: there are none of a head.
     """
-    names = {**dict.fromkeys(dual_unet3d.TRUNK, "trunk"), dual_unet3d.HEAD: "head"}
-    unknown = sorted(set(params) - set(names))
-    missing = sorted(set(names) - set(params))
-    if unknown or missing:
-        raise ValueError(
-            f"parameters: expected {sorted(names)}, found {sorted(params)} "
-            f"(unknown {unknown}, missing {missing})"
-        )
-    return {name: jax.tree.map(lambda _, n=name: names[n], params[name]) for name in params}
+    if HEAD not in params:
+        raise ValueError(f"parameters: expected {HEAD!r} among them, found {sorted(params)}")
+    label = {name: "head" if name == HEAD else "trunk" for name in params}
+    return {name: jax.tree.map(lambda _, n=name: label[n], params[name]) for name in params}
 
 
 def schedule(kind: str, rate: float, steps: int, warmup: int = 0) -> optax.Schedule:

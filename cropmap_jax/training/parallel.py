@@ -170,19 +170,20 @@ def shard(batch: dict) -> dict:
       ValueError: a batch that the devices do not divide.
     """
     count = local_devices()
-    size = len(next(iter(batch.values())))
+    size = len(jax.tree.leaves(batch)[0])
     if size % count:
         raise ValueError(
             f"config.batch_size: expected a multiple of {count} (local devices), found {size}"
         )
-    return {k: v.reshape(count, size // count, *v.shape[1:]) for k, v in batch.items()}
+    return jax.tree.map(lambda v: v.reshape(count, size // count, *v.shape[1:]), batch)
 
 
 def put(batch: dict) -> dict:
     """Shards a batch and begins to copy it to the devices, without waiting for the copy.
 
     Args:
-      batch: numpy arrays [B, ...]: this process's part. They must not be written to any more.
+      batch: tree of numpy arrays [B, ...]: this process's part. They must not be written to any
+        more.
 
     Returns:
       Jax arrays [devices, B / devices, ...] of the same dtypes, spread over the local devices.

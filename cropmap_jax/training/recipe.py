@@ -1,103 +1,132 @@
 """What a checkpoint needs to be used again: network, legend, scaling, window, loss.
 
 The recipe is stored in every checkpoint. Fine-tuning inherits it, evaluation and prediction run
-from it alone.
+from it alone. How a run learns (rates, epochs, batches) is none of it: that is `TrainConfig`.
 """
 
 import dataclasses
 import math
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import jax.numpy as jnp
+from flax import linen as nn
 
+from cropmap_jax import models
 from cropmap_jax.data import checks
+from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import legend
-from cropmap_jax.models import DualUNet3D
+from cropmap_jax.geo import sensors as sensors_lib
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 from cropmap_jax.training import losses, parallel, scaling
-
-TRUNK_FIELDS = ("width", "levels", "num_periods", "use_validity", "norm")
-HEAD_FIELDS = ("head", "head_width")
-_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-MOST_PARAMETERS = 2 * 10**9
-"""Of a network: 8 GB, and Adam's moments twice that; the seed's has 62 million."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How inputs become probabilities.
+    """How inputs become probabilities: all that a checkpoint's weights mean something with.
+
+    Its counterpart is `TrainConfig`, how they are learnt: that may change from one run to the next,
+    and nobody who uses the weights needs it.
 
     Args:
-      model: keyword arguments of `DualUNet3D`: TRUNK_FIELDS, HEAD_FIELDS and "dtype" by name.
+      model: {"name", "num_periods", "dtype", **the network's own arguments}; see
+        `cropmap_jax.models.registry`. What is left out has the network's default, and a model
+        without a name is a "dual_unet3d".
       legend: the classes of the output channels, in order.
-      scaling: physical ranges of the inputs.
+      scaling: by sensor, the physical range of its values that maps to [0, 1].
       period_kind: what one period of the window is, e.g. "month".
       loss: "sigmoid" or "softmax".
-      lead_days: lead that training asked for, in days.
+      lead_days: requested lead in training, in days.
       pixel_m: side of the pixels trained on, metres; None in checkpoints that do not record it.
+      sensors: whose pixels the network takes.
     """
 
-    model: dict
+    model: dict[str, Any]
     legend: legend.Legend
     scaling: scaling.Scaling
     period_kind: str
     loss: str
     lead_days: int
     pixel_m: float | None = None
+    sensors: tuple[Sensor, ...] = SENTINEL
 
-    def __post_init__(self):
-        _check_model(self.model, "config.model")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", models.complete(self.model, "config.model"))
+        scaling.check(self.scaling, self.sensors, "config.scaling")
         _check_rest(dataclasses.asdict(self), "config")
+
+    @property
+    def bands(self) -> dict[str, int]:
+        """Number of bands by sensor."""
+        return {sensor.name: len(sensor.bands) for sensor in self.sensors}
 
     @property
     def num_periods(self) -> int:
         """Periods of the window."""
-        return self.model["num_periods"]
+        return int(self.model["num_periods"])
 
     @property
     def size_multiple(self) -> int:
         """Height and width of inputs are multiples of this."""
-        return 2 ** self.model["levels"]
+        return models.size_multiple(self.network())
 
-    def network(self, freeze_trunk_statistics: bool = False, remat: bool = False) -> DualUNet3D:
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that the network is to see in a map."""
+        return models.halo(self.network())
+
+    def network(self, freeze_trunk_statistics: bool = False, remat: bool = False) -> nn.Module:
         """The network, with batch norm synchronised over devices in training.
 
         Args:
           freeze_trunk_statistics: keep the trunk's batch-norm statistics as they are.
           remat: recompute the inside of each level for the gradient.
+
+        Raises:
+          ValueError: one of these is requested of a network that cannot do it.
         """
-        return DualUNet3D(
-            num_classes=len(self.legend),
+        return models.make(
+            self.model,
+            len(self.legend),
+            self.bands,
             axis_name=parallel.axis(),
             freeze_trunk_statistics=freeze_trunk_statistics,
             remat=remat,
-            **(self.model | {"dtype": _DTYPES[self.model["dtype"]]}),
         )
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """A JSON-ready description that `from_json` reads back."""
         value = dataclasses.asdict(self) | {"legend": self.legend.to_json()}
-        return value | {"scaling": dataclasses.asdict(self.scaling)}
+        ranges = {name: list(both) for name, both in self.scaling.items()}
+        return value | {
+            "scaling": ranges,
+            "sensors": [sensor.to_json() for sensor in self.sensors],
+        }
 
     @classmethod
-    def from_json(cls, value: dict) -> "Recipe":
+    def from_json(cls, value: dict[str, Any]) -> "Recipe":
         """Reads what `to_json` wrote.
 
         Raises:
           ValueError: names the part that is missing or wrong, as recipe.PART.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        checks.keys("recipe", value, [n for n in names if n != "pixel_m"], ["pixel_m"])
-        _check_model(value["model"], "recipe.model")
+        optional = ["pixel_m", "sensors"]
+        checks.keys("recipe", value, [n for n in names if n not in optional], optional)
+        models.check(value["model"], "recipe.model")
         _check_rest(value, "recipe")
-        scaling.check(value["scaling"], "recipe.scaling")
+        found = sensors_lib.from_json(value.get("sensors"), "recipe.sensors")
+        ranges = value["scaling"]
+        if isinstance(ranges, dict) and "s1_db" in ranges:  # of earlier versions
+            ranges = {name.removesuffix("_db"): both for name, both in ranges.items()}
+        scaling.check(ranges, found, "recipe.scaling")
         _check_legend(value["legend"], "recipe.legend")
-        ranges = {sensor: tuple(both) for sensor, both in value["scaling"].items()}
+        ranges = {sensor: tuple(both) for sensor, both in ranges.items()}
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
-        return cls(**(value | {"legend": classes, "scaling": scaling.Scaling(**ranges)}))
+        return cls(**(value | {"legend": classes, "scaling": ranges, "sensors": found}))
 
-    def check_dataset(self, data) -> None:
-        """Requires a dataset whose legend, periods and pixel size are those of the recipe.
+    def check_dataset(self, data: Dataset) -> None:
+        """Requires a dataset whose legend, sensors, periods and pixel size are the recipe's.
 
         Raises:
           ValueError: says what differs.
@@ -108,6 +137,7 @@ class Recipe:
                 f"({', '.join(self.legend.names)}), found {data.legend.name!r} "
                 f"({', '.join(data.legend.names)})"
             )
+        self.check_sensors(data.sensors, str(data.path))
         if data.period_kind != self.period_kind:
             raise ValueError(
                 f"{data.path}: expected periods of a {self.period_kind} as in training, found "
@@ -119,38 +149,39 @@ class Recipe:
                 f"{data.pixel_m:.10g} m"
             )
 
+    def check_sensors(self, found: Sequence[Sensor], where: str) -> None:
+        """Requires pixels of every sensor that the network takes, stored as in training.
+
+        Args:
+          found: of a dataset or a cube.
+          where: which one, for the message.
+
+        Raises:
+          ValueError: names the sensor that is missing or differs.
+        """
+        known = {sensor.name: sensor for sensor in found}
+        for sensor in self.sensors:
+            if known.get(sensor.name) != sensor:
+                other = known.get(sensor.name)
+                raise ValueError(
+                    f"{where}: expected sensor {sensor.name!r} ({_short(sensor)}) as in training, "
+                    f"found {_short(other) if other else ', '.join(known) or 'none'}"
+                )
+
+
+def _short(sensor: Sensor) -> str:
+    return (
+        f"{' '.join(sensor.bands)}; {sensor.unit}, stored as {sensor.dtype} x {sensor.scale:g}, "
+        f"no data {sensor.nodata}"
+    )
+
 
 def same_pixels(trained: float | None, found: float | None) -> bool:
     """Whether two sides of pixels in metres are one size, as within a dataset; None: not known."""
-    return None in (trained, found) or math.isclose(trained, found, rel_tol=1e-6)
+    return trained is None or found is None or math.isclose(trained, found, rel_tol=1e-6)
 
 
-def _check_model(model, name: str) -> None:
-    """Requires every setting of the network, each in its range, and a network that fits memory."""
-    checks.keys(name, model, (*TRUNK_FIELDS, *HEAD_FIELDS, "dtype"))
-    for field, least, most in (
-        ("width", 1, 4096),
-        ("levels", 0, 8),
-        ("num_periods", 1, 1000),
-        ("head_width", 1, 4096),
-    ):
-        checks.whole(f"{name}.{field}", model[field], least, most)
-    checks.switch(f"{name}.use_validity", model["use_validity"])
-    checks.choice(f"{name}.norm", model["norm"], ("batch", "group"))
-    checks.choice(f"{name}.head", model["head"], ("linear", "conv"))
-    checks.choice(f"{name}.dtype", model["dtype"], _DTYPES)
-    # Two branches: the convolution over time, and a U-Net whose level i has 2^i width channels and
-    # 48.5 times their square of weights, its bottleneck as many again.
-    width, levels = model["width"], model["levels"]
-    about = 2 * width**2 * (model["num_periods"] + 120 * 4**levels)
-    if about > MOST_PARAMETERS:
-        raise ValueError(
-            f"{name}: expected at most {MOST_PARAMETERS:.0e} parameters, found {about:.0e} (width "
-            f"{width}, levels {levels}, num_periods {model['num_periods']})"
-        )
-
-
-def _check_rest(value: dict, name: str) -> None:
+def _check_rest(value: Mapping[str, Any], name: str) -> None:
     """Requires the single values of a recipe."""
     checks.choice(f"{name}.loss", value["loss"], losses.LOSSES)
     checks.whole(f"{name}.lead_days", value["lead_days"], *checks.LEAD_DAYS)
@@ -164,7 +195,7 @@ def _check_rest(value: dict, name: str) -> None:
         )
 
 
-def _check_legend(value, name: str) -> None:
+def _check_legend(value: Any, name: str) -> None:
     """Requires the types of a stored legend; `Legend` checks its values."""
     checks.keys(name, value, ("name", "classes"), ("none_of_these",))
     checks.text(f"{name}.name", value["name"])

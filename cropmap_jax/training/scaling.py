@@ -1,76 +1,68 @@
-"""Fixed, physical scaling, applied on the device: stored integers to network inputs and masks.
+"""Fixed, physical scaling, applied on the device: stored numbers to network inputs and masks.
 
 Dataset statistics are reported, never applied: a network then means the same by 0.4 everywhere,
 and the change of backscatter from month to month survives (a per-image min-max loses it).
 """
 
-import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from cropmap_jax.data import checks
+from cropmap_jax.geo.sensors import Sensor
 
-_NODATA = -32768
-_S1_STEPS = 100.0  # stored int16 is dB * 100
-_S2_STEPS = 10000.0  # stored int16 is reflectance * 10000
-
-
-@dataclasses.dataclass(frozen=True)
-class Scaling:
-    """Physical ranges that map to [0, 1]; values outside are clipped.
-
-    Args:
-      s1_db: dB range of VV and VH, the seed system's [-25, 10].
-      s2: surface reflectance range.
-    """
-
-    s1_db: tuple[float, float] = (-25.0, 10.0)
-    s2: tuple[float, float] = (0.0, 1.0)
-
-    def __post_init__(self):
-        check(dataclasses.asdict(self))
+Scaling = Mapping[str, tuple[float, float]]
+"""By sensor, the range of values in its unit that maps to [0, 1]; values outside are clipped."""
 
 
-def check(value: dict, name: str = "config.scaling") -> None:
+def default(sensors: Sequence[Sensor]) -> dict[str, tuple[float, float]]:
+    """The physical range of each sensor."""
+    return {sensor.name: sensor.range for sensor in sensors}
+
+
+def check(value: Any, sensors: Sequence[Sensor], name: str = "config.scaling") -> None:
     """Requires two finite numbers, the lower one first, for each sensor.
 
     Args:
-      value: {"s1_db": (low, high), "s2": (low, high)}.
+      value: {sensor: (low, high)}.
+      sensors: that a network uses.
       name: where it stands, for the message.
 
     Raises:
       ValueError: says which is wrong.
     """
-    sensors = ("s1_db", "s2")
-    checks.keys(name, value, sensors)
-    for sensor in sensors:
-        where, both = f"{name}.{sensor}", value[sensor]
+    checks.keys(name, value, [sensor.name for sensor in sensors])
+    for sensor, both in value.items():
+        where = f"{name}.{sensor}"
         checks.values(where, both, 2)
         for bound in both:
-            checks.real(where, bound, -1000, 1000)
+            checks.real(where, bound, -1e6, 1e6)
         if not both[0] < both[1]:
             raise ValueError(f"{where}: expected low < high, found {both[0]}, {both[1]}")
 
 
-def scale(batch: dict, scaling: Scaling) -> dict:
+def scale(batch: dict[str, Any], sensors: Sequence[Sensor], scaling: Scaling) -> dict[str, Any]:
     """Scales stored pixels and splits off their validity.
 
     Args:
-      batch: s1 int16 [B, T, H, W, 2], s2 int16 [B, T, H, W, 10] and whatever else.
+      batch: "pixels" by sensor [B, T, H, W, bands] as stored, and whatever else.
+      sensors: that are used; pixels of others are dropped.
       scaling: physical ranges.
 
     Returns:
-      The batch with s1 and s2 float32 in [0, 1], 0 where missing, and s1_valid, s2_valid float32
-      of the same shapes, 1 where a value is there.
+      The batch with "pixels" float32 in [0, 1], 0 where missing, and "valid", float32 of the same
+      shapes, 1 where a value is there.
     """
 
-    def one(stored: jax.Array, steps: float, low: float, high: float):
-        valid = stored != _NODATA
-        unit = (stored.astype(jnp.float32) / steps - low) / (high - low)
+    def one(sensor: Sensor) -> tuple[jax.Array, jax.Array]:
+        stored, (low, high) = batch["pixels"][sensor.name], scaling[sensor.name]
+        valid = stored != sensor.nodata
+        unit = (stored.astype(jnp.float32) / sensor.scale - low) / (high - low)
         # Missing becomes 0 by selection, only after scaling: never a product with a missing value.
         return jnp.where(valid, jnp.clip(unit, 0.0, 1.0), 0.0), valid.astype(jnp.float32)
 
-    s1, s1_valid = one(batch["s1"], _S1_STEPS, *scaling.s1_db)
-    s2, s2_valid = one(batch["s2"], _S2_STEPS, *scaling.s2)
-    return batch | {"s1": s1, "s2": s2, "s1_valid": s1_valid, "s2_valid": s2_valid}
+    scaled = {sensor.name: one(sensor) for sensor in sensors}
+    pixels, valid = ({name: pair[i] for name, pair in scaled.items()} for i in (0, 1))
+    return {**batch, "pixels": pixels, "valid": valid}

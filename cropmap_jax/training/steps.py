@@ -8,16 +8,20 @@ import numpy as np
 import optax
 
 from cropmap_jax.data.augment import augment
-from cropmap_jax.geo.bands import BANDS
-from cropmap_jax.models.initialise import initial_variables
+from cropmap_jax.models import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
 
 
-def _inputs(batch: dict) -> tuple:
-    return batch["s1"], batch["s2"], batch["s1_valid"], batch["s2_valid"]
+def inputs(batch: dict, recipe: Recipe) -> dict:
+    """A batch as stored, with its pixels scaled and masked as the recipe says."""
+    return scale(batch, recipe.sensors, recipe.scaling)
+
+
+def _arguments(batch: dict) -> tuple:
+    return batch["pixels"], batch["valid"], batch["day_of_year"]
 
 
 def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None) -> dict:
@@ -26,17 +30,36 @@ def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | Non
     Args:
       recipe: network.
       seed: of the draw.
-      unseen: indices of the bands per sensor that are missing throughout the training data. Their
-        weights start, and without a gradient stay, at 0: else random weights would answer when the
-        band turns up in fine-tuning or prediction.
+      unseen: indices of the bands per sensor that are missing throughout the training data. In a
+        network with `without_bands` their weights start, and without a gradient stay, at 0: else
+        random weights would answer when the band turns up in fine-tuning or prediction.
     """
-    drawn = initial_variables(recipe.network(), seed)
-    for sensor, bands in (unseen or {}).items():
-        kernel = drawn["params"][sensor]["conv3d"]["conv"]["kernel"]
-        count = len(BANDS[sensor])
-        masks = [band + count for band in bands] if recipe.model["use_validity"] else []
-        kernel[..., [*bands, *masks], :] = 0
-    return {"params": drawn["params"], "batch_stats": drawn.get("batch_stats", {})}
+    network = recipe.network()
+    drawn = initial_variables(network, recipe.bands, seed)
+    params = drawn["params"]
+    if unseen and hasattr(network, "without_bands"):
+        params = network.without_bands(params, unseen)
+    return {"params": params, "batch_stats": drawn.get("batch_stats", {})}
+
+
+def unused_bands(recipe: Recipe, params: dict) -> dict[str, list[int]]:
+    """Indices of bands by sensor whose weights are 0, since training never saw them.
+
+    A network without `without_bands` does not tell, and counts as one that uses all.
+    """
+    network = recipe.network()
+    if not hasattr(network, "without_bands"):
+        return {}
+
+    def unused(sensor: str, band: int) -> bool:
+        silent = network.without_bands(params, {sensor: [band]})
+        pairs = zip(jax.tree.leaves(silent), jax.tree.leaves(params), strict=True)
+        return all(a is b or np.array_equal(a, b) for a, b in pairs)
+
+    return {
+        sensor.name: [i for i in range(len(sensor.bands)) if unused(sensor.name, i)]
+        for sensor in recipe.sensors
+    }
 
 
 def make_train_step(
@@ -76,12 +99,12 @@ def make_train_step(
 
     def gradient(params: dict, batch_stats: dict, batch: dict, weight: jax.Array) -> tuple:
         """New statistics; this device's share of the loss, and its gradient."""
-        batch = scale(augment(batch), recipe.scaling)
+        batch = inputs(augment(batch), recipe)
 
         def loss(params):
             variables = {"params": params, "batch_stats": batch_stats}
             logits, updates = network.apply(
-                variables, *_inputs(batch), train=True, mutable=["batch_stats"]
+                variables, *_arguments(batch), train=True, mutable=["batch_stats"]
             )
             lost, _ = loss_function(logits, batch["label"], batch["planted"], class_weights)
             return lost / weight, updates.get("batch_stats", batch_stats)
@@ -141,8 +164,8 @@ def make_predict_step(recipe: Recipe) -> Callable:
     activation = losses.ACTIVATIONS[recipe.loss]
 
     def step(variables: dict, batch: dict) -> jax.Array:
-        batch = scale(batch, recipe.scaling)
-        return activation(network.apply(variables, *_inputs(batch), train=False))
+        batch = inputs(batch, recipe)
+        return activation(network.apply(variables, *_arguments(batch), train=False))
 
     return step
 
@@ -157,10 +180,10 @@ def make_validation_step(recipe: Recipe) -> Callable:
     loss_function = losses.LOSSES[recipe.loss]
 
     def step(variables: dict, batch: dict) -> dict:
-        batch = scale(batch, recipe.scaling)
-        seen = [batch[f"{sensor}_valid"].any((1, 4)) for sensor in BANDS]
-        batch["label"] = jnp.where(seen[0] | seen[1], batch["label"], losses.IGNORE)
-        logits = network.apply(variables, *_inputs(batch), train=False)
+        batch = inputs(batch, recipe)
+        seen = [valid.any((1, 4)) for valid in batch["valid"].values()]
+        batch["label"] = jnp.where(sum(seen) > 0, batch["label"], losses.IGNORE)
+        logits = network.apply(variables, *_arguments(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
         true = label == jnp.arange(logits.shape[-1])

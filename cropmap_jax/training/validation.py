@@ -9,6 +9,7 @@ import numpy as np
 from cropmap_jax.data import input_pipeline, sampling
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import legend
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.training import checkpoints, parallel, steps
 from cropmap_jax.training.recipe import Recipe
 
@@ -51,7 +52,7 @@ class Validation:
             # What is wrong with it is found out now rather than after an epoch.
             chips = _Chips(data, chosen, loading, recipe.num_periods)
             size = _batch_size(batch_size, accumulate, loading.crop, data.chip)
-            self._batches = _batches(data, chips, size, recipe.num_periods)
+            self._batches = _batches(data, chips, size, recipe.num_periods, recipe.sensors)
         self._step = parallel.data_parallel(steps.make_validation_step(recipe))
 
     def __call__(self, state) -> dict[str, float]:
@@ -131,11 +132,13 @@ def _batch_size(batch_size: int, accumulate: int, crop: int | None, chip: int) -
     return devices * max(1, share)
 
 
-def _batches(data: Dataset, chips: _Chips, size: int, num_periods: int) -> grain.IterDataset:
+def _batches(
+    data: Dataset, chips: _Chips, size: int, num_periods: int, sensors: tuple[Sensor, ...]
+) -> grain.IterDataset:
     """This process's part of every batch, on the devices; made ahead, anew in every iteration."""
     shard = (parallel.process_index(), parallel.process_count())
     # Whole chips, nothing dropped: of how training draws, the window is all that is left.
-    loading = input_pipeline.SamplingConfig(num_periods)
+    loading = input_pipeline.SamplingConfig(num_periods, sensors)
     make = _MakeBatch(chips, data.source("validation"), loading, data.chip, size, shard)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD)
     made = grain.MapDataset.range(-(-len(chips) // size)).map(make).to_iter_dataset(options)
@@ -158,15 +161,14 @@ def stack(examples: list[dict], size: int) -> dict:
     So an uneven last batch is neither lost nor doubled: its filling has no weight.
 
     Args:
-      examples: one to `size` dicts of arrays [...] of the same shapes, with "label" uint8 [H, W].
+      examples: one to `size` trees of arrays [...] of the same shapes, with "label" uint8 [H, W].
       size: B.
 
     Returns:
-      Dict of new arrays [B, ...]: the examples in order, then the last one again, labelled IGNORE.
+      Tree of new arrays [B, ...]: the examples in order, then the last one again, labelled IGNORE.
     """
-    batch = {k: np.stack([e[k] for e in examples]) for k in examples[0]}
     short = size - len(examples)
+    batch = jax.tree.map(lambda *leaves: np.stack([*leaves, *leaves[-1:] * short]), *examples)
     if short:
-        batch = {k: np.concatenate([v, np.repeat(v[-1:], short, 0)]) for k, v in batch.items()}
         batch["label"][len(examples) :] = legend.IGNORE
     return batch

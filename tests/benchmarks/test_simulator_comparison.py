@@ -12,7 +12,7 @@ import rasterio
 from benchmarks.simulator import __main__ as command
 from benchmarks.simulator import compare, missing, monthly, parcels, real, simulated, speckle
 from cropmap_jax.geo import periods
-from cropmap_jax.geo.cube import S2_BANDS
+from cropmap_jax.geo.sensors import SENSORS
 
 MONTHS = periods.month_periods(dt.date(2020, 9, 1), dt.date(2021, 8, 1))
 
@@ -44,7 +44,7 @@ def test_a_period_counts_for_the_month_of_its_last_day():
 
 def test_ndvi_is_missing_where_it_has_no_meaning():
     s2 = np.zeros((3, 10))
-    red, nir = S2_BANDS.index("B4"), S2_BANDS.index("B8")
+    red, nir = SENSORS["s2"].bands.index("B4"), SENSORS["s2"].bands.index("B8")
     s2[0, [red, nir]] = 0.1, 0.3
     s2[1, [red, nir]] = np.nan, 0.3
     # (0.3 - 0.1) / (0.3 + 0.1) = 0.5; the last has no light at all.
@@ -338,8 +338,8 @@ def test_simulated_monthly_pools_the_parcels_of_all_cubes(tmp_path):
     counts = rows[rows.variable == "NDVI"].groupby("crop").n.unique().map(list).to_dict()
     assert counts == {"wheat": [2], "rapeseed": [4]}
     # The upper left parcel's interior is rows and columns 1 to 6: 0 lies at the image's edge and 7
-    # beside another parcel.
-    expected = np.mean([monthly.ndvi(one.s2[3, 1:7, 1:7]).mean() for one in cubes])
+    # next to another parcel.
+    expected = np.mean([monthly.ndvi(one.pixels["s2"][3, 1:7, 1:7]).mean() for one in cubes])
     found = rows.query("crop == 'wheat' and month == 3 and variable == 'NDVI'")["mean"].item()
     assert found == pytest.approx(expected, rel=1e-4)
 
@@ -411,8 +411,8 @@ def test_believable_end_to_end(real_dir, tmp_path):
     words = ["--real", str(real_dir), "--cubes", str(cubes), "--out", str(out)]
     assert command.main(["believable", *words]) == 0
     results = json.loads((out / "believable.json").read_text())
-    asked = {(row["crop"], row["variable"]) for row in results["verdicts"]}
-    assert {("sugar_beet", "NDVI"), ("rapeseed", "VH"), ("potatoes", "VV")} <= asked
+    judged = {(row["crop"], row["variable"]) for row in results["verdicts"]}
+    assert {("sugar_beet", "NDVI"), ("rapeseed", "VH"), ("potatoes", "VV")} <= judged
     # The fake cubes have no wheat under that name; their rapeseed has no radar of rapeseed.
     verdicts = {(row["crop"], row["variable"]): row["verdict"] for row in results["verdicts"]}
     assert verdicts["common_wheat", "NDVI"] == "no data"

@@ -11,11 +11,19 @@ from cropmap_jax.training import parallel, steps
 def make_batch(size: int = 16, side: int = 5) -> dict:
     rng = np.random.default_rng(0)
     return {
-        "s1": rng.integers(-2500, 1000, (size, 3, side, side, 2)).astype(np.int16),
-        "s2": rng.integers(0, 10_000, (size, 3, side, side, 10)).astype(np.int16),
+        "pixels": {
+            "s1": rng.integers(-2500, 1000, (size, 3, side, side, 2)).astype(np.int16),
+            "s2": rng.integers(0, 10_000, (size, 3, side, side, 10)).astype(np.int16),
+        },
         "label": rng.integers(0, 256, (size, side, side)).astype(np.uint8),
         "lead": np.arange(size, dtype=np.int32),
     }
+
+
+def images(a: dict, b: dict) -> list:
+    """Pairs of arrays of two batches that are turned, and the axes of rows and columns."""
+    pairs = [(a["pixels"][name], b["pixels"][name], (1, 2)) for name in b["pixels"]]
+    return [*pairs, (a["label"], b["label"], (0, 1))]
 
 
 def turned(image: np.ndarray, turn: int, axes: tuple[int, int]) -> np.ndarray:
@@ -30,9 +38,9 @@ def test_all_eight_turns_are_those_of_numpy_on_images_and_label_alike():
     found = jax.jit(augment.augment)(batch | {"turn": turns})
     assert found.keys() == batch.keys()
     for b, turn in enumerate(turns):
-        for key, axes in (("s1", (1, 2)), ("s2", (1, 2)), ("label", (0, 1))):
-            assert found[key].dtype == batch[key].dtype
-            np.testing.assert_array_equal(found[key][b], turned(batch[key][b], turn, axes))
+        for after, before, axes in images(found, batch):
+            assert after.dtype == before.dtype
+            np.testing.assert_array_equal(after[b], turned(before[b], turn, axes))
     assert len({np.asarray(turned(batch["label"][0], t, (0, 1))).tobytes() for t in range(8)}) == 8
 
 
@@ -58,11 +66,11 @@ def test_a_training_step_sees_what_the_numpy_form_makes():
     loading = input_pipeline.SamplingConfig(num_periods=2)
     size = 4 * jax.local_device_count()
     batch = next(input_pipeline.training_input(data, loading, size, size, 0).batches)
-    plain = {k: v.copy() for k, v in batch.items()} | {"turn": np.zeros(size, np.int32)}
+    plain = jax.tree.map(np.copy, batch) | {"turn": np.zeros(size, np.int32)}
     for b in range(size):
-        for key, axes in (("s1", (1, 2)), ("s2", (1, 2)), ("label", (0, 1))):
-            plain[key][b] = turned(batch[key][b].copy(), batch["turn"][b], axes)
-    assert any((plain[k] != batch[k]).any() for k in ("s1", "s2"))
+        for after, before, axes in images(plain, batch):
+            after[b] = turned(before[b].copy(), batch["turn"][b], axes)
+    assert any((a != b).any() for a, b, _ in images(plain, batch))
 
     variables = steps.init_variables(recipe, 0)
     state = {"step": np.zeros((), np.int32), "opt_state": optimizer.init(variables["params"])}

@@ -656,11 +656,11 @@ def test_cubes_of_different_lengths_make_batches_together(tmp_path):
         num_periods=6, augment=False, as_of=(to_day(LAST_END),) * 2
     )
     (batch,) = input_pipeline.training_input(data, loading, 2, 1, 0).batches
-    assert batch["s2"].shape == (2, 6, 16, 16, 10)
+    assert batch["pixels"]["s2"].shape == (2, 6, 16, 16, 10)
     # The longer cube has all six periods; of the shorter one, two are from before it begins.
-    missing = (batch["s1"] == cube.NODATA).all((2, 3, 4)) & (batch["s2"] == cube.NODATA).all(
-        (2, 3, 4)
-    )
+    missing = (batch["pixels"]["s1"] == cube.NODATA).all((2, 3, 4)) & (
+        batch["pixels"]["s2"] == cube.NODATA
+    ).all((2, 3, 4))
     assert sorted(missing.tolist()) == [[False] * 6, [True, True, *[False] * 4]]
 
 

@@ -230,7 +230,7 @@ def test_a_label_that_changed_is_named(folder, shift):
         (("statistics", "s1", "VV", "missing"), 2, "missing: expected a share from 0 to 1"),
         (("statistics", "s1", "VV", "mean"), "x", "expected a number, or null, found 'x'"),
         (("statistics", "s1"), {}, "statistics: expected bands"),
-        (("statistics",), {"s3": {}}, "statistics: expected one of s1, s2, found 's3'"),
+        (("statistics",), {"s3": {}}, "statistics: expected bands {'s1': ['VV'"),
         (("chips", "test", "cube", 0), 3, "chips/test/cube: expected integers from 0 to 2"),
         (("chips", "test", "cube", 0), -1, "chips/test/cube: expected integers from 0 to 2"),
         (("chips", "test", "cube", 0), 1, "chips/test: expected chips within cubes of that split"),

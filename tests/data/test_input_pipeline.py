@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,9 +12,11 @@ from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.data import dataset, input_pipeline, sampling
 from cropmap_jax.data.input_pipeline import SamplingConfig
-from cropmap_jax.geo import cube, periods
-from cropmap_jax.geo.cube import NODATA
+from cropmap_jax.geo import periods
 from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.geo.sensors import SENTINEL
+
+NODATA = SENTINEL[0].nodata
 
 
 def one_cube(label=None, **settings) -> small_data.InMemory:
@@ -43,12 +46,12 @@ def test_an_example_holds_the_last_periods_that_have_ended_and_nothing_later(
             input_pipeline.make_example(data, record, as_of, num_periods)
         return
     example = input_pipeline.make_example(data, record, as_of, num_periods)
-    expected = [cube.NODATA] * max(num_periods - len(ended), 0) + ended[-num_periods:]
-    assert example["s1"][:, 0, 0, PERIOD].tolist() == expected
-    assert example["s2"][:, 1, 1, 9].tolist() == expected
-    before = [value == cube.NODATA for value in expected]
-    assert (example["s1"] == cube.NODATA).all((1, 2, 3)).tolist() == before
-    assert (example["s2"] == cube.NODATA).all((1, 2, 3)).tolist() == before
+    expected = [NODATA] * max(num_periods - len(ended), 0) + ended[-num_periods:]
+    assert example["pixels"]["s1"][:, 0, 0, PERIOD].tolist() == expected
+    assert example["pixels"]["s2"][:, 1, 1, 9].tolist() == expected
+    before = [value == NODATA for value in expected]
+    assert (example["pixels"]["s1"] == NODATA).all((1, 2, 3)).tolist() == before
+    assert (example["pixels"]["s2"] == NODATA).all((1, 2, 3)).tolist() == before
     assert (example["day_of_year"] == 0).tolist() == before
 
 
@@ -117,11 +120,11 @@ def test_crops_cut_images_and_label_alike():
     data = small_data.make_dataset([Ground("train", label)] * 5)
     for batch in draw(data, SamplingConfig(num_periods=3, crop=4, augment=False), batch_size=2):
         assert batch["label"].shape == (2, 4, 4)
-        for values in (batch["s1"][..., NUMBER], batch["s2"][..., 4]):
+        for values in (batch["pixels"]["s1"][..., NUMBER], batch["pixels"]["s2"][..., 4]):
             np.testing.assert_array_equal(
                 values % 64, np.broadcast_to(batch["label"][:, None], (2, 3, 4, 4))
             )
-        np.testing.assert_array_equal(np.diff(batch["s1"][:, :, 0, 0, PERIOD]), 1)
+        np.testing.assert_array_equal(np.diff(batch["pixels"]["s1"][:, :, 0, 0, PERIOD]), 1)
 
 
 # Batches.
@@ -133,7 +136,7 @@ def several(count: int = 5) -> small_data.InMemory:
 
 def cubes_of(batch) -> list[int]:
     """Which cube each example comes from: its smallest pixel number over 64 pixels a cube."""
-    return (batch["s1"][:, -1, :, :, NUMBER].min((1, 2)) // 64).tolist()
+    return (batch["pixels"]["s1"][:, -1, :, :, NUMBER].min((1, 2)) // 64).tolist()
 
 
 def draw(data, loading=None, batch_size=1, epochs=2, seed=0) -> list[dict]:
@@ -144,16 +147,16 @@ def draw(data, loading=None, batch_size=1, epochs=2, seed=0) -> list[dict]:
 def assert_same(a: list[dict], b: list[dict]) -> None:
     assert len(a) == len(b) > 0
     for one, other in zip(a, b, strict=True):
-        assert one.keys() == other.keys()
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+        jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_the_same_seed_makes_the_same_batches_and_another_seed_others():
     first, again, other = draw(several()), draw(several()), draw(several(), seed=1)
     assert_same(first, again)
     assert [cubes_of(b) for b in first] != [cubes_of(b) for b in other]
-    assert any((a["s1"] != b["s1"]).any() for a, b in zip(first, other, strict=True))
+    assert any(
+        (a["pixels"]["s1"] != b["pixels"]["s1"]).any() for a, b in zip(first, other, strict=True)
+    )
 
 
 def test_an_epoch_holds_every_chip_once_and_the_next_one_differs():
@@ -164,14 +167,14 @@ def test_an_epoch_holds_every_chip_once_and_the_next_one_differs():
     # The same chip is drawn otherwise in the second epoch: another place, turn or date.
     firsts = {n: next(b for b in batches[:5] if cubes_of(b) == [n]) for n in range(5)}
     seconds = {n: next(b for b in batches[5:] if cubes_of(b) == [n]) for n in range(5)}
-    assert all((firsts[n]["s1"] != seconds[n]["s1"]).any() for n in range(5))
+    assert all((firsts[n]["pixels"]["s1"] != seconds[n]["pixels"]["s1"]).any() for n in range(5))
 
 
 def test_without_augmentation_an_example_is_the_chip_as_it_is():
     loading = SamplingConfig(num_periods=3, augment=False, as_of=(day("2022-04-01"),) * 2)
     for batch in draw(several(), loading):
         expected, _ = small_data.coordinates(cubes_of(batch)[0], 8, (8, 8))
-        np.testing.assert_array_equal(batch["s1"][0], expected[:3])
+        np.testing.assert_array_equal(batch["pixels"]["s1"][0], expected[:3])
 
 
 def test_all_eight_turns_are_drawn_alike():
@@ -190,7 +193,7 @@ def test_periods_and_sensors_go_missing_as_often_as_asked():
     def lost(**settings) -> np.ndarray:
         batches = draw(several(), SamplingConfig(4, **settings), epochs=100)
         return np.stack(
-            [[(b[s][0] == NODATA).all((1, 2, 3)) for s in ("s1", "s2")] for b in batches]
+            [[(b["pixels"][s][0] == NODATA).all((1, 2, 3)) for s in ("s1", "s2")] for b in batches]
         )
 
     # 500 examples of 2 x 4 periods, of which 0.25 are lost: a standard error of 0.007.
@@ -213,16 +216,18 @@ def test_what_is_dropped_is_missing_and_all_else_is_as_without(crop):
     dropped = 0
     for batch, plain in zip(found, without, strict=True):
         assert batch.keys() == plain.keys()
-        for key in plain:
-            missing = batch[key] == NODATA
-            expected = np.where(missing, NODATA, plain[key]) if key in ("s1", "s2") else plain[key]
-            np.testing.assert_array_equal(batch[key], expected, err_msg=key)
-            if key in ("s1", "s2"):
-                # Periods go as a whole, and never all of them.
-                assert (missing.all((2, 3, 4)) == missing.any((2, 3, 4))).all()
-                dropped += missing.all((2, 3, 4)).sum()
+        for key in plain.keys() - {"pixels"}:
+            np.testing.assert_array_equal(batch[key], plain[key], err_msg=key)
+        for name, values in batch["pixels"].items():
+            missing = values == NODATA
+            expected = np.where(missing, NODATA, plain["pixels"][name])
+            np.testing.assert_array_equal(values, expected, err_msg=name)
+            # Periods go as a whole, and never all of them.
+            assert (missing.all((2, 3, 4)) == missing.any((2, 3, 4))).all()
+            dropped += missing.all((2, 3, 4)).sum()
         assert (
-            (batch["s1"] != NODATA).any((1, 2, 3, 4)) | (batch["s2"] != NODATA).any((1, 2, 3, 4))
+            (batch["pixels"]["s1"] != NODATA).any((1, 2, 3, 4))
+            | (batch["pixels"]["s2"] != NODATA).any((1, 2, 3, 4))
         ).all()
     assert dropped > 10
 
@@ -235,9 +240,9 @@ def test_an_example_of_which_nothing_would_be_left_stays_as_it_is():
     none, empty, last = np.zeros(3, bool), np.arange(3) == 1, np.arange(3) == 2
 
     def after(keep_s1, keep_s2):
-        out = s1.copy(), s2.copy()
-        sampling.drop(*out, keep_s1, keep_s2)
-        return out
+        out = {"s1": s1.copy(), "s2": s2.copy()}
+        sampling.drop(out, SENTINEL, np.stack([keep_s1, keep_s2]))
+        return out["s1"], out["s2"]
 
     # Nothing stays, or only a period that was empty before.
     for keep in ((none, none), (empty, none), (empty, empty)):
@@ -356,8 +361,8 @@ def test_processes_share_every_batch(count):
     for k, batch in enumerate(whole):
         for i in range(count):
             assert len(parts[i]) == len(whole)
-            for key, values in parts[i][k].items():
-                np.testing.assert_array_equal(values, batch[key][i::count], err_msg=key)
+            own = jax.tree.map(lambda values, i=i: values[i::count], batch)
+            jax.tree.map(np.testing.assert_array_equal, parts[i][k], own)
 
 
 def test_as_of_is_drawn_over_all_harvest_dates_of_the_legend():
@@ -366,7 +371,7 @@ def test_as_of_is_drawn_over_all_harvest_dates_of_the_legend():
     # 1 July, 1 August and 1 September less 30 days: 1 June, 2 July and 2 August. The windows end
     # on 1 June, 1 July and 1 August: leads of 30, 31 and 31 days; the last period is May, June
     # or July: number 4, 5 or 6.
-    seen = [(int(b["lead"][0]), int(b["s1"][0, -1, 0, 0, PERIOD])) for b in batches]
+    seen = [(int(b["lead"][0]), int(b["pixels"]["s1"][0, -1, 0, 0, PERIOD])) for b in batches]
     assert set(seen) == {(30, 4), (31, 5), (31, 6)}
     # 100 draws of 3: each about 33 times.
     assert min(seen.count(s) for s in set(seen)) > 20
@@ -379,15 +384,14 @@ def test_as_of_does_not_depend_on_the_label():
     loading = SamplingConfig(num_periods=3)
     for a, b in zip(draw(several(), loading), draw(other, loading), strict=True):
         assert (a["label"] != b["label"]).any()
-        for key in set(a) - {"label"}:
-            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+        jax.tree.map(np.testing.assert_array_equal, a | {"label": 0}, b | {"label": 0})
 
 
 def test_as_of_range_is_inclusive_and_has_no_lead():
     first, last = day("2022-03-31"), day("2022-04-01")
     batches = draw(several(), SamplingConfig(num_periods=2, as_of=(first, last)), epochs=8)
     # On 31 March, February was the last to end; on 1 April, March.
-    assert {int(b["s1"][0, -1, 0, 0, PERIOD]) for b in batches} == {1, 2}
+    assert {int(b["pixels"]["s1"][0, -1, 0, 0, PERIOD]) for b in batches} == {1, 2}
     assert {int(b["lead"][0]) for b in batches} == {input_pipeline.LEAD_UNKNOWN}
 
 

@@ -55,6 +55,9 @@ def assert_same(a: dict, b: dict) -> None:
     assert a.keys() == b.keys()
     for key in b:
         assert type(a[key]) is type(b[key]), key
+        if isinstance(b[key], dict):
+            assert_same(a[key], b[key])
+            continue
         if isinstance(b[key], np.ndarray):
             assert (a[key].dtype, a[key].shape) == (b[key].dtype, b[key].shape), key
         np.testing.assert_array_equal(a[key], b[key], err_msg=key)
@@ -108,7 +111,7 @@ def test_every_window_is_that_of_the_whole_record(folder, copy, kind):
                 chosen = np.maximum(np.arange(last - count + 1, last + 1), windows.MISSING)
                 s1 = np.full((count, 32, 32, 2), 7, np.int16)
                 s2, label = np.full((count, 32, 32, 10), 7, np.int16), np.zeros((32, 32), np.uint8)
-                source.read_window(i, chosen, s1, s2, label)
+                source.read_window(i, chosen, {"s1": s1, "s2": s2}, label)
                 for out, key in ((s1, "s1"), (s2, "s2")):
                     window = windows.take_window(record[key], chosen, cube.NODATA)
                     np.testing.assert_array_equal(out, window)
@@ -189,7 +192,7 @@ def test_a_record_that_is_no_chip_is_named(copy):
 
     def read_window(i):
         s1, s2 = (np.empty((2, 32, 32, bands), np.int16) for bands in (2, 10))
-        source.read_window(i, np.arange(2), s1, s2)
+        source.read_window(i, np.arange(2), {"s1": s1, "s2": s2})
 
     read_window(0)
     for i, message in (

@@ -11,6 +11,7 @@ from tensorflow_datasets.core import dataset_metadata
 
 from cropmap_jax.data import cube_builder, dataset, dataset_files
 from cropmap_jax.geo import cube_io, legend, splits
+from cropmap_jax.geo.sensors import SENTINEL
 
 FOLDER = pathlib.Path(__file__).parents[2] / "datasets"
 LEGENDS = {"cubes": making.LEGEND, "eucropmap": legend.EUCROPMAP, "isrc": legend.ISRC}
@@ -85,7 +86,7 @@ def test_cubes_of_another_legend_are_refused(name, other, cubes_of, tmp_path):
 @EVERY
 def test_the_readme_documents_every_feature(name):
     text = read(name, "README.md")
-    for feature in dataset_files.features(16):
+    for feature in dataset_files.features(16, SENTINEL):
         assert f"`{feature}`" in text, feature
     for section in ("## Build", "## A record", "## Splits", "## Licence"):
         assert section in text

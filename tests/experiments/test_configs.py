@@ -7,11 +7,11 @@ import making
 import pytest
 from ml_collections import ConfigDict
 
+from cropmap_jax import models
 from cropmap_jax.data import cube_builder, dataset
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites
 from cropmap_jax.training import head_swap, loop, steps
-from cropmap_jax.training.recipe import TRUNK_FIELDS
 from experiments import _train, build
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
@@ -28,8 +28,8 @@ def load(file, *argument) -> ConfigDict:
 
 def model_of(config: ConfigDict) -> dict:
     """Settings of the network, without a checkpoint."""
-    said = {k: v for k, v in config.model.to_dict().items() if v is not None}
-    return config.scratch.to_dict() | said if "scratch" in config else said
+    given = {k: v for k, v in config.model.to_dict().items() if v is not None}
+    return config.scratch.to_dict() | given if "scratch" in config else given
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,11 @@ def test_what_is_pretrained_can_be_fine_tuned(data, pretrain, finetune):
 def test_fine_tuning_leaves_the_trunk_to_the_checkpoint():
     model = load(CONFIGS / "finetune.py").model.to_dict()
     given = {name for name, value in model.items() if value is not None}
-    assert given == {"head", "head_width"} and model.keys() - given == {*TRUNK_FIELDS, "dtype"}
+    assert given == {"head", "head_width"}
+    assert model.keys() - given == {
+        *models.trunk_arguments(models.complete({"num_periods": 6})),
+        "dtype",
+    }
 
 
 def test_the_recipes_are_those_of_the_seed():

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 
 from cropmap_jax.geo import cube_io
-from cropmap_jax.sources.ingest import options as options_lib
-from cropmap_jax.sources.ingest import run as run_lib
+from cropmap_jax.sources.ingest import run as ingest_run
+from cropmap_jax.sources.ingest.options import Options
 from tests.sources import own_stack
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def test_the_command_ends_with_a_table_and_what_to_run_next(tmp_path):
     infos = cube_io.list_cubes(tmp_path / "cubes")
     assert [info.split for info in infos] == ["test", "train"]
     # The flags' defaults are those of Options: the same again through Python changes nothing.
-    options = options_lib.Options(
+    options = Options(
         str(file),
         str(tmp_path / "cubes"),
         none_of_these=["Other"],
@@ -58,7 +58,7 @@ def test_the_command_ends_with_a_table_and_what_to_run_next(tmp_path):
         harvest=["*=2022-09-01"],
         split=SPLIT,
     )
-    assert run_lib.ingest(options).count("already there") == 2
+    assert ingest_run.ingest(options).count("already there") == 2
 
 
 def test_a_mistake_is_one_line(tmp_path):
@@ -99,7 +99,7 @@ def test_killed_while_writing_the_same_command_resumes(tmp_path):
     before = (whole.path / "item.json").stat().st_mtime_ns
     # The whole one, a hidden half and the lock of the dead process, which holds nobody up.
     assert len(os.listdir(tmp_path / "cubes")) == 3
-    text = run_lib.ingest(options_lib.Options(str(file), str(tmp_path / "cubes"), split=SPLIT))
+    text = ingest_run.ingest(Options(str(file), str(tmp_path / "cubes"), split=SPLIT))
     assert text.count("already there") == 1 and text.count("written") == 1
     assert (whole.path / "item.json").stat().st_mtime_ns == before
     cubes = [cube_io.read_cube(i.path, verify=True) for i in cube_io.list_cubes(tmp_path / "cubes")]

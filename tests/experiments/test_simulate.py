@@ -55,7 +55,7 @@ def test_a_mistake_is_a_line(tmp_path):
     [
         (["--truth=gs://bucket/truth"], "--truth 'gs://bucket/truth': expected a path on this"),
         (["--truth={}"], "--truth {0}: is --cubes {0}"),
-        (["--delivery={}/d"], "--delivery {0}/d: lies in --cubes {0}"),
+        (["--field_data={}/d"], "--field_data {0}/d: lies in --cubes {0}"),
     ],
 )
 def test_folders_are_here_and_apart(tmp_path, flags, message):
@@ -89,22 +89,22 @@ def test_sigterm_ends_it_in_a_line_and_nothing_unfinished_is_left(tmp_path):
     assert not [path for path in tmp_path.rglob(".*")]
 
 
-def test_the_iranian_world_can_be_delivered(tmp_path):
-    out = tmp_path / "delivery"
+def test_the_iranian_world_comes_as_field_data_too(tmp_path):
+    out = tmp_path / "field_data"
     small = (*SMALL, "--config.sites.test=0", "--config.last=2022-05-31")
-    done = run(tmp_path / "cubes", "--delivery", str(out), small=small)
+    done = run(tmp_path / "cubes", "--field_data", str(out), small=small)
     assert done.returncode == 0, done.stderr[-2000:]
     *_, where, what, following = done.stdout.splitlines()
-    assert where == f"delivery: {out}"
+    assert where == f"field data: {out}"
     assert " fields of " in what and " points of other crops; in other forms: " in what
     assert following == (
         "next: python -m experiments.prepare --config configs/prepare_isrc.py "
         f"--config.source={out} --out DIR"
     )
     assert (out / "CropsCalendar.xlsx").is_file() and list(out.glob("crops/*/GCP/1400-1401/*.shp"))
-    # What cannot be delivered is said before anything is simulated.
-    wrong = run(tmp_path / "europe", "--delivery", str(tmp_path / "no"),
+    # What cannot be written is reported before anything is simulated.
+    wrong = run(tmp_path / "europe", "--field_data", str(tmp_path / "no"),
                 small=("--config", "configs/simulate.py"))  # fmt: skip
     assert wrong.returncode == 1 and wrong.stdout == ""
-    assert wrong.stderr.startswith("error: --delivery: expected a world of the legend 'isrc'")
+    assert wrong.stderr.startswith("error: --field_data: expected a world of the legend 'isrc'")
     assert not (tmp_path / "europe").exists() and not (tmp_path / "no").exists()

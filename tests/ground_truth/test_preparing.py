@@ -19,7 +19,7 @@ from cropmap_jax.geo.calendars import Season
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.ground_truth import prepare, settings
 from cropmap_jax.ground_truth.audit_log import AuditLog
-from cropmap_jax.sources.simulator import delivery, sites
+from cropmap_jax.sources.simulator import field_data, sites
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 EPSG, COL, ROW = 32631, 400, 4400
@@ -134,9 +134,9 @@ def iran(tmp_path_factory):
         label="teams", annotated=0.25,
     )  # fmt: skip
     simulate(requested, root)
-    delivery.write_delivery(requested, root / "cubes", root / "delivery")
+    field_data.write(requested, root / "cubes", root / "field_data")
     value = config("prepare_isrc.py").to_dict() | {
-        "source": str(root / "delivery"), "shrink_px": 0.0,
+        "source": str(root / "field_data"), "shrink_px": 0.0,
     }  # fmt: skip
     log = AuditLog()
     prepare.prepare(settings.read(value), root / "out", log)

@@ -61,7 +61,7 @@ def piece(whole: cube.Cube, cube_id: str, rows: slice, cols: slice, **changes) -
     info = dataclasses.replace(
         whole.info, cube_id=cube_id, geobox=geobox, has_fields=False, **changes
     )
-    return cube.Cube(info, whole.s1[:, rows, cols], whole.s2[:, rows, cols], label)
+    return cube.Cube(info, {k: v[:, rows, cols] for k, v in whole.pixels.items()}, label)
 
 
 def coded_ground(height: int, width: int) -> cube.Cube:

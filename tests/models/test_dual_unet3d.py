@@ -9,27 +9,29 @@ import numpy as np
 import pytest
 from jax.ad_checkpoint import print_saved_residuals
 
-from cropmap_jax.models import (
-    HEAD,
-    TRUNK,
-    DualUNet3D,
-    count_parameters,
-    initial_variables,
-    variable_shapes,
-)
+from cropmap_jax import models
+from cropmap_jax.models import HEAD, DualUNet3D, count_parameters
 
 # Small networks take longer to compile than to run.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 jit = partial(jax.jit, compiler_options=QUICK)
 
-Small = partial(DualUNet3D, num_classes=3, width=2, num_periods=2, head_width=4)
+BANDS = {"s1": 2, "s2": 10}
+Small = partial(DualUNet3D, BANDS, num_classes=3, width=2, num_periods=2, head_width=4)
 Double = partial(Small, dtype=np.float64)
 
 
+initial_variables = partial(models.initial_variables, bands=BANDS)
+variable_shapes = partial(models.variable_shapes, bands=BANDS)
+
+
 def inputs(batch=1, periods=2, height=16, width=16, seed=0):
+    """pixels, valid and day_of_year: what a network is called with."""
     rng = np.random.default_rng(seed)
     shape = (batch, periods, height, width)
-    return tuple(rng.random((*shape, c), dtype=np.float32) for c in (2, 10))
+    pixels = {s: rng.random((*shape, c), dtype=np.float32) for s, c in BANDS.items()}
+    valid = {s: np.ones(x.shape, np.float32) for s, x in pixels.items()}
+    return pixels, valid, np.tile(np.arange(periods, dtype=np.int32), (batch, 1))
 
 
 def trace(network, *args):
@@ -51,22 +53,22 @@ def train_step(network, variables, *args):
     ],
 )
 def test_parameter_counts(settings, head, total):
-    params = trace(DualUNet3D(**settings), *inputs(periods=6))["params"]
+    params = trace(DualUNet3D(BANDS, **settings), *inputs(periods=6))["params"]
     assert count_parameters(params["s1"]) == 31_062_336
     assert count_parameters(params["s2"]) == 31_069_248
     assert count_parameters(params[HEAD]) == head
     assert count_parameters(params) == total
-    assert set(params) == {*TRUNK, HEAD}
+    assert set(params) == {*BANDS, HEAD}
 
 
 def test_top_level_names():
-    assert set(trace(Small(), *inputs())["batch_stats"]) == set(TRUNK)
-    assert set(trace(Small(head="conv"), *inputs())["batch_stats"]) == {*TRUNK, HEAD}
+    assert set(trace(Small(), *inputs())["batch_stats"]) == set(BANDS)
+    assert set(trace(Small(head="conv"), *inputs())["batch_stats"]) == {*BANDS, HEAD}
     assert "batch_stats" not in trace(Small(head="conv", norm="group"), *inputs())
 
 
 def test_parameter_shapes_are_natural():
-    params = trace(DualUNet3D(), *inputs(periods=6))["params"]["s2"]
+    params = trace(DualUNet3D(BANDS), *inputs(periods=6))["params"]["s2"]
     assert params["conv3d"]["conv"]["kernel"].shape == (3, 3, 3, 10, 32)
     assert params["time_conv"]["conv"]["kernel"].shape == (6, 1, 1, 32, 32)
     assert params["unet"]["down3"]["second"]["conv"]["kernel"].shape == (3, 3, 512, 512)
@@ -109,27 +111,55 @@ def test_bfloat16_leaves_variables_and_logits_float32(head, norm):
 
 
 def test_validity_is_read_and_adds_channels():
-    s1, s2 = inputs()
-    masks = [np.ones(x.shape, bool) for x in (s1, s2)]
+    pixels, masks, days = inputs()
     network = Small(use_validity=True)
     variables = initial_variables(network, seed=0)
     for sensor, channels in (("s1", 4), ("s2", 20)):
         kernel = variables["params"][sensor]["conv3d"]["conv"]["kernel"]
         assert kernel.shape == (3, 3, 3, channels, 2)
     apply = jit(network.apply)
-    logits = apply(variables, s1, s2, *masks)
-    for i in range(2):
-        changed = [m.copy() for m in masks]
-        changed[i][..., -1] = False
-        assert (apply(variables, s1, s2, *changed) != logits).any()
-    floats = [m.astype(np.float32) for m in masks]
-    assert jax.eval_shape(network.apply, variables, s1, s2, *floats).shape == logits.shape
+    logits = apply(variables, pixels, masks, days)
+    for sensor in BANDS:
+        changed = jax.tree.map(np.copy, masks)
+        changed[sensor][..., -1] = 0
+        assert (apply(variables, pixels, changed, days) != logits).any()
+    switches = jax.tree.map(lambda m: m > 0, masks)
+    assert jax.eval_shape(network.apply, variables, pixels, switches, days).shape == logits.shape
 
 
-def test_masks_are_ignored_unless_asked_for():
-    s1, s2 = inputs()
-    params = trace(Small(), s1, s2, s1 > 0, s2 > 0)["params"]
+def test_masks_are_ignored_unless_requested():
+    params = trace(Small(), *inputs())["params"]
     assert params["s1"]["conv3d"]["conv"]["kernel"].shape == (3, 3, 3, 2, 2)
+
+
+def test_sensors_are_read_in_their_order_whatever_the_order_of_the_pixels():
+    pixels, *rest = inputs()
+    network = DualUNet3D({"s2": 10, "s1": 2}, num_classes=3, width=2, num_periods=2)
+    assert network == DualUNet3D((("s2", 10), ("s1", 2)), num_classes=3, width=2, num_periods=2)
+    assert hash(network) and network.bands == (("s2", 10), ("s1", 2))
+    variables = initial_variables(network, seed=0)
+    # The head reads s2's features first; the other way round, each finds the other's weights.
+    turned = jax.tree.map(lambda leaf: leaf, variables)
+    kernel = variables["params"]["head"]["logits"]["kernel"]
+    turned["params"]["head"]["logits"]["kernel"] = np.concatenate(np.split(kernel, 2, 2)[::-1], 2)
+    found = jit(network.apply)(variables, dict(reversed(pixels.items())), *rest)
+    expected = jit(Small().apply)(turned, pixels, *rest)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bands", [{"temperature": 1}, {"a": 3, "b": 1, "c": 2}])
+def test_any_number_of_sensors(bands):
+    network = DualUNet3D(bands, num_classes=2, width=2, levels=1, num_periods=3)
+    shapes = models.variable_shapes(network, bands)
+    assert shapes["params"].keys() == {*bands, HEAD}
+    for sensor, count in bands.items():
+        assert shapes["params"][sensor]["conv3d"]["conv"]["kernel"].shape == (3, 3, 3, count, 2)
+
+
+@pytest.mark.parametrize("bands", [{}, {"head": 3}])
+def test_sensors_that_cannot_be_are_refused(bands):
+    with pytest.raises(ValueError, match="expected sensors, none of them 'head'"):
+        DualUNet3D(bands)
 
 
 S1, S2 = (1, 2, 16, 16, 2), (1, 2, 16, 16, 10)
@@ -150,16 +180,21 @@ S1, S2 = (1, 2, 16, 16, 2), (1, 2, 16, 16, 10)
 )
 def test_wrong_inputs_are_named(s1, s2, message):
     with pytest.raises(ValueError, match=message):
-        trace(Small(), jnp.zeros(s1), jnp.zeros(s2))
+        trace(Small(), {"s1": jnp.zeros(s1), "s2": jnp.zeros(s2)}, None, None)
 
 
 def test_missing_and_wrong_masks_are_named():
-    s1, s2 = inputs()
+    pixels, masks, days = inputs()
     network = Small(use_validity=True)
-    with pytest.raises(ValueError, match=r"s1_valid is missing, expected \(1, 2, 16, 16, 2\)"):
-        trace(network, s1, s2)
-    with pytest.raises(ValueError, match=r"s2_valid is of shape .* expected .* 10\)"):
-        trace(network, s1, s2, s1 > 0, s1 > 0)
+    message = r"valid\['s1'\] is missing, expected \(1, 2, 16, 16, 2\)"
+    for nothing in (None, {}):
+        with pytest.raises(ValueError, match=message):
+            trace(network, pixels, nothing, days)
+    with pytest.raises(ValueError, match=r"valid\['s2'\] is of shape .* expected .* 10\)"):
+        trace(network, pixels, {"s1": masks["s1"], "s2": masks["s1"]}, days)
+    for wrong in ({"s1": pixels["s1"]}, pixels | {"s3": pixels["s1"]}):
+        with pytest.raises(ValueError, match=r"pixels are of \['s1'.*expected \['s1', 's2'\]"):
+            trace(Small(), wrong, masks, days)
 
 
 @pytest.mark.parametrize("settings", [{"head": "mlp"}, {"norm": "layer"}])
@@ -181,7 +216,8 @@ def trained():
 
     In float64, like all that is compared with it.
     """
-    args = [x * np.arange(1.0, 5)[:, *4 * [None]] for x in inputs(batch=4)]
+    pixels, valid, days = inputs(batch=4)
+    args = {s: x * np.arange(1.0, 5)[:, *4 * [None]] for s, x in pixels.items()}, valid, days
     network = Double(head="conv")
     variables = in_float64.doubled(initial_variables(Small(head="conv"), seed=0))
     with in_float64.float64():
@@ -200,7 +236,7 @@ def test_frozen_trunk_keeps_its_statistics_while_the_head_learns(trained):
     frozen = Double(head="conv", freeze_trunk_statistics=True)
     _, updates = train_step(frozen, variables, *args)
     before, after = variables["batch_stats"], updates["batch_stats"]
-    for branch in TRUNK:
+    for branch in BANDS:
         assert not any(differs(before[branch], after[branch]))
     assert all(differs(before[HEAD], after[HEAD]))
 
@@ -220,7 +256,7 @@ def test_batch_norm_is_averaged_over_the_mapped_axis(trained):
     # The halves of the batch, each on its own device, give the statistics of the whole.
     args, variables, logits, updates = trained
     network = Double(head="conv", axis_name="devices")
-    halves = [x.reshape(2, 2, *x.shape[1:]) for x in args]
+    halves = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), args)
     step = jax.vmap(partial(train_step, network, variables), axis_name="devices")
     mapped_logits, mapped = step(*halves)
     for one, both in zip(*map(jax.tree.leaves, (updates, mapped)), strict=True):
@@ -234,8 +270,7 @@ def test_batch_norm_is_averaged_over_the_mapped_axis(trained):
 )
 def test_initial_variables_have_the_shapes_of_init(settings):
     network = Small(**settings)
-    masks = inputs() if network.use_validity else ()
-    expected = trace(network, *inputs(), *masks)
+    expected = trace(network, *inputs())
     assert variable_shapes(network) == expected
     found = initial_variables(network, seed=0)
     as_shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
@@ -259,16 +294,6 @@ def test_initial_variables_are_drawn_as_torch_draws_them():
     assert (norm["scale"] == 1).all() and (norm["bias"] == 0).all()
 
 
-def test_initial_trunk_does_not_depend_on_the_head():
-    one = initial_variables(Small(), seed=1)["params"]
-    same = initial_variables(Small(head="conv", num_classes=8), seed=1)["params"]
-    other = initial_variables(Small(), seed=2)["params"]
-    for branch in TRUNK:
-        jax.tree.map(np.testing.assert_array_equal, one[branch], same[branch])
-    kernels = [p["s1"]["conv3d"]["conv"]["kernel"] for p in (one, other)]
-    assert (kernels[0] != kernels[1]).all()
-
-
 def test_rematerialising_keeps_nothing_large(capsys):
     """Of a level, and of what comes before the U-Net, only what it begins with is kept."""
     chips = inputs(batch=2)
@@ -286,3 +311,44 @@ def test_rematerialising_keeps_nothing_large(capsys):
         return sum("16,16," in line and "from the argument" not in line for line in lines)
 
     assert kept(remat=True) < 10 < 50 < kept(remat=False)
+
+
+def test_what_a_tile_and_its_surroundings_have_to_be():
+    assert (DualUNet3D(BANDS).size_multiple, DualUNet3D(BANDS).halo) == (16, 32)
+    flat = Small(levels=0)
+    assert (flat.size_multiple, flat.halo) == (1, 2)
+    # Four convolutions of 3 x 3 and that over time: conv3d, bottleneck's two; and the conv head's.
+    assert (flat.reach, Small(levels=0, head="conv").reach) == (3, 4)
+    # What the docstring says.
+    assert DualUNet3D(BANDS).reach == 108
+
+
+@pytest.mark.parametrize("head", ["linear", "conv"])
+def test_a_pixel_depends_on_none_beyond_the_reach(head):
+    network = Small(levels=1, head=head)
+    variables = initial_variables(network, seed=0)
+    pixels, *rest = inputs(height=48, width=48)
+    reach, seen = network.reach, []
+
+    def one(pixels, row, col):
+        return network.apply(variables, pixels, *rest)[0, row, col].sum()
+
+    gradient = jit(jax.grad(one))
+    for row, col in ((24, 24), (25, 25)):
+        found = sum(np.abs(g).sum((0, 1, 4)) for g in gradient(pixels, row, col).values())
+        rows, cols = np.nonzero(found)
+        seen += [np.abs(rows - row).max(), np.abs(cols - col).max()]
+    assert network.halo < max(seen) <= reach
+
+
+def test_bands_that_are_never_seen_have_no_weight():
+    network = Small(use_validity=True)
+    before = initial_variables(network, seed=0)["params"]
+    after = network.without_bands(before, {"s1": [], "s2": [3]})
+    kernels = [p["s2"]["conv3d"]["conv"]["kernel"] for p in (before, after)]
+    np.testing.assert_array_equal(kernels[1][..., [3, 13], :], 0)
+    rest = [b for b in range(20) if b not in (3, 13)]
+    np.testing.assert_array_equal(kernels[1][..., rest, :], kernels[0][..., rest, :])
+    assert (kernels[0][..., 3, :] != 0).all()  # what was given stays
+    after["s2"]["conv3d"]["conv"]["kernel"] = kernels[0]
+    jax.tree.map(np.testing.assert_array_equal, before, after)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cropmap_jax.models import HEAD, DualUNet3D
-from cropmap_jax.models.torch_import import convert, describe
+from cropmap_jax.models.torch_import import BANDS, convert, describe
 
 torch = pytest.importorskip("torch")
 from benchmarks import torch_twin  # noqa: E402
@@ -50,6 +50,11 @@ def inputs(batch=1, periods=6, size=32):
     return [rng.random((batch, periods, size, size, c), dtype=np.float32) for c in (2, 10)]
 
 
+def called(s1, s2):
+    """What our network is called with."""
+    return {"s1": s1, "s2": s2}, None, None
+
+
 def to_torch(x):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
 
@@ -65,13 +70,14 @@ def test_logits_equal_torch_at_full_width():
     ):
         twin = randomise(make().float()).eval()  # weights that float32 holds
         state_dict = arrays(twin)
-        assert describe(state_dict) == {**settings, "width": 32, "num_periods": 6}
+        expected = {**settings, "bands": BANDS, "width": 32, "num_periods": 6}
+        assert describe(state_dict) == expected
         with torch.no_grad():
             expected = twin.double()(to_torch(s1), to_torch(s2)).numpy().transpose(0, 2, 3, 1)
         assert expected.std() > 0.01
         network = DualUNet3D(**describe(state_dict), dtype=np.float64)
         with jax.enable_x64(True):
-            found = jit(network.apply)(in_float64.doubled(convert(state_dict)), s1, s2)
+            found = jit(network.apply)(in_float64.doubled(convert(state_dict)), *called(s1, s2))
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -95,7 +101,7 @@ def test_gradients_and_statistics_equal_torch_in_training():
 
     def loss(params):
         apply = partial(network.apply, train=True, mutable="batch_stats")
-        logits, updates = apply({**variables, "params": params}, s1, s2)
+        logits, updates = apply({**variables, "params": params}, *called(s1, s2))
         return (jnp.logaddexp(0, logits) - label * logits).mean(), updates
 
     # Compiled without optimisation, this once showed a max-pool whose gradient was 0/0.
@@ -126,8 +132,10 @@ def small_fine_tuned():
 
 
 def test_sizes_are_read_off(small, small_fine_tuned):
-    assert describe(small) == {"num_classes": 3, "head": "linear", "width": 2, "num_periods": 4}
+    sizes = {"num_classes": 3, "head": "linear", "width": 2, "num_periods": 4}
+    assert describe(small) == {"bands": BANDS, **sizes}
     assert describe(small_fine_tuned) == {
+        "bands": BANDS,
         "num_classes": 8,
         "head": "conv",
         "head_width": 32,
@@ -138,7 +146,7 @@ def test_sizes_are_read_off(small, small_fine_tuned):
 
 def test_variables_are_those_of_the_network(small_fine_tuned):
     network = DualUNet3D(**describe(small_fine_tuned))
-    expected = jax.eval_shape(network.init, jax.random.key(0), *inputs(periods=4, size=16))
+    expected = jax.eval_shape(network.init, jax.random.key(0), *called(*inputs(periods=4, size=16)))
     found = convert(small_fine_tuned)
     assert jax.tree.map(jnp.shape, found) == jax.tree.map(lambda leaf: leaf.shape, expected)
     for leaf in jax.tree.leaves(found):

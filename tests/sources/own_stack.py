@@ -1,4 +1,4 @@
-"""A user's own stack, tiny: every value says which sensor, period, row, column and band it is."""
+"""A user's own stack, tiny: every value encodes its sensor, period, row, column and band."""
 
 import csv
 import datetime as dt

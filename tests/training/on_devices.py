@@ -38,13 +38,14 @@ def make_batch(rng: np.random.Generator) -> dict:
     share = np.linspace(1, 0, BATCH)[:, None, None]
     label[rng.random(label.shape) >= share] = IGNORE
     planted = rng.integers(0, 2, (BATCH, 3)).astype(np.float32)
-    return {"s1": s1, "s2": s2, "label": label, "planted": planted}
+    days = np.full((BATCH, 2), 100, np.int32)
+    return {"pixels": {"s1": s1, "s2": s2}, "day_of_year": days, "label": label, "planted": planted}
 
 
 def part(batch: dict) -> dict:
     """This process's examples, as `training_input` deals them out."""
     index, count = parallel.process_index(), parallel.process_count()
-    return parallel.put({k: v[index::count] for k, v in batch.items()})
+    return parallel.put(jax.tree.map(lambda v: v[index::count], batch))
 
 
 def of_each_device(array: jax.Array) -> np.ndarray:

@@ -37,7 +37,7 @@ class InMemory(dataset.Dataset):
 
     def source(self, split: str) -> Whole:
         self.split(split)
-        return Whole(self.records[split])
+        return Whole(self.records[split], self.sensors)
 
 
 @dataclasses.dataclass(frozen=True)

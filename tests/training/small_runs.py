@@ -11,9 +11,9 @@ from training.small_data import Ground
 
 from cropmap_jax.data import input_pipeline
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.training import checkpoints
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.training import checkpoints, scaling
 from cropmap_jax.training.recipe import Recipe
-from cropmap_jax.training.scaling import Scaling
 from cropmap_jax.training.train_config import TrainConfig
 
 MODEL = {
@@ -29,7 +29,7 @@ MODEL = {
 
 
 def make_recipe(loss: str = "sigmoid", classes=small_data.LEGEND, **model) -> Recipe:
-    return Recipe(MODEL | model, classes, Scaling(), "month", loss, lead_days=30)
+    return Recipe(MODEL | model, classes, scaling.default(SENTINEL), "month", loss, lead_days=30)
 
 
 def make_plan(**changes) -> TrainConfig:

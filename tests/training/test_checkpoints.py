@@ -389,3 +389,17 @@ def test_check_trunk_names_every_field_that_differs():
         "'group'; the dataset's periods: expected 'month', found 'dekad' (expected is what the "
         "checkpoint in W was trained with)"
     )
+
+
+def test_a_trunk_is_of_one_network_on_the_same_sensors():
+    s2 = dataclasses.replace(
+        RECIPE, sensors=RECIPE.sensors[1:], scaling={"s2": RECIPE.scaling["s2"]}
+    )
+    message = r"config.sensors: expected \('s1', 's2'\), found \('s2',\) \(expected is"
+    with pytest.raises(ValueError, match=message):
+        head_swap.check_trunk(RECIPE, s2, "W")
+    other = copy.copy(RECIPE)
+    object.__setattr__(other, "model", {"name": "other", "num_periods": 9, "dtype": "float32"})
+    message = "config.model.name: expected 'dual_unet3d', found 'other' (expected is"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        head_swap.check_trunk(RECIPE, other, "W")

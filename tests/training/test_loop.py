@@ -466,9 +466,14 @@ def test_ground_that_no_sensor_has_seen_has_no_part_in_validation(monkeypatch):
     seen = np.zeros((1, 1, 8, 8, 1), np.int16)
     seen[..., 0, 2:, :] = cube.NODATA
     batch = {
-        "s1": np.broadcast_to(seen, (1, 6, 8, 8, 2)), "s2": np.broadcast_to(seen, (1, 6, 8, 8, 10)),
-        "label": label[None], "planted": np.ones((1, 3), np.float32),
-    }  # fmt: skip
+        "pixels": {
+            "s1": np.broadcast_to(seen, (1, 6, 8, 8, 2)),
+            "s2": np.broadcast_to(seen, (1, 6, 8, 8, 10)),
+        },
+        "day_of_year": np.ones((1, 6), np.int32),
+        "label": label[None],
+        "planted": np.ones((1, 3), np.float32),
+    }
     monkeypatch.setattr(type(RECIPE), "network", lambda self: Always())
     monkeypatch.setattr(steps, "total", lambda sums: sums)
     found = steps.make_validation_step(RECIPE)({}, batch)
@@ -487,17 +492,17 @@ def test_the_step_of_validation_takes_the_last_date_of_a_range():
     data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))])
     loading = SamplingConfig(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
     (batch,) = validation_batches(data, loading, 1)
-    assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
+    assert batch["pixels"]["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
     (batch,) = validation_batches(data, SamplingConfig(num_periods=2), 1)
     # The median of 1 July, 1 August and 1 September less 30 days: May and June have ended.
-    assert batch["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [4, 5]
+    assert batch["pixels"]["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [4, 5]
     assert batch["lead"].tolist() == [31]
 
 
 def validation_batches(data, loading, *sizes) -> list[dict]:
     """What the steps of a validation are given, on the host."""
     scored = validation.Validation(data, RECIPE, loading, *sizes)
-    return [{k: parallel.unshard(v) for k, v in batch.items()} for batch in scored._batches]
+    return [jax.tree.map(parallel.unshard, batch) for batch in scored._batches]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -518,14 +523,15 @@ def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count
         batches = validation_batches(data, loading, 4)
         size = 4 // count
         assert [len(batch["label"]) for batch in batches] == [size, size]
-        joined = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+        joined = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
         mine = validation.stack(expected[index::count], 2 * size)
-        assert joined.keys() == mine.keys()
         known = len(expected[index::count])
         assert (joined["label"][known:] == IGNORE).all()
-        for key, values in mine.items():
-            assert joined[key].dtype == values.dtype
-            np.testing.assert_array_equal(joined[key][:known], values[:known], err_msg=key)
+        a, b = small_runs.leaves(joined), small_runs.leaves(mine)
+        assert a.keys() == b.keys()
+        for key, values in b.items():
+            assert a[key].dtype == values.dtype
+            np.testing.assert_array_equal(a[key][:known], values[:known], err_msg=key)
 
 
 @pytest.mark.parametrize(
@@ -573,12 +579,14 @@ def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
 
 
 def test_stack_fills_a_short_batch_with_unknown_pixels():
-    examples = [{"s1": np.full((2, 2), i), "label": np.zeros((2, 2), np.uint8)} for i in (1, 2)]
+    examples = [
+        {"pixels": {"s1": np.full((2, 2), i)}, "label": np.zeros((2, 2), np.uint8)} for i in (1, 2)
+    ]
     batch = validation.stack(examples, 4)
-    assert batch["s1"][:, 0, 0].tolist() == [1, 2, 2, 2]
+    assert batch["pixels"]["s1"][:, 0, 0].tolist() == [1, 2, 2, 2]
     assert batch["label"][:, 0, 0].tolist() == [0, 0, IGNORE, IGNORE]
     assert examples[1]["label"].max() == 0
-    assert jax.tree.map(len, validation.stack(examples, 2)) == {"s1": 2, "label": 2}
+    assert jax.tree.map(len, validation.stack(examples, 2)) == {"pixels": {"s1": 2}, "label": 2}
 
 
 def test_a_moved_dataset_is_the_same_and_a_rebuilt_one_is_not():

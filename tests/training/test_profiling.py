@@ -1,4 +1,4 @@
-"""What a run tells of itself."""
+"""What a run reports of itself."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_what_is_between_is_not_measured(clock):
     assert speed.read(5)["step_ms"] == 1000
 
 
-def test_a_trace_is_of_the_steps_asked_for(tmp_path, capsys):
+def test_a_trace_is_of_the_requested_steps(tmp_path, capsys):
     tracer = profiling.Tracer(2, tmp_path)
     names = []
     for step in range(7):
@@ -64,7 +64,7 @@ def test_a_trace_is_of_the_steps_asked_for(tmp_path, capsys):
     assert names == {"step 3", "step 4"}
 
 
-def test_a_trace_that_was_not_asked_for_leaves_nothing(tmp_path):
+def test_a_trace_that_was_not_requested_leaves_nothing(tmp_path):
     tracer = profiling.Tracer(0, tmp_path / "profile")
     for _ in range(5):
         tracer.begin()
@@ -81,7 +81,7 @@ def test_a_run_describes_itself():
     plan = small_runs.make_plan(batch_size=4, accumulate=2, remat=True)
     params = {"kernel": np.zeros((3, 1000)), "bias": np.zeros(7)}
     text = profiling.describe(data, recipe, plan, Source, params, 30)
-    assert "finetune: 3,007 parameters, " in text
+    assert "finetune: dual_unet3d on s1, s2; 3,007 parameters, " in text
     assert "bfloat16, parameters float32, sigmoid loss" in text
     assert f"x {jax.local_devices()[0].device_kind}, batch 4 (4 a device in 2 parts" in text
     assert "GFLOP a step" in text and "rematerialised" in text

@@ -7,17 +7,15 @@ import pytest
 from training import small_data, small_runs
 
 from cropmap_jax.geo.legend import EUCROPMAP
-from cropmap_jax.models import count_parameters
-from cropmap_jax.models.initialise import variable_shapes
+from cropmap_jax.models import count_parameters, variable_shapes
 from cropmap_jax.training.recipe import Recipe
-from cropmap_jax.training.scaling import Scaling
 
 RECIPE = small_runs.make_recipe()
 
 
 def test_a_recipe_comes_back_from_json_as_it_was():
     recipe = Recipe(
-        small_runs.MODEL, EUCROPMAP, Scaling((-20.0, 0.0), (0.0, 0.5)), "dekad", "softmax", 60
+        small_runs.MODEL, EUCROPMAP, {"s1": (-20.0, 0.0), "s2": (0.0, 0.5)}, "dekad", "softmax", 60
     )
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
@@ -27,7 +25,9 @@ def test_the_network_is_that_of_the_recipe():
     assert (network.num_classes, network.width, network.levels) == (21, 4, 3)
     assert network.freeze_trunk_statistics
     assert not RECIPE.network().freeze_trunk_statistics
-    assert small_runs.make_recipe(levels=3).size_multiple == 8
+    assert network.bands == (("s1", 2), ("s2", 10))
+    deep = small_runs.make_recipe(levels=3)
+    assert (deep.size_multiple, deep.halo) == (8, 16)
     assert RECIPE.num_periods == 2
 
 
@@ -59,8 +59,8 @@ def test_settings_that_do_not_exist_are_refused(make, message):
 
 def test_the_largest_network_is_counted_as_flax_counts_it():
     recipe = small_runs.make_recipe(width=8, levels=2, num_periods=6)
-    counted = count_parameters(variable_shapes(recipe.network())["params"])
-    # As `_check_model` has it: within the head, the inputs and the norms of it.
+    counted = count_parameters(variable_shapes(recipe.network(), recipe.bands)["params"])
+    # As `DualUNet3D.check_arguments` has it: within the head, the inputs and the norms of it.
     assert 2 * 8**2 * (6 + 120 * 4**2) == pytest.approx(counted, rel=0.15)
 
 
@@ -68,10 +68,15 @@ def test_the_largest_network_is_counted_as_flax_counts_it():
     ("path", "value", "message"),
     [
         (("model",), None, "recipe.model: expected settings by name, found None"),
+        (
+            ("model", "name"),
+            "triple_unet",
+            "recipe.model.name: expected a network among dual_unet3d",
+        ),
         (("model", "width"), 10**9, "recipe.model.width: .* found 1000000000"),
         (("model", "width"), 2.0, "recipe.model.width: .* found 2.0"),
         (("model", "dtype"), ["float32"], r"recipe.model.dtype: .* found \['float32'\]"),
-        (("scaling", "s1_db"), 3, "recipe.scaling.s1_db: expected a list of 2 values, found 3"),
+        (("scaling", "s1"), 3, "recipe.scaling.s1: expected a list of 2 values, found 3"),
         (("scaling", "s2", 1), float("nan"), "recipe.scaling.s2: expected a number .* found nan"),
         (("scaling", "s2", 0), float("-inf"), "recipe.scaling.s2: expected a number .* found -inf"),
         (("scaling", "s2", 0), 1.0, "recipe.scaling.s2: expected low < high, found 1.0, 1.0"),
@@ -96,6 +101,15 @@ def test_a_stored_recipe_that_is_damaged_is_refused_by_the_path_in_it(path, valu
     with pytest.raises(ValueError, match=f"{message}") as raised:
         Recipe.from_json(stored)
     assert str(raised.value).startswith("recipe.") and len(str(raised.value)) < 400
+
+
+def test_a_recipe_of_an_earlier_version_is_read():
+    """It named neither its network nor its sensors: there was one, and they were two."""
+    stored = json.loads(json.dumps(RECIPE.to_json()))
+    del stored["model"]["name"], stored["sensors"]
+    stored["scaling"]["s1_db"] = stored["scaling"].pop("s1")
+    assert Recipe.from_json(stored) == RECIPE
+    assert RECIPE.model["name"] == "dual_unet3d"
 
 
 def test_a_dataset_of_another_legend_or_period_is_refused():

@@ -9,7 +9,6 @@ from training import small_runs
 
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import losses, optim, parallel, steps
-from cropmap_jax.training.scaling import scale
 
 
 def make_batch() -> dict:
@@ -18,8 +17,11 @@ def make_batch() -> dict:
     shape = (size, 2, 4, 4)
     states = np.array([0, 1, 2, 254, IGNORE], np.uint8)
     return {
-        "s1": rng.integers(-2500, 1000, (*shape, 2)).astype(np.int16),
-        "s2": rng.integers(0, 10_000, (*shape, 10)).astype(np.int16),
+        "pixels": {
+            "s1": rng.integers(-2500, 1000, (*shape, 2)).astype(np.int16),
+            "s2": rng.integers(0, 10_000, (*shape, 10)).astype(np.int16),
+        },
+        "day_of_year": np.full((size, 2), 100, np.int32),
         "label": rng.choice(states, (size, 4, 4)),
         "planted": np.tile(np.array([1, 1, 0], np.float32), (size, 1)),
     }
@@ -44,8 +46,8 @@ def test_a_step_follows_the_gradient_of_the_weighted_mean_at_two_rates(norm, los
     @jax.jit
     @jax.value_and_grad
     def mean_loss(params, batch):
-        scaled = in_float64.doubled(scale(batch, recipe.scaling))
-        inputs = (scaled[k] for k in ("s1", "s2", "s1_valid", "s2_valid"))
+        scaled = in_float64.doubled(steps.inputs(batch, recipe))
+        inputs = steps._arguments(scaled)
         logits, _ = network.apply(
             {"params": params, "batch_stats": variables["batch_stats"]},
             *inputs,
@@ -103,6 +105,7 @@ def test_probabilities_are_those_of_the_loss():
     for loss, expected in (("sigmoid", [0.5, 0.75]), ("softmax", [0.25, 0.75])):
         recipe = small_runs.make_recipe(loss)
         object.__setattr__(recipe, "network", Network)
-        batch = {k: np.zeros((1, 1, 1, 1, c), np.int16) for k, c in (("s1", 2), ("s2", 10))}
+        pixels = {k: np.zeros((1, 1, 1, 1, c), np.int16) for k, c in (("s1", 2), ("s2", 10))}
+        batch = {"pixels": pixels, "day_of_year": np.ones((1, 1), np.int32)}
         found = steps.make_predict_step(recipe)({}, batch)
         np.testing.assert_allclose(found[0, 0, 0], expected, rtol=1e-6)

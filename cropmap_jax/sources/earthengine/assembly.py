@@ -123,7 +123,7 @@ def assemble(
         has_fields=fields is not None,
         has_clear=counted,
     )
-    return cube_io.RawCube(info, stacks["s1"], s2, label, fields, clear)
+    return cube_io.RawCube(info, {"s1": stacks["s1"], "s2": s2}, label, fields, clear)
 
 
 def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a user's label says: its classes as a legend, its values as indices, its harvest dates."""
+"""A user's label: its classes as a legend, its values as indices, and its harvest dates."""
 
 import dataclasses
 import datetime as dt
@@ -11,7 +11,7 @@ import numpy as np
 from cropmap_jax.geo import calendars, legend, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import Period, parse_date
-from cropmap_jax.sources.ingest import stacks
+from cropmap_jax.sources.ingest.stacks import Stack
 
 FROM_INPUT = "from_input"
 FIELDS = (FROM_INPUT, "components", "none")
@@ -20,11 +20,11 @@ _RESERVED = {
     "none_of_these": "--none_of_these",
     "all": "another name",
 }
-"""Names that commands and items give to something else, and what a class of that name needs."""
+"""Names that commands and items give to something else, and what such a class needs instead."""
 
 
 def annotate(
-    stack: stacks.Stack, legend_flag: str, none_of_these: Sequence[str], unknown: Sequence[str]
+    stack: Stack, legend_flag: str, none_of_these: Sequence[str], unknown: Sequence[str]
 ) -> tuple[legend.Legend, np.ndarray]:
     """A legend and the label in its indices.
 
@@ -43,8 +43,8 @@ def annotate(
       ValueError: a flag, class or label value that does not fit; suggests the nearest name.
     """
     given = None if legend_flag == FROM_INPUT else legend.load_legend(legend_flag)
-    named = stack.class_names is not None and stack.label is not None
-    if not named:
+    names, label = stack.class_names, stack.label
+    if names is None or label is None:
         for flag, values in (("--none_of_these", none_of_these), ("--unknown", unknown)):
             if values:
                 raise ValueError(
@@ -59,20 +59,21 @@ def annotate(
             )
         _check_reserved(given, f"--legend {legend_flag}")
         return given, _encode_codes(stack, given)
-    slugs = [legend.slug(name) for name in stack.class_names]
-    negative = _match("--none_of_these", none_of_these, stack.class_names)
-    ignored = _match("--unknown", unknown, stack.class_names)
+    slugs = [legend.slug(name) for name in names]
+    negative = _match("--none_of_these", none_of_these, names)
+    ignored = _match("--unknown", unknown, names)
     if negative & ignored:
-        both = stack.class_names[min(negative & ignored)]
+        both = names[min(negative & ignored)]
         raise ValueError(f"--unknown {both}: is in --none_of_these too; expected one of them")
     own = given is None
-    used = set(range(len(slugs))) if own else set(np.unique(stack.label.compressed()).tolist())
-    _check_distinct(stack, slugs, used - negative - ignored)
-    given = _own_legend(stack, negative | ignored) if own else given
+    used = set(range(len(slugs))) if own else set(np.unique(label.compressed()).tolist())
+    _check_distinct(stack.where, names, slugs, used - negative - ignored)
+    if given is None:
+        given = _own_legend(stack.where, names, negative | ignored)
     _check_reserved(given, f"{stack.where}: class_names" if own else f"--legend {legend_flag}")
     titles = {legend.slug(c.title): i for i, c in enumerate(given.classes)}
     known = {s: i for s, i in (titles | _positions(given)).items() if s in slugs}
-    held = [stack.class_names[i] for i in sorted(negative) if slugs[i] in known]
+    held = [names[i] for i in sorted(negative) if slugs[i] in known]
     if held:
         raise ValueError(
             f"--none_of_these {held[0]}: expected a class that legend {given.name!r} does not "
@@ -80,14 +81,14 @@ def annotate(
         )
     table = {i: known[s] for i, s in enumerate(slugs) if s in known}
     table |= dict.fromkeys(negative, NONE_OF_THESE) | dict.fromkeys(ignored, IGNORE)
-    return given, _encode_names(stack, table, given)
+    return given, _encode_names(stack.where, names, label, table, given)
 
 
 def _positions(given: legend.Legend) -> dict[str, int]:
     return {name: i for i, name in enumerate(given.names)}
 
 
-def _check_distinct(stack: stacks.Stack, slugs: Sequence[str], used: set[int]) -> None:
+def _check_distinct(where: str, names: Sequence[str], slugs: Sequence[str], used: set[int]) -> None:
     """Requires that no two classes of the input come to one name.
 
     Raises:
@@ -100,17 +101,17 @@ def _check_distinct(stack: stacks.Stack, slugs: Sequence[str], used: set[int]) -
         other = seen.setdefault(slugs[i], i)
         if other != i:
             raise ValueError(
-                f"{stack.where}: class_names: expected different names, found "
-                f"{stack.class_names[other]!r} ({other}) and {stack.class_names[i]!r} ({i}), both "
-                f"of which get the id {slugs[i]}; rename one of them"
+                f"{where}: class_names: expected different names, found {names[other]!r} "
+                f"({other}) and {names[i]!r} ({i}), both of which get the id {slugs[i]}; rename "
+                f"one of them"
             )
 
 
 def _check_reserved(given: legend.Legend, where: str) -> None:
-    """Refuses classes that are called what a label says of pixels without a class.
+    """Refuses classes with a name that stands for pixels without a class.
 
     Raises:
-      ValueError: names the class and the flag that says what it means.
+      ValueError: names the class and the flag that expresses it.
     """
     for one in given.classes:
         if one.name in _RESERVED:
@@ -140,12 +141,12 @@ def _match(flag: str, values: Sequence[str], class_names: Sequence[str]) -> set[
     return {i for i, name in enumerate(slugs) if name in wanted}
 
 
-def _own_legend(stack: stacks.Stack, left_out: set[int]) -> legend.Legend:
-    rows = [(i, name) for i, name in enumerate(stack.class_names) if i not in left_out]
+def _own_legend(where: str, names: Sequence[str], left_out: set[int]) -> legend.Legend:
+    rows = [(i, name) for i, name in enumerate(names) if i not in left_out]
     if not rows:
         raise ValueError(
-            f"{stack.where}: expected a class to map, found all of class_names "
-            f"({', '.join(stack.class_names)}) in --none_of_these or --unknown"
+            f"{where}: expected a class to map, found all of class_names "
+            f"({', '.join(names)}) in --none_of_these or --unknown"
         )
     # The name follows from the classes, so that rasters of the same classes share a legend.
     digest = hashlib.sha256("\n".join(legend.slug(name) for _, name in rows).encode()).hexdigest()
@@ -153,19 +154,26 @@ def _own_legend(stack: stacks.Stack, left_out: set[int]) -> legend.Legend:
         classes = tuple(legend.make_class(j, i, name) for j, (i, name) in enumerate(rows))
         return legend.Legend(f"classes_{digest[:8]}", classes)
     except ValueError as error:
-        raise ValueError(f"{stack.where}: class_names: {error}") from error
+        raise ValueError(f"{where}: class_names: {error}") from error
 
 
-def _encode_names(stack: stacks.Stack, table: dict[int, int], given: legend.Legend) -> np.ndarray:
-    values = stack.label.data
+def _encode_names(
+    where: str,
+    names: Sequence[str],
+    label: np.ma.MaskedArray,
+    table: dict[int, int],
+    given: legend.Legend,
+) -> np.ndarray:
+    """The label in indices of the legend; `table` maps positions in `names` to them."""
+    values = label.data
     out = np.full(values.shape, IGNORE, np.uint8)
     sentinels = {NONE_OF_THESE: "none of these", IGNORE: "unknown"}
-    for value in np.unique(stack.label.compressed()).tolist():
-        named = 0 <= value < len(stack.class_names)
+    for value in np.unique(label.compressed()).tolist():
+        named = 0 <= value < len(names)
         if value in sentinels and named:
             raise ValueError(
-                f"{stack.where}: label: found value {value}, which is class "
-                f"{stack.class_names[value]!r} of class_names and also means "
+                f"{where}: label: found value {value}, which is class "
+                f"{names[value]!r} of class_names and also means "
                 f"{sentinels[value]}; expected classes in 0..{NONE_OF_THESE - 1}: leave out names "
                 f"without pixels, or use codes of a --legend JSON file"
             )
@@ -174,46 +182,46 @@ def _encode_names(stack: stacks.Stack, table: dict[int, int], given: legend.Lege
             continue
         if not named:
             raise ValueError(
-                f"{stack.where}: label: found value {value}, which has no name; class_names holds "
-                f"0..{len(stack.class_names) - 1}, 254 is none of these, 255 is unknown (write 255 "
+                f"{where}: label: found value {value}, which has no name; class_names holds "
+                f"0..{len(names) - 1}, 254 is none of these, 255 is unknown (write 255 "
                 f"where {value} stands for no data)"
             )
         if value not in table:
-            name = stack.class_names[value]
+            name = names[value]
             near = difflib.get_close_matches(legend.slug(name), given.names, n=1, cutoff=0.6)
             hint = f" (nearest: {near[0]})" if near else ""
             raise ValueError(
-                f"{stack.where}: found pixels of class {name!r}, which legend {given.name!r} does "
+                f"{where}: found pixels of class {name!r}, which legend {given.name!r} does "
                 f"not hold{hint}; expected it there, or in --none_of_these or --unknown"
             )
         out[values == value] = table[value]
-    out[np.ma.getmaskarray(stack.label)] = IGNORE
+    out[np.ma.getmaskarray(label)] = IGNORE
     return out
 
 
-def _encode_codes(stack: stacks.Stack, given: legend.Legend) -> np.ndarray:
+def _encode_codes(stack: Stack, given: legend.Legend) -> np.ndarray:
     if stack.label is None:
         return np.full(stack.geobox.shape, IGNORE, np.uint8)
-    _check_nodata(stack, given)
+    _check_nodata(stack, stack.label, given)
     meant = {c.code for c in given.classes} | set(given.none_of_these)
     extra = () if NONE_OF_THESE in meant else (NONE_OF_THESE,)
     reading = dataclasses.replace(given, none_of_these=given.none_of_these + extra)
     missing = () if IGNORE in meant else (IGNORE,)
     try:
-        return reading.encode(stack.label, f"{stack.where}: label", missing)
+        return np.asarray(reading.encode(stack.label, f"{stack.where}: label", missing))
     except ValueError as error:
         raise ValueError(
             f"{error}; a value that stands for no data is declared as such (gdal_edit.py -a_nodata)"
         ) from error
 
 
-def _check_nodata(stack: stacks.Stack, given: legend.Legend) -> None:
+def _check_nodata(stack: Stack, label: np.ma.MaskedArray, given: legend.Legend) -> None:
     """Requires that the label's declared no-data is no class, where it hides pixels.
 
     Raises:
       ValueError: names the value, the class and how many pixels are hidden.
     """
-    hidden = stack.label.data[np.ma.getmaskarray(stack.label)]
+    hidden = label.data[np.ma.getmaskarray(label)]
     names = {c.code: f"class {c.title!r}" for c in given.classes}
     names |= dict.fromkeys(given.none_of_these, "none of these")
     for code, name in names.items():
@@ -227,7 +235,7 @@ def _check_nodata(stack: stacks.Stack, given: legend.Legend) -> None:
             )
 
 
-def sentinel_notes(stack: stacks.Stack, given: legend.Legend) -> list[str]:
+def sentinel_notes(stack: Stack, given: legend.Legend) -> list[str]:
     """Codes of the legend that elsewhere mean none of these or unknown, and what they mean here."""
     if stack.label is None or stack.class_names is not None:
         return []
@@ -241,8 +249,8 @@ def sentinel_notes(stack: stacks.Stack, given: legend.Legend) -> list[str]:
     ]
 
 
-def choose_fields(stack: stacks.Stack, label: np.ndarray, flag: str | None) -> np.ndarray | None:
-    """Field ids as `--fields` says: from_input, components of the label, or none.
+def choose_fields(stack: Stack, label: np.ndarray, flag: str | None) -> np.ndarray | None:
+    """Field ids as `--fields` chooses: from_input, components of the label, or none.
 
     Without the flag they are the input's, else components.
 

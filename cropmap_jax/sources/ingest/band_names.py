@@ -2,9 +2,9 @@
 
 import re
 
-from cropmap_jax.geo import cube
-
-SCL = "SCL"
+from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.sources.ingest import satellites
+from cropmap_jax.sources.ingest.satellites import SCL
 
 _COMMON = {
     "blue": "B2",
@@ -43,7 +43,7 @@ _WORDS = frozenset(
     "vegetation cog tif tiff jp2 central wavelength nought backscatter r10m r20m r60m pol mst slv "
     "cal tc spk orb".split()
 )
-"""What a name may say of a band without making it another quantity."""
+"""Words next to a band's name that do not make it another quantity."""
 _DERIVED = re.compile(
     r"ratio|index|ndvi|evi\d?|savi|msavi|ndwi|mndwi|ndre\d?|ndmi|nbr\d?|rvi|dprvi|cr|std|stdev|"
     r"stddev|sd|var|variance|cv|count|n|num|diff|difference|dif|delta|sum|slope|trend|anomaly|angle|"
@@ -54,36 +54,56 @@ _DERIVED = re.compile(
 )
 
 
-def band_of(name: str, sensor: str) -> str | None:
-    """Band of a cube (or SCL) that a name stands for; None where it stands for none or for two.
+def known_bands(sensor: Sensor) -> tuple[str, ...]:
+    """Bands of a cube, and the scene classification where the sensor's products have one."""
+    classification = satellites.product(sensor).classification
+    return (*sensor.bands, classification) if classification else sensor.bands
 
-    Whole words count, not endings: "S2-L2A-B04", "B04_10m", "Sigma0_VV_db" and "nir" are bands,
-    "VV/VH", "B8_std" and "NDVI_B8_B4" are not.
+
+def band_of(name: str, sensor: Sensor) -> str | None:
+    """Known band that a name stands for; None where it stands for none or for two.
+
+    Of Sentinel-1 and Sentinel-2 whole words count, not endings: "S2-L2A-B04", "B04_10m",
+    "Sigma0_VV_db" and "nir" are bands, "VV/VH", "B8_std" and "NDVI_B8_B4" are not. Bands of other
+    sensors are known by their own names, in upper or lower case.
     """
-    known = (*cube.BANDS["s2"], SCL) if sensor == "s2" else cube.BANDS["s1"]
+    if satellites.product(sensor).common_names:
+        band = _band_in_words(name)
+        return band if band in known_bands(sensor) else None
+    name = name.strip()
+    alike = [band for band in sensor.bands if band.casefold() == name.casefold()]
+    return name if name in alike else alike[0] if len(alike) == 1 else None
+
+
+def _band_in_words(name: str) -> str | None:
     text = re.sub(r"red[^a-z0-9]*edge[^a-z0-9]*", "rededge", name.strip().lower())
     for first, second in (("narrow", "nir"), ("nir", "narrow"), ("near", "infrared")):
         text = re.sub(rf"\b{first}[^a-z0-9]*{second}\b", _ALIKE[first + second], text)
     text = re.sub(r"\bswir[^a-z0-9.]+([12])\b(?!\.\d)", r"swir\1", text)
     words = [word for word in re.split(r"[^0-9a-z]+", text) if word]
-    found = [(i, *band) for i, word in enumerate(words) if (band := _band_word(word))]
-    # "B8 (NIR)" says one band twice, "VV/VV" and "B4_B8" are of two.
+    found = _find_bands(words)
+    # "B8 (NIR)" names one band twice, "VV/VV" and "B4_B8" are of two.
     both = len(found) == 2 and found[0][1] == found[1][1] and found[0][2] != found[1][2]
     if not (len(found) == 1 or both) or any(c in text for c in "+*÷^"):
         return None
     if both:
         words = [word for i, word in enumerate(words) if i != next(f[0] for f in found if f[2])]
-        found = [(i, *band) for i, word in enumerate(words) if (band := _band_word(word))]
+        found = _find_bands(words)
     at, band, common = found[0]
-    # A place or a product may stand before a band ("field7_B04"), but not before a plain word
-    # ("infra red"), and what follows a band says more of it than where it is from.
+    # A place or a product may precede a band ("field7_B04"), but not a plain word ("infra red");
+    # what follows a band tells more about it than where it is from.
     for i, word in enumerate(words):
         plain = word in _WORDS or re.fullmatch(
             r"\d+m?|t?\d+t?\d*|slv\d*|\d+[a-z]{3}(19|20)\d\d", word
         )
         if i != at and (_DERIVED.fullmatch(word) or ((i > at or common) and not plain)):
             return None
-    return band if band in known else None
+    return band
+
+
+def _find_bands(words: list[str]) -> list[tuple[int, str, bool]]:
+    """(position, band, whether the word is a common name) of each word that is a band."""
+    return [(i, *band) for i, word in enumerate(words) if (band := _band_word(word))]
 
 
 def _band_word(word: str) -> tuple[str, bool] | None:
@@ -96,8 +116,8 @@ def _band_word(word: str) -> tuple[str, bool] | None:
     return (radar[1].upper(), False) if radar else None
 
 
-def name_bands(names: list[str], sensor: str, where: str) -> dict[str, int]:
-    """Position of each band of a cube in a list of names.
+def name_bands(names: list[str], sensor: Sensor, where: str) -> dict[str, int]:
+    """Position of each known band in a list of names.
 
     Raises:
       ValueError: a band twice, or none at all.
@@ -112,9 +132,7 @@ def name_bands(names: list[str], sensor: str, where: str) -> dict[str, int]:
             )
         if band:
             out[band] = i
-    if not set(out) - {SCL}:
+    if not out.keys() & set(sensor.bands):
         found = ", ".join(names[:8]) or "none"
-        raise ValueError(
-            f"{where}: expected bands among {', '.join(cube.BANDS[sensor])}, found {found}"
-        )
+        raise ValueError(f"{where}: expected bands among {', '.join(sensor.bands)}, found {found}")
     return out

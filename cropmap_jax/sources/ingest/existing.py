@@ -10,7 +10,6 @@ CLEAR = "clear_observations"
 """Key of a cube's source: mean number of clear observations per sensor and period."""
 FILL = "fill_values"
 """Key of a cube's source: how many values of each sensor were undeclared fill, by value."""
-_CUBE_FILES = {cube_io.ITEM, *(f"{n}.tif" for n in ("s1", "s2", "label", "fields", cube.CLEAR))}
 
 
 def list_names(folder: pathlib.Path) -> frozenset[str]:
@@ -26,7 +25,7 @@ def find_done(
     """Ids of cubes that are there and the same.
 
     Args:
-      infos: what the cubes that are asked for will record of themselves.
+      infos: what the requested cubes will record of themselves.
       folder: of the cubes.
       overwrite: whether cubes of the same id are replaced: none is the same then.
 
@@ -44,7 +43,7 @@ def find_done(
         target = folder / info.cube_id
         if not os.path.lexists(target):
             continue
-        _check_ours(target, overwrite)
+        _check_ours(target, there.get(info.cube_id), overwrite)
         if overwrite:
             continue
         changed = _difference(there[info.cube_id], info)
@@ -59,11 +58,13 @@ def find_done(
     return frozenset(done)
 
 
-def _check_ours(target: pathlib.Path, overwrite: bool) -> None:
+def _check_ours(target: pathlib.Path, old: cube.CubeInfo | None, overwrite: bool) -> None:
     """Requires what is in a cube's place to be a cube, with nothing else in it."""
     if target.is_dir() and not target.is_symlink():
         found = sorted(path.name for path in target.iterdir())
-        strange = [name for name in found if name not in _CUBE_FILES]
+        pixels = [sensor.name for sensor in old.sensors] if old else []
+        ours = {cube_io.ITEM, *(f"{n}.tif" for n in (*pixels, "label", "fields", cube.CLEAR))}
+        strange = [name for name in found if name not in ours]
         if cube_io.ITEM in found and not (strange and overwrite):
             return
         what = (
@@ -77,11 +78,12 @@ def _check_ours(target: pathlib.Path, overwrite: bool) -> None:
     )
 
 
-def _check_neighbours(infos, others: Sequence[cube.CubeInfo], folder: pathlib.Path) -> None:
+def _check_neighbours(
+    infos: Sequence[cube.CubeInfo], others: Sequence[cube.CubeInfo], folder: pathlib.Path
+) -> None:
     """What `build` would refuse later: blocks in two splits, shared ground within a season."""
     splits.check_blocks([(i.cube_id, i.block, i.split) for i in [*others, *infos]])
-    beside = [other for other in others if other.season == infos[0].season]
-    both = [*infos, *beside]
+    both = [*infos, *(other for other in others if other.season == infos[0].season)]
     pair = splits.find_overlap(
         [i.cube_id for i in both], [i.geobox for i in both], first=len(infos)
     )
@@ -110,4 +112,7 @@ def _difference(old: cube.CubeInfo, new: cube.CubeInfo) -> str:
     for key in ("legend", "split", "block", "season", "periods", "harvest", "has_fields", "shape"):
         if getattr(old, key) != getattr(new, key):
             return f"its {key} differs"
+    if old.sensors != new.sensors:
+        found, wanted = (", ".join(s.name for s in info.sensors) for info in (old, new))
+        return f"its sensors were {found}, are {wanted}" if found != wanted else "a sensor differs"
     return ""

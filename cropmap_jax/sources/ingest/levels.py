@@ -1,41 +1,44 @@
-"""What dates and bands look like beside one another: other scales, kept offsets, swapped bands."""
+"""How dates and bands compare with each other: other scales, kept offsets, swapped bands."""
 
+import datetime as dt
 from collections.abc import Sequence
 
 import numpy as np
 
-_BINS = {"s1": np.linspace(-60.0, 30.0, 901), "s2": np.linspace(-0.5, 1.0, 751)}
+BACKSCATTER = np.linspace(-60.0, 30.0, 901)
+"""Edges of a histogram of dB."""
+REFLECTANCE = np.linspace(-0.5, 1.0, 751)
+"""Edges of a histogram of reflectance."""
 _SAMPLE = 40_000
 _DIM = 0.01
 _OFFSET = 0.1
-"""Reflectance that Level-2A is lifted by since processing baseline 04.00, until it is taken off."""
+"""Reflectance by which processing baseline 04.00 lifts Level-2A, until it is subtracted."""
 _CROSS = -10.0
 """dB of VH that land seldom reaches: forest lies near -13, towns near -10."""
 
 
-def count(values: np.ndarray, sensor: str = "s2") -> np.ndarray:
+def count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """A histogram of every date and band.
 
     Args:
-      values: float [T, h, w, B], dB or reflectance, NaN where missing; of many, a sample counts.
-      sensor: "s1" or "s2".
+      values: float [T, h, w, B], NaN where missing; of many, a sample counts.
+      edges: of the bins, float [bins + 1], e.g. BACKSCATTER or REFLECTANCE.
 
     Returns:
       int64 [T, B, bins].
     """
-    bins = _BINS[sensor]
     flat = values.reshape(len(values), -1, values.shape[-1])
     flat = flat[:, :: max(1, flat.shape[1] // _SAMPLE)]
-    out = np.zeros((len(flat), flat.shape[-1], len(bins) - 1), np.int64)
+    out = np.zeros((len(flat), flat.shape[-1], len(edges) - 1), np.int64)
     for t, b in np.ndindex(out.shape[:2]):
         there = flat[t, :, b]
-        out[t, b] = np.histogram(there[np.isfinite(there)], bins)[0]
+        out[t, b] = np.histogram(there[np.isfinite(there)], edges)[0]
     return out
 
 
-def notes_on_s1(levels: np.ndarray, dates: Sequence) -> list[str]:
-    """What polarisations say of each other: the crossed one is the weaker one over land."""
-    middle = quantile(levels, 0.5, _BINS["s1"])
+def notes_on_backscatter(levels: np.ndarray, dates: Sequence[dt.date]) -> list[str]:
+    """VV against VH in dB: the crossed polarisation is the weaker one over land."""
+    middle = quantile(levels, 0.5, BACKSCATTER)
     vv, vh = (np.nanmedian(m) if np.isfinite(m).any() else np.nan for m in middle.T)
     if vh > vv + 0.5:
         return [
@@ -50,10 +53,10 @@ def notes_on_s1(levels: np.ndarray, dates: Sequence) -> list[str]:
     return []
 
 
-def notes_on_s2(levels: np.ndarray, dates: Sequence) -> list[str]:
-    """Dates in another scale, and offsets: kept, taken off twice, or changing between dates."""
+def notes_on_reflectance(levels: np.ndarray, dates: Sequence[dt.date]) -> list[str]:
+    """Dates in another scale, and offsets: kept, subtracted twice, or changing between dates."""
     out = []
-    middle = quantile(levels, 0.5, _BINS["s2"])
+    middle = quantile(levels, 0.5, REFLECTANCE)
     seen = np.isfinite(middle).any(1)
     dim = seen & (np.where(np.isfinite(middle), middle, -np.inf).max(1) < _DIM)
     if dim.any():
@@ -72,18 +75,18 @@ def notes_on_s2(levels: np.ndarray, dates: Sequence) -> list[str]:
             out.append(
                 f"the darkest fiftieth of every band and date reaches {lowest:.2f}, which happens "
                 f"in deserts, or where products of processing baseline 04.00 keep their offset: "
-                f"--s2_offset -1000 takes it off"
+                f"--s2_offset -1000 subtracts it"
             )
         lows = np.nanmin(np.where(np.isfinite(dark), dark, np.inf), 1)
         if np.median(lows[np.isfinite(lows)]) < -0.3 * _OFFSET:
             out.append(
                 f"a fiftieth of some band is darker than {np.median(lows[np.isfinite(lows)]):.2f} "
-                f"on most dates, which no ground is: was an offset taken off twice (--s2_offset)?"
+                f"on most dates, which no ground is: was an offset subtracted twice (--s2_offset)?"
             )
     return out + _notes_on_steps(levels, dates)
 
 
-def _notes_on_steps(levels: np.ndarray, dates: Sequence) -> list[str]:
+def _notes_on_steps(levels: np.ndarray, dates: Sequence[dt.date]) -> list[str]:
     lifted, step = find_lifted(levels), find_step(levels)
     if lifted:
         first, count = dates[lifted[0]], len(lifted)
@@ -97,7 +100,7 @@ def _notes_on_steps(levels: np.ndarray, dates: Sequence) -> list[str]:
     return [
         f"{what}, the darkest pixels too, as where products of processing baseline 04.00 (25 "
         f"January 2022) meet older ones and keep their offset; a column s2_offset of dates.csv (a "
-        f"key of an .npz) says it per date: -1000 for those, 0 for the others"
+        f"key of an .npz) gives it per date: -1000 for those, 0 for the others"
     ]
 
 
@@ -162,11 +165,11 @@ def find_lifted(levels: np.ndarray) -> list[int]:
 
 def _dark(levels: np.ndarray) -> np.ndarray:
     """float [T, B], the 2nd percentile of each date and band; NaN of fewer than 100 values."""
-    return quantile(levels, 0.02, _BINS["s2"])
+    return quantile(levels, 0.02, REFLECTANCE)
 
 
-def quantile(levels: np.ndarray, share: float, bins: np.ndarray) -> np.ndarray:
+def quantile(levels: np.ndarray, share: float, edges: np.ndarray) -> np.ndarray:
     """float [T, B], a quantile of each date and band; NaN of fewer than 100 values."""
     total = levels.sum(-1)
     at = (levels.cumsum(-1) >= np.maximum(share * total, 1)[..., None]).argmax(-1)
-    return np.where(total >= 100, bins[at], np.nan)
+    return np.where(total >= 100, edges[at], np.nan)

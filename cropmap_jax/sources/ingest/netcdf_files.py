@@ -3,17 +3,17 @@
 import contextlib
 import datetime as dt
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import h5py
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.ingest import band_names
-from cropmap_jax.sources.ingest import bands as bands_lib
+from cropmap_jax.sources.ingest.bands import Bands
 from cropmap_jax.sources.ingest.stack_files import make_geobox
 
 _NETCDF_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError)
@@ -23,13 +23,16 @@ _ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 
 
 def open_netcdf(
-    file: pathlib.Path, sensor: str, dates: Sequence[Period] | None, s2_offset=None
-) -> tuple[bands_lib.Layers, GeoBox]:
+    file: pathlib.Path,
+    sensor: Sensor,
+    dates: Sequence[Period] | None,
+    offsets: tuple[float, ...] | None = None,
+) -> tuple[Bands, GeoBox]:
     """One sensor of a netCDF file: a variable per band [t, y, x], or one of [t, band, y, x].
 
     Args:
       dates: periods from dates.csv; None takes single days from the time coordinate.
-      s2_offset: of each observation, see `layers.Layers`.
+      offsets: of each observation, see `bands.Bands`.
 
     Raises:
       ValueError: dimensions, bands, times or a CRS that cannot be found.
@@ -75,7 +78,7 @@ def open_netcdf(
         return out[:, ::-1] if flip else out
 
     unused = tuple(n for n in labels if not band_names.band_of(n, sensor))
-    out = bands_lib.Layers(
+    out = Bands(
         sensor,
         str(file),
         spans,
@@ -85,7 +88,7 @@ def open_netcdf(
         unused=unused,
         scale=scale if packed else 1.0,
         offset=offset if packed else 0.0,
-        s2_offset=s2_offset,
+        date_offsets=offsets,
     )
     return out, geobox
 
@@ -141,7 +144,14 @@ def _number(file: pathlib.Path, variable: xr.DataArray, key: str, default: float
     return value
 
 
-def _read_variable(file, variable, choose, order, rows, cols) -> np.ma.MaskedArray:
+def _read_variable(
+    file: pathlib.Path,
+    variable: xr.DataArray,
+    choose: dict[str, int],
+    order: Sequence[str],
+    rows: slice,
+    cols: slice,
+) -> np.ma.MaskedArray:
     """Numbers as they are stored, masked where they are `_FillValue` or `missing_value`."""
     try:
         window = variable.isel({**choose, "y": rows, "x": cols})
@@ -150,7 +160,7 @@ def _read_variable(file, variable, choose, order, rows, cols) -> np.ma.MaskedArr
         raise ValueError(f"{file}: damaged, could not be read ({_reason(error)})") from error
     if stored.dtype.kind not in "fiu":
         raise ValueError(f"{file}: {variable.name}: expected numbers, found {stored.dtype}")
-    # Classic netCDF has no unsigned integers: the same bits are said to be some.
+    # Classic netCDF has no unsigned integers: an attribute declares the same bits as such.
     other = {("i", "true"): "u", ("u", "false"): "i"}
     kind = other.get((stored.dtype.kind, str(variable.attrs.get("_Unsigned", "")).lower()))
     if kind:
@@ -172,21 +182,21 @@ def _read_variable(file, variable, choose, order, rows, cols) -> np.ma.MaskedArr
 
 
 def _valid_range(variable: xr.DataArray, dtype: np.dtype) -> tuple[float, float]:
-    """Least and largest number that is no missing one, by the file's own word.
+    """Least and largest number that is not missing, as the file declares them.
 
     Source: CF conventions 1.11, section 2.5.1; of another type than the numbers they may be meant
-    in unpacked units, and say nothing here.
+    in unpacked units, and count for nothing here.
     """
     both = variable.attrs.get("valid_range", (None, None))
     ends = [variable.attrs.get("valid_min", both[0]), variable.attrs.get("valid_max", both[-1])]
-    out = []
+    out: list[float] = []
     for end, otherwise in zip(ends, (-np.inf, np.inf), strict=True):
         value = np.ravel(np.asarray(otherwise if end is None else end))
         usable = value.size and value.dtype.kind in "fiu" and np.isfinite(value[0])
         packed = {"scale_factor", "add_offset"} & set(variable.attrs)
         alike = value.dtype == dtype or (value.dtype.kind == dtype.kind and not packed)
         out.append(value[0] if usable and alike else otherwise)
-    return tuple(out)
+    return out[0], out[1]
 
 
 def _reason(error: Exception) -> str:
@@ -204,10 +214,12 @@ def _dimension(file: pathlib.Path, data: xr.Dataset, names: tuple[str, ...]) -> 
     )
 
 
-def _band_variables(file, data: xr.Dataset, sensor: str, names: dict) -> tuple[dict, str]:
+def _band_variables(
+    file: pathlib.Path, data: xr.Dataset, sensor: Sensor, names: dict[str, str]
+) -> tuple[dict[str, Hashable], str]:
     """({label: variable}, "") with a variable per band, or ({"all": variable}, band dimension)."""
     base = set(names.values())
-    flat = {str(v): v for v in data.data_vars if set(data[v].dims) == base}
+    flat: dict[str, Hashable] = {str(v): v for v in data.data_vars if set(data[v].dims) == base}
     deep = [v for v in data.data_vars if len(data[v].dims) == 4 and base < set(data[v].dims)]
     if any(band_names.band_of(name, sensor) for name in flat) or not deep:
         if not flat:
@@ -221,11 +233,11 @@ def _band_variables(file, data: xr.Dataset, sensor: str, names: dict) -> tuple[d
     return {"all": deep[0]}, str(next(iter(set(data[deep[0]].dims) - base)))
 
 
-def _band_labels(file, data: xr.Dataset, sensor: str, band_dim: str) -> list[str]:
+def _band_labels(file: pathlib.Path, data: xr.Dataset, sensor: Sensor, band_dim: str) -> list[str]:
     count = data.sizes[band_dim]
     if band_dim in data.coords and data[band_dim].dtype.kind in "OUST":
         return [str(v) for v in data[band_dim].values]
-    bands = cube.BANDS[sensor]
+    bands = sensor.bands
     if count != len(bands):
         raise ValueError(
             f"{file}: dimension {band_dim!r} has no names; expected {len(bands)} bands "
@@ -265,7 +277,9 @@ def _netcdf_crs(data: xr.Dataset) -> str | None:
     return None
 
 
-def _netcdf_dates(file, data: xr.Dataset, dim: str, dates) -> tuple[Period, ...]:
+def _netcdf_dates(
+    file: pathlib.Path, data: xr.Dataset, dim: str, dates: Sequence[Period] | None
+) -> tuple[Period, ...]:
     count = data.sizes[dim]
     if dates is not None:
         if len(dates) != count:

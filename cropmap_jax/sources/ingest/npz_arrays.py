@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period, parse_date
-from cropmap_jax.sources.ingest import band_names, npz_files
-from cropmap_jax.sources.ingest import bands as bands_lib
+from cropmap_jax.sources.ingest import band_names, npz_files, satellites
+from cropmap_jax.sources.ingest.bands import Bands
 from cropmap_jax.sources.ingest.dates import span
+from cropmap_jax.sources.ingest.satellites import Product
 
-PIXELS = {"s1": "s1_db", "s2": "s2"}
-"""Key by sensor."""
 _REQUIRED = ("period_start", "period_end", "crs", "transform")
+_OPTIONAL = ("label", "class_names", "fields")
 _LONGEST = 200
-_KEYS = (
-    *_REQUIRED,
-    *("s1_db", "s2", "label", "class_names", "fields", "s1_bands", "s2_bands", "s2_offset"),
-)
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def _band_key(product: Product) -> str:
+    """Key of the names of a sensor's bands."""
+    return f"{product.sensor.name}_bands"
 
 
 def load(file: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -28,23 +30,27 @@ def load(file: pathlib.Path) -> tuple[dict[str, np.ndarray], list[str]]:
     Raises:
       ValueError: no .npz, damaged, a key that is missing or misspelt.
     """
-    arrays, unused = npz_files.load(file, _KEYS)
+    products = satellites.products()
+    pixels = [product.key for product in products]
+    keys = [*_REQUIRED, *pixels, *_OPTIONAL, *map(_band_key, products)]
+    keys += [product.offset_key for product in products if product.offset_key]
+    arrays, unused = npz_files.load(file, keys)
     missing = [key for key in _REQUIRED if key not in arrays]
-    if not any(key in arrays for key in PIXELS.values()):
-        missing.append("s1_db or s2")
+    if not any(key in arrays for key in pixels):
+        missing.append(" or ".join(pixels))
     if missing:
         raise ValueError(
             f"{file}: expected key {', '.join(missing)}, found "
             f"{', '.join([*arrays, *unused]) or 'no keys'}"
         )
     for key in unused:
-        near = difflib.get_close_matches(key.lower(), _KEYS, n=1)
+        near = difflib.get_close_matches(key.lower(), keys, n=1)
         if near and near[0] not in arrays:
             raise ValueError(f"{file}: found key {key!r}, expected {near[0]!r}")
     return arrays, unused
 
 
-def listed(file: pathlib.Path, arrays: Mapping, key: str) -> np.ndarray:
+def listed(file: pathlib.Path, arrays: Arrays, key: str) -> np.ndarray:
     """An array of one dimension.
 
     Raises:
@@ -58,7 +64,7 @@ def listed(file: pathlib.Path, arrays: Mapping, key: str) -> np.ndarray:
     return array
 
 
-def names(file: pathlib.Path, arrays: Mapping, key: str) -> list[str]:
+def names(file: pathlib.Path, arrays: Arrays, key: str) -> list[str]:
     """Text of one dimension, each in one line.
 
     Raises:
@@ -74,24 +80,24 @@ def names(file: pathlib.Path, arrays: Mapping, key: str) -> list[str]:
     return out
 
 
-def offsets(file: pathlib.Path, arrays: Mapping, count: int) -> tuple[float, ...] | None:
-    """Offset of S2 in each period (NaN: the flag's); None without the key.
+def offsets(file: pathlib.Path, arrays: Arrays, key: str, count: int) -> tuple[float, ...] | None:
+    """Offset of a sensor in each period (NaN: the flag's); None without the key.
 
     Raises:
       ValueError: another number of them, or infinite ones.
     """
-    if "s2_offset" not in arrays:
+    if key not in arrays:
         return None
-    values = listed(file, arrays, "s2_offset")
+    values = listed(file, arrays, key)
     if values.dtype.kind not in "fiu" or len(values) != count or np.isinf(values).any():
         raise ValueError(
-            f"{file}: s2_offset: expected {count} numbers, one per period, found {values.dtype} "
+            f"{file}: {key}: expected {count} numbers, one per period, found {values.dtype} "
             f"[{len(values)}]"
         )
     return tuple(float(v) for v in values)
 
 
-def spans(file: pathlib.Path, arrays: Mapping) -> tuple[Period, ...]:
+def spans(file: pathlib.Path, arrays: Arrays) -> tuple[Period, ...]:
     """Periods, as many as there are period_start.
 
     Raises:
@@ -110,12 +116,14 @@ def spans(file: pathlib.Path, arrays: Mapping) -> tuple[Period, ...]:
     return tuple(out)
 
 
-def image_shape(file: pathlib.Path, arrays: Mapping, count: int) -> tuple[int, int]:
-    """(height, width), the same for both sensors."""
-    shapes = {}
-    for key in PIXELS.values():
-        if key not in arrays:
-            continue
+def image_shape(file: pathlib.Path, arrays: Arrays, count: int) -> tuple[int, int]:
+    """(height, width), the same for all sensors.
+
+    Raises:
+      ValueError: no numbers of four dimensions, or shapes that do not agree.
+    """
+    shapes: dict[str, tuple[int, int]] = {}
+    for key in (p.key for p in satellites.products() if p.key in arrays):
         array = arrays[key]
         if array.ndim != 4 or array.dtype.kind not in "fiu" or 0 in array.shape:
             raise ValueError(
@@ -126,27 +134,28 @@ def image_shape(file: pathlib.Path, arrays: Mapping, count: int) -> tuple[int, i
             raise ValueError(
                 f"{file}: {key}: expected {count} periods as in period_start, found {len(array)}"
             )
-        shapes[key] = array.shape[1:3]
-    if len(set(shapes.values())) > 1:
-        raise ValueError(
-            f"{file}: expected s1_db and s2 of the same rows x columns, found "
-            f"{npz_files.size_text(shapes['s1_db'])} and {npz_files.size_text(shapes['s2'])}"
-        )
-    return next(iter(shapes.values()))
+        shapes[key] = array.shape[1], array.shape[2]
+    (first, shape), *others = shapes.items()
+    for key, other in others:
+        if other != shape:
+            raise ValueError(
+                f"{file}: expected {first} and {key} of the same rows x columns, found "
+                f"{npz_files.size_text(shape)} and {npz_files.size_text(other)}"
+            )
+    return shape
 
 
-def sensor_layers(
-    file: pathlib.Path, arrays: Mapping, sensor: str, dates: tuple[Period, ...], s2_offset
-) -> bands_lib.Layers:
-    """One sensor's pixels, bands by name where s1_bands or s2_bands names them.
+def sensor_bands(
+    file: pathlib.Path, arrays: Arrays, product: Product, dates: tuple[Period, ...]
+) -> Bands:
+    """One sensor's pixels, bands by name where a key such as s2_bands names them.
 
     Raises:
       ValueError: bands that do not fit.
     """
-    key, named = PIXELS[sensor], f"{sensor}_bands"
-    array, where = arrays[key], f"{file}: {key}"
-    bands = cube.BANDS[sensor]
-    labels = names(file, arrays, named) if named in arrays else list(bands)
+    sensor, named = product.sensor, _band_key(product)
+    array, where = arrays[product.key], f"{file}: {product.key}"
+    labels = names(file, arrays, named) if named in arrays else list(sensor.bands)
     if len(labels) != array.shape[-1]:
         raise ValueError(
             f"{where}: expected {len(labels)} bands ({', '.join(labels)}; {named} names others), "
@@ -155,9 +164,9 @@ def sensor_layers(
     found = band_names.name_bands(labels, sensor, f"{file}: {named}")
 
     def read(rows: slice, cols: slice) -> np.ndarray:
-        return array[:, rows, cols][..., list(found.values())]
+        return np.asarray(array[:, rows, cols][..., list(found.values())])
 
-    return bands_lib.Layers(
+    return Bands(
         sensor,
         where,
         dates,
@@ -165,11 +174,11 @@ def sensor_layers(
         read,
         integer=array.dtype.kind in "iu",
         unused=tuple(n for n in labels if not band_names.band_of(n, sensor)),
-        s2_offset=s2_offset if sensor == "s2" else None,
+        date_offsets=offsets(file, arrays, product.offset_key, len(dates)),
     )
 
 
-def label(file: pathlib.Path, arrays: Mapping) -> np.ma.MaskedArray | None:
+def label(file: pathlib.Path, arrays: Arrays) -> np.ma.MaskedArray | None:
     """The label as integers [H, W]; None without the key.
 
     Raises:

@@ -66,7 +66,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: pathlib.Path) -
             raise ValueError("an unknown version")
         shape, _, dtype = read_header(stream)
         left = info.file_size - stream.tell()
-    # The header is the file's own word: numpy would take memory for it before it reads a number.
+    # The header is only a claim: numpy would take memory for it before it reads a number.
     count = 1
     for length in shape:
         count *= length
@@ -85,7 +85,7 @@ def check_memory(size: int, what: str, otherwise: str) -> None:
     """Requires that this process could hold that many bytes.
 
     Raises:
-      ValueError: says how many it would take, and the way out.
+      ValueError: names how many it would take, and a way out.
     """
     memory = _memory()
     if size > memory:

@@ -1,26 +1,11 @@
-"""What a user's stack will become: all that is decided and checked before a pixel is read."""
+"""The flags of `experiments.ingest` as one value."""
 
 import dataclasses
-import datetime as dt
 import pathlib
-import re
 from collections.abc import Sequence
 
-import numpy as np
-
-import cropmap_jax
-from cropmap_jax.geo import cube, files, grid, legend, periods, splits
-from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.sources.ingest import annotations, band_names, existing, npz_files, stacks
-from cropmap_jax.sources.ingest import bands as bands_lib
-from cropmap_jax.sources.ingest import splits as splits_lib
-
-_VALUE_BYTES = 8
-"""Of one value of pixels, as it is stored and as float32: the least that is held at once."""
-_TARGETS = {"months": (periods.month_periods, 31), "dekads": (periods.dekad_periods, 11)}
-_LONGEST_NAME = 150
-"""Of files 255 bytes, of which a part of --split and a hidden name take some."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+from cropmap_jax.sources.ingest import annotations
+from cropmap_jax.sources.ingest.satellites import Units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +13,7 @@ class Options:
     """The flags of `experiments.ingest`, which explains them.
 
     Args:
-      input: .npz file, or folder with s1 and s2 as .tif or .nc.
+      input: .npz file, or folder with a .tif or .nc named after each sensor.
       cubes: folder of cubes.
       scl_classes: classes of the scene classification to mask; empty masks nothing.
     """
@@ -52,19 +37,19 @@ class Options:
     overwrite: bool = False
 
     @property
-    def units(self) -> bands_lib.Units:
+    def units(self) -> Units:
         """Units of the pixels.
 
         Raises:
-          ValueError: a unit or scale that there is not.
+          ValueError: no such unit or scale.
         """
         masked = [str(value).strip() for value in self.scl_classes]
         if not all(value.isdigit() for value in masked):
             raise ValueError(f"--scl_classes: expected numbers 0-11, found {','.join(masked)}")
         classes = tuple(sorted({int(value) for value in masked}))
-        return bands_lib.Units(self.s1_unit, self.s2_scale, self.s2_offset, classes)
+        return Units(self.s1_unit, self.s2_scale, self.s2_offset, classes)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, object]:
         """What decides a cube's content; no path of this machine."""
         out = {
             key: list(value) if isinstance(value, (tuple, list)) else value
@@ -73,221 +58,3 @@ class Options:
         out["scl_classes"] = list(self.units.scl_classes)
         out["legend"] = pathlib.PurePath(self.legend).name
         return {k: v for k, v in out.items() if k not in ("input", "cubes", "overwrite")}
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """An input that was checked but for its pixels, and the cubes it will become.
-
-    Args:
-      targets: periods of the cubes.
-      composited: whether observations are to be composited into `targets`.
-      label: uint8 [H, W], fields that cross into another split confined.
-      fields: uint32 [H, W] or None.
-      cubes: every part and what its cube will record of itself.
-      done: ids of cubes that are there already.
-      seen: names in the folder of cubes when that was found out.
-      notes: what the user should know.
-    """
-
-    stack: stacks.Stack
-    options: Options
-    targets: tuple[periods.Period, ...]
-    composited: bool
-    label: np.ndarray
-    fields: np.ndarray | None
-    cubes: tuple[tuple[splits_lib.Part, cube.CubeInfo], ...]
-    done: frozenset[str]
-    seen: frozenset[str]
-    notes: tuple[str, ...]
-
-
-def make_plan(options: Options) -> Plan:
-    """Opens the input and checks everything but its pixels.
-
-    Raises:
-      ValueError: a user's mistake.
-    """
-    units = options.units
-    folder = files.local("--cubes", options.cubes)
-    name = options.name or _default_name(options.input)
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"--name: expected letters, digits, '_', '-' and '.', found {name!r}")
-    if len(name) > _LONGEST_NAME:
-        raise ValueError(f"--name: expected at most {_LONGEST_NAME} letters, found {len(name)}")
-    stack = stacks.open_stack(options.input)
-    if units.scl_classes and band_names.SCL not in getattr(stack.layers.get("s2"), "bands", ()):
-        raise ValueError(f"--scl_mask: expected a band SCL of S2 in {stack.where}, found none")
-    targets, composited = choose_periods(stack, options)
-    classes, label = annotations.annotate(
-        stack, options.legend, options.none_of_these, options.unknown
-    )
-    harvest = annotations.parse_harvest(options.harvest, classes, targets)
-    cut, notes = splits_lib.parse_split(options.split, name, stack.geobox)
-    _check_apart(folder, cut, stack, options)
-    _check_size(stack, cut, targets)
-    fields = annotations.choose_fields(stack, label, options.fields)
-    confined = label
-    if fields is not None and len(cut) > 1:
-        where = splits_lib.split_map(cut, label.shape)
-        confined = splits.confine_fields(label, fields, where)
-        changed = int((confined != label).sum())
-        if changed:
-            notes.append(f"{changed} pixels of fields that cross into another split are unknown")
-    _check_annotated(options, cut, label, confined)
-    notes += _input_notes(stack, cut, options) + annotations.sentinel_notes(stack, classes)
-    if ids := classes.describe_ids():
-        notes.append(f"in tables and files, {ids}")
-    cubes = tuple(
-        (part, _info(stack, options, part, targets, classes, harvest, fields is not None))
-        for part in cut
-    )
-    seen = existing.list_names(folder)
-    done = existing.find_done([info for _, info in cubes], folder, options.overwrite)
-    return Plan(
-        stack, options, targets, composited, confined, fields, cubes, done, seen, tuple(notes)
-    )
-
-
-def _check_apart(folder: pathlib.Path, cut, stack: stacks.Stack, options: Options) -> None:
-    """Requires that no cube takes the place of what is read."""
-    inputs = {"--input": options.input}
-    if options.legend != annotations.FROM_INPUT and options.legend not in legend.LEGENDS:
-        inputs["--legend"] = options.legend
-    targets = [folder / part.cube_id for part in cut]
-    for target in targets:
-        files.check_apart({"--cubes": target}, inputs)
-    ours = {target.resolve() for target in targets}
-    for file in stack.files:
-        if not ours.isdisjoint(file.resolve().parents):
-            raise ValueError(
-                f"--cubes {folder}: {file} of --input leads into a cube that would be written; "
-                f"expected another folder, or another --name"
-            )
-
-
-def _check_size(stack: stacks.Stack, cut: Sequence[splits_lib.Part], targets) -> None:
-    """Refuses parts that this machine's memory cannot hold."""
-    for part in cut:
-        pixels = (part.rows.stop - part.rows.start) * (part.cols.stop - part.cols.start)
-        values = max(len(layer.periods) * len(layer.bands) for layer in stack.layers.values())
-        npz_files.check_memory(
-            _VALUE_BYTES * pixels * max(values, len(targets) * len(cube.S2_BANDS)),
-            f"{stack.where}: {part.cube_id} of {pixels} pixels",
-            "smaller parts come from --split blocks:SIZE_PX",
-        )
-
-
-def _default_name(path: str) -> str:
-    full = pathlib.Path(path).absolute()
-    name = full.name if full.is_dir() else full.stem
-    # Letters of other scripts are kept apart, see `slug`.
-    name = name if name.isascii() else legend.slug(name)
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
-
-
-def choose_periods(
-    stack: stacks.Stack, options: Options
-) -> tuple[tuple[periods.Period, ...], bool]:
-    """Periods of the cubes, and whether observations are to be composited into them.
-
-    Raises:
-      ValueError: single days, gaps, or periods that differ between sensors, without compositing;
-        periods longer than those asked for, with it.
-    """
-    if options.months and options.dekads:
-        raise ValueError("--months, --dekads: expected one of them, found both")
-    found = {layer.where: layer.periods for layer in stack.layers.values()}
-    kind = "months" if options.months else "dekads" if options.dekads else ""
-    if kind:
-        make, longest = _TARGETS[kind]
-        for where, spans in found.items():
-            days = max((p.end - p.start).days for p in spans)
-            if days > longest:
-                raise ValueError(
-                    f"--{kind}: expected periods of at most {longest} days, found {days} in {where}"
-                )
-        # A period belongs to the target that holds its last day (see `composites`).
-        last = [p.end - dt.timedelta(days=1) for spans in found.values() for p in spans]
-        return make(min(last), max(last)), True
-    hint = "; --months or --dekads composites observations of any dates"
-    for where, spans in found.items():
-        if any((p.end - p.start).days == 1 for p in spans):
-            raise ValueError(f"{where}: expected periods, found single days{hint}")
-        try:
-            periods.check_contiguous(spans, where)
-        except ValueError as error:
-            raise ValueError(f"{error}{hint}") from error
-    (first, shared), *others = found.items()
-    for where, spans in others:
-        if spans != shared:
-            a, b = (f"{len(s)} from {s[0].start} to {s[-1].end}" for s in (shared, spans))
-            raise ValueError(f"{where}: expected the periods of {first} ({a}), found {b}{hint}")
-    return shared, False
-
-
-def _check_annotated(options, cut, label: np.ndarray, confined: np.ndarray) -> None:
-    """Every split named by columns or rows needs annotated pixels, if the input has any."""
-    if not (label != IGNORE).any() or not options.split.startswith(("columns", "rows")):
-        return
-    for part in cut:
-        if (confined[part.rows, part.cols] == IGNORE).all():
-            before = (label[part.rows, part.cols] != IGNORE).any()
-            why = "; its fields lie mostly in another split (--fields none keeps them)"
-            raise ValueError(
-                f"--split {options.split}: expected annotated pixels in every part, found none in "
-                f"{part.cube_id}{why if before else ''}"
-            )
-
-
-def _input_notes(
-    stack: stacks.Stack, cut: Sequence[splits_lib.Part], options: Options
-) -> list[str]:
-    notes = list(stack.notes)
-    pixel = stack.geobox.resolution.x
-    if abs(pixel - grid.PIXEL_M) > 1e-6 * grid.PIXEL_M:
-        notes.append(
-            f"pixels measure {pixel:g} m: cubes of {grid.PIXEL_M:g} m, such as export makes, "
-            f"cannot share a dataset or a network with these"
-        )
-    for sensor, bands in cube.BANDS.items():
-        layer = stack.layers.get(sensor)
-        absent = [b for b in bands if layer is None or b not in layer.bands]
-        if absent:
-            all_of_them = len(absent) == len(bands)
-            what = "all bands" if all_of_them else ", ".join(absent)
-            notes.append(f"{sensor.upper()}: {what} absent from the input, missing in the cubes")
-        if layer is not None and layer.unused:
-            notes.append(f"{layer.where}: not used: {', '.join(layer.unused)}")
-    if stack.label is None:
-        notes.append("no label: every pixel is unknown")
-    if options.split.startswith("blocks"):
-        absent = [s for s in splits.SPLITS if s not in {part.split for part in cut}]
-        if absent:
-            notes.append(
-                f"no block was drawn for {', '.join(absent)}: smaller blocks or another seed"
-            )
-    return notes
-
-
-def _info(stack, options, part, targets, classes, harvest, has_fields) -> cube.CubeInfo:
-    years = sorted({targets[0].start.year, (targets[-1].end - dt.timedelta(days=1)).year})
-    source = {
-        "kind": "ingest",
-        "input": pathlib.Path(options.input).absolute().name,
-        "sha256": stack.sha256,
-        "options": options.to_json(),
-        "version": cropmap_jax.__version__,
-    }
-    return cube.CubeInfo(
-        cube_id=part.cube_id,
-        geobox=stack.geobox[part.rows, part.cols],
-        periods=targets,
-        legend=classes,
-        block=part.block,
-        split=part.split,
-        season=options.season or "-".join(map(str, years)),
-        harvest=harvest,
-        source=source,
-        has_fields=has_fields,
-    )

@@ -1,14 +1,19 @@
 """Numbers that come again and again: fill, or a limit that values were clipped to.
 
-Any number can stand for "no data", and one inside the plausible range is told from a measurement
-only by how often it comes. It is reported, not taken away: a lake may be as flat as a fill value.
+Any number can stand for "no data", and one inside the plausible range differs from a measurement
+only in how often it comes. It is reported, not removed: a lake may be as flat as a fill value.
 """
 
 import collections
+import datetime as dt
 from collections.abc import Sequence
 
 import numpy as np
 
+Spikes = collections.Counter[tuple[int, int, float]]
+"""How many of a sample are a number, by date, band and number."""
+Samples = collections.Counter[tuple[int, int]]
+"""Size of the sample, by date and band."""
 _SAMPLE = 40_000
 """Values of a date and band that are looked at; of more, evenly spaced ones."""
 _LEAST = 20
@@ -18,7 +23,7 @@ _ABOVE = 10
 _FEW = 10
 
 
-def count(values: np.ndarray) -> tuple[collections.Counter, collections.Counter]:
+def count(values: np.ndarray) -> tuple[Spikes, Samples]:
     """Counts numbers that come much more often than those next to them.
 
     Args:
@@ -27,8 +32,8 @@ def count(values: np.ndarray) -> tuple[collections.Counter, collections.Counter]
     Returns:
       {(date, band, number): how many of the sample}, and {(date, band): size of the sample}.
     """
-    spikes: collections.Counter = collections.Counter()
-    totals: collections.Counter = collections.Counter()
+    spikes: Spikes = collections.Counter()
+    totals: Samples = collections.Counter()
     flat = values.reshape(len(values), -1, values.shape[-1])
     flat = flat[:, :: max(1, flat.shape[1] // _SAMPLE)]
     constant, varied = [], False
@@ -45,8 +50,8 @@ def count(values: np.ndarray) -> tuple[collections.Counter, collections.Counter]
         if len(numbers) <= _FEW:
             continue
         around = np.concatenate([[0, 0], often, [0, 0]])
-        beside = np.stack([around[k : k + len(often)] for k in (0, 1, 3, 4)]).max(0)
-        odd = (often >= max(_LEAST, _SHARE * own.size)) & (often >= _ABOVE * beside)
+        near = np.stack([around[k : k + len(often)] for k in (0, 1, 3, 4)]).max(0)
+        odd = (often >= max(_LEAST, _SHARE * own.size)) & (often >= _ABOVE * near)
         spikes.update({(t, b, float(numbers[i])): int(often[i]) for i in np.flatnonzero(odd)})
     if varied:  # else it may be an input of constants throughout
         spikes.update({key: totals[key[:2]] for key in constant})
@@ -54,10 +59,7 @@ def count(values: np.ndarray) -> tuple[collections.Counter, collections.Counter]
 
 
 def describe(
-    spikes: collections.Counter,
-    totals: collections.Counter,
-    bands: Sequence[str],
-    dates: Sequence,
+    spikes: Spikes, totals: Samples, bands: Sequence[str], dates: Sequence[dt.date]
 ) -> str:
     """One sentence on the number that comes most often, "" where none does.
 
@@ -66,14 +68,14 @@ def describe(
       bands: names by their number.
       dates: by their number.
     """
-    summed: collections.Counter = collections.Counter()
+    summed: collections.Counter[float] = collections.Counter()
     for (_, _, number), often in spikes.items():
         summed[number] += often
     lines = []
     for number, _ in summed.most_common(3):
         places = [key for key in spikes if key[2] == number]
-        share = {key: spikes[key] / totals[key[:2]] for key in places}
-        t, b, _ = max(places, key=share.get)
+        share = {key: spikes[key] / totals[key[0], key[1]] for key in places}
+        t, b, _ = max(places, key=share.__getitem__)
         more = f" (so in {len(places)} of {len(totals)} dates and bands)" if len(places) > 1 else ""
         lines.append(f"{share[t, b, number]:.1%} of {bands[b]} at {dates[t]} are {number:g}{more}")
     if not lines:

@@ -1,4 +1,4 @@
-"""A user's own stack becomes cubes: all of `python -m experiments.ingest` but its flags."""
+"""A user's own stack becomes cubes: all of `python -m experiments.ingest` except its flags."""
 
 import contextlib
 import dataclasses
@@ -6,26 +6,33 @@ import os
 import pathlib
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from cropmap_jax.geo import composites, cube, cube_io, files, legend, periods
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.sources.ingest import bands as bands_lib
-from cropmap_jax.sources.ingest import existing, plausible, splits
-from cropmap_jax.sources.ingest import options as options_lib
+from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.sources.ingest import existing, plausible, satellites
+from cropmap_jax.sources.ingest.options import Options
+from cropmap_jax.sources.ingest.plan import Plan, make_plan
+from cropmap_jax.sources.ingest.reading import read_window
+from cropmap_jax.sources.ingest.splits import Part
+
+Progress = Callable[..., Iterable[Any]]
+"""Wraps what is gone through in a progress bar: (items, desc=, unit=) -> items."""
 
 
-def _unchanged(items: Iterable, **_) -> Iterable:
+def _unchanged(items: Iterable[Any], **_: str) -> Iterable[Any]:
     return items
 
 
-def ingest(options: options_lib.Options, progress: Callable = _unchanged) -> str:
+def ingest(options: Options, progress: Progress = _unchanged) -> str:
     """Turns a stack into cubes; every part is checked before the first is written.
 
     Args:
       options: see `experiments.ingest`.
-      progress: wraps the cubes in a progress bar, (items, desc=, unit=) -> items.
+      progress: wraps the cubes in a progress bar.
 
     Returns:
       A table of the cubes, with notes, as text.
@@ -43,10 +50,12 @@ def ingest(options: options_lib.Options, progress: Callable = _unchanged) -> str
         ) from error
 
 
-def _ingest(options: options_lib.Options, progress: Callable) -> str:
-    plan = options_lib.make_plan(options)
-    notes, todo = list(plan.notes), []
-    found = {sensor: plausible.Findings() for sensor in plan.stack.layers}
+def _ingest(options: Options, progress: Progress) -> str:
+    plan = make_plan(options)
+    notes: list[str] = list(plan.notes)
+    todo: list[tuple[Part, cube.CubeInfo]] = []
+    found = {name: plausible.Findings() for name in plan.stack.bands}
+    any_of = satellites.labels(plan.sensors)
     for part, info in progress(plan.cubes, desc="checking", unit="cube"):
         if info.cube_id in plan.done:
             todo.append((part, info))
@@ -55,18 +64,18 @@ def _ingest(options: options_lib.Options, progress: Callable) -> str:
         if filled:
             todo.append((part, info))
         elif options.split.startswith("blocks"):
-            notes.append(f"{info.cube_id}: no valid value of S1 or S2, left out")
+            notes.append(f"{info.cube_id}: no valid value of {any_of}, left out")
         else:
             raise ValueError(
                 f"{plan.stack.where}: expected values in every part of --split {options.split}, "
-                f"found none of S1 or S2 for {info.cube_id}{_only_fill(found)}"
+                f"found none of {any_of} for {info.cube_id}{_only_fill(plan, found)}"
             )
     if not todo:
         raise ValueError(
-            f"{plan.stack.where}: expected values, found none of S1 or S2{_only_fill(found)}"
+            f"{plan.stack.where}: expected values, found none of {any_of}{_only_fill(plan, found)}"
         )
-    for sensor, layer in plan.stack.layers.items():
-        notes += plausible.notes(found[sensor], sensor, layer.where, layer.periods)
+    for name, bands in plan.stack.bands.items():
+        notes += plausible.notes(found[name], bands)
     rows, folder = [], pathlib.Path(options.cubes)
     infos = [info for _, info in plan.cubes]
     all_there = all(info.cube_id in plan.done for _, info in todo)
@@ -82,21 +91,22 @@ def _ingest(options: options_lib.Options, progress: Callable) -> str:
                 value = make_cube(plan, part, info)
                 cube_io.write_cube(value, folder, options.overwrite)
             rows.append(_row(value, "already there" if info.cube_id in done else "written"))
-    return "\n".join([*format_table(rows), *(f"note: {note}" for note in notes)])
+    return "\n".join([*format_table(rows, plan.sensors), *(f"note: {note}" for note in notes)])
 
 
-def _only_fill(found: Mapping[str, plausible.Findings]) -> str:
-    fills = {sensor: one.fills for sensor, one in found.items() if one.fills}
-    texts = [f"{sensor.upper()} {plausible.describe(fill)}" for sensor, fill in fills.items()]
+def _only_fill(plan: Plan, found: Mapping[str, plausible.Findings]) -> str:
+    texts = [
+        f"{satellites.product(sensor).label} {plausible.describe(found[sensor.name].fills)}"
+        for sensor in plan.sensors
+        if sensor.name in found and found[sensor.name].fills
+    ]
     return f" (fill values: {'; '.join(texts)})" if texts else ""
 
 
 # Pixels -------------------------------------------------------------------------------------------
 
 
-def check_pixels(
-    plan: options_lib.Plan, part: splits.Part, found: Mapping[str, plausible.Findings]
-) -> bool:
+def check_pixels(plan: Plan, part: Part, found: Mapping[str, plausible.Findings]) -> bool:
     """Reads a part and checks its values.
 
     Args:
@@ -108,33 +118,35 @@ def check_pixels(
       Whether it has any value.
 
     Raises:
-      ValueError: values that cannot be in the units that the flags say.
+      ValueError: values that cannot be in the units of the flags.
     """
     filled = False
-    for sensor, layer in plan.stack.layers.items():
-        values, findings = bands_lib.physical(layer, plan.options.units, part.rows, part.cols)
+    for name, bands in plan.stack.bands.items():
+        values, findings = read_window(bands, plan.options.units, part.rows, part.cols)
         filled |= bool(np.isfinite(values).any())
-        found[sensor].add(findings)
+        found[name].add(findings)
     return filled
 
 
-def make_cube(plan: options_lib.Plan, part: splits.Part, info: cube.CubeInfo) -> cube.Cube:
+def make_cube(plan: Plan, part: Part, info: cube.CubeInfo) -> cube.Cube:
     """Reads, converts and composites the pixels of one part."""
-    pixels, clear, fills = {}, {}, {}
-    for sensor, bands in cube.BANDS.items():
-        layer = plan.stack.layers.get(sensor)
-        if layer is None:
-            shape = (len(plan.targets), *info.shape, len(bands))
-            pixels[sensor] = np.full(shape, np.nan, np.float32)
+    pixels: dict[str, np.ndarray] = {}
+    clear: dict[str, list[float]] = {}
+    fills: dict[str, dict[str, int]] = {}
+    for sensor in plan.sensors:
+        bands, name = plan.stack.bands.get(sensor.name), sensor.name
+        if bands is None:
+            shape = (len(plan.targets), *info.shape, len(sensor.bands))
+            pixels[name] = np.full(shape, np.nan, np.float32)
             continue
-        pixels[sensor], found = bands_lib.physical(layer, plan.options.units, part.rows, part.cols)
+        pixels[name], found = read_window(bands, plan.options.units, part.rows, part.cols)
         if found.fills:
-            fills[sensor] = {"of": found.total} | dict(sorted(found.fills.items()))
+            fills[name] = {"of": found.total} | dict(sorted(found.fills.items()))
         if plan.composited:
-            pixels[sensor], counts = composites.composite(
-                pixels[sensor], layer.periods, plan.targets, sensor
+            pixels[name], counts = composites.composite(
+                pixels[name], bands.periods, plan.targets, sensor
             )
-            clear[sensor] = [round(float(c), 2) for c in counts.mean(axis=(1, 2))]
+            clear[name] = [round(float(c), 2) for c in counts.mean(axis=(1, 2))]
     if plan.composited:
         info = dataclasses.replace(info, source={**info.source, existing.CLEAR: clear})
     if fills:
@@ -143,7 +155,7 @@ def make_cube(plan: options_lib.Plan, part: splits.Part, info: cube.CubeInfo) ->
     if fields is not None:
         fields = np.ascontiguousarray(fields[part.rows, part.cols])
     label = np.ascontiguousarray(plan.label[part.rows, part.cols])
-    return cube.Cube(info, pixels["s1"], pixels["s2"], label, fields)
+    return cube.Cube(info, pixels, label, fields)
 
 
 # The table ----------------------------------------------------------------------------------------
@@ -152,8 +164,8 @@ def make_cube(plan: options_lib.Plan, part: splits.Part, info: cube.CubeInfo) ->
 def _row(value: cube.Cube, status: str) -> tuple[str, ...]:
     info = value.info
     missing = (
-        f"{np.isnan(getattr(value, sensor)).mean():.0%}{_fill_share(info, sensor)}"
-        for sensor in cube.BANDS
+        f"{np.isnan(value.pixels[sensor.name]).mean():.0%}{_fill_share(info, sensor.name)}"
+        for sensor in info.sensors
     )
     size = f"{info.shape[1]} x {info.shape[0]}"
     spans = f"{len(info.periods)} ({periods.period_kind(info.periods)})"
@@ -163,7 +175,7 @@ def _row(value: cube.Cube, status: str) -> tuple[str, ...]:
 
 
 def _fill_share(info: cube.CubeInfo, sensor: str) -> str:
-    """What of the input's values was fill that nobody declared, "" where none was."""
+    """Share of the input's values that was fill and not declared, "" where none was."""
     fills = dict(info.source.get(existing.FILL, {}).get(sensor, {}))
     total = fills.pop("of", 0)
     return f" (input: {sum(fills.values()) / total:.1%} fill)" if total else ""
@@ -176,24 +188,16 @@ def count_pixels(label: np.ndarray, classes: legend.Legend) -> Mapping[str, int]
     return named | {"none_of_these": int(counts[NONE_OF_THESE]), "unknown": int(counts[IGNORE])}
 
 
-def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]], sensors: Sequence[Sensor]) -> list[str]:
     """Lines of a table with a header, left-aligned."""
-    header = (
-        "cube",
-        "split",
-        "width x height",
-        "periods",
-        "S1 missing",
-        "S2 missing",
-        "",
-        "pixels",
-    )
+    missing = (f"{satellites.product(sensor).label} missing" for sensor in sensors)
+    header = ("cube", "split", "width x height", "periods", *missing, "", "pixels")
     table = [header, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table]
 
 
-def next_command(cubes: str | os.PathLike) -> str:
+def next_command(cubes: str | os.PathLike[str]) -> str:
     """The command that turns the cubes into a dataset."""
     return (
         f"python -m experiments.build --dataset cubes --cubes {shlex.quote(str(cubes))} "

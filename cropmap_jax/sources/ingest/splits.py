@@ -29,7 +29,7 @@ class Part:
 
 
 def parse_split(text: str, name: str, geobox: GeoBox) -> tuple[list[Part], list[str]]:
-    """Cuts a raster as `--split` says.
+    """Cuts a raster as `--split` describes.
 
     Blocks of parts carry the split (or the place) in their name, so that no block is in two.
 
@@ -63,7 +63,9 @@ def split_map(parts: list[Part], shape: tuple[int, int]) -> np.ndarray:
     return out
 
 
-def _ranges(text: str, form: str, rest: str, name: str, geobox: GeoBox):
+def _ranges(
+    text: str, form: str, rest: str, name: str, geobox: GeoBox
+) -> tuple[list[Part], list[str]]:
     height, width = geobox.shape
     length = width if form == "columns" else height
     spans = []
@@ -87,7 +89,8 @@ def _ranges(text: str, form: str, rest: str, name: str, geobox: GeoBox):
                 f"--split {text!r}: expected ranges that share no {form}, found {one}={a}-{b - 1} "
                 f"and {other}={c}-{d - 1}"
             )
-    block, seen, parts = grid.block_id(geobox), {}, []
+    block, parts = grid.block_id(geobox), []
+    seen: dict[str, int] = {}
     for first, end, split in spans:
         k = seen[split] = seen.get(split, -1) + 1
         span, whole = slice(first, end), slice(0, height if form == "columns" else width)

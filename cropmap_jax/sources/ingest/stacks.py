@@ -9,14 +9,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, files, grid
-from cropmap_jax.sources.ingest import bands as bands_lib
-from cropmap_jax.sources.ingest import dates, netcdf_files, npz_arrays, npz_files, stack_files
+from cropmap_jax.geo import files, grid
+from cropmap_jax.geo.sensors import SENSORS
+from cropmap_jax.sources.ingest import (
+    dates,
+    netcdf_files,
+    npz_arrays,
+    npz_files,
+    satellites,
+    stack_files,
+)
+from cropmap_jax.sources.ingest.bands import Bands
 from cropmap_jax.sources.ingest.npz_files import size_text
 
 _PIXEL_BYTES = 24
 """Label, its codes, fields and masks of one pixel, held in memory for the whole raster."""
-_SENSORS = tuple(cube.BANDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Stack:
     Args:
       where: the input, to name in errors.
       geobox: grid of all of it.
-      layers: by sensor; a sensor that the input lacks is not there.
+      bands: by sensor; a sensor that the input lacks is not there.
       label: integers [H, W], masked where nodata; None where the input has none.
       class_names: names of label values 0, 1, ...; None where values are codes of a legend.
       fields: uint32 [H, W], 0 none; None where the input has none.
@@ -38,7 +45,7 @@ class Stack:
 
     where: str
     geobox: GeoBox
-    layers: Mapping[str, bands_lib.Layers]
+    bands: Mapping[str, Bands]
     label: np.ma.MaskedArray | None
     class_names: tuple[str, ...] | None
     fields: np.ndarray | None
@@ -48,8 +55,8 @@ class Stack:
     notes: tuple[str, ...] = ()
 
 
-def open_stack(path: str | os.PathLike) -> Stack:
-    """Opens an .npz file, or a folder with s1 and s2 as .tif or .nc.
+def open_stack(path: str | os.PathLike[str]) -> Stack:
+    """Opens an .npz file, or a folder with a .tif or .nc named after each sensor.
 
     Raises:
       ValueError: names the file or key, what was found and what was expected.
@@ -95,11 +102,10 @@ def _open_npz(file: pathlib.Path) -> Stack:
     arrays, unused = npz_arrays.load(file)
     spans = npz_arrays.spans(file, arrays)
     shape = npz_arrays.image_shape(file, arrays, len(spans))
-    offsets = npz_arrays.offsets(file, arrays, len(spans))
     found = {
-        sensor: npz_arrays.sensor_layers(file, arrays, sensor, spans, offsets)
-        for sensor, key in npz_arrays.PIXELS.items()
-        if key in arrays
+        product.sensor.name: npz_arrays.sensor_bands(file, arrays, product, spans)
+        for product in satellites.products()
+        if product.key in arrays
     }
     transform = np.asarray(arrays["transform"])
     if transform.shape != (6,) or transform.dtype.kind not in "fiu":
@@ -120,7 +126,7 @@ def _open_npz(file: pathlib.Path) -> Stack:
     return Stack(
         where=str(file),
         geobox=geobox,
-        layers=found,
+        bands=found,
         label=npz_arrays.label(file, arrays),
         class_names=names,
         fields=fields,
@@ -130,7 +136,9 @@ def _open_npz(file: pathlib.Path) -> Stack:
     )
 
 
-def _check_fields(where: str, fields, shape) -> tuple[np.ndarray | None, list[str]]:
+def _check_fields(
+    where: str, fields: np.ndarray | None, shape: Sequence[int]
+) -> tuple[np.ndarray | None, list[str]]:
     """Field ids as uint32, 0 where missing, and notes on what was taken as missing."""
     if fields is None:
         return None, []
@@ -156,33 +164,29 @@ def _check_fields(where: str, fields, shape) -> tuple[np.ndarray | None, list[st
 
 
 def _open_folder(folder: pathlib.Path) -> Stack:
-    there = {sensor: _sensor_file(folder, sensor) for sensor in _SENSORS}
-    there = {sensor: file for sensor, file in there.items() if file}
+    there = {name: file for name in SENSORS if (file := _sensor_file(folder, name))}
     if not there:
         raise ValueError(
-            f"--input {folder}: expected s1 or s2 as .tif or .nc in the folder, found "
+            f"--input {folder}: expected {' or '.join(SENSORS)} as .tif or .nc in the folder, "
+            f"found "
             f"{', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}"
         )
     spans, offsets = dates.read_dates(folder / "dates.csv")
-    for sensor in set(spans) - set(there):
-        raise ValueError(
-            f"{folder / 'dates.csv'}: has rows of {sensor}, but there is no {sensor}.tif"
-        )
+    for name in set(spans) - set(there):
+        raise ValueError(f"{folder / 'dates.csv'}: has rows of {name}, but there is no {name}.tif")
     found, grids = {}, {}
-    for sensor, file in there.items():
-        own = offsets if sensor == "s2" else None
+    for name, file in there.items():
+        sensor, own = SENSORS[name], offsets.get(name)
         if file.suffix == ".nc":
-            found[sensor], grids[file] = netcdf_files.open_netcdf(
-                file, sensor, spans.get(sensor), own
-            )
+            found[name], grids[file] = netcdf_files.open_netcdf(file, sensor, spans.get(name), own)
         else:
-            if sensor not in spans:
+            if name not in spans:
                 raise ValueError(
-                    f"{folder / 'dates.csv'}: expected rows of {sensor} (sensor,start[,end]) for "
+                    f"{folder / 'dates.csv'}: expected rows of {name} (sensor,start[,end]) for "
                     f"{file.name}, found {'none' if spans else 'no file'}"
                 )
             grids[file] = stack_files.read_tif_grid(file)
-            found[sensor] = stack_files.open_tif(file, sensor, spans[sensor], own)
+            found[name] = stack_files.open_tif(file, sensor, spans[name], own)
     extra = {k: folder / f"{k}.tif" for k in ("label", "fields") if (folder / f"{k}.tif").is_file()}
     grids |= {file: stack_files.read_tif_grid(file) for file in extra.values()}
     geobox = _one_grid(grids)
@@ -200,7 +204,7 @@ def _open_folder(folder: pathlib.Path) -> Stack:
     return Stack(
         where=str(folder),
         geobox=geobox,
-        layers=found,
+        bands=found,
         label=label,
         class_names=None,
         fields=fields,

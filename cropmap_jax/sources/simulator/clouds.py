@@ -55,7 +55,8 @@ def smooth_noise(shape: tuple[int, int], slope: float, rng: np.random.Generator)
     amplitude = k ** (-slope / 2) * np.exp(-(k**2) / 2)
     spectrum = scipy.fft.rfft2(rng.standard_normal(shape, np.float32)) * amplitude
     field = scipy.fft.irfft2(spectrum.astype(np.complex64), s=shape)
-    return (field / max(float(field.std()), 1e-12)).astype(np.float32)
+    even: np.ndarray = field / max(float(field.std()), 1e-12)
+    return even.astype(np.float32)
 
 
 def make_sky(shape: tuple[int, int], cover: float, zenith: float, rng: np.random.Generator) -> Sky:

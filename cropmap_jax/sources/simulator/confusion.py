@@ -1,7 +1,7 @@
 """What EUCROPMAP 2018 takes for what: a confusion matrix assembled from published figures.
 
-The map was made by two random forests on Sentinel-1, the first telling arable land from woodland
-from grassland, the second telling the crops apart, in a northern and a southern stratum. Published:
+The map was made by two random forests on Sentinel-1, the first to separate arable land, woodland
+and grassland, the second to separate the crops, in a northern and a southern stratum. Published:
 
 - How the two forests' errors spread over the other classes, from confusion matrices of pixels that
   were split at random (overall accuracy 94.9 % and 86.9 %), so that pixels of one polygon were
@@ -94,7 +94,7 @@ class Confusion:
     matrix: np.ndarray
     verges: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.matrix.shape != (len(self.verges),) * 2:
             raise ValueError(
                 f"confusion: expected a matrix of {len(self.verges)} x {len(self.verges)}, as many "
@@ -113,8 +113,9 @@ class Confusion:
     def mistakes(self) -> np.ndarray:
         """Shares of the classes that a class is mistaken for, float64 [C + 1, C + 1]; 0 on the
         diagonal, rows add up to 1 or, of classes never mistaken, 0."""
-        wrong = self.matrix * (1 - np.eye(len(self.matrix)))
-        return wrong / np.maximum(wrong.sum(1, keepdims=True), 1e-300)
+        wrong: np.ndarray = self.matrix * (1 - np.eye(len(self.matrix)))
+        wrong /= np.maximum(wrong.sum(1, keepdims=True), 1e-300)
+        return wrong
 
 
 def scale_odds(matrix: np.ndarray, factor: float, fixed: dict[int, float]) -> np.ndarray:
@@ -133,7 +134,8 @@ def scale_odds(matrix: np.ndarray, factor: float, fixed: dict[int, float]) -> np
     scaled = factor * error / (1 - error + factor * error)
     scaled[list(fixed)] = list(fixed.values())
     wrong = matrix * (1 - np.eye(len(matrix)))
-    return wrong * (scaled / error)[:, None] + np.diag(1 - scaled)
+    result: np.ndarray = wrong * (scaled / error)[:, None] + np.diag(1 - scaled)
+    return result
 
 
 def crops() -> tuple[list[str], np.ndarray]:

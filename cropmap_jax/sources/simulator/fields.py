@@ -72,7 +72,9 @@ def plant(world: World, region: Region, shape: tuple[int, int], rng: np.random.G
     return Ground(unit, land.parcel, kind, truth, land.row_direction[1:], land.cover)
 
 
-def _choose_kinds(world: World, region: Region, parcel: np.ndarray, rng) -> np.ndarray:
+def _choose_kinds(
+    world: World, region: Region, parcel: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """int [parcels]: what grows on each, drawn by share, neighbours alike more often than not."""
     shares = np.array(
         [kind.share * region.weights.get(key, 1.0) for key, kind in world.kinds.items()]
@@ -86,7 +88,8 @@ def _choose_kinds(world: World, region: Region, parcel: np.ndarray, rng) -> np.n
     score = score + rng.gumbel(size=(count, len(shares)))
     for k in np.flatnonzero(shares > 0):
         score[:, k] += CLUSTERING * smooth_noise(parcel.shape, 3.0, rng)[middle[0], middle[1]]
-    return score.argmax(1)
+    kind: np.ndarray = score.argmax(1)
+    return kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Growth:
       days: int64 [D], days since 1970-01-01.
     """
 
-    groups: list[tuple]
+    groups: list[tuple[phenology.AnyCrop, np.ndarray, phenology.Course, signals.Soil, np.ndarray]]
     units: int
     days: np.ndarray
 
@@ -148,7 +151,7 @@ def irrigate(
 ) -> np.ndarray:
     """Moisture of fields that are watered in turn while they grow, float32 [N, D] in volume %.
 
-    Water comes to a field every ROTATION_DAYS, each field on days of its own; a turn is passed by
+    Water comes to a field every ROTATION_DAYS, each field on days of its own; a turn is skipped
     while the soil is still moist.
 
     Args:

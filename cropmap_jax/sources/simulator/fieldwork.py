@@ -32,7 +32,7 @@ class Team:
     roadside_m: float = 150.0
     inset_m: tuple[float, float] = (5.0, 10.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.negatives < 1 or not 0 <= self.balance <= 1:
             raise ValueError(
                 f"team: expected negatives in 0..1 and balance in 0..1, found {self.negatives} "
@@ -70,8 +70,8 @@ def annotate(
     Args:
       parcel: uint32 [H, W], field parcel, 0 none.
       crop_of_parcel: integer [n + 1], class index by parcel; NONE_OF_THESE for other crops, IGNORE
-        for what nobody can tell.
-      targets: class indices to annotate; fields of other classes are passed by.
+        for what is unknown.
+      targets: class indices to annotate; fields of other classes are skipped.
       share: of the site's pixels to annotate; less where there are not fields enough.
       seed: annotations of one seed are equal.
       roads: boolean [H, W], roads and villages; None for fields that are all as easy to reach.
@@ -102,7 +102,9 @@ def annotate(
     return Annotation(label, np.where(known, drawn, 0).astype(np.uint32))
 
 
-def _draw_fields(parcel: np.ndarray, count: int, inset_m, rng) -> np.ndarray:
+def _draw_fields(
+    parcel: np.ndarray, count: int, inset_m: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
     """Parcels as drawn on a screen, int64 [H, W]: without their borders, in one piece each."""
     drawn = np.zeros(parcel.shape, np.int64)
     inset = rng.uniform(*inset_m, count) / PIXEL_M
@@ -145,7 +147,9 @@ def _share_out(total: float, there: dict[int, float], power: float) -> dict[int,
     return quota
 
 
-def _places(parcel: np.ndarray, count: int, roads, roadside_m: float):
+def _places(
+    parcel: np.ndarray, count: int, roads: np.ndarray | None, roadside_m: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Centres of parcels, float [n + 1, 2] in metres, and how readily a stop is made there."""
     size = np.maximum(np.bincount(parcel.ravel(), minlength=count), 1)
     centre = [
@@ -160,7 +164,15 @@ def _places(parcel: np.ndarray, count: int, roads, roadside_m: float):
     return np.stack(centre, 1), np.exp(-nearest / roadside_m) + 1e-9
 
 
-def _visit(parcel, kind, area, quota, roads, team: Team, rng) -> np.ndarray:
+def _visit(
+    parcel: np.ndarray,
+    kind: np.ndarray,
+    area: np.ndarray,
+    quota: dict[int, float],
+    roads: np.ndarray | None,
+    team: Team,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Which parcels are annotated, boolean [n + 1]."""
     chosen = np.zeros(len(kind), bool)
     where, ease = _places(parcel, len(kind), roads, team.roadside_m)
@@ -169,7 +181,7 @@ def _visit(parcel, kind, area, quota, roads, team: Team, rng) -> np.ndarray:
     open_ = np.isin(kind, list(quota)) & (area > 0)
     while open_.any():
         missing = {k: done[k] / quota[k] for k in quota if (open_ & (kind == k)).any()}
-        lacking = min(missing, key=missing.get)
+        lacking = min(missing, key=missing.__getitem__)
         if missing[lacking] >= 1 or sum(done.values()) >= total:
             break
         candidates = np.flatnonzero(open_ & (kind == lacking))

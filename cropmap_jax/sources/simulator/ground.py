@@ -16,15 +16,17 @@ FIELD, ROAD, BUILT, WOOD, WATER = COVERS = range(5)
 
 def noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
     """Smooth noise, float [H, W], mean 0, deviation 1, correlated over `scale` pixels."""
-    noise = ndimage.gaussian_filter(rng.standard_normal(shape), scale, mode="reflect")
-    return (noise - noise.mean()) / noise.std()
+    raw: np.ndarray = ndimage.gaussian_filter(rng.standard_normal(shape), scale, mode="reflect")
+    noise: np.ndarray = (raw - raw.mean()) / raw.std()
+    return noise
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
     """Pixels to the nearest pixel of a mask, float [H, W]; far where the mask is empty."""
     if not mask.any():
         return np.full(mask.shape, float(sum(mask.shape)))
-    return ndimage.distance_transform_edt(~mask)
+    distance: np.ndarray = ndimage.distance_transform_edt(~mask)
+    return distance
 
 
 def _line(shape: tuple[int, int], path: np.ndarray) -> np.ndarray:
@@ -64,10 +66,18 @@ def add_water(cover: np.ndarray, share: float, rng: np.random.Generator) -> None
         # Wider and narrower stretches: the noise is worth a pixel, at most half the width.
         spread = distance_to(line) + np.clip(0.5 * noise(cover.shape, 6, rng), -1, 1)
         cover[_lowest(spread, cover == FIELD, round(0.8 * count))] = WATER
-    add_patches(cover, WATER, count - np.count_nonzero(cover == WATER), (4.0,), 30, rng)
+    left = count - int(np.count_nonzero(cover == WATER))
+    add_patches(cover, WATER, left, (4.0,), 30, rng)
 
 
-def add_patches(cover, value: int, count: int, scales, least: int, rng) -> None:
+def add_patches(
+    cover: np.ndarray,
+    value: int,
+    count: int,
+    scales: tuple[float, ...],
+    least: int,
+    rng: np.random.Generator,
+) -> None:
     """Turns fields into patches with uneven outlines.
 
     Args:
@@ -76,11 +86,13 @@ def add_patches(cover, value: int, count: int, scales, least: int, rng) -> None:
       count: pixels to turn; somewhat fewer are, because ragged and small patches are left out.
       scales: of the outlines' bends, pixels, largest first; each counts half as much as the last.
       least: pixels of the smallest patch.
-      rng: source of chance.
+      rng: generator.
     """
     if count < least:
         return
-    bends = sum(0.5**i * noise(cover.shape, scale, rng) for i, scale in enumerate(scales))
+    bends = np.zeros(cover.shape)
+    for i, scale in enumerate(scales):
+        bends += 0.5**i * noise(cover.shape, scale, rng)
     mask = _lowest(bends, cover == FIELD, count)
     label, _ = ndimage.label(ndimage.binary_opening(mask))
     sizes = np.bincount(label.ravel())
@@ -128,7 +140,9 @@ def add_roads(cover: np.ndarray, places: np.ndarray, rng: np.random.Generator) -
         cover[_line(cover.shape, path)] = ROAD
 
 
-def add_villages(cover: np.ndarray, places: np.ndarray, count: int, rng) -> None:
+def add_villages(
+    cover: np.ndarray, places: np.ndarray, count: int, rng: np.random.Generator
+) -> None:
     """Built-up ground around places, which reaches out along the roads; `count` pixels in all."""
     if not count or not len(places):
         return
@@ -145,9 +159,9 @@ def add_villages(cover: np.ndarray, places: np.ndarray, count: int, rng) -> None
 
 
 def add_farmsteads(cover: np.ndarray, count: int, rng: np.random.Generator) -> None:
-    """Yards of 0.06 to 0.2 ha beside roads and tracks until `count` pixels are built over."""
-    beside = np.argwhere((cover == FIELD) & (distance_to(cover == ROAD) <= 2))
-    for row, col in rng.permutation(beside)[: 4 * max(count, 0)]:
+    """Yards of 0.06 to 0.2 ha next to roads and tracks until `count` pixels are built over."""
+    roadside = np.argwhere((cover == FIELD) & (distance_to(cover == ROAD) <= 2))
+    for row, col in rng.permutation(roadside)[: 4 * max(count, 0)]:
         height, width = rng.integers(2, 5, 2) + (0, 1)
         yard = cover[row : row + height, col : col + width]
         if count <= 0:

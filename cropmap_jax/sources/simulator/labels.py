@@ -24,7 +24,7 @@ class MapErrors:
       speckle: share of the variance of the noise within fields that varies from pixel to pixel.
       speckle_px: extent of that part, pixels.
       blur_px: standard deviation of the shifts of borders, pixels.
-      verge: share of the pixels beside a border of two fields that are taken for a verge.
+      verge: share of the pixels next to a border of two fields that are taken for a verge.
       narrow_px: ground of none of the classes up to this wide is not masked but classified.
     """
 
@@ -37,7 +37,7 @@ class MapErrors:
     verge: float = 0.3
     narrow_px: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if value < 0 or (name in ("speckle", "verge") and value > 1):
                 raise ValueError(
@@ -45,13 +45,14 @@ class MapErrors:
                 )
 
 
-def _noise(shape, scale: float, rng: np.random.Generator) -> np.ndarray:
+def _noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise of mean 0 and deviation 1, smoothed over `scale` pixels, float [H, W]."""
-    noise = ndimage.gaussian_filter(rng.standard_normal(shape), scale, mode="wrap")
+    noise: np.ndarray = ndimage.gaussian_filter(rng.standard_normal(shape), scale, mode="wrap")
     # Divided by the deviation to expect, not by that of this site, which may be a small one.
     impulse = np.zeros(16 * math.ceil(scale + 1) + 1)
     impulse[len(impulse) // 2] = 1
-    return noise / np.sum(ndimage.gaussian_filter1d(impulse, scale) ** 2)
+    noise /= np.sum(ndimage.gaussian_filter1d(impulse, scale) ** 2)
+    return noise
 
 
 def map_errors(
@@ -65,7 +66,7 @@ def map_errors(
 
     Inside fields, a share of pixels is wrong that the confusion gives, on average over many fields:
     margins of fields are normal with the mean that leads to it. A field is mistaken for two classes
-    at most. Borders come on top: they are shifted, and pixels beside them are taken for verges.
+    at most. Borders come on top: they are shifted, and pixels next to them are taken for verges.
 
     Args:
       truth: uint8 [H, W], class index, NONE_OF_THESE or IGNORE (kept).
@@ -111,7 +112,13 @@ def _units(code: np.ndarray, parcel: np.ndarray) -> np.ndarray:
     return np.unique(unit, return_inverse=True)[1].reshape(code.shape)
 
 
-def _classify(code, unit, confusion: Confusion, settings: MapErrors, rng) -> np.ndarray:
+def _classify(
+    code: np.ndarray,
+    unit: np.ndarray,
+    confusion: Confusion,
+    settings: MapErrors,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """The class that each pixel inside its field is taken for, int64 [H, W]."""
     count = unit.max() + 1
     of_unit = np.zeros(count, np.int64)
@@ -133,7 +140,14 @@ def _classify(code, unit, confusion: Confusion, settings: MapErrors, rng) -> np.
     return np.where(mistaken, np.minimum(instead, len(error) - 1), code)
 
 
-def _blur_borders(found, code, unit, confusion: Confusion, settings: MapErrors, rng) -> np.ndarray:
+def _blur_borders(
+    found: np.ndarray,
+    code: np.ndarray,
+    unit: np.ndarray,
+    confusion: Confusion,
+    settings: MapErrors,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Shifts borders, and classifies verges and what is too narrow to be masked, int64 [H, W]."""
     shape, none = code.shape, len(confusion.verges) - 1
     shift = [settings.amount * settings.blur_px * _noise(shape, 1.2, rng) for _ in range(2)]
@@ -147,26 +161,27 @@ def _blur_borders(found, code, unit, confusion: Confusion, settings: MapErrors, 
     found = np.where(masked | (shifted == none), found, shifted)
     # Noise along the border, so that verges are stretches and not dots.
     stretch = stats.norm.cdf(_noise(shape, 1.0, rng))
-    verge = ~masked & _beside(unit) & (stretch < settings.amount * settings.verge)
+    verge = ~masked & _at_border(unit) & (stretch < settings.amount * settings.verge)
     verge |= _narrow(masked, settings.narrow_px) & (rng.random(shape) < settings.amount)
     like = np.searchsorted(np.cumsum(confusion.verges), stats.norm.cdf(_noise(shape, 2.0, rng)))
     return np.where(verge, np.minimum(like, none - 1), found)
 
 
-def _beside(unit: np.ndarray) -> np.ndarray:
+def _at_border(unit: np.ndarray) -> np.ndarray:
     """Which pixels have an unlike one among 4 neighbours, boolean [H, W]."""
-    beside = np.zeros(unit.shape, bool)
+    found = np.zeros(unit.shape, bool)
     rows, cols = unit[1:] != unit[:-1], unit[:, 1:] != unit[:, :-1]
-    beside[1:] |= rows
-    beside[:-1] |= rows
-    beside[:, 1:] |= cols
-    beside[:, :-1] |= cols
-    return beside
+    found[1:] |= rows
+    found[:-1] |= rows
+    found[:, 1:] |= cols
+    found[:, :-1] |= cols
+    return found
 
 
 def _narrow(mask: np.ndarray, most: int) -> np.ndarray:
-    """Parts of a mask that are at most `most` pixels wide, boolean [H, W]; goes on outside."""
+    """Parts of a mask, continued past its edges, at most `most` pixels wide, boolean [H, W]."""
     padded = np.pad(mask, most + 1, mode="edge")
     wide = ndimage.binary_opening(padded, np.ones((most + 1, most + 1), bool))
     inner = slice(most + 1, -most - 1)
-    return mask & ~wide[inner, inner]
+    narrow: np.ndarray = mask & ~wide[inner, inner]
+    return narrow

@@ -37,8 +37,8 @@ class Style:
       wood_share: share of the site under trees: woods, hedges and scraps too small for a field.
         Hedges and scraps stand even where they alone exceed it.
       built_share: share of the site under villages and farmsteads.
-      farmstead_share: share of the built-up ground that stands by itself beside roads and tracks,
-        as far as there is room.
+      farmstead_share: share of the built-up ground that stands by itself next to roads and
+        tracks, as far as there is room.
       village_ha: mean area of a village.
       water_share: share of the site under water, a river from 0.8 % on and ponds below.
 
@@ -61,7 +61,7 @@ class Style:
     village_ha: float = 9.0
     water_share: float = 0.012
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0.1 <= self.min_ha < self.field_ha < self.max_ha:
             raise ValueError(
                 f"style: expected 0.1 <= min_ha < field_ha < max_ha, found {self.min_ha}, "
@@ -142,12 +142,12 @@ def make_landscape(shape: tuple[int, int], style: Style | None = None, seed: int
     # Half of the woods have outlines of their own, half stand on what were parcels.
     ground.add_patches(cover, WOOD, wood // 2, (12.0, 4.0), 100, rng)
     blocks = _cut_blocks(cover, style, rng)
-    ground.add_farmsteads(cover, built - np.count_nonzero(cover == BUILT), rng)
+    ground.add_farmsteads(cover, built - int(np.count_nonzero(cover == BUILT)), rng)
     parcel, azimuths = _cut_fields(cover, blocks, style, rng)
     _add_hedges(cover, parcel, style.hedge_share, rng)
     azimuths += _number_pieces(parcel, azimuths)
     _settle(cover, parcel, style)
-    _plant(cover, parcel, wood - np.count_nonzero(cover == WOOD), rng)
+    _plant(cover, parcel, wood - int(np.count_nonzero(cover == WOOD)), rng)
     ids, parcel = np.unique(np.append(parcel, 0), return_inverse=True)
     row_direction = np.asarray(azimuths, np.float32)[ids]
     return Landscape(cover, parcel[:-1].reshape(shape).astype(np.uint32), row_direction)
@@ -188,7 +188,9 @@ def _cut_blocks(cover: np.ndarray, style: Style, rng: np.random.Generator) -> li
     return blocks
 
 
-def _cut_fields(cover, blocks: list[parcels.Piece], style: Style, rng):
+def _cut_fields(
+    cover: np.ndarray, blocks: list[parcels.Piece], style: Style, rng: np.random.Generator
+) -> tuple[np.ndarray, list[float]]:
     """Cuts blocks into fields.
 
     Returns:
@@ -216,7 +218,7 @@ def _cut_fields(cover, blocks: list[parcels.Piece], style: Style, rng):
     return parcel, azimuths
 
 
-def _neighbours(parcel: np.ndarray):
+def _neighbours(parcel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of unlike neighbours among 4: (flat index, flat index), each int64 [n]."""
     index = np.arange(parcel.size).reshape(parcel.shape)
     first = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
@@ -225,7 +227,9 @@ def _neighbours(parcel: np.ndarray):
     return first[unlike], second[unlike]
 
 
-def _add_hedges(cover: np.ndarray, parcel: np.ndarray, share: float, rng) -> None:
+def _add_hedges(
+    cover: np.ndarray, parcel: np.ndarray, share: float, rng: np.random.Generator
+) -> None:
     """Plants a hedge of one pixel on `share` of the borders between fields."""
     first, second = _neighbours(parcel)
     between = (parcel.flat[first] > 0) & (parcel.flat[second] > 0)
@@ -243,7 +247,7 @@ def _add_hedges(cover: np.ndarray, parcel: np.ndarray, share: float, rng) -> Non
 
 def _number_pieces(parcel: np.ndarray, azimuths: list[float]) -> list[float]:
     """Gives every piece of a field but its largest a number of its own; returns their azimuths."""
-    more = []
+    more: list[float] = []
     for number, box in enumerate(ndimage.find_objects(parcel), 1):
         if box is None:
             continue
@@ -266,8 +270,8 @@ def _settle(cover: np.ndarray, parcel: np.ndarray, style: Style) -> None:
         if sizes[number] >= least:  # a smaller one has joined it
             continue
         own = parcel == number
-        beside = parcel[ndimage.binary_dilation(own) & ~own]
-        shared = np.bincount(beside, minlength=len(sizes))
+        around = parcel[ndimage.binary_dilation(own) & ~own]
+        shared = np.bincount(around, minlength=len(sizes))
         shared[0] = 0
         shared[sizes + sizes[number] > most] = 0
         to = int(shared.argmax()) if shared.any() else 0

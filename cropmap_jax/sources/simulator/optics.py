@@ -16,7 +16,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """One kind of leaf: reflectance of a deep canopy and extinction per leaf area, in S2_BANDS."""
+    """One kind of leaf: reflectance of a deep canopy and extinction per leaf area, by band."""
 
     deep: np.ndarray
     extinction: np.ndarray
@@ -69,7 +69,8 @@ def soil_reflectance(moisture: np.ndarray, brightness: np.ndarray) -> np.ndarray
       float32 [..., 10].
     """
     dry = np.clip((35.0 - moisture) / 30.0, 0.0, 1.0)[..., None].astype(np.float32)
-    return (SOIL_WET + (SOIL_DRY - SOIL_WET) * dry) * brightness[..., None].astype(np.float32)
+    soil: np.ndarray = SOIL_WET + (SOIL_DRY - SOIL_WET) * dry
+    return soil * brightness[..., None].astype(np.float32)
 
 
 def canopy_reflectance(
@@ -108,4 +109,5 @@ def canopy_reflectance(
     deep /= np.maximum(depth, 1e-6)
     seen = deep + (soil - deep) * np.exp(-depth)
     cover = (PETAL_COVER * np.asarray(bloom, np.float32))[..., None]
-    return seen + cover * (PETALS - seen)
+    bloomed: np.ndarray = seen + cover * (PETALS - seen)
+    return bloomed

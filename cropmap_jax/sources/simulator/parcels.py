@@ -73,7 +73,13 @@ def squarest_angle(cells: np.ndarray, width: int) -> float:
 
 
 def cut(
-    piece: Piece, width: int, share: float, elongation: float, bend: float, turn: float, rng
+    piece: Piece,
+    width: int,
+    share: float,
+    elongation: float,
+    bend: float,
+    turn: float,
+    rng: np.random.Generator,
 ) -> tuple[Piece, Piece]:
     """Cuts a piece in two along a nearly straight line.
 
@@ -87,7 +93,7 @@ def cut(
       elongation: ratio of length (along the angle) to width that cuts work towards.
       bend: how far the line bows out, pixels, standard deviation.
       turn: by how much the line and what lies beyond turn, radians, standard deviation.
-      rng: source of chance.
+      rng: generator.
 
     Returns:
       The two parts.
@@ -95,11 +101,11 @@ def cut(
     turned = Piece(piece.cells, piece.angle + turn * rng.standard_normal())
     u, v = extents(turned, width)
     long_way = np.ptp(u) > elongation * np.ptp(v)
-    distance, beside = (u, v) if long_way else (v, u)
-    half = np.ptp(beside) / 2 + 1e-9
+    distance, along = (u, v) if long_way else (v, u)
+    half = np.ptp(along) / 2 + 1e-9
     bow = min(bend, half / 4) * rng.standard_normal()
     # Which side comes first is chance, so that no side of a site has the smaller fields.
-    distance = rng.choice((-1, 1)) * distance + bow * ((beside - beside.min() - half) / half) ** 2
+    distance = rng.choice((-1, 1)) * distance + bow * ((along - along.min() - half) / half) ** 2
     count = min(max(round(share * len(distance)), 1), len(distance) - 1)
     order = np.argpartition(distance, count)
     first = connected(piece.cells[order[:count]], width)
@@ -124,17 +130,20 @@ def border(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> np.
     )
     near[other_rows[inside] - top, other_cols[inside] - left] = True
     near = ndimage.binary_dilation(near, np.ones((3, 3), bool))
-    return near[rows - top, cols - left]
+    touching: np.ndarray = near[rows - top, cols - left]
+    return touching
 
 
-def draw_areas(total: float, median: float, spread: float, low: float, high: float, rng):
+def draw_areas(
+    total: float, median: float, spread: float, low: float, high: float, rng: np.random.Generator
+) -> list[float]:
     """Areas from a log-normal law within limits that add up to `total`.
 
     Args:
       total: sum of the areas.
       median, spread: of the law before limits: median and standard deviation of the logarithm.
       low, high: limits of the law.
-      rng: source of chance.
+      rng: generator.
 
     Returns:
       List of one or more areas.
@@ -158,7 +167,13 @@ def draw_areas(total: float, median: float, spread: float, low: float, high: flo
 
 
 def subdivide(
-    piece: Piece, areas: Sequence[float], width: int, elongation: float, bend: float, most: int, rng
+    piece: Piece,
+    areas: Sequence[float],
+    width: int,
+    elongation: float,
+    bend: float,
+    most: int,
+    rng: np.random.Generator,
 ) -> Iterator[Piece]:
     """Cuts a piece into fields of given areas.
 
@@ -168,7 +183,7 @@ def subdivide(
       width: of the raster.
       elongation, bend: of `cut`.
       most: pixels; a field that comes out larger is cut again.
-      rng: source of chance.
+      rng: generator.
 
     Yields:
       Fields, about as many as areas, which cover the piece without overlap.

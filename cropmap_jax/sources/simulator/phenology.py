@@ -6,6 +6,7 @@ around those of its crop.
 """
 
 import dataclasses
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -16,7 +17,7 @@ STEP_DAYS = 6.0
 AUTUMN_SHIFT = -0.5
 """Days that sowing before winter moves for each day by which a region's spring is late."""
 FIRST_CUT, CUTTING_DAYS = 132.0, 155.0
-"""Day of the year on which cutting begins, and days that it goes on."""
+"""Day of the year on which cutting begins, and days that it lasts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +99,11 @@ class Perennial:
     spread: float = 12.0
 
 
+GrowthT = TypeVar("GrowthT", bound=Annual | Perennial, covariant=True)
+
+
 @dataclasses.dataclass(frozen=True)
-class Crop:
+class Crop(Generic[GrowthT]):
     """A kind of crop: how it grows, how it scatters, and how it varies from field to field.
 
     Args:
@@ -111,10 +115,14 @@ class Crop:
     """
 
     name: str
-    growth: Annual | Perennial
+    growth: GrowthT
     structure: Structure
     vigour: float = 0.15
     irrigated: bool = False
+
+
+AnyCrop: TypeAlias = Crop[Annual | Perennial]
+"""Of either course."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,11 +153,12 @@ class Course:
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.clip(x, -40, 40)))
+    value: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(x, -40, 40)))
+    return value
 
 
 def develop(
-    crop: Crop, count: int, days: np.ndarray, shift: float, rng: np.random.Generator
+    crop: AnyCrop, count: int, days: np.ndarray, shift: float, rng: np.random.Generator
 ) -> Course:
     """Grows `count` fields of a crop.
 
@@ -163,20 +172,28 @@ def develop(
     Returns:
       `Course` of shape [N, D].
     """
-    if isinstance(crop.growth, Perennial):
-        course = _perennial(crop, count, days, shift, rng)
+    growth, rest = crop.growth, (crop.vigour, count, days, shift, rng)
+    if isinstance(growth, Perennial):
+        course = _perennial(growth, *rest)
     else:
-        course = _annual(crop, count, days, shift, rng)
+        course = _annual(growth, *rest)
     return Course(*(np.asarray(f, np.float32) for f in dataclasses.astuple(course)))
 
 
-def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Course:
-    g, n = crop.growth, (count, 1)
-    t = days[None]
+def _annual(
+    g: Annual,
+    variation: float,
+    count: int,
+    days: np.ndarray,
+    shift: float,
+    rng: np.random.Generator,
+) -> Course:
+    n, t = (count, 1), days[None]
 
     def date(mean: float, own: float) -> np.ndarray:
         # A field's whole season moves together; each stage adds a little of its own.
-        return mean + late + own * g.spread * rng.standard_normal(n)
+        day: np.ndarray = mean + late + own * g.spread * rng.standard_normal(n)
+        return day
 
     late = shift + 0.8 * g.spread * rng.standard_normal(n)
     # Autumn sowing is earlier where winters are colder: the opposite of spring.
@@ -188,7 +205,7 @@ def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Cour
         # What is harvested ripe waits until it is; beet is lifted green.
         harvest = np.maximum(harvest, fall + g.fall_days)
     heading = (g.rise + 20.0 if g.heading is None else g.heading) + (rise - g.rise)
-    vigour = rng.lognormal(0.0, crop.vigour, n)
+    vigour = rng.lognormal(0.0, variation, n)
     peak = g.peak * vigour
     winter = g.winter * rng.lognormal(0.0, 0.35, n)
 
@@ -223,7 +240,14 @@ def _annual(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Cour
     return Course(green, weeds, brown, stems, bloom, rough, bare, growing, flooded)
 
 
-def _between_crops(g: Annual, t, sow, harvest, gone, rng) -> tuple[np.ndarray, ...]:
+def _between_crops(
+    g: Annual,
+    t: np.ndarray,
+    sow: np.ndarray,
+    harvest: np.ndarray,
+    gone: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, ...]:
     """Before sowing and after harvest: leaf area of weeds and cover crops, residue, two dates.
 
     Returns:
@@ -248,12 +272,18 @@ def _after(t: np.ndarray, when: np.ndarray, decay: float) -> np.ndarray:
     return np.where(t >= when, np.exp(-np.maximum(t - when, 0) / decay), 0.0)
 
 
-def _perennial(crop: Crop, count: int, days: np.ndarray, shift: float, rng) -> Course:
-    g, n = crop.growth, (count, 1)
-    t = days[None]
+def _perennial(
+    g: Perennial,
+    variation: float,
+    count: int,
+    days: np.ndarray,
+    shift: float,
+    rng: np.random.Generator,
+) -> Course:
+    n, t = (count, 1), days[None]
     middle = g.middle + shift + g.spread * rng.standard_normal(n)
     around = (t - middle + 182.5) % 365.0 - 182.5
-    vigour = rng.lognormal(0.0, crop.vigour, n)
+    vigour = rng.lognormal(0.0, variation, n)
     season = np.exp(-0.5 * (around / g.width) ** 2)
     green = vigour * (g.base + g.amplitude * season)
     if g.cuts:

@@ -7,6 +7,7 @@ import numpy as np
 
 from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period, to_days
+from cropmap_jax.geo.sensors import SENSORS, Sensor
 from cropmap_jax.sources.simulator import (
     clouds,
     fields,
@@ -19,6 +20,7 @@ from cropmap_jax.sources.simulator import (
 )
 from cropmap_jax.sources.simulator.fields import Ground, Growth
 
+S1, S2 = SENSORS["s1"], SENSORS["s2"]
 MARGIN_PX = 2
 """Pixels around a tile that the sensors' blur needs."""
 RADAR_PX = MARGIN_PX - 1
@@ -102,7 +104,7 @@ def observe(
         for day in s2_days
     ]
     light = _s2_units(ground, growth, s2_days - start)
-    power = np.empty((len(s1), growth.units, 2), np.float32)
+    power = np.empty((len(s1), growth.units, len(S1.bands)), np.float32)
     for i, track in enumerate(tracks):
         own = np.array([j for j, (_, t) in enumerate(s1) if t == i], int)
         if len(own):
@@ -114,7 +116,7 @@ def observe(
     leaf = LEAF_SPREAD * clouds.smooth_noise(shape, 2.2, rng) * ~built
     soil = SOIL_SPREAD * clouds.smooth_noise(shape, 2.6, rng)
     soil = np.where(built, 0.3 * rng.standard_normal(shape), soil).astype(np.float32)
-    texture = S1_TEXTURE_DB * np.stack([clouds.smooth_noise(shape, 1.5, rng) for _ in "VH"], -1)
+    texture = S1_TEXTURE_DB * np.stack([clouds.smooth_noise(shape, 1.5, rng) for _ in S1.bands], -1)
     texture += np.where(built, 3.0, 0.0)[..., None] * rng.standard_normal((*shape, 1))
     return Scenes(
         s2_days, skies, *light, s1_days, power, leaf, soil, texture.astype(np.float32),
@@ -122,7 +124,7 @@ def observe(
     )  # fmt: skip
 
 
-def _s2_passes(first: int, last: int, rng) -> np.ndarray:
+def _s2_passes(first: int, last: int, rng: np.random.Generator) -> np.ndarray:
     """Days of one or, where swaths overlap, two tracks."""
     count = 1 if rng.random() < 0.6 else 2
     days = [orbits.pass_days(orbits.SENTINEL_2, int(rng.integers(10)), first, last)
@@ -130,7 +132,7 @@ def _s2_passes(first: int, last: int, rng) -> np.ndarray:
     return np.unique(np.concatenate(days))
 
 
-def _tracks(rng) -> list[Track]:
+def _tracks(rng: np.random.Generator) -> list[Track]:
     """One or two tracks of one pass direction, as an export takes them."""
     ascending = rng.random() < 0.5
     look = np.deg2rad(78.0 if ascending else 282.0)
@@ -139,9 +141,11 @@ def _tracks(rng) -> list[Track]:
     return [Track(int(rng.integers(12)), float(np.deg2rad(angle)), look) for angle in angles]
 
 
-def _s2_units(ground: Ground, growth: Growth, index: np.ndarray) -> tuple[np.ndarray, ...]:
+def _s2_units(
+    ground: Ground, growth: Growth, index: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     parcels = len(ground.kind)
-    shape = (len(index), growth.units, len(optics.WATER))
+    shape = (len(index), growth.units, len(S2.bands))
     out, by_leaf, by_soil = (np.zeros(shape, np.float32) for _ in range(3))
     for number in (fields.ROAD, fields.BUILT, fields.WATER):
         still = fields.still_reflectance(number, len(index))
@@ -162,7 +166,7 @@ def _s2_units(ground: Ground, growth: Growth, index: np.ndarray) -> tuple[np.nda
 
 
 def _s1_units(ground: Ground, growth: Growth, index: np.ndarray, track: Track) -> np.ndarray:
-    out = np.zeros((len(index), growth.units, 2), np.float32)
+    out = np.zeros((len(index), growth.units, len(S1.bands)), np.float32)
     for number in (fields.ROAD, fields.BUILT, fields.WATER):
         out[:, len(ground.kind) + number] = fields.still_backscatter(number)
     for crop, units, course, soil, _ in growth.groups:
@@ -191,8 +195,10 @@ def tile_composites(
     crop = _Crop(ground.unit.shape, row, col, size)
     unit = crop(ground.unit)
     spans = to_days(periods)
-    s1 = np.full((len(periods), size, size, 2), np.nan, np.float32)
-    s2 = np.full((len(periods), size, size, 10), np.nan, np.float32)
+    s1, s2 = (
+        np.full((len(periods), size, size, len(sensor.bands)), np.nan, np.float32)
+        for sensor in (S1, S2)
+    )
     texture = 10 ** (crop(scenes.texture) / 10)
     leaf, soil = crop(scenes.leaf)[..., None], crop(scenes.soil)[..., None]
     for t, (start, end) in enumerate(spans):
@@ -201,24 +207,34 @@ def tile_composites(
             power = np.moveaxis(scenes.power[passes][:, unit] * texture, -1, 1)
             seen = np.moveaxis(radar.sense(power, rng), 1, -1)
             power = seen[:, RADAR_PX:-RADAR_PX, RADAR_PX:-RADAR_PX]
-            s1[t] = _composite(composites.linear_to_db(power), periods[t], "s1")
+            s1[t] = _composite(composites.linear_to_db(power), periods[t], S1)
         images = []
-        for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)):
+        for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)).tolist():
             clear = crop.inner(crop(scenes.skies[i].clear)[None])[0]
             if clear.any():
                 image = _s2_image(scenes, i, unit, leaf, soil, crop, rng)
                 images.append(np.where(clear[..., None], image, np.nan))
         if images:
-            s2[t] = _composite(np.stack(images), periods[t], "s2")
+            s2[t] = _composite(np.stack(images), periods[t], S2)
     return s1, s2
 
 
-def _composite(values: np.ndarray, period: Period, sensor: str) -> np.ndarray:
+def _composite(values: np.ndarray, period: Period, sensor: Sensor) -> np.ndarray:
     """The project's own composite, of observations that all lie in one period."""
-    return composites.composite(values, [period] * len(values), [period], sensor)[0][0]
+    made, _ = composites.composite(values, [period] * len(values), [period], sensor)
+    one: np.ndarray = made[0]
+    return one
 
 
-def _s2_image(scenes: Scenes, i: int, unit, leaf, soil, crop: "_Crop", rng) -> np.ndarray:
+def _s2_image(
+    scenes: Scenes,
+    i: int,
+    unit: np.ndarray,
+    leaf: np.ndarray,
+    soil: np.ndarray,
+    crop: "_Crop",
+    rng: np.random.Generator,
+) -> np.ndarray:
     image = scenes.reflectance[i][unit]
     image += scenes.by_leaf[i][unit] * leaf
     image += scenes.by_soil[i][unit] * soil
@@ -229,7 +245,8 @@ def _s2_image(scenes: Scenes, i: int, unit, leaf, soil, crop: "_Crop", rng) -> n
     # One haze for all tiles of a scene; a longer seed, since tiles draw from [seed, row, col].
     haze = np.float32(S2_HAZE * np.random.default_rng([scenes.seed, i, 0, 1]).standard_normal())
     noise = rng.standard_normal(image.shape, np.float32)
-    return np.maximum(image * (1 + S2_NOISE * noise) + haze * _HAZE, 1e-4)
+    seen: np.ndarray = np.maximum(image * (1 + S2_NOISE * noise) + haze * _HAZE, 1e-4)
+    return seen
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
@@ -238,8 +255,9 @@ def _blur(image: np.ndarray) -> np.ndarray:
     m = MARGIN_PX
     rows = side * (image[m - 1 : -m - 1] + image[m + 1 : image.shape[0] - m + 1])
     rows += middle * image[m:-m]
-    out = side * (rows[:, m - 1 : -m - 1] + rows[:, m + 1 : rows.shape[1] - m + 1])
-    return out + middle * rows[:, m:-m]
+    out: np.ndarray = side * (rows[:, m - 1 : -m - 1] + rows[:, m + 1 : rows.shape[1] - m + 1])
+    out += middle * rows[:, m:-m]
+    return out
 
 
 class _Crop:
@@ -258,4 +276,5 @@ class _Crop:
     def inner(stack: np.ndarray) -> np.ndarray:
         """Drops the margin of [N, H, W, ...]."""
         m = MARGIN_PX
-        return stack[:, m:-m, m:-m]
+        inside: np.ndarray = stack[:, m:-m, m:-m]
+        return inside

@@ -90,7 +90,8 @@ def water_cloud(
     depth = sum(tau for _, tau in parts)
     deep = sum(sigma * tau for sigma, tau in parts) / np.maximum(depth, 1e-6)
     through = np.exp(-2 * depth / cos)
-    return (deep * cos * (1 - through) + soil * through).astype(np.float32)
+    power: np.ndarray = deep * cos * (1 - through) + soil * through
+    return power.astype(np.float32)
 
 
 # A 1-2-1 average along each axis: neighbours then correlate by 2/3 and second neighbours by 1/6, as
@@ -130,8 +131,10 @@ def sense(power: np.ndarray, rng: np.random.Generator, looks: float = LOOKS) -> 
       float32 [..., height - 2, width - 2]: the outermost pixels only feed their neighbours.
     """
     kept = sum(w * w for w in _TAPS) ** 2  # variance that the average leaves
-    noise = rng.standard_gamma(looks * kept, power.shape, np.float32) / np.float32(looks * kept)
+    noise: np.ndarray = rng.standard_gamma(looks * kept, power.shape, np.float32)
+    noise /= np.float32(looks * kept)
     noise *= power
-    a, b, c = np.float32(_TAPS)
+    a, b, c = np.array(_TAPS, np.float32)
     noise = a * noise[..., :-2, :] + b * noise[..., 1:-1, :] + c * noise[..., 2:, :]
-    return a * noise[..., :-2] + b * noise[..., 1:-1] + c * noise[..., 2:]
+    noise = a * noise[..., :-2] + b * noise[..., 1:-1] + c * noise[..., 2:]
+    return noise

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from cropmap_jax.geo import cube_io, files, grid, processes
 from cropmap_jax.sources.simulator import sites, truths
@@ -27,10 +27,10 @@ class Summary:
 
 def simulate(
     settings: sites.Settings,
-    cubes_dir: str | os.PathLike,
-    truth_dir: str | os.PathLike,
+    cubes_dir: str | os.PathLike[str],
+    truth_dir: str | os.PathLike[str],
     workers: int = 0,
-    progress=lambda iterable, **_: iterable,
+    progress: Callable[..., Iterable[list[str]]] = lambda iterable, **_: iterable,
 ) -> Summary:
     """Writes every cube of the settings, and its truth, that is not there yet.
 
@@ -69,7 +69,9 @@ def simulate(
     return Summary(written, total - written, written * (grid.TILE_M / 1000) ** 2)
 
 
-def _each(arguments: list[tuple], workers: int) -> Iterator[list[str]]:
+def _each(
+    arguments: list[tuple[sites.Settings, sites.Site, str, str]], workers: int
+) -> Generator[list[str], None, None]:
     """Ids written, site by site."""
     if workers <= 1:
         yield from (sites.simulate_site(*one) for one in arguments)
@@ -80,7 +82,9 @@ def _each(arguments: list[tuple], workers: int) -> Iterator[list[str]]:
             yield future.result()
 
 
-def _is_there(settings, ids: list[str], cubes_dir: pathlib.Path, truth_dir: pathlib.Path) -> bool:
+def _is_there(
+    settings: sites.Settings, ids: list[str], cubes_dir: pathlib.Path, truth_dir: pathlib.Path
+) -> bool:
     source = sites.truth_source(settings)
     # Each is looked at: what is of something else is found before anything is simulated.
     truth = [truths.is_whole(truth_dir / one, source) for one in ids]
@@ -97,7 +101,9 @@ def _tidy(cubes_dir: pathlib.Path, truth_dir: pathlib.Path, ids: list[list[str]]
             files.tidy(truth_dir / one)
 
 
-def check_existing(settings: sites.Settings, todo: list, cubes_dir: pathlib.Path) -> None:
+def check_existing(
+    settings: sites.Settings, todo: list[sites.Site], cubes_dir: pathlib.Path
+) -> None:
     """Requires that cubes that are there were made with the same settings.
 
     Raises:
@@ -112,12 +118,12 @@ def check_existing(settings: sites.Settings, todo: list, cubes_dir: pathlib.Path
             info = cube_io.read_info(folder)
             found = dict(info.source)
             differ = [
-                f"{key}: {found.get(key)!r} there, {expected.get(key)!r} asked for"
+                f"{key}: {found.get(key)!r} there, {expected.get(key)!r} requested"
                 for key in sorted(set(found) | set(expected))
                 if found.get(key) != expected.get(key)
             ]
             if info.split != site.split:
-                differ.append(f"split: {info.split!r} there, {site.split!r} asked for")
+                differ.append(f"split: {info.split!r} there, {site.split!r} requested")
             if differ:
                 raise ValueError(
                     f"{folder}: expected a cube simulated with the same settings, found "

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from cropmap_jax.sources.simulator import optics, radar
-from cropmap_jax.sources.simulator.phenology import Course, Crop
+from cropmap_jax.sources.simulator.phenology import AnyCrop, Course
 
 FLOODED_DB = (-5.0, -8.0)
 """dB by which standing water between the plants lowers the soil's VV and VH."""
@@ -61,7 +61,7 @@ def draw_soil(
 
 
 def reflectance(
-    crop: Crop, course: Course, soil: Soil, pale_shift: np.ndarray, more_leaf: float = 0.0
+    crop: AnyCrop, course: Course, soil: Soil, pale_shift: np.ndarray, more_leaf: float = 0.0
 ) -> np.ndarray:
     """Reflectance of fields, float32 [N, D, 10].
 
@@ -81,11 +81,12 @@ def reflectance(
     canopy = optics.canopy_reflectance(
         bare, course.green * grow, course.brown * grow, pale, bleached, course.bloom
     )
-    return canopy + GAPS * (bare - canopy)
+    seen: np.ndarray = canopy + GAPS * (bare - canopy)
+    return seen
 
 
 def backscatter(
-    crop: Crop, course: Course, soil: Soil, incidence: float, look: float
+    crop: AnyCrop, course: Course, soil: Soil, incidence: float, look: float
 ) -> np.ndarray:
     """Linear sigma-0 of fields, float32 [N, D, 2].
 

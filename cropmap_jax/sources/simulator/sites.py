@@ -6,12 +6,14 @@ import difflib
 import math
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from cropmap_jax.geo import cube, cube_io, grid, splits
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import Period, month_periods, parse_date, to_day
+from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.sources.simulator import (
     confusion,
     fields,
@@ -65,7 +67,7 @@ class Settings:
     negatives: float = 0.3
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         worlds.find(self.world)
         if self.label not in ("map", "teams", "truth"):
             raise ValueError(
@@ -102,7 +104,7 @@ class Settings:
             )
 
     @classmethod
-    def of(cls, values: Mapping) -> "Settings":
+    def of(cls, values: Mapping[str, Any]) -> "Settings":
         """Settings from a config's values.
 
         Raises:
@@ -140,7 +142,7 @@ class Settings:
         return month_periods(dt.date.fromisoformat(self.first), dt.date.fromisoformat(self.last))
 
 
-def _fits(value, kind) -> bool:
+def _fits(value: object, kind: object) -> bool:
     if kind in (str, int):
         return type(value) is kind  # a bool is no number here
     if kind is float:
@@ -205,15 +207,15 @@ def cube_ids(settings: Settings, site: Site) -> dict[str, tuple[int, int]]:
     }  # fmt: skip
 
 
-def source(settings: Settings) -> dict:
-    """What a cube says of how its pixels were made: all settings but how many sites there are."""
+def source(settings: Settings) -> dict[str, Any]:
+    """What a cube records of how its pixels were made: all settings but the number of sites."""
     value = dataclasses.asdict(settings) | {"made_by": "cropmap_jax simulator", "version": VERSION}
     del value["sites"]
     return value
 
 
-def truth_source(settings: Settings) -> dict:
-    """What a tile's truth hangs on: of the settings only those that lay out the ground."""
+def truth_source(settings: Settings) -> dict[str, Any]:
+    """What a tile's truth depends on: of the settings only those that lay out the ground."""
     kept = ("made_by", "version", "world", "tiles", "seed")
     return {key: value for key, value in source(settings).items() if key in kept}
 
@@ -225,14 +227,14 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
       Ids of the cubes written.
 
     Raises:
-      ValueError: a truth that is there is of something else.
+      ValueError: a truth that is there is that of something else.
       OSError: no space or no permission; names the file.
     """
     ids = cube_ids(settings, site)
     missing = {k: v for k, v in ids.items() if not (pathlib.Path(cubes_dir) / k).exists()}
     world = worlds.find(settings.world)
     region = site.region
-    # A site's random numbers hang on its place, not on how many sites there are.
+    # A site's random numbers depend on its place, not on how many sites there are.
     seeds = np.random.SeedSequence([settings.seed, region.epsg, site.col, site.row]).spawn(4)
     ground_rng, weather_rng, growth_rng, scene_rng = map(np.random.default_rng, seeds)
     size = settings.tiles * grid.TILE_PX
@@ -254,8 +256,12 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
         info = _info(settings, world, site, cube_id, i, j, has_fields)
         row, col = i * grid.TILE_PX, j * grid.TILE_PX
         s1, s2 = pixels.tile_composites(ground, scenes, row, col, grid.TILE_PX, info.periods)
-        own = ids_map[_window(i, j)] if has_fields else None
-        value = cube.Cube(info, s1, s2, label[_window(i, j)], own)
+        value = cube.Cube(
+            info=info,
+            pixels={"s1": s1, "s2": s2},
+            label=label[_window(i, j)],
+            fields=None if ids_map is None else ids_map[_window(i, j)],
+        )
         cube_io.write_cube(value, cubes_dir)
     return list(missing)
 
@@ -265,8 +271,10 @@ def _window(i: int, j: int) -> tuple[slice, slice]:
     return slice(row, row + grid.TILE_PX), slice(col, col + grid.TILE_PX)
 
 
-def make_label(settings: Settings, ground: fields.Ground, seed: int):
-    """Label uint8 [H, W] as the settings say, and field ids uint32 [H, W] or None."""
+def make_label(
+    settings: Settings, ground: fields.Ground, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Label uint8 [H, W] of the kind in the settings, and field ids uint32 [H, W] or None."""
     world = worlds.find(settings.world)
     if settings.label == "truth":
         return ground.truth, ground.parcel
@@ -290,7 +298,15 @@ def make_label(settings: Settings, ground: fields.Ground, seed: int):
     return known.label, known.fields
 
 
-def _info(settings, world, site: Site, cube_id: str, i: int, j: int, has_fields: bool):
+def _info(
+    settings: Settings,
+    world: worlds.World,
+    site: Site,
+    cube_id: str,
+    i: int,
+    j: int,
+    has_fields: bool,
+) -> cube.CubeInfo:
     side = settings.tiles
     box = grid.tile_geobox(site.region.epsg, site.col + j, site.row + side - 1 - i)
     return cube.CubeInfo(
@@ -304,5 +320,6 @@ def _info(settings, world, site: Site, cube_id: str, i: int, j: int, has_fields:
         harvest=world.calendar(site.region),
         province=site.region.name,
         source=source(settings),
+        sensors=SENTINEL,
         has_fields=has_fields,
     )

@@ -8,6 +8,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import rasterio.errors
@@ -23,12 +24,12 @@ _SOURCE, _CHECKSUM = "SOURCE", "PIXELS_SHA256"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def is_whole(folder: pathlib.Path, source: Mapping) -> bool:
+def is_whole(folder: pathlib.Path, source: Mapping[str, Any]) -> bool:
     """Whether a tile's truth is there, undamaged and of that source.
 
     Args:
       folder: of the tile.
-      source: what its truth hangs on, as JSON keeps it.
+      source: what its truth depends on, as JSON keeps it.
 
     Raises:
       ValueError: one is there that is of another source; names the file and what differs.
@@ -37,7 +38,10 @@ def is_whole(folder: pathlib.Path, source: Mapping) -> bool:
 
 
 def complete(
-    folder: pathlib.Path, info: cube.CubeInfo, own: Mapping[str, np.ndarray], source: Mapping
+    folder: pathlib.Path,
+    info: cube.CubeInfo,
+    own: Mapping[str, np.ndarray],
+    source: Mapping[str, Any],
 ) -> None:
     """Writes the files of a tile's truth that are not there, or not whole.
 
@@ -45,7 +49,7 @@ def complete(
       folder: of the tile, made if absent.
       info: of its cube.
       own: {"truth": uint8 [H, W], "parcel": uint32 [H, W]}.
-      source: what its truth hangs on, as JSON keeps it.
+      source: what its truth depends on, as JSON keeps it.
 
     Raises:
       ValueError: a file is there that the simulator did not write, or of another source.
@@ -75,7 +79,7 @@ def complete(
             raise
 
 
-def _read(file: pathlib.Path, source: Mapping) -> tuple[bool, np.ndarray | None]:
+def _read(file: pathlib.Path, source: Mapping[str, Any]) -> tuple[bool, np.ndarray | None]:
     """(whether it is whole, its pixels if they can be read and it has no mark)."""
     if not file.exists():
         return False, None
@@ -95,7 +99,7 @@ def _read(file: pathlib.Path, source: Mapping) -> tuple[bool, np.ndarray | None]
     expected = json.loads(json.dumps(source))
     there = _source(tags[_SOURCE])
     differ = [
-        f"{key}: {there.get(key)!r} there, {expected.get(key)!r} asked for"
+        f"{key}: {there.get(key)!r} there, {expected.get(key)!r} requested"
         for key in sorted({*there, *expected})
         if there.get(key) != expected.get(key)
     ]
@@ -107,7 +111,7 @@ def _read(file: pathlib.Path, source: Mapping) -> tuple[bool, np.ndarray | None]
     return tags.get(_CHECKSUM) == _checksum(pixels), None
 
 
-def _source(text: str) -> dict:
+def _source(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError:
@@ -119,13 +123,15 @@ def _checksum(pixels: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def _encode(info: cube.CubeInfo, name: str, array: np.ndarray, source: Mapping) -> bytes:
+def _encode(info: cube.CubeInfo, name: str, array: np.ndarray, source: Mapping[str, Any]) -> bytes:
     # In memory: a full disk then raises, instead of leaving a file that GDAL closed without a word.
     height, width = info.shape
     with rasterio.io.MemoryFile() as memory:
         with memory.open(
             driver="GTiff", dtype=array.dtype, count=1, height=height, width=width,
-            crs=info.geobox.crs.to_wkt(), transform=info.geobox.affine, nodata=NODATA[name],
+            # A cube has a CRS.
+            crs=info.geobox.crs.to_wkt(),  # type: ignore[union-attr]
+            transform=info.geobox.affine, nodata=NODATA[name],
             compress="zstd",
         ) as raster:  # fmt: skip
             raster.write(array, 1)

@@ -26,7 +26,7 @@ class Climate:
       cloud: mean share of the sky under cloud at 10:30.
       frost: share of the days without rain on them or the day before on which the ground is frozen
         at the pass of Sentinel-1.
-      whim: standard deviation of ln(rain) from one year's month to another's.
+      rain_spread: standard deviation of ln(rain) from one year's month to another's.
     """
 
     wet_days: tuple[float, ...]
@@ -34,7 +34,7 @@ class Climate:
     evaporation: tuple[float, ...]
     cloud: tuple[float, ...]
     frost: tuple[float, ...]
-    whim: float = 0.4
+    rain_spread: float = 0.4
 
 
 OCEANIC = Climate(
@@ -68,11 +68,11 @@ SEMI_ARID = Climate(
 
 
 def with_rain(climate: Climate, months: tuple[float, ...]) -> Climate:
-    """A climate with the rain of one known year: mm in January to December, and no whim."""
+    """A climate with the rain of one known year: mm in January to December, without spread."""
     chance = [min(max(mm / 30.4 / rain, 0.08), 0.6) for mm, rain in
               zip(months, climate.rain, strict=True)]  # fmt: skip
     amount = [mm / 30.4 / p for mm, p in zip(months, chance, strict=True)]
-    return dataclasses.replace(climate, wet_days=tuple(chance), rain=tuple(amount), whim=0.0)
+    return dataclasses.replace(climate, wet_days=tuple(chance), rain=tuple(amount), rain_spread=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +109,9 @@ def make_weather(climate: Climate, first: int, last: int, rng: np.random.Generat
     days = np.arange(first, last + 1)
     month = month_of(days)
     # Some months are wet, some dry, as a whole: a factor of their own for each.
-    whim = rng.lognormal(-(climate.whim**2) / 2, climate.whim, len(days) // 30 + 1)
-    whim = whim[(days - first) // 30]
-    chance = np.clip(np.take(climate.wet_days, month) * whim, 0.0, 0.9)
+    factor = rng.lognormal(-(climate.rain_spread**2) / 2, climate.rain_spread, len(days) // 30 + 1)
+    factor = factor[(days - first) // 30]
+    chance = np.clip(np.take(climate.wet_days, month) * factor, 0.0, 0.9)
     draws, wet = rng.random(len(days)), np.zeros(len(days), bool)
     for i in range(1, len(days)):
         # Persistence 0.3: a wet day follows a wet one more often, the mean share stays.
@@ -162,4 +162,5 @@ def next_moisture(level: np.ndarray, water: np.ndarray, evaporation: float) -> n
     level = level + (water - evaporation * dryness) * 100 / TOPSOIL_MM
     # What is beyond field capacity drains in about two days.
     level = np.where(level > CAPACITY, CAPACITY + (level - CAPACITY) * 0.5, level)
-    return np.clip(level, DRIEST, FULL)
+    moisture: np.ndarray = np.clip(level, DRIEST, FULL)
+    return moisture

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from cropmap_jax.geo import calendars, legend
 from cropmap_jax.sources.simulator import crops, iran, weather
 from cropmap_jax.sources.simulator.landscape import IRRIGATED, Style
-from cropmap_jax.sources.simulator.phenology import AUTUMN_SHIFT, Crop
+from cropmap_jax.sources.simulator.phenology import AUTUMN_SHIFT, AnyCrop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Kind:
       share: relative area of fields, before the region's own weight.
     """
 
-    crop: Crop
+    crop: AnyCrop
     label: str | None
     share: float
 

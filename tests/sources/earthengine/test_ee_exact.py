@@ -18,6 +18,7 @@ from rasterio import transform, warp
 
 from cropmap_jax.geo import composites, cube
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.earthengine import graphs, orbits, pieces, service, templates
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Fatal
@@ -138,7 +139,7 @@ def s2_values(tile, options) -> tuple[np.ndarray, list[Period]]:
 @functools.cache
 def s2_direct(tile, options) -> tuple[np.ndarray, np.ndarray]:
     """int16 [P, H, W, 10], halves rounded up, as the graph says it does; and counts [P, H, W]."""
-    median, counts = composites.composite(*s2_values(tile, options), PERIODS, "s2")
+    median, counts = composites.composite(*s2_values(tile, options), PERIODS, SENSORS["s2"])
     whole = np.clip(np.floor(median + 0.5), -LIMIT, LIMIT)
     return np.where(np.isfinite(median), whole, cube.NODATA).astype(np.int16), counts
 
@@ -163,7 +164,7 @@ def s1_direct(tile, options, orbits=ORBITS, direction="ascending") -> np.ndarray
             values = composites.linear_to_db(values)
         # In linear power -30 dB comes back as -30 but for the rounding of float32.
         values[values.min(-1) < options.border_db - 1e-5] = np.nan
-        mean, _ = composites.composite(values, [_day(s) for s in scenes], PERIODS, "s1")
+        mean, _ = composites.composite(values, [_day(s) for s in scenes], PERIODS, SENSORS["s1"])
         found = np.where(np.isnan(found), mean, found)
     return cube.encode(found, "s1")
 
@@ -216,11 +217,11 @@ def test_s2_is_within_one_of_what_a_cube_would_store(ask, tile):
     # Where an even number is clear the median may be a half, which `encode` rounds to even, after
     # float32 has moved it.
     values, days = s2_values(tile, S2Options())
-    median, _ = composites.composite(values / np.float32(10_000), days, PERIODS, "s2")
+    median, _ = composites.composite(values / np.float32(10_000), days, PERIODS, SENSORS["s2"])
     (found, _), stored = ask_s2(ask, tile, S2Options()), cube.encode(median, "s2")
     print(f"\nS2, {tile}: {differing(found, stored):.2%} differ from encode(composite)")
     assert largest(found, stored) == 1
-    exact, _ = composites.composite(values, days, PERIODS, "s2")
+    exact, _ = composites.composite(values, days, PERIODS, SENSORS["s2"])
     assert (exact[found != stored] % 1 == 0.5).all()
 
 

@@ -226,7 +226,7 @@ def test_the_disk_is_that_of_noisy_cubes(tmp_path):
         target.cube_id, target.geobox, target.periods, target.legend, target.block, target.split,
         target.season,
     )  # fmt: skip
-    folder = cube_io.write_cube(cube.Cube(info, s1, s2, label), tmp_path)
+    folder = cube_io.write_cube(cube.Cube(info, {"s1": s1, "s2": s2}, label), tmp_path)
     found = sum(file.stat().st_size for file in folder.iterdir())
     plan = planner.make_plan([target], MAP)
     assert plan.disk == pytest.approx(found, rel=0.1)

@@ -1,5 +1,6 @@
 import pytest
 
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.ingest import band_names
 
 BANDS = [
@@ -37,7 +38,7 @@ BANDS = [
     ("infra red", None),
     ("red edge", None),
     ("Band 4", None),
-    # one band said twice, and of two words
+    # one band named twice, and of two words
     ("B8 (NIR)", "B8"),
     ("B02 blue", "B2"),
     ("B8A - Narrow NIR", "B8A"),
@@ -90,9 +91,9 @@ POLARISATIONS = [
     [(n, "s2", b) for n, b in BANDS] + [(n, "s1", b) for n, b in POLARISATIONS],
 )
 def test_whole_words_name_a_band(name, sensor, expected):
-    assert band_names.band_of(name, sensor) == expected
+    assert band_names.band_of(name, SENSORS[sensor]) == expected
 
 
 def test_two_spellings_of_one_band_are_refused_with_both():
     with pytest.raises(ValueError, match=r"x: .*found B8 twice \('B08' and 'nir'\)"):
-        band_names.name_bands(["B08", "red", "nir"], "s2", "x")
+        band_names.name_bands(["B08", "red", "nir"], SENSORS["s2"], "x")

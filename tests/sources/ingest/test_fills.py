@@ -4,25 +4,30 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cropmap_jax.geo import cube, cube_io
-from cropmap_jax.sources.ingest import bands as bands_lib
+from cropmap_jax.geo import cube_io
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.ingest import options, run
+from cropmap_jax.sources.ingest.bands import Bands
+from cropmap_jax.sources.ingest.reading import read_window
+from cropmap_jax.sources.ingest.satellites import Units
 from tests.sources import own_stack
 
 ALL = slice(0, None)
+S2_BANDS = SENSORS["s2"].bands
 MIN32 = float(np.finfo(np.float32).min)
 
 
 def made(values, sensor, dtype, **more):
-    """Layers of one pixel for each row of values [n, B]."""
+    """Bands of one pixel for each row of values [n, B]."""
     pixels = np.asarray(values).astype(dtype)[None, :, None]
-    names = cube.BANDS[sensor][: pixels.shape[-1]]
+    sensor = SENSORS[sensor]
+    names = sensor.bands[: pixels.shape[-1]]
     integer = pixels.dtype.kind in "iu" and not more
-    return bands_lib.Layers(sensor, "x", (), names, lambda r, c: pixels, integer, **more)
+    return Bands(sensor, "x", (), names, lambda r, c: pixels, integer, **more)
 
 
 def read(found, **units):
-    values, findings = bands_lib.physical(found, bands_lib.Units(**units), ALL, ALL)
+    values, findings = read_window(found, Units(**units), ALL, ALL)
     return values[0, :, 0], findings
 
 
@@ -121,11 +126,9 @@ def test_0_in_the_middle_of_packed_numbers_is_a_value():
 def test_an_offset_of_each_date():
     pixels = np.full((2, 1, 1, 10), 2000, np.uint16)
     pixels[:, 0, 0, 0] = 0
-    names = cube.S2_BANDS
-    found = bands_lib.Layers(
-        "s2", "x", (), names, lambda r, c: pixels, True, s2_offset=(float("nan"), -1000.0)
-    )
-    values, _ = bands_lib.physical(found, bands_lib.Units(), ALL, ALL)
+    sensor, offsets = SENSORS["s2"], (float("nan"), -1000.0)
+    found = Bands(sensor, "x", (), sensor.bands, lambda r, c: pixels, True, date_offsets=offsets)
+    values, _ = read_window(found, Units(), ALL, ALL)
     # Before the offset 0 in one band is dark ground; with it, nothing was seen.
     np.testing.assert_allclose(values[:, 0, 0, :2], [[0, 0.2], [np.nan, 0.1]], rtol=1e-6)
 
@@ -232,11 +235,11 @@ def test_fill_of_netcdf_is_found_before_it_is_unpacked(tmp_path, packed):
     own_stack.write_netcdf(folder / "s1.nc", own_stack.s1_db(), ["VV", "VH"], days)
     s2 = integers() + np.int16(1000)
     s2[0, 2], s2[1, 3], s2[2, 4, :, 0] = -9999, 0, -32768
-    file = own_stack.write_netcdf(folder / "s2.nc", s2, cube.S2_BANDS, days)
+    file = own_stack.write_netcdf(folder / "s2.nc", s2, S2_BANDS, days)
     with xr.open_dataset(file, mask_and_scale=False) as data:
         data = data.load()
     if packed:
-        for band in cube.S2_BANDS:
+        for band in S2_BANDS:
             data[band].attrs |= {"scale_factor": 1e-4, "add_offset": -0.1}
     data.to_netcdf(file, engine="h5netcdf")
     got, text = ingest(

@@ -1,4 +1,4 @@
-"""Files that are not what their name says, or that say more than they hold."""
+"""Files that are not what their name promises, or that claim more than they hold."""
 
 import io
 import zipfile
@@ -95,7 +95,7 @@ def test_more_than_this_machine_can_hold(tmp_path, monkeypatch):
     def full(*_):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr(run.bands_lib, "physical", full)
+    monkeypatch.setattr(run, "read_window", full)
     refuses(file, tmp_path, "memory does not hold it (Unable to allocate 9 TiB); smaller parts")
 
 
@@ -152,7 +152,7 @@ def test_dates_anywhere_in_names_of_bands(tmp_path, form):
     names = [form.format(day, band) for day in starts for band in ("VH", "VV")]
     s1 = own_stack.bands_first(own_stack.s1_db()[order][..., ::-1])
     own_stack.write_tif(folder / "s1.tif", s1, names)
-    got = stacks.open_stack(folder).layers["s1"].read(slice(0, 12), slice(0, 15))
+    got = stacks.open_stack(folder).bands["s1"].read(slice(0, 12), slice(0, 15))
     np.testing.assert_array_equal(got, own_stack.s1_db())
 
 
@@ -194,7 +194,7 @@ def test_classic_netcdf_is_read_and_anything_else_is_not(tmp_path):
     data.to_netcdf(folder / "s1.nc", engine="scipy", format="NETCDF3_64BIT")
     stack = stacks.open_stack(folder)
     np.testing.assert_array_equal(
-        stack.layers["s1"].read(slice(0, 12), slice(0, 15)), own_stack.s1_db()
+        stack.bands["s1"].read(slice(0, 12), slice(0, 15)), own_stack.s1_db()
     )
     (folder / "s1.nc").write_text("<VRTDataset/>")
     refuses(folder, tmp_path, "s1.nc: damaged or not a netCDF file", legend="isrc")
@@ -232,7 +232,7 @@ def test_offsets_of_dates(tmp_path):
     integers[20:] += 1000
     own_stack.write_tif(folder / "s2.tif", integers)
     own_stack.write_dates(folder, rows_with_offsets("0", "", "-1000"), HEADER)
-    assert stacks.open_stack(folder).layers["s2"].s2_offset[2] == -1000
+    assert stacks.open_stack(folder).bands["s2"].date_offsets[2] == -1000
     run.ingest(options.Options(str(folder), str(tmp_path / "cubes"), legend="isrc"))
     got = run.cube_io.read_cube(tmp_path / "cubes" / "stack")
     own_stack.assert_pixels(got, own_stack.s1_db(), own_stack.s2())

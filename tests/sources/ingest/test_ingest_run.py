@@ -8,15 +8,17 @@ import pytest
 import xarray as xr
 
 import cropmap_jax
-from cropmap_jax.geo import composites, cube, cube_io, periods, splits
+from cropmap_jax.geo import composites, cube_io, periods, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.sources.ingest import bands, run
-from cropmap_jax.sources.ingest import options as options_lib
+from cropmap_jax.geo.sensors import SENSORS
+from cropmap_jax.sources.ingest import run
+from cropmap_jax.sources.ingest.options import Options
+from cropmap_jax.sources.ingest.satellites import SCL_CLOUDY
 from tests.sources import own_stack
 
 
 def options(path, tmp_path, **flags):
-    return options_lib.Options(str(path), str(tmp_path / "cubes"), **flags)
+    return Options(str(path), str(tmp_path / "cubes"), **flags)
 
 
 def ingest(path, tmp_path, **flags):
@@ -223,10 +225,10 @@ def test_a_part_without_annotation_is_refused(tmp_path):
     assert not (tmp_path / "cubes").exists()
 
 
-# What a cube says of itself -----------------------------------------------------------------------
+# What a cube records of itself --------------------------------------------------------------------
 
 
-def test_a_cube_tells_how_it_was_made(tmp_path):
+def test_a_cube_records_how_it_was_made(tmp_path):
     file = own_stack.write_npz(tmp_path)
     flags = {"harvest": ["maize=2022-06-01:2022-09-15"], "season": "2022", "name": "mine"}
     value = ingest(file, tmp_path, **flags, **own_stack.EXTRA)[0]["mine"]
@@ -245,7 +247,7 @@ def test_a_cube_tells_how_it_was_made(tmp_path):
 def test_the_table_counts_pixels_and_missing_values(tmp_path):
     s2 = own_stack.s2()
     s2[0], s2[..., 7] = np.nan, np.nan
-    file = own_stack.write_npz(tmp_path, s2=s2[..., :7], s2_bands=np.array(cube.S2_BANDS[:7]))
+    file = own_stack.write_npz(tmp_path, s2=s2[..., :7], s2_bands=np.array(SENSORS["s2"].bands[:7]))
     _, text = ingest(file, tmp_path, **own_stack.EXTRA)
     header, row, *notes = text.splitlines()
     assert header.split()[:2] == ["cube", "split"]
@@ -262,13 +264,13 @@ def test_the_table_counts_pixels_and_missing_values(tmp_path):
 def test_the_scene_classification_of_a_stack(tmp_path):
     scl = np.full((own_stack.T, own_stack.H, own_stack.W, 1), 4, np.float32)
     scl[1, 2, 3], scl[2, 5, 6] = 8, 7
-    names = np.array([*cube.S2_BANDS, "SCL"])
+    names = np.array([*SENSORS["s2"].bands, "SCL"])
     s2 = np.concatenate([own_stack.s2(), scl], -1)
     file = own_stack.write_npz(tmp_path, s2=s2, s2_bands=names)
     want = own_stack.s2()
     own_stack.assert_pixels(ingest(file, tmp_path)[0]["stack"], own_stack.s1_db(), want)
     want[1, 2, 3] = np.nan
-    masked, _ = ingest(file, tmp_path, scl_classes=bands.SCL_CLOUDY, overwrite=True)
+    masked, _ = ingest(file, tmp_path, scl_classes=SCL_CLOUDY, overwrite=True)
     own_stack.assert_pixels(masked["stack"], own_stack.s1_db(), want)
     file = own_stack.write_npz(tmp_path)
     refuses(file, tmp_path, "--scl_mask: expected a band SCL of S2", scl_classes=["3"])
@@ -306,7 +308,7 @@ def test_what_is_there_is_left_alone_and_what_is_not_is_made(tmp_path):
         ({"s2_offset": 0.1}, "--s2_offset was 0.0, is 0.1"),
     ],
 )
-def test_another_source_is_not_overwritten_unasked(tmp_path, flags, message):
+def test_another_source_is_not_overwritten_unless_requested(tmp_path, flags, message):
     file = own_stack.write_npz(tmp_path)
     ingest(file, tmp_path)
     before = stamps(tmp_path)
@@ -321,7 +323,7 @@ def test_another_source_is_not_overwritten_unasked(tmp_path, flags, message):
     assert "written" in text and stamps(tmp_path).keys() == before.keys()
 
 
-def test_other_pixels_are_not_overwritten_unasked(tmp_path):
+def test_other_pixels_are_not_overwritten_unless_requested(tmp_path):
     ingest(own_stack.write_npz(tmp_path), tmp_path)
     s2 = own_stack.s2()
     s2[0, 0, 0, 0] = 0.7
@@ -360,8 +362,8 @@ def test_ground_of_another_cube_is_refused_before_writing(tmp_path):
     refuses(file, tmp_path, "found first, which second would overlap; remove it", name="second")
     refuses(file, tmp_path, "is in two splits, train and test", name="b", split="test", season="x")
     assert stamps(tmp_path) == before
-    beside = np.array(own_stack.AFFINE) + [0, 0, 10 * own_stack.W, 0, 0, 0]
-    file = own_stack.write_npz(tmp_path, transform=beside)
+    next_to_it = np.array(own_stack.AFFINE) + [0, 0, 10 * own_stack.W, 0, 0, 0]
+    file = own_stack.write_npz(tmp_path, transform=next_to_it)
     cubes, _ = ingest(file, tmp_path, name="second")
     assert list(cubes) == ["first", "second"]
     file = own_stack.write_npz(tmp_path)
@@ -432,7 +434,7 @@ def test_scenes_with_dates_of_their_own(tmp_path, real_dir):
     for sensor, name in (("s1", "sentinel1_grd"), ("s2", "sentinel2_l2a")):
         os.symlink(real_dir / "scenes" / f"cdse_{name}.nc", folder / f"{sensor}.nc")
     flags = {"s1_unit": "dn", "months": True, "legend": "isrc"}
-    cubes, text = ingest(folder, tmp_path, scl_classes=bands.SCL_CLOUDY, **flags)
+    cubes, text = ingest(folder, tmp_path, scl_classes=SCL_CLOUDY, **flags)
     got = cubes["scene"]
     assert [p.name for p in got.info.periods] == ["2023-04-01"]
     with xr.open_dataset(folder / "s1.nc") as s1, xr.open_dataset(folder / "s2.nc") as s2:
@@ -447,7 +449,7 @@ def test_scenes_with_dates_of_their_own(tmp_path, real_dir):
         assert got.info.source["clear_observations"] == {"s1": [10.0], "s2": [round(clear, 2)]}
         assert got.info.geobox.affine.c == s1.x.values[0] - 5
         assert got.info.geobox.affine.f == s1.y.values[0] + 5
-    absent = [cube.S2_BANDS.index(b) for b in ("B2", "B3", "B5", "B6", "B7", "B8A", "B12")]
+    absent = [SENSORS["s2"].bands.index(b) for b in ("B2", "B3", "B5", "B6", "B7", "B8A", "B12")]
     assert np.isnan(got.s2[..., absent]).all()
     assert "not used: S2-L2A-B01, S2-L2A-AOT" in text
     refuses(folder, tmp_path, "found single days; --months", **flags | {"months": False})
@@ -459,18 +461,18 @@ def test_counts_agree_with_composites(tmp_path):
     s2[1, :6] = np.nan
     got = ingest(spans_npz(tmp_path, OVERLAPPING, s2=s2), tmp_path, months=True)[0]["stack"]
     spans = [periods.Period(*days(*pair)) for pair in OVERLAPPING]
-    _, counts = composites.composite(s2, spans, got.info.periods, "s2")
+    _, counts = composites.composite(s2, spans, got.info.periods, SENSORS["s2"])
     assert got.info.source["clear_observations"]["s2"] == counts.mean((1, 2)).tolist()
 
 
-# What is said -------------------------------------------------------------------------------------
+# Notes --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pixel, said", [(10.0, False), (20.0, True), (30.0, True)])
-def test_pixels_that_do_not_measure_10_m_are_said(tmp_path, pixel, said):
+@pytest.mark.parametrize("pixel, noted", [(10.0, False), (20.0, True), (30.0, True)])
+def test_pixels_that_do_not_measure_10_m_are_noted(tmp_path, pixel, noted):
     affine = np.array([pixel, 0, 600000.0, 0, -pixel, 5600000.0])
     _, text = ingest(own_stack.write_npz(tmp_path, transform=affine), tmp_path)
-    assert (f"note: pixels measure {pixel:g} m" in text) == said
+    assert (f"note: pixels measure {pixel:g} m" in text) == noted
 
 
 def test_ratios_of_bands_are_listed_and_not_taken(tmp_path):

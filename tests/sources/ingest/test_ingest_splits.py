@@ -6,7 +6,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import grid, splits
-from cropmap_jax.sources.ingest import splits as splits_lib
+from cropmap_jax.sources.ingest.splits import parse_split, split_map
 
 
 def make_geobox(height=12, width=15, pixel=10.0):
@@ -20,14 +20,14 @@ def rectangles(found):
 @pytest.mark.parametrize("split", splits.SPLITS)
 def test_a_whole_raster_is_one_cube_of_its_block(split):
     geobox = make_geobox()
-    ((part,), notes) = splits_lib.parse_split(split, "mine", geobox)
+    ((part,), notes) = parse_split(split, "mine", geobox)
     assert (part.cube_id, part.split, part.block) == ("mine", split, grid.block_id(geobox))
     assert rectangles([part]) == [(0, 12, 0, 15)] and notes == []
 
 
-def test_columns_are_inclusive_and_gaps_are_told():
+def test_columns_are_inclusive_and_gaps_are_noted():
     text = "columns:test=10-12,train=1-4,train=5-8"
-    found, notes = splits_lib.parse_split(text, "mine", make_geobox())
+    found, notes = parse_split(text, "mine", make_geobox())
     assert [p.cube_id for p in found] == ["mine-train-0", "mine-train-1", "mine-test-0"]
     assert rectangles(found) == [(0, 12, 1, 5), (0, 12, 5, 9), (0, 12, 10, 13)]
     assert notes == ["columns 0-0, 9-9, 13-14 are in no part of --split and left out"]
@@ -35,14 +35,14 @@ def test_columns_are_inclusive_and_gaps_are_told():
 
 
 def test_rows_count_from_the_top():
-    found, notes = splits_lib.parse_split("rows:validation=0-3,test=4-11", "m", make_geobox())
+    found, notes = parse_split("rows:validation=0-3,test=4-11", "m", make_geobox())
     assert rectangles(found) == [(0, 4, 0, 15), (4, 12, 0, 15)] and notes == []
     assert [p.split for p in found] == ["validation", "test"]
 
 
 def test_blocks_are_drawn_by_name_row_and_column():
     text = "blocks:5:train=0.5,test=0.5:seed=3"
-    found, _ = splits_lib.parse_split(text, "mine", make_geobox())
+    found, _ = parse_split(text, "mine", make_geobox())
     # 12 rows are 5 + 7 (a rest of 2 is shorter than half a block), 15 columns 3 x 5.
     assert rectangles(found)[:3] == [(0, 5, 0, 5), (0, 5, 5, 10), (0, 5, 10, 15)]
     assert rectangles(found)[3:] == [(5, 12, 0, 5), (5, 12, 5, 10), (5, 12, 10, 15)]
@@ -57,9 +57,9 @@ def test_blocks_are_drawn_by_name_row_and_column():
 
 @pytest.mark.parametrize("pixel, rest", [(10.0, 1024), (20.0, 512)])
 def test_blocks_measure_about_10_km_by_default(pixel, rest):
-    found, _ = splits_lib.parse_split("blocks", "m", make_geobox(16, 3000, pixel))
+    found, _ = parse_split("blocks", "m", make_geobox(16, 3000, pixel))
     assert found[0].cols == slice(0, rest)
-    assert splits_lib.parse_split("blocks", "m", make_geobox())[0][0].cube_id == "m"
+    assert parse_split("blocks", "m", make_geobox())[0][0].cube_id == "m"
 
 
 @hypothesis.given(
@@ -67,12 +67,12 @@ def test_blocks_measure_about_10_km_by_default(pixel, rest):
 )
 def test_no_pixel_is_in_two_parts_and_blocks_leave_none_out(height, width, size, rows):
     geobox = make_geobox(height, width)
-    found, _ = splits_lib.parse_split(f"blocks:{size}", "m", geobox)
+    found, _ = parse_split(f"blocks:{size}", "m", geobox)
     count = np.zeros((height, width), int)
     for part in found:
         count[part.rows, part.cols] += 1
     assert (count == 1).all()
-    assert (splits_lib.split_map(found, (height, width)) >= 0).all()
+    assert (split_map(found, (height, width)) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -97,5 +97,5 @@ def test_no_pixel_is_in_two_parts_and_blocks_leave_none_out(height, width, size,
 )
 def test_splits_that_there_are_not(text, message):
     with pytest.raises(ValueError) as error:
-        splits_lib.parse_split(text, "m", make_geobox())
+        parse_split(text, "m", make_geobox())
     assert str(error.value).startswith(f"--split {text!r}: ") and message in str(error.value)

@@ -1,27 +1,31 @@
 import numpy as np
 import pytest
 
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.sources.ingest import bands, levels, plausible
+from cropmap_jax.geo.sensors import SENSORS
+from cropmap_jax.sources.ingest import levels, plausible
+from cropmap_jax.sources.ingest.bands import Bands
+from cropmap_jax.sources.ingest.reading import read_window
+from cropmap_jax.sources.ingest.satellites import Units
 from tests.sources import own_stack
 
 ALL = slice(0, None)
+S2 = SENSORS["s2"]
 SPANS = month_periods(own_stack.dt.date(2022, 1, 1), own_stack.dt.date(2022, 12, 31))
 
 
 def read(pixels, sensor="s2", **units):
     """What is found in [T, h, w, B]."""
-    found = bands.Layers(
-        sensor,
+    found = Bands(
+        SENSORS[sensor],
         "x",
         SPANS[: len(pixels)],
-        cube.BANDS[sensor],
+        SENSORS[sensor].bands,
         lambda r, c: pixels,
         integer=pixels.dtype.kind in "iu",
     )
-    values, findings = bands.physical(found, bands.Units(**units), ALL, ALL)
-    return values, plausible.notes(findings, sensor, "x", found.periods)
+    values, findings = read_window(found, Units(**units), ALL, ALL)
+    return values, plausible.notes(findings, found)
 
 
 def ground(dates=8, seed=0):
@@ -133,17 +137,17 @@ def test_a_step_of_every_band_is_noted_with_its_date(at, size):
 def test_a_step_that_the_offset_of_each_date_takes_off_is_none():
     pixels = ground()
     pixels[3:] += 1000
-    found = bands.Layers(
-        "s2",
+    found = Bands(
+        S2,
         "x",
         SPANS[:8],
-        cube.S2_BANDS,
+        S2.bands,
         lambda r, c: pixels,
         True,
-        s2_offset=(0.0,) * 3 + (-1000.0,) * 5,
+        date_offsets=(0.0,) * 3 + (-1000.0,) * 5,
     )
-    values, findings = bands.physical(found, bands.Units(), ALL, ALL)
-    assert plausible.notes(findings, "s2", "x", SPANS) == []
+    values, findings = read_window(found, Units(), ALL, ALL)
+    assert plausible.notes(findings, found) == []
     np.testing.assert_allclose(values, ground() / 1e4, atol=1e-6)
 
 
@@ -178,9 +182,9 @@ def test_what_changes_on_the_ground_and_above_it_is_no_step(change):
 def test_real_series_have_no_step_and_get_one_where_1000_is_added(real_dir):
     for name, at in (("belgium_2021_worldcereal", 10), ("tervuren_2022_potato", 15)):
         s2 = np.load(real_dir / "cubes" / f"{name}.npz")["s2"]
-        assert levels.find_step(levels.count(s2)) is None
+        assert levels.find_step(levels.count(s2, levels.REFLECTANCE)) is None
         s2[at:] += 0.1
-        assert levels.find_step(levels.count(s2))[0] == at
+        assert levels.find_step(levels.count(s2, levels.REFLECTANCE))[0] == at
 
 
 def test_findings_of_windows_add_up():
@@ -189,10 +193,8 @@ def test_findings_of_windows_add_up():
     whole, halves = plausible.Findings(), plausible.Findings()
     for into, windows in ((whole, [slice(0, 20)]), (halves, [slice(0, 9), slice(9, 20)])):
         for rows in windows:
-            found = bands.Layers(
-                "s2", "x", SPANS[:8], cube.S2_BANDS, lambda r, c: pixels[:, r, c], True
-            )
-            into.add(bands.physical(found, bands.Units(), rows, ALL)[1])
+            found = Bands(S2, "x", SPANS[:8], S2.bands, lambda r, c: pixels[:, r, c], True)
+            into.add(read_window(found, Units(), rows, ALL)[1])
     assert halves.total == whole.total
     step = levels.find_step(whole.levels)
     assert step == levels.find_step(halves.levels) and step[0] == 4

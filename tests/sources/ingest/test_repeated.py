@@ -20,16 +20,16 @@ def test_a_fill_inside_the_plausible_range_of_db_is_noted(fill):
     pixels = backscatter()
     pixels[2, :, :5, 1] = fill
     values, notes = read(pixels, "s1")
-    assert (values[2, :, :5, 1] == np.float32(fill)).all()  # reported, not taken away
+    assert (values[2, :, :5, 1] == np.float32(fill)).all()  # reported, not removed
     assert f"25.0% of VH at {SPANS[2].start} are {fill:g};" in about(notes, "again and again")[0]
 
 
-@pytest.mark.parametrize("fill, said", [(1, "0.0001"), (10000, "1"), (0, "0")])
-def test_a_fill_inside_the_plausible_range_of_reflectance_is_noted(fill, said):
+@pytest.mark.parametrize("fill, shown", [(1, "0.0001"), (10000, "1"), (0, "0")])
+def test_a_fill_inside_the_plausible_range_of_reflectance_is_noted(fill, shown):
     pixels = ground()
     pixels[2, :, :5, 3] = fill
     (note,) = read(pixels.astype(np.uint16))[1]
-    assert f"25.0% of B5 at {SPANS[2].start} are {said};" in note
+    assert f"25.0% of B5 at {SPANS[2].start} are {shown};" in note
 
 
 def test_a_band_that_is_one_number_throughout_a_date_is_noted():
@@ -80,7 +80,7 @@ def test_a_date_in_a_smaller_scale_is_noted():
     assert f"1 of 8 dates ({SPANS[3].start} first)" in note
 
 
-def test_percent_is_told_from_numbers_that_wrapped():
+def test_percent_is_not_taken_for_numbers_that_wrapped():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="--s2_scale: found a median of"):
         read(rng.uniform(3, 45, (2, 30, 30, 10)).astype(np.float32))
@@ -107,8 +107,8 @@ def test_an_offset_of_the_wrong_sign_is_noted():
 def test_an_offset_that_all_dates_keep_or_lost_twice_is_noted():
     pixels = np.maximum(ground(), 50)
     assert read(pixels)[1] == []
-    assert "--s2_offset -1000 takes it off" in read(pixels + 1000)[1][0]
-    assert "taken off twice" in read(pixels - 1000)[1][0]
+    assert "--s2_offset -1000 subtracts it" in read(pixels + 1000)[1][0]
+    assert "subtracted twice" in read(pixels - 1000)[1][0]
 
 
 @pytest.mark.parametrize("offset", [-0.1, 4.0, -1.0])

@@ -7,8 +7,9 @@ import rasterio
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, cube_io, splits
+from cropmap_jax.geo import cube_io, splits
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.ingest import netcdf_files, options, run, stacks
 from tests.sources import own_stack
 
@@ -24,7 +25,7 @@ def ingest(path, tmp_path, **flags):
 
 
 def folder_with(tmp_path, **files):
-    """A folder of GeoTIFFs, with some of its rasters written anew: {"s2": (pixels, names, ...)}."""
+    """A folder of GeoTIFFs, with some of its rasters replaced: {"s2": (pixels, names, ...)}."""
     folder = own_stack.write_folder(tmp_path / "stack")
     for name, (pixels, names, more) in files.items():
         own_stack.write_tif(folder / f"{name}.tif", pixels, names, **more)
@@ -110,7 +111,7 @@ def test_rasters_without_names_come_period_by_period(tmp_path):
 
 def test_rasters_with_dated_names_come_in_any_order(tmp_path):
     order = np.random.default_rng(0).permutation(own_stack.T * 10)
-    names = [f"{p.name}/{band}" for p in own_stack.PERIODS for band in cube.S2_BANDS]
+    names = [f"{p.name}/{band}" for p in own_stack.PERIODS for band in SENSORS["s2"].bands]
     pixels = own_stack.bands_first(own_stack.s2())[order]
     folder = folder_with(tmp_path, s2=(pixels, [names[i] for i in order], {}))
     own_stack.assert_pixels(
@@ -177,7 +178,7 @@ def test_label_and_fields_of_rasters(tmp_path):
 def netcdf_folder(tmp_path, northwards=False, deep=False, **attrs):
     folder = tmp_path / "scenes"
     folder.mkdir()
-    names = [f"S2-L2A-{b[0]}{b[1:].zfill(2)}" for b in cube.S2_BANDS]
+    names = [f"S2-L2A-{b[0]}{b[1:].zfill(2)}" for b in SENSORS["s2"].bands]
     more = {"northwards": northwards, "deep": deep}
     s1 = own_stack.s1_db(len(DAYS_S1))
     own_stack.write_netcdf(folder / "s1.nc", s1, ["X-VV", "X-VH"], DAYS_S1, **more)
@@ -199,13 +200,13 @@ def test_netcdf_keeps_its_own_dates(tmp_path, northwards, deep, attrs):
         ("s1", DAYS_S1, own_stack.s1_db(len(DAYS_S1))),
         ("s2", DAYS_S2, own_stack.s2(len(DAYS_S2))),
     ):
-        layer = stack.layers[sensor]
+        bands = stack.bands[sensor]
         dates = [dt.date.fromisoformat(day) for day in days]
-        assert layer.periods == tuple(Period(d, d + one_day) for d in dates)
-        assert layer.bands == cube.BANDS[sensor]
-        assert layer.integer == (sensor == "s2" and bool(attrs))
-        scale = 10000 if layer.integer else 1
-        np.testing.assert_allclose(layer.read(*window) / scale, want[:, 2:7, 3:5], rtol=1e-5)
+        assert bands.periods == tuple(Period(d, d + one_day) for d in dates)
+        assert bands.names == SENSORS[sensor].bands
+        assert bands.integer == (sensor == "s2" and bool(attrs))
+        scale = 10000 if bands.integer else 1
+        np.testing.assert_allclose(bands.read(*window) / scale, want[:, 2:7, 3:5], rtol=1e-5)
     assert tuple(stack.geobox.affine)[:6] == own_stack.AFFINE
     assert str(stack.geobox.crs) == own_stack.CRS
 
@@ -402,12 +403,12 @@ def test_netcdf_that_does_not_fit(tmp_path, change, message):
     [
         ({"valid_range": np.array([1, 16000], np.uint16)}, [0, 20000]),
         ({"valid_max": np.uint16(16000)}, [20000]),
-        # meant in reflectance, perhaps: they say nothing of stored numbers
+        # meant in reflectance, perhaps: they count for nothing among stored numbers
         ({"valid_range": np.array([0.0, 1.0]), "scale_factor": 1e-4}, []),
         ({}, []),
     ],
 )
-def test_a_netcdf_says_which_numbers_are_valid(valid, missing):
+def test_a_netcdf_declares_which_numbers_are_valid(valid, missing):
     variable = xr.DataArray(np.array([[0, 5, 20000]], np.uint16), dims=("y", "x"), attrs=valid)
     every = slice(None)
     read = netcdf_files._read_variable("x.nc", variable, {}, ["y", "x"], every, every)
@@ -415,11 +416,11 @@ def test_a_netcdf_says_which_numbers_are_valid(valid, missing):
 
 
 @pytest.mark.parametrize(
-    "scale, offset, said", [(0, 0, "scales .* found 0 for"), (1, np.nan, "offsets .* found nan")]
+    "scale, offset, message", [(0, 0, "scales .* found 0 for"), (1, np.nan, "offsets .* found nan")]
 )
-def test_a_scale_of_a_geotiff_that_is_none_is_refused(tmp_path, scale, offset, said):
+def test_a_scale_of_a_geotiff_that_is_none_is_refused(tmp_path, scale, offset, message):
     folder = own_stack.write_folder(tmp_path)
     with rasterio.open(folder / "s2.tif", "r+") as raster:
         raster.scales, raster.offsets = [scale] * raster.count, [offset] * raster.count
-    with pytest.raises(ValueError, match=f"s2.tif: expected usable {said}"):
+    with pytest.raises(ValueError, match=f"s2.tif: expected usable {message}"):
         stacks.open_stack(folder)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.sources.simulator import fields, run, sites
 
 
@@ -15,7 +16,10 @@ def simulate(settings, root):
         return ground[-1]
 
     def black(_, __, ___, ____, size, periods):
-        return tuple(np.zeros((len(periods), size, size, bands), np.float32) for bands in (2, 10))
+        return tuple(
+            np.zeros((len(periods), size, size, len(sensor.bands)), np.float32)
+            for sensor in SENTINEL
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sites.fields, "plant", plant)

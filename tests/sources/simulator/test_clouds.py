@@ -134,7 +134,7 @@ def test_the_share_that_is_overlooked_is_a_quantile_of_the_noise(one_cloud):
         assert ((sky.veil > 0).sum(), (sky.light < 1).sum()) == (veiled, dark)
 
 
-def test_what_lies_beside_cloud_that_was_found_is_masked_with_it(one_cloud):
+def test_what_lies_next_to_cloud_that_was_found_is_masked_with_it(one_cloud):
     # Columns 50 to 54 of the cloud are overlooked, those from 55 on found, with 3 pixels around.
     blind = np.zeros((100, 100), np.float32)
     blind[:, :55] = -3.0
@@ -178,7 +178,7 @@ def test_as_much_cloud_is_overlooked_as_it_should_be(monkeypatch):
     assert len(kept) > 15 and (veil[~cloud] == 0).all()
     assert veil[veil > 0].min() >= 0.1 and veil.max() == 0.5
     assert (veil > 0).sum() / cloud.sum() == pytest.approx(clouds.MISSED_CLOUD, rel=0.25)
-    # What lies beside cloud that was found goes with it: about half.
+    # What lies next to cloud that was found goes with it: about half.
     assert clouds.MISSED_CLOUD / 3 < kept.sum() / cloud.sum() < clouds.MISSED_CLOUD
     # Whole patches, deep as well as thin, and not in every sky.
     assert 0.3 < (veil[kept] == 0.5).mean() < 0.9

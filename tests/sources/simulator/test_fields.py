@@ -61,11 +61,11 @@ def test_kinds_come_by_their_shares_and_never_without_weight(world, region):
         kind = fields._choose_kinds(world, region, many_parcels(), rng)
         assert kind.shape == (3600,) and (shares[kind] > 0).all()
         counts += np.bincount(kind, minlength=len(shares))
-    # Chance, and that like grows beside like, move a share by some hundredths.
+    # Chance, and that like grows next to like, move a share by some hundredths.
     np.testing.assert_allclose(counts / counts.sum(), shares / shares.sum(), atol=0.06)
 
 
-def test_like_grows_beside_like():
+def test_like_grows_next_to_like():
     world, region = worlds.IRAN, worlds.IRAN.regions[0]
     kind = fields._choose_kinds(world, region, many_parcels(), np.random.default_rng(0))
     grid = kind.reshape(60, 60)

@@ -74,10 +74,10 @@ def test_borders_shift_and_grow_verges():
     truth, parcel = squares(np.indices((8, 8)).sum(0) % 2 * 5, side=12)
     sure = confusion.Confusion(np.eye(22), EUROPE.verges)
     found = labels.map_errors(truth, parcel, sure)
-    beside = labels._beside(parcel)
+    border = labels._at_border(parcel)
     wrong = found != truth
-    assert not wrong[~ndimage.binary_dilation(beside)].any()
-    assert 0.25 < wrong[beside].mean() < 0.55
+    assert not wrong[~ndimage.binary_dilation(border)].any()
+    assert 0.25 < wrong[border].mean() < 0.55
     assert {0, 5, GRASS} <= set(np.unique(found))
 
 

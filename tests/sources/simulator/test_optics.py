@@ -3,10 +3,11 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from cropmap_jax.geo.cube import S2_BANDS
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.simulator import optics
 
-RED, NIR = S2_BANDS.index("B4"), S2_BANDS.index("B8")
+BANDS = SENSORS["s2"].bands
+RED, NIR = BANDS.index("B4"), BANDS.index("B8")
 SHARE = st.floats(0, 1)
 AREA = st.floats(0, 9)
 BARE = np.array([[0.2] * 10], np.float32)
@@ -30,9 +31,9 @@ def test_spectra_are_of_the_bands_of_a_cube():
     spectra = (optics.PETALS, optics.WATER, optics.ASPHALT, optics.ROOFS, optics.CLOUD)
     leaves = (optics.GREEN, optics.PALE, optics.BROWN, optics.STRAW)
     for row in (*spectra, optics.SOIL_DRY, optics.SOIL_WET, *(leaf.deep for leaf in leaves)):
-        assert row.shape == (len(S2_BANDS),) and (row > 0).all() and (row < 1).all()
+        assert row.shape == (len(BANDS),) and (row > 0).all() and (row < 1).all()
     # A leaf is green and not red, and the near infrared passes it.
-    green = dict(zip(S2_BANDS, optics.GREEN.deep, strict=True))
+    green = dict(zip(BANDS, optics.GREEN.deep, strict=True))
     assert green["B4"] < green["B3"] < green["B8"] and green["B2"] < green["B3"]
 
 

@@ -106,7 +106,7 @@ def test_speckle_is_the_image_of_even_ground():
 
 
 def test_noise_is_of_the_ground_and_blurred_with_it():
-    # Beside a bright half, dark ground shows 1/4 of the noise of the one column next to it, which
+    # Next to a bright half, dark ground shows 1/4 of the noise of the one column next to it, which
     # only the other axis averages: (1 + 4 + 1) / 16 = 3/8 of its variance, not (3/8)^2.
     ground = np.zeros((20_000, 3, 5), np.float32)
     ground[..., 3:] = 1.0

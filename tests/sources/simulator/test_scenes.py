@@ -205,7 +205,7 @@ def test_ground_that_varies_within_a_field(noiseless):
 
 
 def test_tiles_of_a_site_fit_together(noiseless):
-    # The blur at the rim of a tile draws on the tile beside it.
+    # The blur at the rim of a tile draws on the tile next to it.
     unit = patchwork((64, 64), 4)
     scenes = hand_made(unit, [FIRST], [FIRST])
     whole = look(unit, scenes, 0, 0, 64)
@@ -254,8 +254,8 @@ def test_a_scene_has_one_haze_over_all_its_tiles(monkeypatch):
 def test_a_tile_is_the_same_each_time_and_unlike_its_neighbours():
     unit = np.zeros((64, 64), np.int32)
     scenes = hand_made(unit, [FIRST], [FIRST], units=1)
-    first, again, beside = (look(unit, scenes, 0, col, 32) for col in (0, 0, 32))
-    for one, two, other in zip(first, again, beside, strict=True):
+    first, again, neighbour = (look(unit, scenes, 0, col, 32) for col in (0, 0, 32))
+    for one, two, other in zip(first, again, neighbour, strict=True):
         np.testing.assert_array_equal(one, two)
         assert (one[0] != other[0]).all(-1).mean() > 0.9
 

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from cropmap_jax.geo import composites
-from cropmap_jax.geo.cube import S2_BANDS
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.simulator import crops, optics, phenology, radar, signals, worlds
 from cropmap_jax.sources.simulator.phenology import Annual
 
 KINDS = {f"{w.name}-{key}": kind.crop for w in (worlds.EUROPE, worlds.IRAN)
          for key, kind in w.kinds.items()}  # fmt: skip
 KINDS |= {"deciduous": crops.DECIDUOUS, "coniferous": crops.CONIFEROUS}
-RED, NIR = S2_BANDS.index("B4"), S2_BANDS.index("B8")
+BANDS = SENSORS["s2"].bands
+RED, NIR = BANDS.index("B4"), BANDS.index("B8")
 DAYS = np.arange(-90.0, 275.0, 5.0)
 AT_38 = np.deg2rad(38.0)
 

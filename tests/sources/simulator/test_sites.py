@@ -236,7 +236,7 @@ def test_cubes_are_whole_and_know_what_they_are(iran):
 
 def test_pixels_are_there_but_for_cloud(iran):
     _, _, cubes = iran
-    s1, s2 = (np.concatenate([getattr(c, s) for c in cubes.values()]) for s in ("s1", "s2"))
+    s1, s2 = (np.concatenate([c.pixels[s] for c in cubes.values()]) for s in ("s1", "s2"))
     assert np.isfinite(s1).all() and 0.2 < np.isfinite(s2).mean() <= 1
     # All bands of a pixel are there, or none.
     there = np.isfinite(s2)
@@ -253,11 +253,11 @@ def test_tiles_of_a_site_fit_together(iran):
     for number, box in enumerate(ndimage.find_objects(parcel.astype(int)), 1):
         assert ndimage.label(parcel[box] == number)[1] == 1
     middle = grid.TILE_PX
-    beside = (parcel[middle - 1], parcel[middle]), (parcel[:, middle - 1], parcel[:, middle])
-    for one, other in beside:
+    seams = (parcel[middle - 1], parcel[middle]), (parcel[:, middle - 1], parcel[:, middle])
+    for one, other in seams:
         assert ((one == other) & (one > 0)).mean() > 0.3
     # Reflectance is continuous across as within: no seam.
-    means = {k: np.nanmean(c.s2[:, ..., 6], 0) for k, c in cubes.items()}
+    means = {k: np.nanmean(c.pixels["s2"][:, ..., 6], 0) for k, c in cubes.items()}
     image = mosaic(IRAN, means)
     step = np.abs(np.diff(image, axis=0)).mean(1), np.abs(np.diff(image, axis=1)).mean(0)
     for steps in step:
@@ -359,9 +359,10 @@ def test_another_seed_is_another_world_in_the_same_places(tmp_path):
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"seed": 5}, ("seed: 0 there, 5 asked for",)),
+        ({"seed": 5}, ("seed: 0 there, 5 requested",)),
         ({"annotated": 0.2, "last": "2022-06-30"},
-         ("annotated: 0.1 there, 0.2 asked for", "last: '2022-04-30' there, '2022-06-30' asked")),
+         ("annotated: 0.1 there, 0.2 requested",
+          "last: '2022-04-30' there, '2022-06-30' requested")),
     ],
 )  # fmt: skip
 def test_other_settings_are_refused_and_the_difference_named(iran, change, parts):
@@ -377,8 +378,8 @@ def test_other_settings_are_refused_and_the_difference_named(iran, change, parts
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source": {}}, "made_by: None there, 'cropmap_jax simulator' asked for"),
-        ({"split": "validation"}, "found split: 'validation' there, 'train' asked for$"),
+        ({"source": {}}, "made_by: None there, 'cropmap_jax simulator' requested"),
+        ({"split": "validation"}, "found split: 'validation' there, 'train' requested$"),
     ],
 )
 def test_a_cube_that_is_no_simulated_one_is_refused(iran, tmp_path, change, message):
@@ -421,7 +422,7 @@ def test_no_errors_and_the_truth_itself(europe, tmp_path):
         if name == "truth":
             parcel = read_truth(tmp_path / name, one.info.cube_id, "parcel")
             np.testing.assert_array_equal(one.fields, parcel)
-    # What is asked of the label does not touch the ground: the same tile under either.
+    # What is requested of the label does not touch the ground: the same tile under either.
     one, two = (digests(tmp_path / name) for name in ("none", "truth"))
     for file in one:
         if "label" not in file:

@@ -106,7 +106,7 @@ def test_the_truth_of_another_seed_stays(there, tmp_path):
     # Two worlds whose cubes lie side by side share the default folder of the truth.
     _, folder, whole = there
     settings = dataclasses.replace(SETTINGS, seed=1)
-    with pytest.raises(ValueError, match=r"truth\.tif: expected .*seed: 0 there, 1 asked for"):
+    with pytest.raises(ValueError, match=r"truth\.tif: expected .*seed: 0 there, 1 requested"):
         run.simulate(settings, tmp_path / "others", tmp_path / "truth", workers=1)
     assert read(folder) == whole and not (tmp_path / "others").exists()
 

@@ -119,7 +119,7 @@ def test_known_rain_comes_out_on_average():
     # The mm of a dry and a wet month, and of one that would take more than all its days.
     months = (82, 9, 95, 59, 51, 60, 77, 64, 78, 91, 300, 79)
     climate = weather.with_rain(weather.OCEANIC, months)
-    assert climate.whim == 0.0
+    assert climate.rain_spread == 0.0
     assert max(climate.wet_days) <= 0.6 and min(climate.wet_days) >= 0.08
     # By construction: the share of wet days times the mean of a wet day is the month's per day.
     daily = np.multiply(climate.wet_days, climate.rain)

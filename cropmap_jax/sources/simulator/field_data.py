@@ -1,6 +1,6 @@
-"""The Iranian world as field teams deliver one: shapefiles per crop, points and Jalali calendars.
+"""Field data of the Iranian world: shapefiles per crop, points and Jalali calendars, as of a team.
 
-`configs/prepare_isrc.py` reads it as it reads a real one. Real deliveries are mixed, so one crop
+`configs/prepare_isrc.py` reads them as it reads real ones. Real field data are mixed, so one crop
 comes in a UTM zone and one in 3-D, a feature has two parts and another is there twice.
 """
 
@@ -17,10 +17,11 @@ import openpyxl
 import pandas
 import rasterio.features
 import shapely
+from affine import Affine
 
 from cropmap_jax.geo import calendars, grid, rasters
 from cropmap_jax.geo.legend import ISRC
-from cropmap_jax.sources.simulator import delivery_files, fields, run, sites, worlds
+from cropmap_jax.sources.simulator import field_data_files, fields, run, sites, worlds
 
 FOLDERS = {name: name.capitalize() for name in ISRC.names} | {"sugarbeet": "SugarBeet"}
 """{class: folder}."""
@@ -67,7 +68,7 @@ _MARGIN_M = 5000.0
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What was delivered.
+    """What was written.
 
     Args:
       fields: {class: fields}, each counted once.
@@ -81,7 +82,7 @@ class Summary:
     hectares: float
     forms: Mapping[str, int]
 
-    def __str__(self):
+    def __str__(self) -> str:
         odd = ", ".join(f"{count} {what}" for what, count in self.forms.items())
         return (
             f"{sum(self.fields.values())} fields of {len(self.fields)} crops, "
@@ -90,7 +91,7 @@ class Summary:
         )
 
 
-def check(settings: sites.Settings, out: str | os.PathLike) -> None:
+def check(settings: sites.Settings, out: str | os.PathLike[str]) -> None:
     """Requires a world of the eight crops with known fields, and a place to write.
 
     Raises:
@@ -99,21 +100,21 @@ def check(settings: sites.Settings, out: str | os.PathLike) -> None:
     legend = worlds.find(settings.world).legend
     if settings.label == "map" or legend != ISRC:
         raise ValueError(
-            f"--delivery: expected a world of the legend {ISRC.name!r} and config.label 'teams' or "
-            f"'truth', found world {settings.world!r} of {legend.name!r} and {settings.label!r}"
+            f"--field_data: expected a world of the legend {ISRC.name!r} and config.label 'teams' "
+            f"or 'truth', found world {settings.world!r} of {legend.name!r} and {settings.label!r}"
         )
     path = pathlib.Path(out)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise ValueError(f"--delivery: expected a new folder or an empty one, found {path}")
+        raise ValueError(f"--field_data: expected a new folder or an empty one, found {path}")
 
 
-def write_delivery(
-    settings: sites.Settings, cubes_dir: str | os.PathLike, out: str | os.PathLike
+def write(
+    settings: sites.Settings, cubes_dir: str | os.PathLike[str], out: str | os.PathLike[str]
 ) -> Summary:
-    """Writes the annotated fields of a simulated world as a delivery, whole or not at all.
+    """Writes the annotated fields of a simulated world as field data, whole or not at all.
 
     Fields of the eight crops become polygons along the edges of their pixels; fields of other crops
-    become a point each, of the year after, with a free text that says what truly grows.
+    become a point each, of the year after, with a free text of what truly grows.
 
     Args:
       settings: what was simulated.
@@ -135,7 +136,7 @@ def write_delivery(
     rng = np.random.default_rng(settings.seed)
     first = world.year - _JALALI
     out = pathlib.Path(os.path.abspath(out))
-    with delivery_files.making(out) as part:
+    with field_data_files.making(out) as part:
         forms = _write_crops(crops, part / "crops", first, rng)
         points = _write_others(others, part / "crops", first + 1)
         _write_provinces(settings, everything, part / "provinces")
@@ -147,7 +148,9 @@ def write_delivery(
     return Summary(counts, points, float(crops.hectares.sum()), forms)
 
 
-def _check_cubes(settings: sites.Settings, everything: list, cubes_dir: pathlib.Path) -> None:
+def _check_cubes(
+    settings: sites.Settings, everything: list[sites.Site], cubes_dir: pathlib.Path
+) -> None:
     for site in everything:
         for cube_id in sites.cube_ids(settings, site):
             if not (cubes_dir / cube_id).is_dir():
@@ -156,7 +159,7 @@ def _check_cubes(settings: sites.Settings, everything: list, cubes_dir: pathlib.
 
 
 def annotated_fields(
-    settings: sites.Settings, site: sites.Site, cubes_dir: str | os.PathLike
+    settings: sites.Settings, site: sites.Site, cubes_dir: str | os.PathLike[str]
 ) -> geopandas.GeoDataFrame:
     """The fields of a site, whole, also where they lie on several tiles.
 
@@ -191,7 +194,7 @@ def annotated_fields(
     )
 
 
-def outline(ids: np.ndarray, affine) -> tuple[np.ndarray, np.ndarray]:
+def outline(ids: np.ndarray, affine: Affine) -> tuple[np.ndarray, np.ndarray]:
     """Outlines of numbered pieces of ground along the edges of their pixels.
 
     Args:
@@ -210,7 +213,9 @@ def outline(ids: np.ndarray, affine) -> tuple[np.ndarray, np.ndarray]:
     return np.array([number for number, _ in rows], np.int64), outlines
 
 
-def _mosaic(settings, site: sites.Site, cubes_dir, name: str) -> np.ndarray:
+def _mosaic(
+    settings: sites.Settings, site: sites.Site, cubes_dir: str | os.PathLike[str], name: str
+) -> np.ndarray:
     """A raster of all tiles of a site, as they lie on the ground."""
     size = settings.tiles * grid.TILE_PX
     out = np.zeros((size, size), np.uint32)
@@ -230,14 +235,16 @@ def _plant(settings: sites.Settings, site: sites.Site) -> fields.Ground:
     return fields.plant(worlds.find(settings.world), site.region, (size, size), rng)
 
 
-def _texts(table) -> list[str]:
+def _texts(table: geopandas.GeoDataFrame) -> list[str]:
     return [KINDS[kind][0] for kind in table.kind]
 
 
-def _write_crops(table, folder: pathlib.Path, first: int, rng) -> dict[str, int]:
+def _write_crops(
+    table: geopandas.GeoDataFrame, folder: pathlib.Path, first: int, rng: np.random.Generator
+) -> dict[str, int]:
     """Writes a shapefile per crop; returns how many features have another form than most."""
     season = f"{first}-{first + 1}"
-    forms: collections.Counter = collections.Counter()
+    forms: collections.Counter[str] = collections.Counter()
     for crop, name in FOLDERS.items():
         own = table[table.label == crop]
         if own.empty:
@@ -258,17 +265,17 @@ def _write_crops(table, folder: pathlib.Path, first: int, rng) -> dict[str, int]
         if crop == TWICE_CROP:
             layer = pandas.concat([layer, _again(layer, rng)], ignore_index=True)
             forms["feature that is there twice"] = 1
-        delivery_files.write_shapefile(
+        field_data_files.write_shapefile(
             layer, folder / name / "GCP" / season / f"{name}_GCP_Tr_{season}.shp"
         )
     return dict(forms)
 
 
-def _join_two(layer, rng):
+def _join_two(layer: geopandas.GeoDataFrame, rng: np.random.Generator) -> geopandas.GeoDataFrame:
     """A field drawn at random and the one nearest to it as one feature."""
     shapes = layer.geometry.values
     one = int(rng.integers(len(layer)))
-    away = shapely.distance(shapes, shapes[one])  # degrees, which do to tell the nearest
+    away = shapely.distance(shapes, shapes[one])  # degrees: good enough to find the nearest
     away[one] = np.inf
     other = int(away.argmin())
     joined = layer.copy()
@@ -276,7 +283,7 @@ def _join_two(layer, rng):
     return joined.drop(index=other)
 
 
-def _again(layer, rng):
+def _again(layer: geopandas.GeoDataFrame, rng: np.random.Generator) -> geopandas.GeoDataFrame:
     """A field drawn at random once more, its ring begun elsewhere, as if drawn by another hand."""
     row = layer.iloc[[int(rng.integers(len(layer)))]].copy()
     shape = row.geometry.values[0]
@@ -284,7 +291,9 @@ def _again(layer, rng):
     return row.set_geometry([shapely.Polygon([*ring[2:], *ring[:2]], shape.interiors)], crs=row.crs)
 
 
-def _write_others(table, folder: pathlib.Path, first: int) -> dict[str, int]:
+def _write_others(
+    table: geopandas.GeoDataFrame, folder: pathlib.Path, first: int
+) -> dict[str, int]:
     """Writes the points of fields that are none of the eight crops; returns them by name."""
     if table.empty:
         return {}
@@ -293,13 +302,15 @@ def _write_others(table, folder: pathlib.Path, first: int) -> dict[str, int]:
         {"FID_": np.arange(1, len(table) + 1), NAME_COLUMN: _texts(table)},
         geometry=table.inside.array,
     )
-    delivery_files.write_shapefile(
+    field_data_files.write_shapefile(
         layer, folder / "Other" / season / f"OtherCrop_GCP_Tr_{season}.shp"
     )
     return {str(k): int(n) for k, n in layer[NAME_COLUMN].value_counts().items()}
 
 
-def _write_provinces(settings: sites.Settings, everything: list, folder: pathlib.Path) -> None:
+def _write_provinces(
+    settings: sites.Settings, everything: list[sites.Site], folder: pathlib.Path
+) -> None:
     """Writes a rectangle per region around its sites."""
     names, shapes = [], []
     for region in _regions(everything):
@@ -315,10 +326,10 @@ def _write_provinces(settings: sites.Settings, everything: list, folder: pathlib
     layer = geopandas.GeoDataFrame(
         {"province": names}, geometry=shapely.envelope(shapes), crs=WEB_MERCATOR
     )
-    delivery_files.write_shapefile(layer, folder / "Iran_Provinces.shp")
+    field_data_files.write_shapefile(layer, folder / "Iran_Provinces.shp")
 
 
-def _write_workbook(world: worlds.World, everything: list, path: pathlib.Path) -> None:
+def _write_workbook(world: worlds.World, everything: list[sites.Site], path: pathlib.Path) -> None:
     """Writes a sheet per season with a row per province, dashes where nothing is sown."""
     book = openpyxl.Workbook()
     book.remove(book.active)
@@ -329,7 +340,7 @@ def _write_workbook(world: worlds.World, everything: list, path: pathlib.Path) -
         dates = {KINDS[kind][1]: season for kind, season in seasons_of(world, region).items()}
         for sheet in book:
             sheet.append((region.name, *_row(dates.get(sheet.title))))
-    delivery_files.write_workbook(book, path)
+    field_data_files.write_workbook(book, path)
 
 
 def _row(season: calendars.Season | None) -> tuple[str, ...]:
@@ -344,13 +355,14 @@ def _row(season: calendars.Season | None) -> tuple[str, ...]:
 def seasons_of(world: worlds.World, region: worlds.Region) -> dict[str, calendars.Season]:
     """{kind: its season} of a region, where `World.calendar` has {class: seasons}."""
     left = {crop: list(seasons) for crop, seasons in world.calendar(region).items()}
-    return {
-        key: left[world.kinds[key].label].pop(0)
-        for key in world.seasons
-        if region.weights.get(key, 1.0) > 0 and world.kinds[key].label is not None
-    }
+    found = {}
+    for key in world.seasons:
+        label = world.kinds[key].label
+        if label is not None and region.weights.get(key, 1.0) > 0:
+            found[key] = left[label].pop(0)
+    return found
 
 
-def _regions(everything: list) -> list[worlds.Region]:
+def _regions(everything: list[sites.Site]) -> list[worlds.Region]:
     """Regions that have a site, in the order of sites."""
     return list({site.region.name: site.region for site in everything}.values())

@@ -1,4 +1,4 @@
-"""How a delivery gets onto the disk: whole or not at all, and read back."""
+"""Writes field data: a folder that is whole or not there, and files that are read back."""
 
 import contextlib
 import errno
@@ -24,13 +24,13 @@ def making(out: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a folder to write in, which becomes `out` when all is done; one process at a time.
 
     Raises:
-      ValueError: another process makes the same delivery.
+      ValueError: another process makes the same folder.
       OSError: no space or no permission, or `out` holds something by now; names it.
     """
     part = out.with_name(f".{out.name}.part")
     whole = part / out.name
     try:
-        with files.Lock(part, "--delivery"):
+        with files.Lock(part, "--field_data"):
             for left in part.iterdir():  # by a run that was killed
                 if left.name != files.Lock.NAME:
                     shutil.rmtree(left)

@@ -1,48 +1,51 @@
 import numpy as np
 import pytest
 
-from cropmap_jax.geo import cube
-from cropmap_jax.sources.ingest import bands as bands_lib
+from cropmap_jax.geo.sensors import SENSORS
+from cropmap_jax.sources.ingest.bands import Bands
+from cropmap_jax.sources.ingest.reading import read_window
+from cropmap_jax.sources.ingest.satellites import SCL_CLOUDY, Units
 
 ALL = slice(0, 1)
 
 
-def make_layers(values, sensor="s1", bands=None, **more):
-    """Layers of [T, 1, 1, B] given as [T, B]."""
+def make_bands(values, sensor="s1", bands=None, **more):
+    """Bands of [T, 1, 1, B] given as [T, B]."""
     pixels = np.asarray(values, np.float32)[:, None, None]
-    names = bands or cube.BANDS[sensor][: pixels.shape[-1]]
-    return bands_lib.Layers(sensor, "file", (), tuple(names), lambda rows, cols: pixels, **more)
+    sensor = SENSORS[sensor]
+    names = bands or sensor.bands[: pixels.shape[-1]]
+    return Bands(sensor, "file", (), tuple(names), lambda rows, cols: pixels, **more)
 
 
 def read(found, **units):
-    return bands_lib.physical(found, bands_lib.Units(**units), ALL, ALL)[0][:, 0, 0]
+    return read_window(found, Units(**units), ALL, ALL)[0][:, 0, 0]
 
 
 def test_dn_is_amplitude_and_0_is_missing():
     # 20 log10(4000) - 83 = 72.0412 - 83 = -10.9588; 20 log10(1000) - 83 = -23.
-    db = read(make_layers([[4000, 1000], [0, 1000]]), s1_unit="dn")
+    db = read(make_bands([[4000, 1000], [0, 1000]]), s1_unit="dn")
     np.testing.assert_allclose(db, [[-10.9588, -23], [np.nan, -23]], atol=1e-4)
 
 
 def test_linear_is_power_and_what_is_not_positive_is_missing():
-    db = read(make_layers([[0.1, 0.01], [0, 1]]), s1_unit="linear")
+    db = read(make_bands([[0.1, 0.01], [0, 1]]), s1_unit="linear")
     np.testing.assert_allclose(db, [[-10, -20], [np.nan, 0]], atol=1e-5)
 
 
 def test_reflectance_is_scaled_and_shifted():
     values = [[1400] + [2000] * 9]
-    plain = read(make_layers(values, "s2", integer=True))
-    shifted = read(make_layers(values, "s2", integer=True), s2_offset=-1000)
-    other = read(make_layers(values, "s2"), s2_scale=4000)
+    plain = read(make_bands(values, "s2", integer=True))
+    shifted = read(make_bands(values, "s2", integer=True), s2_offset=-1000)
+    other = read(make_bands(values, "s2"), s2_scale=4000)
     np.testing.assert_allclose(plain[0, :2], [0.14, 0.2], rtol=1e-6)
     np.testing.assert_allclose(shifted[0, :2], [0.04, 0.1], rtol=1e-6)
     np.testing.assert_allclose(other[0, :2], [0.35, 0.5], rtol=1e-6)
 
 
 def test_the_scene_classification_masks_every_band_of_its_date():
-    found = make_layers([[0.1, 4], [0.2, 9], [0.3, 3]], "s2", bands=("B4", "SCL"))
-    masked = read(found, scl_classes=bands_lib.SCL_CLOUDY)
-    b4 = cube.S2_BANDS.index("B4")
+    found = make_bands([[0.1, 4], [0.2, 9], [0.3, 3]], "s2", bands=("B4", "SCL"))
+    masked = read(found, scl_classes=SCL_CLOUDY)
+    b4 = SENSORS["s2"].bands.index("B4")
     np.testing.assert_allclose(masked[:, b4], [0.1, np.nan, np.nan], rtol=1e-6)
     assert np.isnan(np.delete(masked, b4, 1)).all()
     np.testing.assert_allclose(read(found)[:, b4], [0.1, 0.2, 0.3], rtol=1e-6)
@@ -74,7 +77,7 @@ def test_the_scene_classification_masks_every_band_of_its_date():
 )
 def test_values_in_another_unit_are_refused(values, sensor, units, message):
     with pytest.raises(ValueError, match="^file: ") as error:
-        read(make_layers(values, sensor), **units)
+        read(make_bands(values, sensor), **units)
     assert message in str(error.value)
 
 
@@ -87,4 +90,4 @@ def test_values_in_another_unit_are_refused(values, sensor, units, message):
 )
 def test_units_that_there_are_not(units, message):
     with pytest.raises(ValueError, match=message):
-        bands_lib.Units(**units)
+        Units(**units)

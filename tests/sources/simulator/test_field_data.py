@@ -22,7 +22,7 @@ from sources.simulator.black_cubes import simulate
 
 from cropmap_jax.geo import cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, ISRC, NONE_OF_THESE
-from cropmap_jax.sources.simulator import delivery, delivery_files, sites, worlds
+from cropmap_jax.sources.simulator import field_data, field_data_files, sites, worlds
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 CONFIG = runpy.run_path(str(CHECKOUT / "configs" / "prepare_isrc.py"))["get_config"]().to_dict()
@@ -38,7 +38,7 @@ SMALL = dataclasses.replace(SETTINGS, label="truth", tiles=1, sites={"test": 1})
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("iran")
     ground = simulate(SETTINGS, root)
-    summary = delivery.write_delivery(SETTINGS, root / "cubes", root / "delivery")
+    summary = field_data.write(SETTINGS, root / "cubes", root / "field_data")
     return root, ground, summary
 
 
@@ -50,11 +50,11 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def layers(made):
-    """{class, or "other": its layer as it was delivered}."""
+    """{class, or "other": its layer as it was written}."""
     root, _, _ = made
     found = {}
     for key, layer in CONFIG["layers"].items():
-        for file in (root / "delivery").glob(layer["files"]):
+        for file in (root / "field_data").glob(layer["files"]):
             assert key not in found
             found[key] = geopandas.read_file(file)
     return found
@@ -70,7 +70,7 @@ def read_labels(root):
 
 
 def polygons(layers):
-    """Every delivered part in EPSG:4326 with its class."""
+    """Every written part in EPSG:4326 with its class."""
     parts = [
         layer.to_crs(4326).assign(crop=key).explode(index_parts=False)
         for key, layer in layers.items() if key in ISRC.names
@@ -115,7 +115,7 @@ def test_labels_rasterised_again_equal_the_cubes(made, layers):
     assert len({p for p, _ in seen}) == 5
 
 
-def test_every_field_is_delivered_once_and_whole(made, layers):
+def test_every_field_is_written_once_and_whole(made, layers):
     # Also those on several tiles; but for the feature that is there twice.
     root, _, summary = made
     expected, several = {}, set()
@@ -126,8 +126,8 @@ def test_every_field_is_delivered_once_and_whole(made, layers):
             expected[info.block, int(number)] = crop
     assert len(several) > 5
     parts = polygons(layers).crop.value_counts().to_dict()
-    assert parts.pop(delivery.TWICE_CROP) - 1 == summary.fields[delivery.TWICE_CROP]
-    assert parts == {k: v for k, v in summary.fields.items() if k != delivery.TWICE_CROP}
+    assert parts.pop(field_data.TWICE_CROP) - 1 == summary.fields[field_data.TWICE_CROP]
+    assert parts == {k: v for k, v in summary.fields.items() if k != field_data.TWICE_CROP}
     for crop, count in summary.fields.items():
         assert count == sum(c == ISRC.index(crop) for c in expected.values())
     negatives = sum(c == NONE_OF_THESE for c in expected.values())
@@ -141,7 +141,7 @@ def test_a_point_lies_deep_in_each_field_of_other_crops_and_its_name_is_true(mad
     points = layers["other_points"]
     assert points.crs.to_epsg() == 4326 and set(points.geom_type) == {"Point"}
     names = dict(zip(grown(points.geometry, ground), points["نام_م"], strict=True))
-    assert {k: delivery.KINDS[k][0] for k in names} == names and len(names) >= 6
+    assert {k: field_data.KINDS[k][0] for k in names} == names and len(names) >= 6
     assert points["نام_م"].value_counts().to_dict() == summary.points
     fields_of = set()
     for info, label, ids in read_labels(root):
@@ -156,11 +156,11 @@ def test_a_point_lies_deep_in_each_field_of_other_crops_and_its_name_is_true(mad
 
 
 def test_products_are_true(made, layers):
-    # Sugar beet's tells its season.
+    # That of sugar beet names its season.
     _, ground, _ = made
     every = polygons(layers)
     kinds = grown(every.geometry.to_crs(3857).representative_point(), ground)
-    assert [delivery.KINDS[k][0] for k in kinds] == list(every.Product)
+    assert [field_data.KINDS[k][0] for k in kinds] == list(every.Product)
     assert {"چغندر قند بهاره", "چغندر قند پاییزه", "کلزا", "Tomato"} <= set(every.Product)
     assert set(every.Agriyear) == {"1400-01"}
 
@@ -194,19 +194,19 @@ def test_some_layers_have_other_forms(made, layers):
 def test_the_config_fits(made, layers):
     root, _, _ = made
     assert set(layers) == {*ISRC.names, "other_points"}
-    for file in (root / "delivery").rglob("*.shp"):
+    for file in (root / "field_data").rglob("*.shp"):
         assert file.with_suffix(".cpg").read_text() == "UTF-8"
         assert all(file.with_suffix(s).is_file() for s in (".shx", ".dbf", ".prj"))
     names = CONFIG["layers"]["other_points"]["names"]
     for key, kind in worlds.IRAN.kinds.items():
-        text, sheet = delivery.KINDS[key]
+        text, sheet = field_data.KINDS[key]
         if kind.label is None:
-            assert names.get(text) == (None if key == delivery.UNLISTED else "none_of_these")
+            assert names.get(text) == (None if key == field_data.UNLISTED else "none_of_these")
         else:
             assert sheet in CONFIG["layers"][kind.label]["sheets"]
     values = CONFIG["layers"]["sugarbeet"]["sheet_values"]
-    assert values == dict(delivery.KINDS[k] for k in ("sugarbeet", "sugarbeet_autumn"))
-    book = openpyxl.load_workbook(root / "delivery" / CONFIG["calendar"]["file"])
+    assert values == dict(field_data.KINDS[k] for k in ("sugarbeet", "sugarbeet_autumn"))
+    book = openpyxl.load_workbook(root / "field_data" / CONFIG["calendar"]["file"])
     sheets = {s for layer in CONFIG["layers"].values() for s in layer.get("sheets", ())}
     assert set(book.sheetnames) == sheets
     for sheet in book:
@@ -223,7 +223,7 @@ def after(text, day):
 
 def test_calendars_are_those_of_the_world(made):
     root, _, _ = made
-    book = openpyxl.load_workbook(root / "delivery" / "CropsCalendar.xlsx")
+    book = openpyxl.load_workbook(root / "field_data" / "CropsCalendar.xlsx")
     crops = {sheet: crop for crop in ISRC.names for sheet in CONFIG["layers"][crop]["sheets"]}
     found = {region.name: {} for region in worlds.IRAN.regions}
     for sheet in book:
@@ -249,7 +249,7 @@ def test_calendars_are_those_of_the_world(made):
 
 def test_a_season_belongs_to_its_kind():
     # Khuzestan sows lentils, pea and sugar beet in autumn alone; Fars sugar beet in spring alone.
-    khuzestan, fars = (delivery.seasons_of(worlds.IRAN, r) for r in worlds.IRAN.regions[:2])
+    khuzestan, fars = (field_data.seasons_of(worlds.IRAN, r) for r in worlds.IRAN.regions[:2])
     assert {"lentils", "pea", "sugarbeet", "onion_late"}.isdisjoint(khuzestan)
     assert khuzestan["sugarbeet_autumn"].planting.year == 2021
     assert fars["sugarbeet"].planting == dt.date(2022, 4, 26)  # 1 January, 120 days, 5 days early
@@ -259,13 +259,13 @@ def test_a_season_belongs_to_its_kind():
     new_year = dt.date(2022, 1, 1)
     assert {
         key: tuple((day - new_year).days for day in (s.planting, s.harvest_start, s.harvest_end))
-        for key, s in delivery.seasons_of(worlds.IRAN, both).items()
+        for key, s in field_data.seasons_of(worlds.IRAN, both).items()
     } == worlds.IRAN.seasons
 
 
 def test_provinces_hold_their_sites(made, layers):
     root, _, _ = made
-    provinces = geopandas.read_file(root / "delivery" / "provinces")
+    provinces = geopandas.read_file(root / "field_data" / "provinces")
     assert provinces.crs.to_epsg() == 3857
     assert list(provinces.province) == [r.name for r in worlds.IRAN.regions]
     assert "Razavi Khorasan" in set(provinces.province)
@@ -276,18 +276,18 @@ def test_provinces_hold_their_sites(made, layers):
         assert places.index[places.contains(tile[0].buffer(4000))].tolist() == [info.province]
 
 
-def test_a_seed_gives_one_delivery(made, tmp_path):
+def test_a_seed_gives_the_same_field_data(made, tmp_path):
     root, _, summary = made
-    assert delivery.write_delivery(SETTINGS, root / "cubes", tmp_path / "again") == summary
-    for file in (root / "delivery").rglob("*.shp"):
-        other = tmp_path / "again" / file.relative_to(root / "delivery")
+    assert field_data.write(SETTINGS, root / "cubes", tmp_path / "again") == summary
+    for file in (root / "field_data").rglob("*.shp"):
+        other = tmp_path / "again" / file.relative_to(root / "field_data")
         assert other.read_bytes() == file.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["again"]
 
 
-def test_the_truth_of_all_fields_can_be_delivered(small, tmp_path):
+def test_the_truth_of_all_fields_can_be_written(small, tmp_path):
     root, ground = small
-    summary = delivery.write_delivery(SMALL, root / "cubes", tmp_path / "out")
+    summary = field_data.write(SMALL, root / "cubes", tmp_path / "out")
     parcels = len(np.unique(ground.parcel[ground.parcel > 0]))
     assert sum(summary.fields.values()) + sum(summary.points.values()) == parcels
     assert list(geopandas.read_file(tmp_path / "out" / "provinces").province) == ["Khuzestan"]
@@ -298,7 +298,7 @@ def test_outlines_follow_pixel_edges(seed, size, share):
     rng = np.random.default_rng(seed)
     ids = ndimage.label(rng.random((size, size)) < share)[0].astype(np.uint32)
     affine = Affine(10, 0, 700_000, 0, -10, 4_000_000)
-    numbers, outlines = delivery.outline(ids, affine)
+    numbers, outlines = field_data.outline(ids, affine)
     assert list(numbers) == list(range(1, int(ids.max()) + 1))
     assert shapely.is_valid(outlines).all() and set(shapely.get_type_id(outlines)) <= {3}
     np.testing.assert_array_equal(shapely.area(outlines), 100 * np.bincount(ids.ravel())[1:])
@@ -314,18 +314,18 @@ def test_outlines_follow_pixel_edges(seed, size, share):
     ("change", "message"),
     [
         ({"world": "europe", "label": "map"},
-         "--delivery: expected a world of the legend 'isrc' .*found world 'europe' of "
+         "--field_data: expected a world of the legend 'isrc' .*found world 'europe' of "
          "'eucropmap' and 'map'"),
         ({"world": "france", "label": "truth"}, "found world 'france' of 'eucropmap' and 'truth'"),
         ({"sites": {"train": 7}}, "iran_[0-9_]+: expected a simulated cube, found none"),
         ({"seed": 3}, "expected a cube simulated with the same settings, found seed: 0 there, 3"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_delivered_is_refused(made, tmp_path, change, message):
+def test_what_cannot_be_written_is_refused(made, tmp_path, change, message):
     root, _, _ = made
     settings = dataclasses.replace(SETTINGS, **change)
     with pytest.raises(ValueError, match=message):
-        delivery.write_delivery(settings, root / "cubes", tmp_path / "out")
+        field_data.write(settings, root / "cubes", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -336,7 +336,7 @@ def test_a_folder_that_holds_something_is_left_alone(made, tmp_path):
         with pytest.raises(
             ValueError, match=re.escape(f"new folder or an empty one, found {path}")
         ):
-            delivery.write_delivery(SETTINGS, root / "cubes", path)
+            field_data.write(SETTINGS, root / "cubes", path)
     assert (tmp_path / "mine").read_text() == "x"
 
 
@@ -347,19 +347,19 @@ def test_cubes_of_other_ground_are_refused(small, tmp_path):
     with rasterio.open(file, "r+") as raster:
         raster.write((raster.read() + 1) % 8)
     with pytest.raises(ValueError, match="fields that this version makes at Khuzestan, 32639_"):
-        delivery.write_delivery(SMALL, tmp_path / "cubes", tmp_path / "out")
+        field_data.write(SMALL, tmp_path / "cubes", tmp_path / "out")
 
 
-def test_without_any_field_there_is_no_delivery(tmp_path):
+def test_without_any_field_nothing_is_written(tmp_path):
     settings = dataclasses.replace(SMALL, label="teams", annotated=1e-6)
     simulate(settings, tmp_path)
     with pytest.raises(ValueError, match="cubes: expected annotated fields, found none"):
-        delivery.write_delivery(settings, tmp_path / "cubes", tmp_path / "out")
+        field_data.write(settings, tmp_path / "cubes", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("ending", [".shp", ".shx", ".dbf", ".prj", ".cpg"])
-def test_a_file_that_was_cut_short_is_no_delivery(small, tmp_path, monkeypatch, ending):
+def test_a_file_that_was_cut_short_leaves_nothing(small, tmp_path, monkeypatch, ending):
     # As GDAL leaves one on a full disk, without an error.
     write = geopandas.GeoDataFrame.to_file
 
@@ -370,29 +370,29 @@ def test_a_file_that_was_cut_short_is_no_delivery(small, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(geopandas.GeoDataFrame, "to_file", cut)
     with pytest.raises(OSError, match=r"Canola.*\.shp: could not be written \(what was read back"):
-        delivery.write_delivery(SMALL, small[0] / "cubes", tmp_path / "out")
+        field_data.write(SMALL, small[0] / "cubes", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_workbook_without_space_is_no_delivery(small, tmp_path, monkeypatch):
+def test_a_workbook_without_space_leaves_nothing(small, tmp_path, monkeypatch):
     def full(path, data):
         raise files.not_written(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr(delivery_files.files, "write_bytes", full)
+    monkeypatch.setattr(field_data_files.files, "write_bytes", full)
     with pytest.raises(OSError, match=r"CropsCalendar\.xlsx: could not be written \(No space"):
-        delivery.write_delivery(SMALL, small[0] / "cubes", tmp_path / "out")
+        field_data.write(SMALL, small[0] / "cubes", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_one_process_makes_a_delivery_at_a_time(small, tmp_path):
+def test_one_process_writes_field_data_at_a_time(small, tmp_path):
     with (
-        files.Lock(tmp_path / ".out.part", "--delivery"),
+        files.Lock(tmp_path / ".out.part", "--field_data"),
         pytest.raises(ValueError, match="in use"),
     ):
-        delivery.write_delivery(SMALL, small[0] / "cubes", tmp_path / "out")
+        field_data.write(SMALL, small[0] / "cubes", tmp_path / "out")
     # Nor does one replace what came to be there meanwhile.
     with pytest.raises(OSError, match="out: could not be written"):
-        with delivery_files.making(tmp_path / "out") as part:
+        with field_data_files.making(tmp_path / "out") as part:
             part.mkdir()
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "mine").touch()
@@ -405,13 +405,13 @@ def test_interrupted_nothing_is_left(small, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(delivery, "_write_workbook", stop)
+    monkeypatch.setattr(field_data, "_write_workbook", stop)
     with pytest.raises(KeyboardInterrupt):
-        delivery.write_delivery(SMALL, root / "cubes", tmp_path / "out")
+        field_data.write(SMALL, root / "cubes", tmp_path / "out")
     assert not list(tmp_path.iterdir())
     # What a killed run left is no hindrance, and an empty folder is taken.
     monkeypatch.undo()
     (tmp_path / ".out.part" / "crops").mkdir(parents=True)
     (tmp_path / "out").mkdir()
-    delivery.write_delivery(SMALL, root / "cubes", tmp_path / "out")
+    field_data.write(SMALL, root / "cubes", tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,70 @@
+"""What any network takes, and the shapes of its variables, without allocating either."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cropmap_jax.models import registry
+
+HEAD = "head"
+"""The top-level name of the head's parameters and statistics; all others are the trunk's."""
+
+
+class Inputs(NamedTuple):
+    """A network's inputs: see `registry`."""
+
+    pixels: dict[str, Any]
+    valid: dict[str, Any]
+    day_of_year: Any
+
+
+def input_shapes(
+    network: nn.Module, bands: Mapping[str, int], height: int = 0, width: int = 0, batch: int = 1
+) -> Inputs:
+    """Shapes of the inputs of a network, each a `jax.ShapeDtypeStruct`.
+
+    Args:
+        network: the network.
+        bands: number of bands by sensor.
+        height: of the images in pixels; 0 for the smallest that the network takes.
+        width: the same.
+        batch: number of chips.
+    """
+    periods: int = network.num_periods
+    least = registry.size_multiple(network)
+    shape = (batch, periods, height or least, width or least)
+    pixels = {s: jax.ShapeDtypeStruct((*shape, c), jnp.float32) for s, c in bands.items()}
+    return Inputs(pixels, dict(pixels), jax.ShapeDtypeStruct((batch, periods), jnp.int32))
+
+
+def variable_shapes(network: nn.Module, bands: Mapping[str, int]) -> dict[str, Any]:
+    """Shapes of a network's variables, computed without allocating them.
+
+    Args:
+        network: the network.
+        bands: number of bands by sensor.
+
+    Returns:
+        {"params": ..., "batch_stats": ...}, nested dicts of `jax.ShapeDtypeStruct`; no
+        "batch_stats" where no layer has any.
+    """
+    shapes: dict[str, Any] = jax.eval_shape(
+        network.init, jax.random.key(0), *input_shapes(network, bands)
+    )
+    return shapes
+
+
+def count_parameters(params: Mapping[str, Any]) -> int:
+    """Counts the trainable values in a tree of parameters.
+
+    Args:
+        params: nested mapping whose leaves have a shape: arrays, or `jax.ShapeDtypeStruct`.
+
+    Returns:
+        The number of values.
+    """
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
