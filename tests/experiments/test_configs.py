@@ -1,4 +1,4 @@
-"""Every config trains a step, its network and batch cut down, or describes a world or field data."""
+"""Every config trains a step, its network and batch cut down; or it describes a world, field data."""
 
 import pathlib
 import runpy
