@@ -72,7 +72,7 @@ def import_modules(names: Sequence[str]) -> None:
       ValueError: there is none of that name, or it cannot be imported; one line that says why.
     """
     for name in names:
-        if not all(part.isidentifier() for part in name.split(".")):
+        if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(
                 f"--import: expected the name of a Python module, such as my_networks for the "
                 f"file my_networks.py, found {name!r}"

@@ -31,7 +31,9 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.geo import files
+    from cropmap_jax.geo import extras, files
+
+    extras.require("earthengine", "experiments.export")
     from cropmap_jax.sources.earthengine import export, plan_text, planner
 
     if _MAX_GB.value is not None and not math.isfinite(_MAX_GB.value):

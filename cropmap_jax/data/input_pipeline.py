@@ -69,7 +69,7 @@ def check_dates(data: dataset.Dataset, loading: SamplingConfig, cubes: np.ndarra
         else:
             first = int(harvest_days(data, index).min()) - loading.lead_days
         where = f"cube {data.cubes[index]['id']}"
-        windows.window_indices(data.periods(index), first, loading.num_periods, where)
+        windows.as_of_window(data.periods(index), first, loading.num_periods, where)
 
 
 def choose_chips(

@@ -75,6 +75,10 @@ class Whole:
         """uint8 [H, W], as `Records.label`."""
         return self[index]["label"]
 
+    def fields(self, index: int) -> np.ndarray:
+        """uint32 [H, W], as `Records.fields`."""
+        return self[index]["fields"]
+
     def read_window(self, index: int, chosen, pixels: dict[str, np.ndarray], label=None) -> None:
         """As `Records.read_window`."""
         record = self[index]
@@ -152,6 +156,17 @@ class Records:
         except ValueError as error:
             raise shard.damaged(i, str(error)) from error
         return label.reshape(self._chip, self._chip)
+
+    def fields(self, index: int) -> np.ndarray:
+        """uint32 [H, W], ids of the fields in a chip, 0 where there is none."""
+        shard, i = self._find(index)
+        found = {name: (at, size) for name, at, size in _features(shard, i)}
+        at, size = found.get("fields", (0, 0))
+        if size != 4 * self._chip**2:
+            raise shard.damaged(i, f"expected {4 * self._chip**2} bytes of fields, found {size}")
+        data = np.empty(size, np.uint8)
+        shard.read(i, at, data)
+        return data.view(np.uint32).reshape(self._chip, self._chip)
 
     def read_window(self, index: int, chosen, pixels: dict[str, np.ndarray], label=None) -> None:
         """Reads some periods of a chip into arrays that are there.

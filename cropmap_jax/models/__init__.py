@@ -6,6 +6,7 @@
 from cropmap_jax.models.dual_unet3d import DualUNet3D
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.models.registry import (
+    UnknownNetwork,
     check,
     complete,
     find,
@@ -21,6 +22,7 @@ from cropmap_jax.models.variables import HEAD, count_parameters, variable_shapes
 __all__ = [
     "HEAD",
     "DualUNet3D",
+    "UnknownNetwork",
     "check",
     "complete",
     "count_parameters",

@@ -159,7 +159,7 @@ def max_pool(x: Array) -> Array:
 
 def _larger(x: Array, y: Array) -> Array:
     # Not `jnp.maximum`, nor `max` over an axis: their gradients ask which input equals the result,
-    # and where XLA computes the input anew, rounded otherwise, none does: the gradient is lost, or
+    # and where XLA recomputes the input, rounded otherwise, none does: the gradient is lost, or
     # is 0/0. A choice between the two always takes one.
     return jnp.where(x >= y, x, y)
 
@@ -192,7 +192,8 @@ class Conv(nn.Module):
             # In float32 at least, as then are the sums over all pixels that are its gradient.
             wide = jnp.promote_types(jnp.float32, self.dtype)
             y = y.astype(wide) + self.param("bias", init, (self.features,)).astype(wide)
-        return y.astype(self.dtype)
+        converted: Array = y.astype(self.dtype)
+        return converted
 
 
 class ConvNormRelu(nn.Module):
@@ -227,6 +228,7 @@ class ConvNormRelu(nn.Module):
         x = Conv(
             self.features, self.kernel_size, self.function, self.use_bias, self.dtype, name="conv"
         )(x)
+        norm: nn.Module
         if self.norm == "group":
             groups = max(n for n in range(1, MAX_GROUPS + 1) if self.features % n == 0)
             norm = nn.GroupNorm(groups, epsilon=NORM_EPSILON, dtype=self.dtype, name="norm")

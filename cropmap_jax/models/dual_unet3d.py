@@ -44,7 +44,8 @@ class DoubleConv(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = self.layer(self.features, name="first")(x)
-        return self.layer(self.features, name="second")(x)
+        y: Array = self.layer(self.features, name="second")(x)
+        return y
 
 
 class UNet(nn.Module):
@@ -108,13 +109,14 @@ class Branch(nn.Module):
         def over_time(branch: Branch, x: Array) -> Array:
             layer, periods = branch.layer, x.shape[1]
             x = layer(branch.width, (3, 3, 3), conv3d, use_bias=True, name="conv3d")(x)
-            return layer(branch.width, (periods, 1, 1), time_conv, use_bias=True, name="time_conv")(
-                x
-            )
+            last = layer(branch.width, (periods, 1, 1), time_conv, use_bias=True, name="time_conv")
+            y: Array = last(x)
+            return y
 
         x = (nn.remat(over_time) if self.remat else over_time)(self, x)
         unet = UNet(self.width, self.levels, self.layer, self.dtype, self.remat, name="unet")
-        return unet(x)
+        features: Array = unet(x)
+        return features
 
 
 class DualUNet3D(nn.Module):
@@ -125,7 +127,7 @@ class DualUNet3D(nn.Module):
     batch statistics lie under the sensors' names and "head".
 
     A map gives a tile `halo` = 2^(levels + 1) pixels of its surroundings, 32 with four levels. In
-    principle a pixel depends on others as far away as `reach`, 107 pixels with four levels, through
+    principle a pixel depends on others as far away as `reach`, 108 pixels with four levels, through
     the 3 x 3 convolutions of all levels; but little of that comes from beyond the halo.
 
     Attributes:
@@ -184,12 +186,12 @@ class DualUNet3D(nn.Module):
     @property
     def size_multiple(self) -> int:
         """What H and W must be multiples of: each level halves them."""
-        return 2**self.levels
+        return 1 << self.levels
 
     @property
     def halo(self) -> int:
         """Pixels around a tile that it is to see in a map: two of the bottleneck's."""
-        return 2 ** (self.levels + 1)
+        return 2 << self.levels
 
     @property
     def reach(self) -> int:
@@ -235,7 +237,8 @@ class DualUNet3D(nn.Module):
             params: of the network; left as they are.
             unseen: indices of the bands, by sensor.
         """
-        silent = jax.tree.map(lambda leaf: leaf, dict(params))  # new dicts, the same arrays
+        # New dicts, but the same arrays.
+        silent: dict[str, Any] = jax.tree.map(lambda leaf: leaf, dict(params))
         for sensor, indices in unseen.items():
             count = dict(self.bands)[sensor]
             masks = [count + band for band in indices] if self.use_validity else []

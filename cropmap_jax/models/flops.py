@@ -60,4 +60,4 @@ def _count(function: Callable[..., Any], *arguments: Any) -> int:
     # XLA counts for the CPU whatever the device: the arithmetic is the same.
     lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=("cpu",))
     cost = lowered.cost_analysis()
-    return round((cost or {}).get("flops", 0))
+    return round(float(cost["flops"]))

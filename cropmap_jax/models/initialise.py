@@ -76,7 +76,7 @@ def _random_bits(key: Array, width: int, shape: Sequence[int]) -> Array:
     return bits
 
 
-def _fold_in(key: Array, data: Array) -> Array:
+def _fold_in(key: Array, data: Array | int) -> Array:
     # Cheap to compile, and enough to keep keys apart: numpy hashes what comes of it.
     return (key ^ jnp.asarray(data).astype(jnp.uint32)) * _FACTORS + _TERMS
 

@@ -69,6 +69,10 @@ _NOT_OWN = {*_FILLED, *_SWITCHES, "name", "parent"}
 _registered: dict[str, type[nn.Module]] = {}
 
 
+class UnknownNetwork(ValueError):
+    """The name of a network that there is not, or that is not registered yet."""
+
+
 def register(name: str, network: type[nn.Module]) -> type[nn.Module]:
     """Makes a network known by name, and returns it.
 
@@ -100,13 +104,13 @@ def find(name: object, where: str) -> type[nn.Module]:
     """The network of that name: one registered, or `NETWORK` of the module of this package.
 
     Raises:
-        ValueError: begins with `where`, and lists the names there are.
+        UnknownNetwork: begins with `where`, and lists the names there are.
     """
     found = None
     if isinstance(name, str):
         found = _registered.get(name) or (_module_network(name) if name in _modules() else None)
     if found is None:
-        raise ValueError(
+        raise UnknownNetwork(
             f"{where}: expected a network among {', '.join(names())}, found "
             f"{arguments.shown(name)}; a module that registers another one is named by --import"
         )

@@ -96,7 +96,8 @@ def convert(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
             f"state dict: found unknown {unknown[0]} (of {len(unknown)} unknown), "
             f"expected the {len(converted)} arrays of DualUNet3D({settings})"
         )
-    return unflatten_dict(converted)
+    variables: dict[str, Any] = unflatten_dict(converted)
+    return variables
 
 
 def _strip(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -34,7 +34,7 @@ def input_shapes(
         width: the same.
         batch: number of chips.
     """
-    periods: int = network.num_periods  # type: ignore[attr-defined]  # of every network
+    periods: int = network.num_periods
     least = registry.size_multiple(network)
     shape = (batch, periods, height or least, width or least)
     pixels = {s: jax.ShapeDtypeStruct((*shape, c), jnp.float32) for s, c in bands.items()}

@@ -16,6 +16,8 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,9 +25,11 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
 from cropmap_jax.geo import files
-from cropmap_jax.models import variable_shapes
+from cropmap_jax.models import UnknownNetwork, variable_shapes
 from cropmap_jax.training import parallel, seals
 from cropmap_jax.training.recipe import Recipe
+
+Folder = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,22 +41,22 @@ class Restored:
     training and validation cubes of the runs that it began from.
     """
 
-    params: dict
-    batch_stats: dict
+    params: dict[str, Any]
+    batch_stats: dict[str, Any]
     recipe: Recipe
-    config: dict
+    config: dict[str, Any]
     step: int
     stage: str
     dataset: str = ""
-    cubes: tuple[dict, ...] = ()
+    cubes: tuple[dict[str, Any], ...] = ()
 
     @property
-    def variables(self) -> dict:
-        """What `DualUNet3D.apply` takes."""
+    def variables(self) -> dict[str, Any]:
+        """What a network's `apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def folder(workdir) -> pathlib.Path:
+def folder(workdir: Folder) -> pathlib.Path:
     """Where a run keeps its checkpoints."""
     return pathlib.Path(workdir).absolute() / "checkpoints"
 
@@ -62,13 +66,15 @@ class Earlier(ValueError):
 
 
 @contextlib.contextmanager
-def _reading(where):
+def _reading(where: Folder) -> Iterator[None]:
     """Turns what the libraries raise about a damaged checkpoint into one line that names it."""
     _quiet()
     try:
         yield
     except Earlier:
         raise
+    except UnknownNetwork as error:  # the checkpoint may be whole
+        raise UnknownNetwork(f"{where}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         # Orbax reads arrays side by side and waits for the first that fails; of the others, asyncio
         # would print a traceback each when the command ends.
@@ -90,7 +96,7 @@ def _quiet() -> None:
     """
     hook = sys.unraisablehook
 
-    def without_closed_loops(raised):
+    def without_closed_loops(raised: Any) -> None:
         if str(raised.exc_value) != "Event loop is closed":
             hook(raised)
 
@@ -107,8 +113,8 @@ SCORE = "validation/macro_f1"
 """What the best checkpoint has most of."""
 
 
-def _score(metrics: dict) -> float:
-    return metrics[SCORE]
+def _score(metrics: dict[str, Any]) -> float:
+    return float(metrics[SCORE])
 
 
 class Checkpointer:
@@ -125,7 +131,7 @@ class Checkpointer:
       OSError: the folder cannot be made.
     """
 
-    def __init__(self, workdir, meta: dict, keep: int = 2):
+    def __init__(self, workdir: Folder, meta: dict[str, Any], keep: int = 2):
         self._meta, self._failed = meta, False
         where = folder(workdir)
         try:
@@ -145,15 +151,16 @@ class Checkpointer:
     def __enter__(self) -> "Checkpointer":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
     def latest(self) -> int | None:
         """Step of the last whole checkpoint."""
-        return self._manager.latest_step()
+        step: int | None = self._manager.latest_step()
+        return step
 
-    def save(self, step: int, state: dict, scores: dict | None = None) -> None:
+    def save(self, step: int, state: dict[str, Any], scores: dict[str, Any] | None = None) -> None:
         """Saves (in the background) a host copy of the state.
 
         Args:
@@ -180,7 +187,7 @@ class Checkpointer:
                 metrics=scores if scores and SCORE in scores else None,
             )
 
-    def _check_space(self, state: dict) -> None:
+    def _check_space(self, state: dict[str, Any]) -> None:
         """Finds a full disk before orbax does, which reports it from a dozen threads."""
         needed = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._manager.directory).free
@@ -188,7 +195,7 @@ class Checkpointer:
             raise OSError(errno.ENOSPC, f"{needed / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free")
 
     @contextlib.contextmanager
-    def _writing(self, what: str):
+    def _writing(self, what: str) -> Iterator[None]:
         """Turns what goes wrong while checkpoints are written into one line."""
         where = self._manager.directory
         try:
@@ -212,7 +219,7 @@ class Checkpointer:
                 f"the same command again to resume"
             ) from error
 
-    def restore(self, state: dict) -> tuple[int, dict]:
+    def restore(self, state: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Restores the last checkpoint into the shape of `state`.
 
         Returns:
@@ -221,7 +228,7 @@ class Checkpointer:
         Raises:
           ValueError: it cannot be read, or is not what was saved.
         """
-        step = self.latest
+        step = self._last()
         args = ocp.args.Composite(
             state=ocp.args.PyTreeRestore(
                 state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
@@ -233,14 +240,20 @@ class Checkpointer:
             seals.check_state(restored, meta)
         return step, restored
 
-    def meta(self) -> dict:
+    def meta(self) -> dict[str, Any]:
         """The meta data of the last checkpoint.
 
         Raises:
           ValueError: it cannot be read.
         """
-        with _reading(self._manager.directory / str(self.latest)):
-            return _meta(self._manager, self.latest)
+        step = self._last()
+        with _reading(self._manager.directory / str(step)):
+            return _meta(self._manager, step)
+
+    def _last(self) -> int:
+        if (step := self.latest) is None:
+            raise ValueError(f"{self._manager.directory}: expected a whole checkpoint, found none")
+        return step
 
     def close(self) -> None:
         """Waits for background writes.
@@ -257,7 +270,7 @@ class Checkpointer:
             self._manager.close()
 
 
-def load(workdir, which: str = LAST) -> Restored:
+def load(workdir: Folder, which: str = LAST) -> Restored:
     """Reads a checkpoint of a run for evaluation, prediction or a head swap.
 
     Args:
@@ -300,7 +313,7 @@ def load(workdir, which: str = LAST) -> Restored:
     )
 
 
-def ancestors(restored: Restored) -> list[dict]:
+def ancestors(restored: Restored) -> list[dict[str, Any]]:
     """The ground that a run has learnt from before it began, when it begins from a checkpoint.
 
     Returns:
@@ -314,7 +327,7 @@ def ancestors(restored: Restored) -> list[dict]:
     ]
 
 
-def begun(workdir) -> tuple[Recipe, dict] | None:
+def begun(workdir: Folder) -> tuple[Recipe, dict[str, Any]] | None:
     """Recipe and config of the run that a workdir holds; None before its first checkpoint.
 
     Args:
@@ -335,16 +348,16 @@ def begun(workdir) -> tuple[Recipe, dict] | None:
             return Recipe.from_json(meta["recipe"]), meta["config"]
 
 
-def _open(where) -> ocp.CheckpointManager:
+def _open(where: Folder) -> ocp.CheckpointManager:
     """For reading only: nothing there is cleaned up or changed."""
     with _reading(where):
         return ocp.CheckpointManager(where, options=ocp.CheckpointManagerOptions(read_only=True))
 
 
-def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
+def _meta(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
     """The meta data of a checkpoint, checked; see `seals`."""
     args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-    meta = manager.restore(step, args=args)["meta"]
+    meta: dict[str, Any] = manager.restore(step, args=args)["meta"]
     if isinstance(meta, dict) and "recipe" in meta and "sha256" not in meta:
         raise Earlier(
             f"{manager.directory / str(step)}: expected a checkpoint with checksums, found one of "
@@ -354,13 +367,13 @@ def _meta(manager: ocp.CheckpointManager, step: int) -> dict:
     return meta
 
 
-def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
-    """The step of the checkpoint asked for."""
-    steps = manager.all_steps()
+def _find(manager: ocp.CheckpointManager, which: str, where: pathlib.Path) -> int:
+    """The step of the requested checkpoint."""
+    steps: list[int] = sorted(manager.all_steps())
     if not steps:
         raise ValueError(f"{where}: expected a whole checkpoint, found none")
     if which == LAST:
-        return manager.latest_step()
+        return steps[-1]
     if which == BEST:
         scored = {}
         for step in steps:
@@ -384,18 +397,18 @@ def _find(manager: ocp.CheckpointManager, which: str, where) -> int:
     return int(which)
 
 
-def _listed(steps) -> str:
+def _listed(steps: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(steps)))
 
 
-def _shapes(recipe: Recipe) -> dict:
+def _shapes(recipe: Recipe) -> dict[str, Any]:
     """Shapes of params and batch statistics that the recipe's network has."""
     shapes = variable_shapes(recipe.network(), recipe.bands)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
-def check_shapes(found: dict, expected: dict, where: str) -> None:
-    """Demands the same leaves of the same shapes in two trees of arrays.
+def check_shapes(found: dict[str, Any], expected: dict[str, Any], where: str) -> None:
+    """Requires the same leaves of the same shapes in two trees of arrays.
 
     Raises:
       ValueError: names the first leaf that differs, after `where`.

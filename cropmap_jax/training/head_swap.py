@@ -1,5 +1,7 @@
 """Swapping the head: the trunk of a network that was trained, under the head of a new one."""
 
+from typing import Any
+
 import jax
 
 from cropmap_jax.models import HEAD, trunk_arguments
@@ -28,7 +30,7 @@ def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
         names = [tuple(s.name for s in recipe.sensors) for recipe in (pretrained, wanted)]
         if names[0] == names[1]:
             wanted.check_sensors(pretrained.sensors, where)
-        differ.append(("config.sensors", *names))
+        differ.append(("config.sensors", names[0], names[1]))
     if not same_pixels(pretrained.pixel_m, wanted.pixel_m):
         differ.append(("the dataset's pixels in metres", pretrained.pixel_m, wanted.pixel_m))
     if pretrained.period_kind != wanted.period_kind:
@@ -38,7 +40,9 @@ def check_trunk(pretrained: Recipe, wanted: Recipe, where: str) -> None:
         raise ValueError(f"{listed} (expected is what the checkpoint in {where} was trained with)")
 
 
-def swap_head(pretrained: dict, fresh: dict) -> tuple[dict, list[str]]:
+def swap_head(
+    pretrained: dict[str, Any], fresh: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Takes the trunk from one set of variables and the head from another.
 
     Args:

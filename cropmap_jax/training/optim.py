@@ -1,5 +1,7 @@
 """Optimisers: one rate for the trunk and one for the head."""
 
+from typing import Any
+
 import jax
 import optax
 
@@ -11,7 +13,7 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine")
 
 
-def param_labels(params: dict) -> dict:
+def param_labels(params: dict[str, Any]) -> dict[str, Any]:
     """A tree like `params` whose leaves are "head" under that name, and "trunk" elsewhere.
 
     Raises:

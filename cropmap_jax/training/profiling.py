@@ -1,15 +1,21 @@
 """What a run reports of itself: its devices at the start, its speed, and a trace on request."""
 
 import contextlib
+import os
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
+from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.data.input_pipeline import TrainingInput
 from cropmap_jax.models import count_parameters
 from cropmap_jax.models.flops import count_flops
 from cropmap_jax.training import parallel
+from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.train_config import TrainConfig
 
 
 class Meter:
@@ -69,7 +75,7 @@ class Tracer:
 
     FIRST = 3  # earlier ones compile and fill the queues
 
-    def __init__(self, steps: int, folder):
+    def __init__(self, steps: int, folder: str | os.PathLike[str]):
         self._steps, self._folder = steps, pathlib.Path(folder)
         self._done, self._on = 0, False
 
@@ -79,7 +85,7 @@ class Tracer:
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
             self._on = True
 
-    def end(self, metrics: dict) -> bool:
+    def end(self, metrics: dict[str, Any]) -> bool:
         """To be called after each step with its metrics; returns whether it wrote the trace."""
         self._done += 1
         last = self._on and self._done == self.FIRST + self._steps
@@ -107,7 +113,14 @@ class Tracer:
                 print(f"trace: {traces[-1]}; open it at ui.perfetto.dev", flush=True)
 
 
-def describe(data, recipe, plan, source, params: dict, step: int) -> str:
+def describe(
+    data: Dataset,
+    recipe: Recipe,
+    plan: TrainConfig,
+    source: TrainingInput,
+    params: dict[str, Any],
+    step: int,
+) -> str:
     """What is trained, on what, and how long: a few lines for the terminal."""
     parameters = count_parameters(params)
     side = plan.loading.crop or data.chip

@@ -7,12 +7,14 @@ from it alone. How a run learns (rates, epochs, batches) is none of it: that is 
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flax import linen as nn
 
 from cropmap_jax import models
 from cropmap_jax.data import checks
+from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import legend
 from cropmap_jax.geo import sensors as sensors_lib
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
@@ -39,7 +41,7 @@ class Recipe:
       sensors: whose pixels the network takes.
     """
 
-    model: dict
+    model: dict[str, Any]
     legend: legend.Legend
     scaling: scaling.Scaling
     period_kind: str
@@ -48,7 +50,7 @@ class Recipe:
     pixel_m: float | None = None
     sensors: tuple[Sensor, ...] = SENTINEL
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "model", models.complete(self.model, "config.model"))
         scaling.check(self.scaling, self.sensors, "config.scaling")
         _check_rest(dataclasses.asdict(self), "config")
@@ -92,7 +94,7 @@ class Recipe:
             remat=remat,
         )
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """A JSON-ready description that `from_json` reads back."""
         value = dataclasses.asdict(self) | {"legend": self.legend.to_json()}
         ranges = {name: list(both) for name, both in self.scaling.items()}
@@ -102,7 +104,7 @@ class Recipe:
         }
 
     @classmethod
-    def from_json(cls, value: dict) -> "Recipe":
+    def from_json(cls, value: dict[str, Any]) -> "Recipe":
         """Reads what `to_json` wrote.
 
         Raises:
@@ -123,7 +125,7 @@ class Recipe:
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
         return cls(**(value | {"legend": classes, "scaling": ranges, "sensors": found}))
 
-    def check_dataset(self, data) -> None:
+    def check_dataset(self, data: Dataset) -> None:
         """Requires a dataset whose legend, sensors, periods and pixel size are the recipe's.
 
         Raises:
@@ -176,10 +178,10 @@ def _short(sensor: Sensor) -> str:
 
 def same_pixels(trained: float | None, found: float | None) -> bool:
     """Whether two sides of pixels in metres are one size, as within a dataset; None: not known."""
-    return None in (trained, found) or math.isclose(trained, found, rel_tol=1e-6)
+    return trained is None or found is None or math.isclose(trained, found, rel_tol=1e-6)
 
 
-def _check_rest(value: dict, name: str) -> None:
+def _check_rest(value: Mapping[str, Any], name: str) -> None:
     """Requires the single values of a recipe."""
     checks.choice(f"{name}.loss", value["loss"], losses.LOSSES)
     checks.whole(f"{name}.lead_days", value["lead_days"], *checks.LEAD_DAYS)
@@ -193,7 +195,7 @@ def _check_rest(value: dict, name: str) -> None:
         )
 
 
-def _check_legend(value, name: str) -> None:
+def _check_legend(value: Any, name: str) -> None:
     """Requires the types of a stored legend; `Legend` checks its values."""
     checks.keys(name, value, ("name", "classes"), ("none_of_these",))
     checks.text(f"{name}.name", value["name"])

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 from typing import Any
+
+import numpy as np
+import optax
 
 from cropmap_jax.data import checks, input_pipeline
 from cropmap_jax.data.dataset import Dataset
@@ -51,12 +55,12 @@ class TrainConfig:
     checkpoint_every: int
     log_every: int
     keep: int
-    config: dict
+    config: dict[str, Any]
     accumulate: int = 1
     remat: bool = False
     checkpoint_minutes: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, least, most in (
             ("epochs", 1, 10**6),
             ("batch_size", 1, 2**16),
@@ -94,26 +98,28 @@ class TrainConfig:
                 f"found {self.batch_size}"
             )
 
-    def rates(self, total_steps: int) -> dict:
+    def rates(self, total_steps: int) -> dict[str, optax.Schedule]:
         """Learning rate of each group, as functions of the step, over the whole run."""
         return {
             group: optim.schedule(self.schedule, rate, total_steps, self.warmup_steps)
             for group, rate in self.learning_rates.items()
         }
 
-    def make_optimizer(self, total_steps: int):
+    def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
         """The plan's optimiser, with both schedules over the whole run."""
         rates = self.rates(total_steps)
         return optim.make_optimizer(self.optimizer, rates["trunk"], rates["head"])
 
-    def weights(self, data: Dataset):
+    def weights(self, data: Dataset) -> np.ndarray | None:
         """float32 [classes] weights of the classes in the loss, or None."""
         if self.class_weights == "none":
             return None
         return losses.balanced_weights(data.split("train").pixels.sum(0)[: len(data.legend)])
 
 
-def check_same_config(found: dict, expected: dict, workdir) -> None:
+def check_same_config(
+    found: dict[str, Any], expected: dict[str, Any], workdir: str | os.PathLike[str]
+) -> None:
     """Refuses to resume a run under another config.
 
     Raises:
@@ -148,14 +154,17 @@ def _as_now(meta: dict[str, Any]) -> dict[str, Any]:
         meta = meta | {"recipe": json.loads(json.dumps(Recipe.from_json(recipe).to_json()))}
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         return meta
-    config = {"sensors": [sensor.name for sensor in SENTINEL]} | config
+    older: dict[str, Any] = {"sensors": [sensor.name for sensor in SENTINEL]}
+    config = older | config
     config["model"] = {"name": DEFAULT} | config["model"]
+    if isinstance(config.get("scratch"), dict):
+        config["scratch"] = {"name": DEFAULT} | config["scratch"]
     if "s1_db" in (ranges := config.get("scaling", {})):
         config["scaling"] = {name.removesuffix("_db"): both for name, both in ranges.items()}
     return meta | {"config": config}
 
 
-def _flatten(tree, prefix: str = "") -> dict:
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, dict):
         return {prefix: tree}
     return {k: v for name, t in tree.items() for k, v in _flatten(t, f"{prefix}.{name}").items()}

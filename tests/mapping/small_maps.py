@@ -11,10 +11,12 @@ import making
 import numpy as np
 import rasterio
 from affine import Affine
+from inference.stand_ins import StandIn
 from odc.geo.geobox import GeoBox
 from training import small_runs
 
 from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.mapping import crop_map
 from cropmap_jax.training import checkpoints, steps
 
@@ -67,8 +69,8 @@ def piece(whole: cube.Cube, cube_id: str, rows: slice, cols: slice, **changes) -
 def coded_ground(height: int, width: int) -> cube.Cube:
     """Ground that says where it is."""
     made = making.make_cube("coded", (height, width), fields=False, missing=False)
-    made.s1[..., 0] = np.arange(height)[:, None] / cube.S1_SCALE
-    made.s1[..., 1] = np.arange(width) / cube.S1_SCALE
+    made.s1[..., 0] = np.arange(height)[:, None] / SENSORS["s1"].scale
+    made.s1[..., 1] = np.arange(width) / SENSORS["s1"].scale
     return made
 
 
@@ -86,7 +88,7 @@ def say_where(examples: list[dict]) -> list[np.ndarray]:
     """Stands in for a network: class and probability follow from the coordinates in the pixels."""
     out = []
     for example in examples:
-        row, col = (example["s1"][-1, ..., band].astype(int) for band in range(2))
+        row, col = (example["pixels"]["s1"][-1, ..., band].astype(int) for band in range(2))
         hit = expected_class(row, col)[..., None] == np.arange(3)
         out.append(np.where(hit, expected_percent(row, col)[..., None] / 100, 0.1))
     return out
@@ -112,6 +114,8 @@ def make_map(workdir, cubes, out, predict=None, **options):
     """Runs the whole of it; returns the `MapMaker` and its result."""
     settings = {"as_of": AS_OF, "batch_size": 2} | options
     chosen = crop_map.Options(workdir=str(workdir), cubes=str(cubes), out=str(out), **settings)
+    if callable(predict):
+        predict = StandIn(predict)
     with crop_map.MapMaker(chosen, predict) as maker:
         done = sum(1 for _ in maker.run())
         return maker, maker.finish(), done

@@ -1,12 +1,13 @@
 """Commands as a user starts them, without the seconds that each needs to import jax."""
 
 import json
+import os
 import pathlib
 import select
 import subprocess
 import sys
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 
 
 class Starter:
@@ -18,11 +19,12 @@ class Starter:
     """
 
     def __init__(self, folder: pathlib.Path, env: dict[str, str]):
+        own = [env["PYTHONPATH"]] if "PYTHONPATH" in env else []
         self._folder = folder
         self._process = subprocess.Popen(
             [sys.executable, pathlib.Path(__file__).with_name("starter.py")],
             cwd=CHECKOUT,
-            env=env | {"PYTHONPATH": str(CHECKOUT)},
+            env=env | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *own])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
