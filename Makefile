@@ -1,5 +1,5 @@
 # Needs make and Python 3.11 or later; everything else goes into .venv.
-#   make test            lint, import directions, the suite, the wheel
+#   make test            lint, types, import directions, the suite, the wheel
 #   make test TORCH=1    the same, with PyTorch installed for the parity tests
 #   make test-isa        the suite as processors with fewer instructions run it
 #   make venv PYTHON=/path/to/python3.12
@@ -52,9 +52,10 @@ demo: venv  ## watch the whole idea work on simulated worlds, in the folder demo
 # What all of it is but the imports, which come first, and the wheel, which comes last.
 SUITE = $(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py
 
-test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, import directions, the suite, the built wheel
+test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, types, import directions, the suite, the built wheel
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy cropmap_jax
 	$(THREADS) $(PY) -m pytest -q tests/test_imports.py
 	$(SUITE)
 	$(THREADS) $(PY) -m pytest -q tests/test_wheel.py
@@ -65,14 +66,15 @@ test-isa: venv  ## the suite as on a lesser processor, then what computes on one
 	XLA_FLAGS="--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false" $(THREADS) taskset -c 0 \
 	  $(PY) -m pytest -q tests/models tests/data tests/training tests/inference tests/evaluation tests/mapping
 
-lint: venv  ## ruff: rules and formatting, without changing anything
+lint: venv  ## ruff (rules, formatting) and mypy (types), without changing anything
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy cropmap_jax
 
 format: venv  ## ruff: fix what can be fixed
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
 clean:  ## remove .venv and everything that is built
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,7 +31,7 @@ from cropmap_jax.geo import grid, legend, periods
 from cropmap_jax.sources.earthengine import auth, download, export, pieces
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
-from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.targets import Target
 
 _SERVER = pathlib.Path(__file__).resolve().parents[1] / "tests" / "sources" / "earthengine"

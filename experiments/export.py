@@ -6,7 +6,7 @@
 
 --plan prints what an export will cost before any pixel moves; --pilot 20 exports twenty cubes from
 all over and refines the plan by what they took. Interrupted, the same command resumes: what was
-answered is never asked for again.
+answered is never requested again.
 """
 
 import math
@@ -31,7 +31,9 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.geo import files
+    from cropmap_jax.geo import extras, files
+
+    extras.require("earthengine", "experiments.export")
     from cropmap_jax.sources.earthengine import export, plan_text, planner
 
     if _MAX_GB.value is not None and not math.isfinite(_MAX_GB.value):
@@ -57,27 +59,27 @@ def main(_):
 
 
 def _export(found, options, plan) -> None:
-    """Asks the service: for its scenes, with --plan, else for pixels."""
+    """Sends requests: for lists of scenes, with --plan, else for pixels."""
+    from cropmap_jax.sources import manifest, missing_report
     from cropmap_jax.sources.earthengine import (
         auth,
         client,
         download,
         export,
-        manifest,
         plan_text,
         planner,
+        service,
         stopping,
-        verify,
     )
 
     access = auth.initialise(_PROJECT.value, _ENDPOINT.value, _CREDENTIALS.value)
     pause = stopping.Pause()
-    asking = client.Client(
+    api = client.Client(
         access.base_url, access.project, access.session(_IN_FLIGHT.value),
         max_in_flight=_IN_FLIGHT.value, sleep=pause,
     )  # fmt: skip
     if _PLAN.value:
-        scenes, passes = export.count_scenes(found, options.s1, asking)
+        scenes, passes = export.count_scenes(found, options.s1, api)
         plan = planner.make_plan(
             found, options, in_flight=_IN_FLIGHT.value, scenes=scenes, passes=passes
         )
@@ -86,16 +88,18 @@ def _export(found, options, plan) -> None:
     todo = planner.choose_pilot(found, _PILOT.value) if _PILOT.value else found
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
     with manifest.Manifest(_CUBES.value) as book:
-        verify.claim_picture(book, _CUBES.value)
-        source = export.GraphSource(options, asking, book)
+        missing_report.claim_picture(book, _CUBES.value)
+        source = export.GraphSource(options, api, book)
         done = download.run(
-            todo, options, source, asking, book, _CUBES.value, _cli.progress, _MAX_GB.value,
+            todo, options, source, api, book, _CUBES.value, _cli.progress, _MAX_GB.value,
             in_flight=_IN_FLIGHT.value, pause=pause,
         )  # fmt: skip
         print(done.text())
-        print(verify.write_report(book, _CUBES.value))
-        if asking.counts.restricted:
-            print("the month's quota is used up: Earth Engine answers more slowly until it is over")
+        print(missing_report.write_report(book, _CUBES.value, service.SENSORS))
+        if api.counts.restricted:
+            print(
+                "the month's quota is used up: Earth Engine responds more slowly until it is over"
+            )
         pilot = export.measured(book, len(todo), source.look_ups) if _PILOT.value else None
     if pilot:
         print(f"\nall of it, by what a pilot of {pilot.cubes} took:\n")

@@ -27,8 +27,8 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.geo import files, processes
-    from cropmap_jax.sources.simulator import field_data, sites
+    from cropmap_jax.geo import extras, files, processes
+    from cropmap_jax.sources.simulator import sites
 
     settings = sites.Settings.of(_CONFIG.value.to_dict())
     if not _CUBES.value:
@@ -38,6 +38,9 @@ def main(_):
     files.local("--truth", truth)
     files.check_apart({"--truth": truth}, {"--cubes": cubes})
     if _FIELD_DATA.value:
+        extras.require("fields", "experiments.simulate --field_data")
+        from cropmap_jax.sources.simulator import field_data
+
         files.local("--field_data", _FIELD_DATA.value)
         files.check_apart({"--field_data": _FIELD_DATA.value}, {"--cubes": cubes, "--truth": truth})
         field_data.check(settings, _FIELD_DATA.value)  # before the hours that the cubes may take
@@ -51,7 +54,7 @@ def main(_):
 
 
 def _simulate(settings, cubes: str, truth: str) -> None:
-    from cropmap_jax.sources.simulator import field_data, run
+    from cropmap_jax.sources.simulator import run
 
     start = time.monotonic()
     done = run.simulate(settings, cubes, truth, _WORKERS.value, _cli.progress)
@@ -62,6 +65,8 @@ def _simulate(settings, cubes: str, truth: str) -> None:
     print(f"cubes: {_CUBES.value}\ntruth: {truth} (for checking)")
     print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
     if _FIELD_DATA.value:
+        from cropmap_jax.sources.simulator import field_data
+
         print(f"field data: {_FIELD_DATA.value}")
         print(field_data.write(settings, cubes, _FIELD_DATA.value))
         print(

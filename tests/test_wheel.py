@@ -7,16 +7,24 @@ dependencies come from the running environment; the package itself must not.
 from __future__ import annotations
 
 import ast
+import collections
+import email
+import importlib.metadata
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import making
 import pytest
+from packaging import requirements
+
+from cropmap_jax.geo import extras
 
 pytest.importorskip("build", reason="the wheel test needs the package `build` (extra: dev)")
 
@@ -28,6 +36,38 @@ MOVED = {
     "configs": "cropmap_jax/configs",
     "datasets": "cropmap_jax/datasets",
 }
+OWNER = {"google.auth": "google-auth"}
+# Of the extras' modules those that tensorflow-datasets and odc-geo need anyway.
+BROUGHT_BY_OTHERS = {"pandas", "pyarrow", "requests", "urllib3", "xarray"}
+NEED_EXTRAS = (
+    "cropmap_jax.ground_truth",
+    "cropmap_jax.sources.earthengine",
+    "cropmap_jax.sources.ingest.netcdf_files",
+    "cropmap_jax.sources.simulator.field_data",
+)
+HIDE = """
+import sys
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name in {hidden}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hide())
+"""
+IMPORT_ALL = """
+import importlib, json, pkgutil
+import cropmap_jax
+
+failed = []
+for module in pkgutil.walk_packages(cropmap_jax.__path__, "cropmap_jax."):
+    if not module.name.startswith(("cropmap_jax.configs", "cropmap_jax.datasets")):
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            failed.append(module.name)
+print(json.dumps(failed))
+"""
 VERBS = sorted(f.stem for f in (CHECKOUT / "experiments").glob("[!_]*.py"))
 
 
@@ -103,6 +143,47 @@ def test_metadata(wheel):
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
     assert re.search(r"^License(-Expression)?: Apache-2.0$", metadata, re.MULTILINE)
     assert re.search(r"^Requires-Python: >=\s?3.11$", metadata, re.MULTILINE)
+
+
+def test_extras_hold_what_the_table_of_modules_names(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (file,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+        metadata = email.message_from_bytes(archive.read(file))
+    found = collections.defaultdict(set)
+    for text in metadata.get_all("Requires-Dist"):
+        needed = requirements.Requirement(text)
+        extra = re.search(r'extra == "(\w+)"', str(needed.marker or ""))
+        found[extra[1] if extra else ""].add(needed.name)
+        if extra and extra[1] == "all":
+            assert needed.extras == set(extras.EXTRAS), "`all` holds all of them"
+    owners = importlib.metadata.packages_distributions()
+    for extra, modules in extras.EXTRAS.items():
+        # What h5netcdf[h5py] brings has no line of its own.
+        expected = {OWNER.get(m) or owners[m][0] for m in modules if m != "h5py"}
+        assert found[extra] == expected
+        assert not found[""] & expected, "the base install lacks them"
+
+
+def test_commands_start_without_extras_and_name_the_one_they_need(installed, tmp_path):
+    """Modules that only extras bring cannot be imported; those of other packages' needs can."""
+    target, env = installed
+    hidden = sorted({*chain.from_iterable(extras.EXTRAS.values())} - BROUGHT_BY_OTHERS)
+    (tmp_path / "sitecustomize.py").write_text(HIDE.format(hidden=hidden))
+    env = env | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{env['PYTHONPATH']}"}
+    done = run(sys.executable, "-c", IMPORT_ALL, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout
+    failed = json.loads(done.stdout.splitlines()[-1])
+    assert failed, "hiding works"
+    assert [m for m in failed if not m.startswith(NEED_EXTRAS)] == []
+    for verb, flags, extra in (
+        ("export", ("--config", "configs/export_isrc.py", "--cubes", "cubes"), "earthengine"),
+        ("prepare", ("--config", "configs/prepare_isrc.py", "--out", "out"), "fields"),
+    ):
+        done = run(sys.executable, "-m", f"experiments.{verb}", *flags, cwd=tmp_path, env=env)
+        assert done.returncode == 1, done.stdout
+        (line,) = done.stdout.splitlines()
+        assert line.startswith(f"error: experiments.{verb} needs ")
+        assert line.endswith(f": pip install 'cropmap_jax[{extra}]'")
 
 
 def test_python_finds_the_installed_wheel(installed, tmp_path):

@@ -5,6 +5,9 @@ blocks of 64 KiB, each begins with a header of 24 bytes, which may interrupt any
 header of 40 bytes: hash, size and hash of its data, type and number of records, size of the
 records. Ours hold one record each: compression type, length of the list of lengths, list of
 lengths, record.
+
+Ours, because no library reads parts of what TFDS writes and no other storage that keeps the records
+of a dataset whole is as fast: `python -m benchmarks.storage`, docs/performance.md.
 """
 
 import os

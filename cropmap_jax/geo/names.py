@@ -1,8 +1,10 @@
 """Names as people type them, in any script, and the ids that stand for them."""
 
+import difflib
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 
 # What Unicode does not take apart into a letter and its marks.
 _LATIN = str.maketrans(
@@ -61,3 +63,10 @@ def _is_accent(mark: str) -> bool:
 def one_line(text: str) -> str:
     """Without line breaks and control characters, which would end a row of a table."""
     return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """End of a message that suggests the nearest of the words, or "" if none is near."""
+    folded = {normalise(known): known for known in words}
+    near = difflib.get_close_matches(normalise(word), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""

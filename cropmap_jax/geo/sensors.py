@@ -6,7 +6,6 @@ checkpoints carry the rows of their own sensors; they are read without the table
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -53,8 +52,9 @@ class Sensor:
     nodata: int = -32768
 
     def __post_init__(self) -> None:
-        where = f"sensor {self.name!r}"
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", str(self.name)) or self.name in _RESERVED:
+        where = f"sensor {self.name!r:.100}"
+        is_name = isinstance(self.name, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,30}", self.name)
+        if not is_name or self.name in _RESERVED:
             raise ValueError(
                 f"{where}: expected a name of lower-case letters, digits and '_' that is none of "
                 f"{', '.join(sorted(_RESERVED))}"
@@ -154,7 +154,8 @@ def _is_band(name: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # An infinite number, or nan, is not between two finite ones; a whole one may have any length.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 SENSORS: dict[str, Sensor] = {

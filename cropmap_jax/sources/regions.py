@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -26,7 +27,7 @@ class Region:
     """A box of longitude and latitude, to be filled with tiles.
 
     Args:
-      name: to speak of it.
+      name: for messages.
       box: (west, south, east, north) in degrees.
       country: becomes the province of its cubes.
       harvest: day on which harvest starts, for every crop.
@@ -43,7 +44,7 @@ class Region:
     harvest: dt.date
     split: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where = f"region {self.name}"
         _check_box(self.box, where)
         if self.split not in ("", *splits.SPLITS):
@@ -100,7 +101,9 @@ def _check_box(box: Sequence[float], where: str) -> None:
         )
 
 
-def read_regions(value: Mapping[str, Mapping], where: str = "config.regions") -> list[Region]:
+def read_regions(
+    value: Mapping[str, Mapping[str, Any]], where: str = "config.regions"
+) -> list[Region]:
     """Regions from a config, {name: {box, country, harvest, split}}; `split` may be left out.
 
     Raises:
@@ -115,11 +118,12 @@ def read_regions(value: Mapping[str, Mapping], where: str = "config.regions") ->
             raise ValueError(f"{at}: expected box, country, harvest and split, found {sorted(row)}")
         harvest = parse_date(row["harvest"], f"{at}.harvest")
         try:
-            box = tuple(float(v) for v in row["box"])
+            west, south, east, north = (float(v) for v in row["box"])
         except (TypeError, ValueError):
             raise ValueError(
                 f"{at}.box: expected (west, south, east, north) in degrees, found {row['box']!r}"
             ) from None
+        box = (west, south, east, north)
         regions.append(Region(name, box, str(row["country"]), harvest, row.get("split", "")))
     return regions
 

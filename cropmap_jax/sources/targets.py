@@ -1,7 +1,6 @@
 """What is to be exported: tiles of the grid with their periods, of regions or with labels.
 
-Everything that decides which cubes there will be is checked here, before the service is asked for
-anything.
+Everything that decides which cubes there will be is checked here, before any request is sent.
 """
 
 import collections
@@ -10,6 +9,7 @@ import datetime as dt
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -18,7 +18,13 @@ from cropmap_jax.geo import balance, calendars, grid, splits, tiles
 from cropmap_jax.geo.legend import EUCROPMAP, Legend
 from cropmap_jax.geo.periods import Period, from_day
 from cropmap_jax.sources.regions import Region, check_apart, tiles_inside
-from cropmap_jax.sources.timing import Timing, check_dates, harvest_periods, months_between
+from cropmap_jax.sources.timing import (
+    Archive,
+    Timing,
+    check_dates,
+    harvest_periods,
+    months_between,
+)
 
 FRACTIONS = {"train": 0.85, "test": 0.15}
 """Of regions without a split of their own: others are for validation."""
@@ -58,6 +64,7 @@ class Target:
 def targets_of_regions(
     regions: Sequence[Region],
     timing: Timing,
+    archive: Archive,
     map_year: int | None = None,
     fractions: Mapping[str, float] = FRACTIONS,
     seed: int = 0,
@@ -71,6 +78,7 @@ def targets_of_regions(
     Args:
       regions: in any order; regions of one season may touch, not overlap.
       timing: which periods.
+      archive: where the pixels come from.
       map_year: year of the map of crops that labels come from, in which harvests must then lie.
       fractions: {split: share of the blocks} where a region has no split.
       seed: another seed deals blocks out in another way.
@@ -91,7 +99,7 @@ def targets_of_regions(
     out = []
     for region in regions:
         spans = timing.periods_of(region.harvest)
-        check_dates(spans, f"region {region.name}", today)
+        check_dates(spans, archive, f"region {region.name}", today)
         for geobox, name in boxes[region.name]:
             block = grid.block_id(geobox)
             out.append(Target(
@@ -118,7 +126,12 @@ def _check_year(regions: Sequence[Region], map_year: int | None) -> None:
             )
 
 
-def _deal_blocks(regions, boxes, fractions: Mapping[str, float], seed: int) -> dict[str, str]:
+def _deal_blocks(
+    regions: Sequence[Region],
+    boxes: Mapping[str, Sequence[tuple[GeoBox, str]]],
+    fractions: Mapping[str, float],
+    seed: int,
+) -> dict[str, str]:
     """{block: split}: blocks of regions that have a split, then the others' region by region."""
     homes: dict[str, str] = {}
     for region in sorted(regions, key=lambda r: not r.split):
@@ -134,8 +147,9 @@ def _deal_blocks(regions, boxes, fractions: Mapping[str, float], seed: int) -> d
 
 
 def targets_of_tiles(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     timing: Timing,
+    archive: Archive,
     crop: str = "",
     today: dt.date | None = None,
 ) -> list[Target]:
@@ -147,8 +161,9 @@ def targets_of_tiles(
     one crop for all tiles: one export per crop, which is what the original system did.
 
     Args:
-      path: tiles.geojson, with labels and fields beside it.
+      path: tiles.geojson, next to the folders of labels and fields.
       timing: which periods.
+      archive: where the pixels come from.
       crop: with anchor "harvest", the crop whose harvest all periods are anchored to.
       today: day after which nothing has been observed; the present one, UTC, if None.
 
@@ -169,7 +184,7 @@ def targets_of_tiles(
         raise ValueError(f"crop: expected anchor 'harvest' with it, found {timing.anchor!r}")
     spans = _tile_periods(found, timing, crop, about, path)
     for season, own in {(t.season, span): span for t, span in zip(found, spans, strict=True)}:
-        check_dates(own, f"{path}: season {season}", today)
+        check_dates(own, archive, f"{path}: season {season}", today)
     out = []
     for tile, own in zip(found, spans, strict=True):
         label, fields = (path.parent / name for name in (tile.label, tile.fields))
@@ -191,17 +206,24 @@ def targets_of_tiles(
 
 
 def _check_tile(tile: tiles.Tile, files: Iterable[pathlib.Path], where: str) -> None:
-    if tuple(tile.geobox.shape) != (grid.TILE_PX,) * 2 or tile.geobox.crs.to_epsg() is None:
+    crs = tile.geobox.crs
+    if tuple(tile.geobox.shape) != (grid.TILE_PX,) * 2 or not (crs and crs.to_epsg()):
         raise ValueError(
             f"{where}: expected a tile of {grid.TILE_PX} x {grid.TILE_PX} pixels in UTM, found "
-            f"{tuple(tile.geobox.shape)} in {tile.geobox.crs}"
+            f"{tuple(tile.geobox.shape)} in {crs}"
         )
     for file in files:
         if not file.is_file():
             raise ValueError(f"{where}: expected {file}, found no file")
 
 
-def _tile_periods(found, timing: Timing, crop: str, about: Mapping, path) -> list:
+def _tile_periods(
+    found: Sequence[tiles.Tile],
+    timing: Timing,
+    crop: str,
+    about: Mapping[str, Any],
+    path: pathlib.Path,
+) -> list[tuple[Period, ...]]:
     """Periods of each tile."""
     if timing.anchor == "harvest":
         days = _tile_harvests(found, crop, path)
@@ -220,7 +242,7 @@ def _tile_periods(found, timing: Timing, crop: str, about: Mapping, path) -> lis
     return [spans[tile.season] for tile in found]
 
 
-def _tile_harvests(found, crop: str, path: pathlib.Path) -> list[int]:
+def _tile_harvests(found: Sequence[tiles.Tile], crop: str, path: pathlib.Path) -> list[int]:
     """Harvest start of each tile, days since 1970-01-01."""
     crops = sorted({name for t in found for name in t.crops if name != tiles.NONE})
     crops = [crop] if crop else crops
@@ -236,11 +258,11 @@ def _tile_harvests(found, crop: str, path: pathlib.Path) -> list[int]:
             wrong.append((tile.tile_id, own))
         days.append(min(own.values(), default=0))
     if wrong:
-        tile, own = wrong[0]
+        first, own = wrong[0]
         dates = ", ".join(f"{name} {calendars.describe(day)}" for name, day in own.items())
         raise ValueError(
             f"{path}: anchor 'harvest': expected one harvest date per tile, found several or none "
-            f"in {len(wrong)} of {len(found)} tiles, e.g. {dates or 'none'} in {tile}; choose one "
+            f"in {len(wrong)} of {len(found)} tiles, e.g. {dates or 'none'} in {first}; choose one "
             f"crop, or anchor 'months'"
         )
     return days

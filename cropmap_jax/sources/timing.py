@@ -2,23 +2,31 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from cropmap_jax.geo.periods import Period, month_periods, parse_date
 
 ANCHORS = ("months", "harvest")
-BEGINS = {"s1": dt.date(2014, 10, 3), "s2": dt.date(2017, 3, 28)}
-"""First day of `service.S1_DB` and `service.S2`. Source: dataset availability in the catalogue,
-developers.google.com/earth-engine/datasets/catalog/COPERNICUS_S1_GRD and ..._S2_SR_HARMONIZED."""
-
-
 MOST_PERIODS, MOST_DAYS = 120, 3660
-"""Ten years: longer than both sensors have been there."""
+"""Ten years: longer than the Sentinels have been there."""
 
 
-def _whole(value, low: int, high: int) -> bool:
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """What a provider of pixels has.
+
+    Args:
+      name: of the provider, for messages.
+      begins: {sensor: first day}.
+    """
+
+    name: str
+    begins: Mapping[str, dt.date]
+
+
+def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
@@ -32,7 +40,7 @@ class Timing:
         They end 28 to 31 days before h, so that a model trained on them with lead_days above 28
         may miss the last one.
       num_periods: periods of a window.
-      lead_days: (least, most) days before harvest that predictions will be asked for. Only with
+      lead_days: (least, most) days before harvest that predictions will be made. Only with
         "months", and for regions: labelled tiles bring their months with them.
       months: dates in the first and the last month, e.g. ("2017-10-01", "2018-09-30"), for all
         cubes alike; () to find them from the harvest dates.
@@ -46,7 +54,7 @@ class Timing:
     lead_days: tuple[int, int] = (30, 60)
     months: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.anchor not in ANCHORS:
             raise ValueError(f"anchor: expected one of {', '.join(ANCHORS)}, found {self.anchor!r}")
         if not _whole(self.num_periods, 1, MOST_PERIODS):
@@ -118,8 +126,8 @@ def harvest_periods(harvest: dt.date, num_periods: int) -> tuple[Period, ...]:
 
 def _add_months(date: dt.date, count: int) -> dt.date:
     month = np.datetime64(date, "M") + count
-    first = month.astype("M8[D]").astype(dt.date)
-    last = (month + 1).astype("M8[D]").astype(dt.date) - dt.timedelta(days=1)
+    first: dt.date = month.astype("M8[D]").astype(dt.date)
+    last: dt.date = (month + 1).astype("M8[D]").astype(dt.date) - dt.timedelta(days=1)
     return min(first + dt.timedelta(days=date.day - 1), last)
 
 
@@ -137,11 +145,14 @@ def months_between(pair: Sequence[str], where: str) -> tuple[Period, ...]:
     return month_periods(first, last)
 
 
-def check_dates(spans: Sequence[Period], where: str, today: dt.date | None = None) -> None:
-    """Requires periods that are over and that both sensors were there for.
+def check_dates(
+    spans: Sequence[Period], archive: Archive, where: str, today: dt.date | None = None
+) -> None:
+    """Requires periods that are over and that all sensors were there for.
 
     Args:
       spans: periods, in order.
+      archive: where the pixels come from.
       where: what to name in an error.
       today: the present day, UTC, if None.
 
@@ -149,10 +160,12 @@ def check_dates(spans: Sequence[Period], where: str, today: dt.date | None = Non
       ValueError: names `where` and the first period that is wrong.
     """
     today = today or dt.datetime.now(dt.UTC).date()
-    early = [f"{k.upper()} (from {day})" for k, day in BEGINS.items() if spans[0].start < day]
+    early = [
+        f"{k.upper()} (from {day})" for k, day in archive.begins.items() if spans[0].start < day
+    ]
     if early:
         raise ValueError(
-            f"{where}: expected periods since Earth Engine has {' and '.join(early)}, found "
+            f"{where}: expected periods since {archive.name} has {' and '.join(early)}, found "
             f"{spans[0].start} to {spans[0].end}"
         )
     if spans[-1].end > today:

@@ -369,7 +369,7 @@ def _meta(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
 
 def _find(manager: ocp.CheckpointManager, which: str, where: pathlib.Path) -> int:
     """The step of the requested checkpoint."""
-    steps = sorted(manager.all_steps())
+    steps: list[int] = sorted(manager.all_steps())
     if not steps:
         raise ValueError(f"{where}: expected a whole checkpoint, found none")
     if which == LAST:

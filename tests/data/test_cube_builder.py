@@ -20,6 +20,7 @@ from cropmap_jax.data import cube_builder, dataset, input_pipeline, pieces
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
+from cropmap_jax.geo.sensors import SENTINEL
 
 CHIP = 16
 LAST_END = making.PERIODS[-1].end
@@ -92,8 +93,8 @@ def test_every_record_holds_the_pixels_of_its_cube_at_its_place(folders):
             assert raw.info.cube_id == data.cubes[index]["id"]
             assert raw.info.split == data.cubes[index]["split"] == split
             for key, fill, axis in (
-                ("s1", cube.NODATA, 1),
-                ("s2", cube.NODATA, 1),
+                ("s1", -32768, 1),
+                ("s2", -32768, 1),
                 ("label", IGNORE, 0),
                 ("fields", 0, 0),
             ):
@@ -238,7 +239,9 @@ def test_statistics_by_hand(tmp_path):
     empty = {"mean": None, "std": None, "min": None, "max": None, "missing": 1}
     assert data.statistics["s1"]["VH"] == data.statistics["s2"]["B8A"] == empty
     # In the order of the channels, on which the numbers of the unseen bands rely.
-    assert {s: tuple(bands) for s, bands in data.statistics.items()} == cube.BANDS
+    assert {s: tuple(bands) for s, bands in data.statistics.items()} == {
+        s.name: s.bands for s in SENTINEL
+    }
     assert data.unseen_bands == {"s1": [1], "s2": [7]}
     # Missing on average: (0 + 1) / 2, and (0.25 + 1) / 10.
     assert "s1: 50.0% missing in training cubes" in dataset.describe(data)
@@ -658,8 +661,8 @@ def test_cubes_of_different_lengths_make_batches_together(tmp_path):
     (batch,) = input_pipeline.training_input(data, loading, 2, 1, 0).batches
     assert batch["pixels"]["s2"].shape == (2, 6, 16, 16, 10)
     # The longer cube has all six periods; of the shorter one, two are from before it begins.
-    missing = (batch["pixels"]["s1"] == cube.NODATA).all((2, 3, 4)) & (
-        batch["pixels"]["s2"] == cube.NODATA
+    missing = (batch["pixels"]["s1"] == -32768).all((2, 3, 4)) & (
+        batch["pixels"]["s2"] == -32768
     ).all((2, 3, 4))
     assert sorted(missing.tolist()) == [[False] * 6, [True, True, *[False] * 4]]
 

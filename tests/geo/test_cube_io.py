@@ -19,6 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube, cube_io, legend, periods
 from cropmap_jax.geo.periods import Period
+from cropmap_jax.geo.sensors import SENSORS
 
 
 def same_cube(found: cube.Cube, written: cube.Cube) -> None:
@@ -37,7 +38,7 @@ def same_cube(found: cube.Cube, written: cube.Cube) -> None:
         a, b = getattr(found, sensor), getattr(written, sensor)
         assert a.dtype == np.float32 and a.flags.c_contiguous
         # Equal NaNs, and at most half a step; 2**-21 is for a few roundings of float32.
-        np.testing.assert_allclose(a, b, rtol=2.0**-21, atol=0.5 / cube.SCALES[sensor])
+        np.testing.assert_allclose(a, b, rtol=2.0**-21, atol=0.5 / SENSORS[sensor].scale)
 
 
 def test_round_trip_of_everything(tmp_path):
@@ -100,8 +101,8 @@ def test_raw_pixels_are_scaled_integers(tmp_path):
     raw = cube_io.read_raw(cube_io.write_cube(made, tmp_path))
     assert raw.s1.dtype == raw.s2.dtype == np.int16
     np.testing.assert_array_equal(raw.s1 == -32768, np.isnan(made.s1))
-    np.testing.assert_array_equal(raw.s1, cube.encode(made.s1, "s1"))
-    np.testing.assert_array_equal(raw.s2, cube.encode(made.s2, "s2"))
+    np.testing.assert_array_equal(raw.s1, SENSORS["s1"].encode(made.s1))
+    np.testing.assert_array_equal(raw.s2, SENSORS["s2"].encode(made.s2))
 
 
 @settings(max_examples=12)
@@ -319,7 +320,7 @@ def test_ctrl_c_between_the_two_renames_puts_the_old_cube_back(tmp_path, monkeyp
 
 
 def full_disk_at(monkeypatch, nth: int) -> None:
-    real, calls = cube_io._write_bytes, []
+    real, calls = cube_io.files.write_synced, []
 
     def write(path, data):
         calls.append(path)
@@ -328,7 +329,7 @@ def full_disk_at(monkeypatch, nth: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, data)
 
-    monkeypatch.setattr(cube_io, "_write_bytes", write)
+    monkeypatch.setattr(cube_io.files, "write_synced", write)
 
 
 NO_SPACE = r"/cube: could not be written \(No space left on device\); nothing was kept"
@@ -375,7 +376,7 @@ def test_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
     def write(path, data):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cube_io, "_write_bytes", write)
+    monkeypatch.setattr(cube_io.files, "write_synced", write)
     with pytest.raises(KeyboardInterrupt):
         cube_io.write_cube(making.make_cube(size=16), tmp_path)
     assert list(tmp_path.iterdir()) == []

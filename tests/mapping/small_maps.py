@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from training import small_runs
 
 from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.mapping import crop_map
 from cropmap_jax.training import checkpoints, steps
 
@@ -68,8 +69,8 @@ def piece(whole: cube.Cube, cube_id: str, rows: slice, cols: slice, **changes) -
 def coded_ground(height: int, width: int) -> cube.Cube:
     """Ground that says where it is."""
     made = making.make_cube("coded", (height, width), fields=False, missing=False)
-    made.s1[..., 0] = np.arange(height)[:, None] / cube.S1_SCALE
-    made.s1[..., 1] = np.arange(width) / cube.S1_SCALE
+    made.s1[..., 0] = np.arange(height)[:, None] / SENSORS["s1"].scale
+    made.s1[..., 1] = np.arange(width) / SENSORS["s1"].scale
     return made
 
 

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from training import small_runs
 
-from cropmap_jax.geo.cube import NODATA
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.training import optim, parallel, steps
 
@@ -34,7 +33,7 @@ def make_batch(rng: np.random.Generator) -> dict:
     label = np.digitize(s1[:, -1, :, :, 0], (-1600, -700, 200)).astype(np.uint8)
     label[label == 3] = NONE_OF_THESE
     for stored in (s1, s2):
-        stored[rng.random(stored.shape) < 0.2] = NODATA
+        stored[rng.random(stored.shape) < 0.2] = -32768
     share = np.linspace(1, 0, BATCH)[:, None, None]
     label[rng.random(label.shape) >= share] = IGNORE
     planted = rng.integers(0, 2, (BATCH, 3)).astype(np.float32)

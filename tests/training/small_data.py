@@ -13,7 +13,6 @@ import numpy as np
 
 from cropmap_jax.data import chips, dataset
 from cropmap_jax.data.records import Whole
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend, make_class
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
 
@@ -81,8 +80,8 @@ def make_dataset(
                 tables.setdefault(ground.split, []).append((index, row, col, counts))
                 found.setdefault(ground.split, []).append(
                     {
-                        "s1": chips.cut(s1, row, col, chip, cube.NODATA, axis=1),
-                        "s2": chips.cut(s2, row, col, chip, cube.NODATA, axis=1),
+                        "s1": chips.cut(s1, row, col, chip, -32768, axis=1),
+                        "s2": chips.cut(s2, row, col, chip, -32768, axis=1),
                         "label": label,
                         "fields": chips.cut(fields, row, col, chip, 0),
                         "periods": to_days(ground.periods),

@@ -15,7 +15,7 @@ from training.small_data import HARVEST, Ground, day
 
 from cropmap_jax.data import input_pipeline
 from cropmap_jax.data.input_pipeline import SamplingConfig
-from cropmap_jax.geo import cube, files
+from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import (
     checkpoints,
@@ -464,7 +464,7 @@ def test_ground_that_no_sensor_has_seen_has_no_part_in_validation(monkeypatch):
     label = np.full((8, 8), IGNORE, np.uint8)
     label[0, :4] = [0, 254, 254, 254]
     seen = np.zeros((1, 1, 8, 8, 1), np.int16)
-    seen[..., 0, 2:, :] = cube.NODATA
+    seen[..., 0, 2:, :] = -32768
     batch = {
         "pixels": {
             "s1": np.broadcast_to(seen, (1, 6, 8, 8, 2)),

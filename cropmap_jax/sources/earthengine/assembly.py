@@ -4,26 +4,29 @@ import datetime as dt
 import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import rasterio
 
 import cropmap_jax
-from cropmap_jax.geo import calendars, cube, cube_io, rasters
+from cropmap_jax.geo import calendars, cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.sources import sentinel1, tile_labels, verify
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, platforms, service, verify
-from cropmap_jax.sources.earthengine.manifest import Manifest
+from cropmap_jax.sources.earthengine import pieces, service
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.targets import Target
 
 MADE_BY = "cropmap_jax.sources.earthengine"
 
 
 def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
-    """What is asked of the service: "s1", "s2", and "label" where that is a map."""
-    return ("s1", "s2") + ((pieces.LABEL,) if options.label.kind == "eucropmap" else ())
+    """What is requested from the service: the sensors, and "label" where that is a map."""
+    labels = (pieces.LABEL,) if options.label.kind == "eucropmap" else ()
+    return tuple(sensor.name for sensor in service.SENSORS) + labels
 
 
-def cube_key(target, options: options_lib.Options) -> str:
+def cube_key(target: Target, options: options_lib.Options) -> str:
     """Hex sha256 of all that decides what is in a cube, but for the code that makes the graphs.
 
     Raises:
@@ -39,13 +42,13 @@ def cube_key(target, options: options_lib.Options) -> str:
             "legend": target.legend.to_json(),
             "place": [target.season, target.block, target.split, target.province, harvest],
             "options": options.to_json(),
-            "platforms": platforms.to_json(options.s1.platforms, target.periods),
+            "platforms": sentinel1.to_json(options.s1.platforms, target.periods),
             "files": _file_digests(target, options),
         }
     )
 
 
-def _file_digests(target, options) -> list[str]:
+def _file_digests(target: Target, options: options_lib.Options) -> list[str]:
     if options.label.kind != "tiles":
         return []
     if target.label_file is None:
@@ -60,30 +63,30 @@ def _file_digests(target, options) -> list[str]:
     return out
 
 
-def what_differs(info: cube.CubeInfo, target, options: options_lib.Options) -> str:
-    """What of a cube that is there is not as it is asked for now, in words."""
+def what_differs(info: cube.CubeInfo, target: Target, options: options_lib.Options) -> str:
+    """What of a cube that is there is not as it is requested now, in words."""
     if info.source.get("made_by") != MADE_BY:
         return "a cube that was not exported from Earth Engine"
     found = verify.differences(info, target)
     there = info.source.get("options", {})
-    for part, asked in options.to_json().items():
-        if there.get(part) != asked:
-            found.append(f"{part}: {there.get(part)} there, {asked} asked for")
-    asked, was = platforms.to_json(options.s1.platforms, target.periods), info.source
-    if not found and was.get("platforms") != asked:
-        found.append(f"s1.platforms: {was.get('platforms')} there, {asked} asked for")
+    for part, value in options.to_json().items():
+        if there.get(part) != value:
+            found.append(f"{part}: {there.get(part)} there, {value} requested")
+    rule, was = sentinel1.to_json(options.s1.platforms, target.periods), info.source
+    if not found and was.get("platforms") != rule:
+        found.append(f"s1.platforms: {was.get('platforms')} there, {rule} requested")
     return "; ".join(found) or "other labels or field ids"
 
 
 def assemble(
-    target,
+    target: Target,
     parts: Sequence[pieces.Piece],
     manifest: Manifest,
     options: options_lib.Options,
-    made_of: Mapping,
+    made_of: Mapping[str, Any],
     key: str,
 ) -> cube_io.RawCube:
-    """A cube of the pixels of its pieces, as they came.
+    """A cube made of the pixels of its pieces.
 
     Args:
       target: what it is to be.
@@ -99,14 +102,15 @@ def assemble(
     """
     counted = options.s2.count
     stacks = {s: _stack(target, s, parts, manifest, counted) for s in sensors_of(options)}
-    s2 = stacks["s2"][..., : len(cube.S2_BANDS)]
-    clear = _counts(stacks["s2"][..., -1], target.cube_id) if counted else None
+    pixels = {s.name: stacks[s.name][..., : len(s.bands)] for s in service.SENSORS}
+    counts = stacks[service.OPTICAL.name][..., -1]
+    clear = _counts(counts, target.cube_id) if counted else None
     fields = None
     if options.label.kind == "eucropmap":
         codes = stacks[pieces.LABEL][0, :, :, 0]
         label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(pieces.NO_CODE,))
     elif options.label.kind == "tiles":
-        label, fields = read_labels(target)
+        label, fields = tile_labels.read_labels(target)
     else:
         label = np.full(tuple(target.geobox.shape), IGNORE, np.uint8)
     info = cube.CubeInfo(
@@ -120,10 +124,11 @@ def assemble(
         harvest=target.harvest,
         province=target.province,
         source=_source(target, options, made_of, key),
+        sensors=service.SENSORS,
         has_fields=fields is not None,
         has_clear=counted,
     )
-    return cube_io.RawCube(info, {"s1": stacks["s1"], "s2": s2}, label, fields, clear)
+    return cube_io.RawCube(info, pixels, label, fields, clear)
 
 
 def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
@@ -131,16 +136,23 @@ def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
         raise ValueError(
             f"{cube_id}: expected counts of clear observations of 0 or more, found {found.min()}"
         )
-    return np.minimum(found, cube.MOST_CLEAR).astype(np.uint8)
+    counts: np.ndarray = np.minimum(found, cube.MOST_CLEAR).astype(np.uint8)
+    return counts
 
 
-def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.ndarray:
+def _stack(
+    target: Target,
+    sensor: str,
+    parts: Sequence[pieces.Piece],
+    manifest: Manifest,
+    counted: bool,
+) -> np.ndarray:
     """int16 [periods, H, W, bands] of one sensor; a label has one period and one band."""
     own = [piece for piece in parts if piece.sensor == sensor]
     count = 1 if sensor == pieces.LABEL else len(target.periods)
     height, width = target.geobox.shape
     bands = len(pieces.bands_of(sensor, range(1), counted))
-    out = np.full((count, height, width, bands), cube.NODATA, pieces.DTYPE)
+    out = np.zeros((count, height, width, bands), pieces.DTYPE)
     seen = np.zeros((count, height, width), np.uint8)
     for piece in own:
         pixels = manifest.load(piece.key)
@@ -159,43 +171,9 @@ def _stack(target, sensor: str, parts, manifest: Manifest, counted: bool) -> np.
     return out
 
 
-def read_labels(target) -> tuple[np.ndarray, np.ndarray | None]:
-    """Labels uint8 [H, W] and field ids uint32 [H, W] or None, from the target's files.
-
-    Raises:
-      ValueError: names the file that is missing, is on another grid or of another type, or holds
-        a label that the legend does not.
-    """
-    label = _read_band(target.label_file, target.geobox, "uint8")
-    cube.check_label(label, target.legend, str(target.label_file))
-    if target.fields_file is None:
-        return label, None
-    return label, _read_band(target.fields_file, target.geobox, "uint32")
-
-
-def _read_band(file, geobox, dtype: str) -> np.ndarray:
-    with rasters.open_geotiff(file) as raster:
-        found = {
-            "rows x columns": tuple(raster.shape),
-            "transform": tuple(raster.transform)[:6],
-            "CRS": raster.crs,
-            "bands": raster.count,
-            "type": raster.dtypes[0],
-        }
-        expected = {
-            "rows x columns": tuple(geobox.shape),
-            "transform": tuple(geobox.affine)[:6],
-            "CRS": rasterio.CRS.from_wkt(geobox.crs.to_wkt()),
-            "bands": 1,
-            "type": dtype,
-        }
-        for what, value in expected.items():
-            if found[what] != value:
-                raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
-        return raster.read(1)
-
-
-def _source(target, options: options_lib.Options, made_of: Mapping, key: str) -> dict:
+def _source(
+    target: Target, options: options_lib.Options, made_of: Mapping[str, Any], key: str
+) -> dict[str, Any]:
     """How the pixels were made, JSON-ready."""
     catalogue = {"s1": options.s1.collection, "s2": service.S2}
     if options.s2.mask == "cloud_score":
@@ -207,7 +185,7 @@ def _source(target, options: options_lib.Options, made_of: Mapping, key: str) ->
         "version": cropmap_jax.__version__,
         "catalogue": catalogue,
         "options": options.to_json(),
-        "platforms": platforms.to_json(options.s1.platforms, target.periods),
+        "platforms": sentinel1.to_json(options.s1.platforms, target.periods),
         **made_of,
         # The catalogue changes: scenes are added and reprocessed.
         "exported": dt.datetime.now(dt.UTC).date().isoformat(),

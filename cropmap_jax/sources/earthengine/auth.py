@@ -1,24 +1,23 @@
-"""Who asks, and where: credentials, project and endpoint, checked before anything is asked for.
+"""Access to the service: credentials, project and endpoint, checked before the first request.
 
-What is connected to: the endpoint, and the issuer of tokens that the credentials name (for users
-and service accounts oauth2.googleapis.com); nothing else. Two libraries would ask others:
+Connections are made to the endpoint, and the issuer of tokens that the credentials name (for users
+and service accounts oauth2.googleapis.com); nothing else. Two libraries would connect to others:
 
 - `ee.Initialize` fetches a list of deprecated assets from storage.googleapis.com, but only while
   its own, `ee.deprecation.deprecated_assets`, is empty: it is given an entry first. What is lost is
   a warning when an asset is to be replaced.
 - `google.auth`: its AuthorizedSession looks up, for a service account, where it may act, at
-  iamcredentials.googleapis.com (2.62: "regional access boundary"), and google.auth.default asks a
-  cloud machine's metadata server. Neither is used.
+  iamcredentials.googleapis.com (2.62: "regional access boundary"), and google.auth.default looks
+  up a cloud machine's metadata server. Neither is used.
 
-`ee` serves to build graphs. All that it asks goes through this module's session and may leave for
-the endpoint alone; it is not given the credentials.
+`ee` serves to build graphs. All its requests go through this module's session and may go to the
+endpoint alone; it is not given the credentials.
 """
 
 import dataclasses
-import ipaddress
-import json
 import re
-import urllib.parse
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import ee
 import googleapiclient.errors
@@ -27,13 +26,14 @@ import requests
 from ee import deprecation
 
 from cropmap_jax.sources.earthengine import credential_files, service
-from cropmap_jax.sources.earthengine.credential_files import AuthError
+from cropmap_jax.sources.earthengine.endpoints import base_url_of, is_loopback, is_trusted
+from cropmap_jax.sources.earthengine.errors import AuthError, message_of
 
 ANONYMOUS = "anonymous"
 """No credentials: for servers on this machine only."""
 PROJECT_HEADER = "X-Goog-User-Project"
 TIMEOUT_S = (20.0, 330.0)
-"""Of what `ee` asks: to connect, and between bytes. Earth Engine gives up after five minutes.
+"""Of requests of `ee`: to connect, and between bytes. Earth Engine gives up after five minutes.
 
 Source: developers.google.com/earth-engine/guides/usage.
 """
@@ -41,7 +41,7 @@ Source: developers.google.com/earth-engine/guides/usage.
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """What a client needs in order to ask.
+    """What a client needs for its requests.
 
     Args:
       base_url: without a slash at its end.
@@ -87,18 +87,18 @@ class Access:
         session.mount("http://", adapter)
         return session
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("credentials are not stored: call initialise where they are needed")
 
 
 def initialise(project: str, endpoint: str = "high-volume", credentials: str = "user") -> Access:
-    """Finds the credentials, asks the endpoint whether they and the project do, readies `ee`.
+    """Finds the credentials, checks them and the project at the endpoint, readies `ee`.
 
     Args:
       project: id of a Google Cloud project that is registered for Earth Engine.
       endpoint: "high-volume", "standard", an https URL of googleapis.com, or http on loopback.
       credentials: "user" (of `earthengine authenticate`), "application_default" (of gcloud or
-        GOOGLE_APPLICATION_CREDENTIALS; the metadata server of a cloud machine is not asked), the
+        GOOGLE_APPLICATION_CREDENTIALS; not the metadata server of a cloud machine), the
         path of a service-account file, or "anonymous", on loopback only.
 
     Raises:
@@ -122,52 +122,14 @@ def initialise(project: str, endpoint: str = "high-volume", credentials: str = "
     return access
 
 
-def _first_token(bearer: credential_files.Bearer):
+def _first_token(bearer: credential_files.Bearer) -> None:
     try:
         bearer.token()
     except requests.ConnectionError as error:
         raise ConnectionError(f"{error}; is this machine online?") from None
 
 
-def base_url_of(endpoint: str) -> str:
-    """The URL of an endpoint, without a slash at its end.
-
-    Raises:
-      AuthError: a URL to which credentials must not be sent.
-    """
-    url = service.ENDPOINTS.get(endpoint, str(endpoint)).rstrip("/")
-    if not is_trusted(url):
-        raise AuthError(
-            f"endpoint: expected {', '.join(service.ENDPOINTS)}, https://<...>.googleapis.com or"
-            f" http on loopback, found {endpoint!r}"
-        )
-    return url
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine."""
-    host = urllib.parse.urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def is_trusted(url: str) -> bool:
-    """Whether credentials may be sent there: Google over https, or this machine."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        parts.port  # noqa: B018  raises where it is no number
-    except ValueError:
-        return False
-    if parts.username is not None or parts.query or parts.fragment:
-        return False
-    if parts.scheme == "https" and (parts.hostname or "").endswith(".googleapis.com"):
-        return True
-    return parts.scheme in ("http", "https") and is_loopback(url)
-
-
-def _check_project(project):
+def _check_project(project: object) -> None:
     hint = (
         "the id of a Google Cloud project that is registered for Earth Engine, such as"
         " ee-yourname; console.cloud.google.com/earth-engine lists and registers them"
@@ -179,25 +141,25 @@ def _check_project(project):
         raise AuthError(f"project: expected {hint}; found {project!r}")
 
 
-# The service's answers
+# The service's refusals
 
 _NO_PROJECT = re.compile(r"(invalid |user |consumer )?project\b.*(not found|invalid|deleted)", re.I)
 _RATE = re.compile(r"rate.?limit|quota exceeded", re.I)
 
 
 def explain(status: int, message: str, access: Access) -> str | None:
-    """What an answer says about credentials or project, and what to do; None if nothing.
+    """What a refusal means for credentials or project, and what to do; None if nothing.
 
     Args:
       status: of HTTP.
-      message: of the answer's error; the service's own words.
+      message: of the error; the service's own words.
       access: that was used.
     """
     if status not in (401, 403) and not (status in (400, 404) and _NO_PROJECT.match(message)):
         return None
     if status == 403 and _RATE.search(message):
         return None
-    found = _say(message, access)
+    found = _short(message, access)
     project = access.project
     lower = message.lower()
     if status == 401:
@@ -222,25 +184,37 @@ def explain(status: int, message: str, access: Access) -> str | None:
     return f"{access.base_url}, project {project}: {status}, {found}\n  What to do: {do}"
 
 
-def _say(message: str, access: Access) -> str:
+def _short(message: str, access: Access) -> str:
     """The service's words, kept short, without a token should they echo it."""
     if access._auth is not None:
         message = access._auth.blank(message)
     return " ".join(message.split())[:600]
 
 
+_NO_LOOK_UP: Any = {"": None}
+
+
 class _Transport:
-    """What `ee` asks through, in the manner of httplib2.Http: our session, one endpoint."""
+    """Sends requests of `ee`, in the manner of httplib2.Http: our session, one endpoint."""
 
     def __init__(self, access: Access):
         self._access, self._session = access, access.session()
 
-    def request(self, uri, method="GET", body=None, headers=None, **_):
+    def request(
+        self,
+        uri: str,
+        method: str = "GET",
+        body: str | bytes | None = None,
+        headers: Mapping[str, Any] | None = None,
+        **_: object,
+    ) -> tuple[httplib2.Response, bytes]:
         if not uri.startswith(self._access.base_url + "/"):
-            raise AuthError(f"endpoint: expected {self._access.base_url}, ee asked for {uri}")
-        # `ee` adds the project to all but discovery, which the service answers without only.
+            raise AuthError(
+                f"endpoint: expected {self._access.base_url}, found {uri}, which ee requested"
+            )
+        # `ee` adds the project to all but discovery, which the service serves without only.
         headers = {PROJECT_HEADER: None, **(headers or {})}
-        problem = None
+        problem: Exception | None = None
         try:
             response = self._session.request(
                 method, uri, data=body, headers=headers, timeout=TIMEOUT_S
@@ -254,46 +228,39 @@ class _Transport:
         if problem is not None:
             raise problem
         if response.status_code >= 400:
-            message = explain(response.status_code, error_message(response.content), self._access)
+            message = explain(response.status_code, message_of(response.content), self._access)
             if message:
                 raise AuthError(message)
-        answer = {name.lower(): value for name, value in response.headers.items()}
-        answer["status"] = str(response.status_code)
-        return httplib2.Response(answer), response.content
+        fields = {name.lower(): value for name, value in response.headers.items()}
+        fields["status"] = str(response.status_code)
+        return httplib2.Response(fields), response.content
 
 
-def error_message(content: bytes) -> str:
-    """The message of an error answer, as Google's services word them; else its beginning."""
-    try:
-        return str(json.loads(content)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return content[:300].decode("utf-8", "replace")
-
-
-def _check(access: Access, transport: _Transport):
-    """Asks for the algorithms, which `ee` needs next, and which take the project's leave.
+def _check(access: Access, transport: _Transport) -> None:
+    """Requests the algorithms, which `ee` needs next, and which need the project's permission.
 
     `ee` keeps them for the whole process and would not notice another project's refusal.
     """
     url = f"{access.base_url}/v1/{access.project_path}/algorithms?prettyPrint=false"
     try:
-        answer, content = transport.request(url, headers={PROJECT_HEADER: access.project})
+        response, content = transport.request(url, headers={PROJECT_HEADER: access.project})
     except (ConnectionError, TimeoutError) as error:
         problem = f"no connection ({error}); is this machine online?"
     else:
-        if answer.status == 200:
+        if response.status == 200:
             return
-        problem = f"it failed: {answer.status}, {_say(error_message(content), access)}"
+        problem = f"it failed: {response.status}, {_short(message_of(content), access)}"
     raise ConnectionError(f"{access.base_url}: {problem}")
 
 
-def _ready_ee(access: Access):
+def _ready_ee(access: Access) -> None:
     """Has `ee` build graphs and evaluate them here; it is left as it was where that fails early."""
     transport = _Transport(access)
     _check(access, transport)
     ee.data.reset()
     ee.data.setMaxRetries(3)
-    deprecation.deprecated_assets = deprecation.deprecated_assets or {"": None}
+    if not deprecation.deprecated_assets:
+        deprecation.deprecated_assets = _NO_LOOK_UP
     try:
         ee.Initialize(
             credentials=None,
@@ -304,7 +271,7 @@ def _ready_ee(access: Access):
     except (ConnectionError, TimeoutError) as error:
         problem = f"no connection ({error}); is this machine online?"
     except (ee.EEException, googleapiclient.errors.Error) as error:
-        problem = f"it failed: {_say(str(error), access)}; try again later"
+        problem = f"it failed: {_short(str(error), access)}; try again later"
     else:
         return
     raise ConnectionError(f"{access.base_url}: {problem}")

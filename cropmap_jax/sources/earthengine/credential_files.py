@@ -2,6 +2,11 @@
 
 Nothing is written. No text that leaves this module holds a value of a file but its type and the
 addresses that are public: a service account's name, where its tokens come from.
+
+`google.auth` makes tokens of what is found. Its own search is not used: `google.auth.default` also
+asks a cloud machine's metadata server, `load_credentials_from_file` is deprecated as it accepts
+every type of credentials (some run a program or send a key to any address), and the errors of both
+quote the file.
 """
 
 import json
@@ -9,7 +14,8 @@ import os
 import pathlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import google.auth.exceptions
 import google.auth.transport.requests
@@ -19,7 +25,7 @@ import requests
 from ee import oauth
 from google.auth import _cloud_sdk
 
-from cropmap_jax.sources.earthengine import errors
+from cropmap_jax.sources.earthengine.errors import AuthError
 
 USER, APPLICATION_DEFAULT = "user", "application_default"
 CHOICES = f"{USER!r}, {APPLICATION_DEFAULT!r} or the path of a service-account file"
@@ -44,25 +50,18 @@ SERVICE_REMEDY = (
 SERVICE, AUTHORISED = "service_account", "authorized_user"
 
 
-class AuthError(errors.Fatal, ValueError):
-    """Credentials, project or endpoint do not allow what was asked; the text says what to do.
-
-    No text holds any part of the credentials. Repeating the request cannot help.
-    """
-
-
 class Bearer(requests.auth.AuthBase):
     """Gives requests a valid token; threads that need a new one wait for a single exchange."""
 
-    def __init__(self, credentials, where: str, remedy: str):
+    def __init__(self, credentials: google.oauth2.credentials.Credentials, where: str, remedy: str):
         self._credentials, self.where, self.remedy = credentials, where, remedy
         self._lock = threading.Lock()
 
-    def __call__(self, request):
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self.token()}"
         return request
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("credentials are not stored")
 
     def token(self) -> str:
@@ -76,7 +75,7 @@ class Bearer(requests.auth.AuthBase):
             token = self._credentials.token
         if problem is not None:
             raise problem
-        return token
+        return str(token)
 
     def blank(self, text: str) -> str:
         """The text without the token."""
@@ -84,7 +83,7 @@ class Bearer(requests.auth.AuthBase):
         return text.replace(token, "[token]") if token else text
 
     def _refresh(self) -> Exception | None:
-        # The exceptions of google.auth carry what was sent and answered: they go no further, not
+        # The exceptions of google.auth carry request and response: they go no further, not
         # even as the context of ours, which is why ours is raised elsewhere.
         with requests.Session() as session:
             try:
@@ -94,7 +93,7 @@ class Bearer(requests.auth.AuthBase):
                 found = None
             except google.auth.exceptions.RefreshError as error:
                 found = "" if error.retryable else _oauth_code(error)
-            except Exception as error:  # a key that does not sign, an answer that is not JSON
+            except Exception as error:  # a key that does not sign, a response that is not JSON
                 found = type(error).__name__
         if not found:
             return requests.ConnectionError(f"{self.where}: no answer from the issuer of tokens")
@@ -104,8 +103,8 @@ class Bearer(requests.auth.AuthBase):
         )
 
 
-def _oauth_code(error) -> str:
-    """The OAuth error, such as invalid_grant, and no more of what was answered.
+def _oauth_code(error: google.auth.exceptions.RefreshError) -> str:
+    """The OAuth error, such as invalid_grant, and no more of the response.
 
     Source: RFC 6749, section 5.2, which lists the codes.
     """
@@ -163,7 +162,7 @@ def _user() -> Bearer:
     return Bearer(found, str(path), USER_REMEDY)
 
 
-def _application_default(trusted) -> Bearer:
+def _application_default(trusted: Callable[[str], bool]) -> Bearer:
     """As google.auth.default finds them, which would ask a metadata server next; this does not."""
     named = os.environ.get(VARIABLE)
     usual = pathlib.Path(_cloud_sdk.get_application_default_credentials_path())
@@ -183,9 +182,7 @@ def _application_default(trusted) -> Bearer:
             f"{path}: expected credentials of type {AUTHORISED!r} or {SERVICE!r}, found"
             f" {_kind(info)}.\n  What to do: {ADC_REMEDY}"
         )
-    absent = [name for name in ("refresh_token", "client_id", "client_secret") if name not in info]
-    if absent:
-        raise AuthError(f"{path}: it lacks {', '.join(absent)}.\n  What to do: {ADC_REMEDY}")
+    _require(info, ("refresh_token", "client_id", "client_secret"), path, ADC_REMEDY)
     found = google.oauth2.credentials.Credentials(
         None,
         refresh_token=info["refresh_token"],
@@ -196,10 +193,10 @@ def _application_default(trusted) -> Bearer:
     return Bearer(found, str(path), ADC_REMEDY)
 
 
-def _service_account(path: pathlib.Path, info: Mapping, trusted) -> Bearer:
-    absent = [name for name in ("client_email", "private_key", "token_uri") if not info.get(name)]
-    if absent:
-        raise AuthError(f"{path}: it lacks {', '.join(absent)}.\n  What to do: {SERVICE_REMEDY}")
+def _service_account(
+    path: pathlib.Path, info: Mapping[str, Any], trusted: Callable[[str], bool]
+) -> Bearer:
+    _require(info, ("client_email", "private_key", "token_uri"), path, SERVICE_REMEDY)
     # A file from elsewhere could have the signed assertion sent anywhere.
     if not trusted(str(info["token_uri"])):
         raise AuthError(
@@ -220,11 +217,12 @@ def _service_account(path: pathlib.Path, info: Mapping, trusted) -> Bearer:
     return Bearer(found, f"{path}, {info['client_email']}", SERVICE_REMEDY)
 
 
-def _read(path: pathlib.Path, remedy: str) -> dict:
+def _read(path: pathlib.Path, remedy: str) -> dict[str, Any]:
     """The JSON object that a file holds."""
     # What is caught here quotes the file (JSONDecodeError.doc is all of it): it is not even the
     # context of what is raised.
-    info, problem = None, None
+    info: Any = None
+    problem = None
     try:
         info = json.loads(path.read_text())
     except OSError as error:
@@ -235,10 +233,19 @@ def _read(path: pathlib.Path, remedy: str) -> dict:
         problem = f"expected a JSON object, found {type(info).__name__}"
     if problem is not None:
         raise AuthError(f"{path}: {problem}.\n  What to do: {remedy}")
-    return info
+    found: dict[str, Any] = info
+    return found
 
 
-def _kind(info: Mapping) -> str:
+def _require(
+    info: Mapping[str, Any], names: Sequence[str], path: pathlib.Path, remedy: str
+) -> None:
+    absent = [name for name in names if not info.get(name)]
+    if absent:
+        raise AuthError(f"{path}: it lacks {', '.join(absent)}.\n  What to do: {remedy}")
+
+
+def _kind(info: Mapping[str, Any]) -> str:
     if {"installed", "web"} & info.keys():
         return "an OAuth client (installed or web)"
     kind = info.get("type")
@@ -246,7 +253,7 @@ def _kind(info: Mapping) -> str:
     return f"type {kind!r}" if kind in known else "no type that is known"
 
 
-def _other_kind(info: Mapping) -> str:
+def _other_kind(info: Mapping[str, Any]) -> str:
     if info.get("type") == AUTHORISED:
         return f"give {APPLICATION_DEFAULT!r}, with {VARIABLE} naming this file if need be"
     return "make a key: Google Cloud console, IAM, service accounts, keys, JSON"

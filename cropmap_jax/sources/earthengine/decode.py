@@ -1,8 +1,9 @@
-"""What the service answers: pixels as NPY, small values as JSON."""
+"""Decodes responses of the service: pixels as NPY, small values as JSON."""
 
 import functools
 import io
 import json
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def pixels(data: bytearray, shape: tuple[int, int], fields: np.dtype) -> np.ndar
     try:
         found, fortran, dtype = _header(bytes(data[:head]))
     except (ValueError, EOFError) as error:
-        raise Busy(f"an answer of {len(data)} bytes that is not a whole NPY file") from error
+        raise Busy(f"a response of {len(data)} bytes that is not a whole NPY file") from error
     if dtype != fields:
         raise Fatal(
             f"the image has {_fields(dtype)}; expected {_fields(fields)}: this is a fault of the "
@@ -28,15 +29,16 @@ def pixels(data: bytearray, shape: tuple[int, int], fields: np.dtype) -> np.ndar
     expected = head + shape[0] * shape[1] * fields.itemsize
     if found != shape or fortran or len(data) != expected:
         raise Busy(
-            f"an answer of {len(data)} bytes with pixels {list(found)}; expected {expected} bytes "
+            f"a response of {len(data)} bytes with pixels {list(found)}; expected {expected} bytes "
             f"and {list(shape)}"
         )
-    return np.frombuffer(data, fields[0], offset=head).reshape(*shape, len(fields))
+    count = len(fields.names or ())
+    return np.frombuffer(data, fields[0], offset=head).reshape(*shape, count)
 
 
 @functools.lru_cache(maxsize=64)
 def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and dtype that the beginning of an NPY file tells; most answers have the same.
+    """Shape, order and dtype in the header of an NPY file; most responses have the same.
 
     Source: numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
     """
@@ -46,7 +48,7 @@ def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
         read = np.lib.format.read_array_header_1_0
     else:
         read = np.lib.format.read_array_header_2_0
-    # A thousand bands need a longer header than numpy takes unasked.
+    # A thousand bands need a longer header than numpy reads by default.
     return read(stream, max_header_size=HEADER_ROOM)
 
 
@@ -59,9 +61,9 @@ def _fields(dtype: np.dtype) -> str:
     return f"{len(dtype.names)} bands of {'/'.join(kinds)} ({some})"
 
 
-def value(data: bytes):
+def value(data: bytes | bytearray) -> Any:
     """The result in the JSON of `value:compute`."""
     try:
         return json.loads(data)["result"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Busy(f"an answer of {len(data)} bytes that is not a whole JSON value") from error
+        raise Busy(f"a response of {len(data)} bytes that is not a whole JSON value") from error

@@ -1,14 +1,14 @@
-"""Exports cubes: many requests at once, each answer kept, cubes made of those that are complete.
+"""Exports cubes: many requests at once, each response kept, cubes made of complete ones.
 
-One thread, the caller's, decides and writes down; others only wait for the service or make cubes.
+One thread, the caller's, decides and records; others only wait for the service or make cubes.
 What is kept, and when, so that the process may be killed at any moment:
 
-  1. an answer's pixels are a file before the manifest has a row of it;
-  2. a cube is a folder, whole, before the manifest calls it so, and the key in its item tells of
-     what it was made;
+  1. a response's pixels are a file before the manifest has a row of it;
+  2. a cube is a folder, whole, before the manifest calls it so, and the key in its item is a
+     digest of what it was made of;
   3. the files of its pieces go last.
 
-Whatever was done but not yet written down is found by its key in the next run. What is in memory
+Whatever was done but not yet recorded is found by its key in the next run. What is in memory
 does not grow with the number of cubes: at most `window` of them are begun and not done.
 """
 
@@ -19,19 +19,21 @@ import os
 import pathlib
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from cropmap_jax.sources import missing
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, service, verify, workers
+from cropmap_jax.sources.earthengine import pieces, service, workers
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
-from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.schema import FAILED, FLAGGED, SPLIT, CubeRow
 from cropmap_jax.sources.earthengine.stopping import INTERRUPT, Pause, interrupts
 from cropmap_jax.sources.earthengine.summary import Summary
 from cropmap_jax.sources.earthengine.workers import Crew, Event, Graphs, Work
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, SPLIT, CubeRow, PieceRow
+from cropmap_jax.sources.targets import Target
 
 DRAIN_S = 10.0
-"""How long a run that stops waits for the answers to requests that are out: they are paid for."""
+"""How long a run that stops waits for responses to requests that are out: they are paid for."""
 _MAKERS = 4
 _FEWEST_IN_A_ROW = 25
 _OF_A_CUBE = (Busy, TooLarge, ValueError)
@@ -39,19 +41,19 @@ _OF_A_CUBE = (Busy, TooLarge, ValueError)
 
 
 def run(
-    targets: Sequence,
+    targets: Sequence[Target],
     options: options_lib.Options,
     graphs: Graphs,
-    client,
+    client: workers.Fetcher,
     manifest: Manifest,
-    cubes_dir: str | os.PathLike,
-    progress: Callable = lambda iterable, **_: iterable,
+    cubes_dir: str | os.PathLike[str],
+    progress: Callable[..., Iterable[CubeRow]] = lambda iterable, **_: iterable,
     max_gb: float | None = None,
     *,
     in_flight: int = service.MAX_IN_FLIGHT,
     window: int | None = None,
     limits: pieces.Limits | None = None,
-    thresholds: verify.Thresholds | None = None,
+    thresholds: missing.Thresholds | None = None,
     pause: Pause | None = None,
     drain_s: float = DRAIN_S,
 ) -> Summary:
@@ -65,17 +67,17 @@ def run(
       targets: the cubes; see `targets.Target`.
       options: of their pixels.
       graphs: see `workers.Graphs`.
-      client: has fetch(expression, bands, grid) -> int16 [H, W, bands], for any number of threads.
+      client: sends requests, for any number of threads.
       manifest: of `cubes_dir`.
       cubes_dir: folder of cubes.
       progress: wraps an iterable, called with `total`, `unit` and `desc`.
-      max_gb: 1e9 bytes of pixels, uncompressed, that this run may ask for; None for any number.
+      max_gb: 1e9 bytes of pixels, uncompressed, that this run may request; None for any number.
       in_flight: requests open at once.
       window: cubes begun and not done, at most; twice `in_flight` if None.
       limits: of one request; those of the service if None.
-      thresholds: what flags a cube; the usual if None.
+      thresholds: what flags a cube; `service.THRESHOLDS` if None.
       pause: the client's `sleep`, so that its waits end when the run stops.
-      drain_s: how long answers to requests that are out are waited for when the run stops.
+      drain_s: how long responses to requests that are out are waited for when the run stops.
 
     Returns:
       What was done.
@@ -95,7 +97,7 @@ def run(
     manifest.plan((work.target.cube_id, work.key) for work in todo)
     manifest.clean()
     limit = None if max_gb is None else max_gb * 1e9
-    thresholds = thresholds or verify.Thresholds()
+    thresholds = thresholds or service.THRESHOLDS
     work = workers.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
     export = _Export(work, todo, in_flight, window or 2 * in_flight, limit, Summary(kept=kept))
     try:
@@ -121,54 +123,55 @@ class _Export:
     """What is out and what is next: only the caller's thread knows it, and decides."""
 
     jobs: workers.Jobs
-    todo: collections.deque
+    todo: collections.deque[Work]
     in_flight: int
     window: int
     max_bytes: float | None
     summary: Summary
 
-    def __post_init__(self):
-        self.ready: collections.deque = collections.deque()  # (work, piece) to be asked for
-        self.open = self.asking = self.making = self.asked_bytes = 0
+    def __post_init__(self) -> None:
+        # To be fetched.
+        self.ready: collections.deque[tuple[Work, pieces.Piece]] = collections.deque()
+        self.open = self.fetching = self.making = self.requested_bytes = 0
         self.full, self.failed_in_a_row = False, 0
         self.manifest = self.jobs.manifest
-        self.askers = Crew(self.in_flight, self.jobs.do)
+        self.fetchers = Crew(self.in_flight, self.jobs.do)
         self.makers = Crew(_MAKERS, self.jobs.do)
 
     def outcomes(self) -> Iterator[CubeRow]:
         """Cubes as they are made or given up."""
         while True:
             self._begin()
-            if not self.asking and not self.making:
+            if not self.fetching and not self.making:
                 return
             yield from self._handle(self._collect())
 
     def _begin(self) -> None:
         """Starts what may be started; cubes that are begun come first."""
-        while self.asking < self.in_flight and not self.full:
+        while self.fetching < self.in_flight and not self.full:
             if self.ready:
                 work, piece = self.ready[0]
-                after = self.summary.bytes + self.asked_bytes + piece.nbytes
+                after = self.summary.bytes + self.requested_bytes + piece.nbytes
                 if self.max_bytes is not None and after > self.max_bytes:
                     self.full = True
                     return
                 self.ready.popleft()
-                self.asked_bytes += piece.nbytes
-                self._send(Event("ask", work, piece))
+                self.requested_bytes += piece.nbytes
+                self._send(Event(workers.FETCH, work, piece))
             elif self.todo and self.open < self.window:
                 self.open += 1
                 work = self.todo.popleft()
-                self._send(Event("make" if work.there else "open", work, None))
+                self._send(Event(workers.MAKE if work.there else workers.OPEN, work, None))
             else:
                 return
 
     def _send(self, job: Event) -> None:
-        if job.kind == "make":
+        if job.kind == workers.MAKE:
             self.making += 1
             self.makers.queue.put(job)
         else:
-            self.asking += 1
-            self.askers.queue.put(job)
+            self.fetching += 1
+            self.fetchers.queue.put(job)
 
     def _collect(self, timeout: float | None = None) -> list[Event]:
         """What has come back; waits for the first."""
@@ -177,21 +180,21 @@ class _Export:
             while len(events) < 1000:
                 events.append(self.jobs.events.get_nowait())
         for event in events:
-            if event.kind == "make":
+            if event.kind == workers.MAKE:
                 self.making -= 1
             elif event.kind != INTERRUPT:
-                self.asking -= 1
-            if event.kind == "ask":
-                self.asked_bytes -= event.piece.nbytes
+                self.fetching -= 1
+            if event.piece is not None:
+                self.requested_bytes -= event.piece.nbytes
         return events
 
-    def _write_down(self, events: list[Event]) -> None:
+    def _record(self, events: list[Event]) -> None:
         """One transaction for all that has come back: each costs a write to the disk."""
-        rows = []
+        rows: list[PieceRow] = []
         for event in events:
-            if event.error is None and event.kind != "make":
+            if event.error is None and event.kind != workers.MAKE:
                 rows += event.value
-            elif event.kind == "ask" and isinstance(event.error, TooLarge):
+            elif event.piece is not None and isinstance(event.error, TooLarge):
                 event.value = pieces.split(event.piece)
                 if event.value:
                     rows.append(workers.row_of(event.piece, SPLIT))
@@ -201,12 +204,12 @@ class _Export:
             self.jobs.count(row)
 
     def _handle(self, events: list[Event]) -> Iterator[CubeRow]:
-        self._write_down(events)
-        for event in events:  # before anything else: no cube is said to have failed because of it
+        self._record(events)
+        for event in events:  # before anything else: no cube counts as failed because of it
             if event.error is not None and not isinstance(event.error, _OF_A_CUBE):
                 raise event.error
         for event in events:
-            if event.kind == "make":
+            if event.kind == workers.MAKE:
                 row = event.value if event.error is None else self._fail(event.work, event.error)
             else:
                 row = self._handle_piece(event)
@@ -215,13 +218,14 @@ class _Export:
 
     def _handle_piece(self, event: Event) -> CubeRow | None:
         """Takes up what came back of a cube; its row if it has failed and nothing is out."""
-        work, parts = event.work, []
-        work.waiting -= event.kind == "ask"
-        if event.kind == "ask" and event.error is None:
-            work.done.append(event.piece)
+        work, piece = event.work, event.piece
+        parts: list[pieces.Piece] = []
+        work.waiting -= piece is not None
+        if piece is not None and event.error is None:
+            work.done.append(piece)
             self.summary.answered += 1
-            self.summary.bytes += event.piece.nbytes
-        elif event.kind == "ask" and isinstance(event.error, TooLarge) and event.value:
+            self.summary.bytes += piece.nbytes
+        elif piece is not None and isinstance(event.error, TooLarge) and event.value:
             self.summary.split += 1
             parts = event.value
         elif event.error is not None:
@@ -238,7 +242,7 @@ class _Export:
         work.waiting += len(parts)
         self.ready.extendleft((work, part) for part in reversed(parts))
         if work.waiting == 0:
-            self._send(Event("make", work, None))
+            self._send(Event(workers.MAKE, work, None))
         return None
 
     def _fail(self, work: Work, error: BaseException | None = None) -> CubeRow:
@@ -270,14 +274,14 @@ class _Export:
         until = time.monotonic() + seconds
         # The error that stopped the run is the one to report.
         with contextlib.suppress(queue.Empty, OSError, ValueError):
-            while self.asking or self.making:
-                self._write_down(self._collect(max(0.0, until - time.monotonic())))
+            while self.fetching or self.making:
+                self._record(self._collect(max(0.0, until - time.monotonic())))
 
     def close(self) -> None:
-        """Lets all threads go; one that still waits for an answer will not keep it."""
+        """Lets all threads go; one that still waits for a response will not keep it."""
         self.jobs.stopping.set()
         self.jobs.abandoned.set()
-        self.askers.close()
+        self.fetchers.close()
         self.makers.close()
 
 

@@ -1,5 +1,6 @@
-"""What the service says when it does not answer: what may pass, what is too much, what is wrong."""
+"""Errors of the service: what may pass, what is too much for one request, what stays wrong."""
 
+import contextlib
 import datetime as dt
 import email.utils
 import http.client
@@ -9,17 +10,17 @@ from collections.abc import Mapping
 
 
 class ServiceError(Exception):
-    """The service did not give what was asked for; the message says why and what to do."""
+    """The service did not give what was requested; the message says why and what to do."""
 
 
 class Busy(ServiceError):
-    """What may pass: too many requests, a fault of the service, a broken connection or answer.
+    """What may pass: too many requests, a fault of the service, a broken connection or response.
 
     Args:
       message: what happened.
-      retry_after: seconds that the service asks to wait; None if it does not.
-      about_size: whether it speaks of memory, time or number, so that asking for less may help
-        where waiting did not.
+      retry_after: seconds that the service wants the client to wait; None if it names none.
+      about_size: whether it names memory, time or number, so that a smaller request may succeed
+        where waiting did not help.
     """
 
     def __init__(self, message: str, retry_after: float | None = None, about_size: bool = False):
@@ -35,13 +36,20 @@ class Fatal(ServiceError):
     """No request like this one can succeed: credentials, project, quota, asset, expression."""
 
 
+class AuthError(Fatal, ValueError):
+    """Credentials, project or endpoint do not allow what was requested; the text says what to do.
+
+    No text holds any part of the credentials. Repeating the request cannot help.
+    """
+
+
 _TOO_LARGE = re.compile(
     r"memory (limit|capacity) exceeded|out of memory|timed out|deadline exceeded|too many (?!req)"
     r"|too large|aborted after accumulating"
     r"|(request size|grid dimensions|number of bands)\b.*must be less",
     re.IGNORECASE,
 )
-"""How the service says that a request is too large, most often with status 400.
+"""How the service reports that a request is too large, most often with status 400.
 
 Sources: developers.google.com/earth-engine/guides/debugging ("Scaling errors"), and messages
 quoted in github.com/google/Xee/issues/50 and /85, leftfield-geospatial/geedim/issues/10 and
@@ -101,40 +109,40 @@ _BY_STATUS = {
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes) -> ServiceError:
-    """What an answer other than 200 means.
+    """What a response other than 200 means.
 
     Args:
       status: HTTP status.
-      headers: of the answer; its Retry-After is used.
+      headers: of the response; its Retry-After is used.
       body: the service's JSON, or whatever a server on the way sent.
 
     Returns:
       Busy, TooLarge or Fatal; not raised.
     """
-    text = _message(body) or http.client.responses.get(status, "no reason given")
-    said = f"Earth Engine answered {status}: {text}"
+    text = message_of(body) or http.client.responses.get(status, "no reason given")
+    reply = f"Earth Engine answered {status}: {text}"
     wait = _seconds(headers.get("Retry-After"))
     passing = status in (408, 425, 429) or status >= 500
     about_size = _TOO_LARGE.search(text) is not None
     for pattern, passes, advice in _ADVICE:
         if pattern.search(text):
-            return Busy(f"{said} ({advice})", wait) if passes else Fatal(f"{said} ({advice})")
+            return Busy(f"{reply} ({advice})", wait) if passes else Fatal(f"{reply} ({advice})")
     if passing:
-        return Busy(said, wait, about_size)
+        return Busy(reply, wait, about_size)
     if about_size:
-        return TooLarge(f"{said} (ask for less at once)")
+        return TooLarge(f"{reply} (request less at once)")
     report = "the service does not take this request: please report it"
-    return Fatal(f"{said} ({_BY_STATUS.get(status, report)})")
+    return Fatal(f"{reply} ({_BY_STATUS.get(status, report)})")
 
 
-def _message(body: bytes) -> str:
+def message_of(body: bytes) -> str:
     """The message in an error's JSON on one line, else the beginning of the text."""
     text = body.decode(errors="replace")
     try:
         text = str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         text = re.sub(r"<[^>]*>", " ", text)[:200]
-    # A server that repeats the request must not put the token in front of the user.
+    # A server that echoes the request must not put the token in front of the user.
     # Those of users begin with ya29., those that a service account signs itself with eyJ.
     text = re.sub(r"Bearer\s+\S+|\b(ya29\.|eyJ)\S+", "[token]", text)
     return " ".join(text.split())[:500].rstrip(".")
@@ -142,12 +150,12 @@ def _message(body: bytes) -> str:
 
 def _seconds(retry_after: str | None) -> float | None:
     """A Retry-After header, seconds or a date, as seconds from now; None if it is neither."""
-    try:
+    if retry_after is None:
+        return None
+    with contextlib.suppress(ValueError):
         return max(0.0, float(retry_after))
-    except (TypeError, ValueError):
-        pass
     try:
         date = email.utils.parsedate_to_datetime(retry_after)
         return max(0.0, (date - dt.datetime.now(dt.UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # a date without a zone, or none
         return None

@@ -1,18 +1,22 @@
-"""What joins the parts of an export: its config, the graphs of its cubes, the plan and a pilot."""
+"""Joins the parts of an export: its config, the graphs of its cubes, the plan and a pilot."""
 
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ee
+from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import files
+from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import regions, targets
-from cropmap_jax.sources.earthengine import graphs, orbits, pieces, planner, platforms, templates
+from cropmap_jax.sources import radar_orbits, regions, sentinel1, targets
+from cropmap_jax.sources.earthengine import graphs, pieces, planner, service, templates
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
-from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.spelling import nearest
+from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.timing import Timing
 
 KINDS = ("regions", "tiles")
@@ -25,7 +29,7 @@ _OPTIONS = {
 }
 
 
-def read_config(config: Mapping) -> tuple[list[targets.Target], options_lib.Options]:
+def read_config(config: Mapping[str, Any]) -> tuple[list[targets.Target], options_lib.Options]:
     """What to export and of what, from a config (`ConfigDict.to_dict()`).
 
     Raises:
@@ -56,18 +60,18 @@ def read_config(config: Mapping) -> tuple[list[targets.Target], options_lib.Opti
         if not value.get("tiles"):
             raise ValueError("config.tiles: expected the tiles.geojson of prepare, found none")
         path = files.local("config.tiles", value["tiles"])
-        found = targets.targets_of_tiles(path, timing, value.get("crop", ""))
+        found = targets.targets_of_tiles(path, timing, service.ARCHIVE, value.get("crop", ""))
     else:
         year = options.label.year if options.label.kind == "eucropmap" else None
         boxes = regions.read_regions(value.get("regions", {}))
         more = {key: value[key] for key in ("fractions", "seed") if key in value}
-        found = targets.targets_of_regions(boxes, timing, year, **more)
+        found = targets.targets_of_regions(boxes, timing, service.ARCHIVE, year, **more)
     for spans in {target.periods for target in found}:
-        platforms.usable(options.s1.platforms, spans)
+        sentinel1.usable(options.s1.platforms, spans)
     return found, options
 
 
-def _check_keys(value: Mapping, known: Sequence[str], where: str) -> None:
+def _check_keys(value: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     wrong = sorted(str(key) for key in set(value) - set(known))
     if wrong:
         raise ValueError(
@@ -76,7 +80,7 @@ def _check_keys(value: Mapping, known: Sequence[str], where: str) -> None:
         )
 
 
-def inputs_of(found: Sequence[targets.Target], config: Mapping) -> dict[str, str]:
+def inputs_of(found: Sequence[targets.Target], config: Mapping[str, Any]) -> dict[str, str]:
     """What an export reads: {how it was given: path}, for `geo.files.check_apart`."""
     named = {"config.tiles": str(config.get("tiles", "")) if config.get("kind") == "tiles" else ""}
     for target in found:
@@ -86,39 +90,41 @@ def inputs_of(found: Sequence[targets.Target], config: Mapping) -> dict[str, str
     return named
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     return tuple(value) if isinstance(value, list) else value
 
 
 class GraphSource:
-    """The graph of each cube and sensor, see `jobs.Graphs`; asks for a cube's orbits first.
+    """The graph of each cube and sensor, see `workers.Graphs`; looks up a cube's orbits first.
 
     Args:
       options: of the pixels.
-      client: asked for the list of a cube's radar scenes.
+      client: requests the list of a cube's radar scenes.
       manifest: keeps the orbits chosen for a cube, so that scenes that are added while an export is
         interrupted do not make another choice, with which finished pixels would not go.
     """
 
     def __init__(self, options: options_lib.Options, client: Client, manifest: Manifest):
         self._options, self._client, self._manifest = options, client, manifest
-        self._templates: dict[tuple, templates.Template] = {}
+        self._templates: dict[tuple[Any, ...], templates.Template] = {}
         # `ee` keeps what it builds in variables of its module.
         self._lock = threading.Lock()
         self.look_ups: list[float] = []
         """Seconds that each look-up of orbits took, waits and repetitions included."""
 
-    def __call__(self, target, sensor: str) -> tuple[str, str, tuple[str, ...], dict]:
+    def __call__(
+        self, target: targets.Target, sensor: str
+    ) -> tuple[str, str, tuple[str, ...], dict[str, Any]]:
         """Expression (JSON), its digest, band names, and what the cube's source will record."""
         spans, options = tuple(target.periods), self._options
-        facts = {}
-        if sensor == "s2":
+        facts: dict[str, Any] = {}
+        if sensor == service.OPTICAL.name:
             make = self._template(
                 sensor, spans, lambda box: graphs.s2_image(box, spans, options.s2)
             )
-        elif sensor == "s1":
+        elif sensor == service.RADAR.name:
             facts = self._passes(target)
             way, numbers = facts["direction"], tuple(facts["orbits"])
             make = self._template(
@@ -133,7 +139,7 @@ class GraphSource:
         bands = pieces.bands_of(sensor, range(len(spans)), options.s2.count)
         return expression, digest, bands, facts
 
-    def _passes(self, target) -> dict:
+    def _passes(self, target: targets.Target) -> dict[str, Any]:
         """The direction and orbits of a cube, and its satellites' passes in each period."""
         spans = tuple(target.periods)
         make = self._template(
@@ -141,21 +147,23 @@ class GraphSource:
         )
         expression, digest = make.at(target.geobox)
         name = f"orbits {target.cube_id} {digest}"
-        known = self._manifest.noted(name)
+        known: dict[str, Any] | None = self._manifest.noted(name)
         if known is None:
             began = time.monotonic()
             table = self._client.compute(expression)
             self.look_ups.append(time.monotonic() - began)
-            way, numbers = orbits.choose_orbits(table, spans)
+            way, numbers = radar_orbits.choose_orbits(table, spans)
             known = {"direction": way, "orbits": list(numbers)}
-            known["passes"] = platforms.count_passes(table, spans, way, numbers)
-            early = platforms.count_passes(platforms.uncalibrated(table), spans, way, numbers)
+            known["passes"] = sentinel1.count_passes(table, spans, way, numbers)
+            early = sentinel1.count_passes(sentinel1.uncalibrated(table), spans, way, numbers)
             if any(early.values()):
                 known["uncalibrated"] = {period: own for period, own in early.items() if own}
             self._manifest.note(name, known)
         return known
 
-    def _template(self, kind, spans: Sequence[Period], make) -> templates.Template:
+    def _template(
+        self, kind: object, spans: Sequence[Period], make: Callable[[GeoBox], ee.ComputedObject]
+    ) -> templates.Template:
         key = (kind, spans)
         with self._lock:
             if key not in self._templates:
@@ -176,7 +184,7 @@ def count_scenes(
         graph = graphs.plan_table(place.box, place.periods, options)
         counts, rows = client.compute(templates.encode(graph))
         scenes[place.name] = dict(zip(place.periods, map(int, counts), strict=True))
-        seen = platforms.count_passes(rows, place.periods, options.direction.replace("auto", ""))
+        seen = sentinel1.count_passes(rows, place.periods, options.direction.replace("auto", ""))
         passes[place.name] = {period: seen[period.name] for period in place.periods}
     return scenes, passes
 
@@ -184,7 +192,7 @@ def count_scenes(
 def measured(
     manifest: Manifest, cubes: int, look_ups: Sequence[float] = ()
 ) -> planner.Pilot | None:
-    """What the requests in a manifest took, as a pilot of `cubes`; None where nothing was asked.
+    """What the requests in a manifest took, as a pilot of `cubes`; None where there was none.
 
     Args:
       manifest: of the pilot's folder.

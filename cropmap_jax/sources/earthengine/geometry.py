@@ -1,4 +1,4 @@
-"""Where a graph's scenes are looked for: outlines in degrees."""
+"""Outlines in degrees, by which a graph's scenes are filtered."""
 
 from collections.abc import Sequence
 
@@ -15,14 +15,11 @@ def ring(region: GeoBox | Sequence[float]) -> list[list[float]]:
     Raises:
       ValueError: a region across the antimeridian.
     """
-    if isinstance(region, GeoBox):
-        box = region.boundingbox
-        transformer = pyproj.Transformer.from_crs(region.crs.proj, 4326, always_xy=True)
-    else:
-        box, transformer = region, None
-    left, bottom, right, top = box
-    xs, ys = [left, right, right, left], [bottom, bottom, top, top]
-    lons, lats = transformer.transform(xs, ys) if transformer else (xs, ys)
+    left, bottom, right, top = region.boundingbox if isinstance(region, GeoBox) else region
+    lons, lats = [left, right, right, left], [bottom, bottom, top, top]
+    if isinstance(region, GeoBox) and region.crs is not None:
+        to_degrees = pyproj.Transformer.from_crs(region.crs.proj, 4326, always_xy=True)
+        lons, lats = to_degrees.transform(lons, lats)
     eastwards = lons[0] < lons[1] and lons[3] < lons[2] and -180 <= min(lons) and max(lons) <= 180
     if not (eastwards and lats[0] < lats[3] and lats[1] < lats[2]):
         raise ValueError(

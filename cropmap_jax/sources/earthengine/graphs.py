@@ -1,7 +1,7 @@
-"""Expression graphs: what Earth Engine is asked to compute, pure functions of grid and options.
+"""Expression graphs: what Earth Engine is to compute, pure functions of grid and options.
 
-Nothing is evaluated here and nothing is asked of the service; `ee` must have been initialised, for
-it builds graphs from the service's list of algorithms. `ALGORITHMS` names all that are used.
+Nothing is evaluated and nothing requested here; `ee` must have been initialised, for it builds
+graphs from the service's list of algorithms. `ALGORITHMS` names all that are used.
 
 What holds for every image:
   * Scenes are filtered first and changed afterwards: arithmetic on an image drops its time.
@@ -10,9 +10,12 @@ What holds for every image:
   * Nothing is reprojected: the request's grid decides, and Earth Engine takes the nearest pixel of
     every scene (its default) before anything is averaged.
   * Values are rounded as floor(x + 0.5), as nothing documents which way `Image.round` sends halves.
-    `geo.cube.encode` of the same float composite differs by at most 1, and only at halves (for S2
+    `Sensor.encode` of the same float composite differs by at most 1, and only at halves (for S2
     where an even number of observations is clear).
 """
+
+# `ee` makes most of its methods at run time, so that what they return is Any.
+# mypy: disable-error-code="no-any-return"
 
 import math
 from collections.abc import Sequence
@@ -22,7 +25,9 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources.earthengine import geometry, pieces, platforms, service
+from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.sources import sentinel1
+from cropmap_jax.sources.earthengine import geometry, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 
 ALGORITHMS = frozenset(
@@ -40,14 +45,16 @@ ALGORITHMS = frozenset(
 )
 """Every algorithm of Earth Engine that a graph of this module calls."""
 
+Region = GeoBox | Sequence[float]
+"""A grid, or (west, south, east, north) in degrees."""
 MAX_RAW = 512
 """Observations of a period up to which the median is exact; beyond, it comes from a histogram.
 
 A month has about 50 at most: four MGRS tiles of each of two orbits, every five days.
 Source: developers.google.com/earth-engine/apidocs/ee-reducer-median.
 """
-_LIMIT = -cube.NODATA - 1
 _ERROR_M = 1
+_POLARISATIONS = "transmitterReceiverPolarisation"
 
 
 def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2Options) -> ee.Image:
@@ -65,8 +72,8 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
       options: how clouds are masked, and whether clear observations are counted.
 
     Returns:
-      int16, bands `p00_B2` ... in the order of `periods` and `cube.S2_BANDS`: reflectance x 10000,
-      `cube.NODATA` where nothing is clear or no scene lies. With `options.count` the last band of
+      int16, bands `p00_B2` ... in the order of `periods` and of the sensor's bands: reflectance x
+      10000, no-data where nothing is clear or no scene lies. With `options.count` the last band of
       each period is `p00_clear` ...: how many observations have a clear value in any band, 0 where
       none has.
 
@@ -79,11 +86,12 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
         scenes = scenes.filter(
             ee.Filter.lessThanOrEquals("CLOUDY_PIXEL_PERCENTAGE", options.max_cloud)
         )
+    bands = list(service.OPTICAL.bands)
     reducer = ee.Reducer.median(maxRaw=MAX_RAW)
-    blank = _blank(cube.S2_BANDS)
+    blank = _blank(bands)
 
-    def clear(image):
-        return image.select(cube.S2_BANDS).updateMask(_clear(image, options)).toFloat()
+    def clear(image: ee.Image) -> ee.Image:
+        return image.select(bands).updateMask(_clear(image, options)).toFloat()
 
     composites = []
     for period in periods:
@@ -91,8 +99,8 @@ def s2_image(geobox: GeoBox, periods: Sequence[Period], options: options_lib.S2O
         composites.append(seen.reduce(reducer))
         if options.count:
             composites.append(_count(seen))
-    bands = (*cube.S2_BANDS, cube.CLEAR) if options.count else cube.S2_BANDS
-    return _encoded(_stacked(composites, bands, len(periods)))
+    names = [*bands, cube.CLEAR] if options.count else bands
+    return _encoded(_stacked(composites, names, len(periods)), service.OPTICAL)
 
 
 def s1_image(
@@ -116,7 +124,7 @@ def s1_image(
       options: collection, satellites and border noise; its own direction is not used.
 
     Returns:
-      int16, bands `p00_VV`, `p00_VH`, `p01_VV` ...: dB x 100, `cube.NODATA` where nothing is.
+      int16, bands `p00_VV`, `p00_VH`, `p01_VV` ...: dB x 100, no-data where nothing is.
 
     Raises:
       ValueError: no periods, another direction, no satellite with images then, or a grid across
@@ -128,9 +136,9 @@ def s1_image(
     scenes = _s1_scenes(geobox, periods, options).filter(
         ee.Filter.eq("orbitProperties_pass", direction.upper())
     )
-    blank = _blank(cube.S1_BANDS)
+    blank = _blank(service.RADAR.bands)
 
-    def mean(orbit, period):
+    def mean(orbit: int, period: Period) -> ee.Image:
         of_orbit = scenes.filter(ee.Filter.eq("relativeOrbitNumber_start", int(orbit)))
         powers = _within(of_orbit, period).map(lambda image: _power(image, options))
         return blank.merge(powers).mean()
@@ -140,8 +148,8 @@ def s1_image(
         # A mosaic shows its last image on top.
         means = [mean(orbit, period) for orbit in reversed(orbits)]
         composites.append((ee.ImageCollection(means) if means else blank).mosaic())
-    power = _stacked(composites, cube.S1_BANDS, len(periods))
-    return _encoded(power.log10().multiply(10 * cube.S1_SCALE))
+    power = _stacked(composites, service.RADAR.bands, len(periods))
+    return _encoded(power.log10().multiply(10 * service.RADAR.scale), service.RADAR)
 
 
 def label_image(geobox: GeoBox, year: int) -> ee.Image:
@@ -168,7 +176,7 @@ def label_image(geobox: GeoBox, year: int) -> ee.Image:
 def orbit_table(
     geobox: GeoBox, periods: Sequence[Period], options: options_lib.S1Options
 ) -> ee.List:
-    """Which Sentinel-1 scenes see a cube, for `orbits.choose_orbits`.
+    """Which Sentinel-1 scenes see a cube, for `radar_orbits.choose_orbits`.
 
     Args:
       geobox: the cube's grid.
@@ -184,18 +192,18 @@ def orbit_table(
       ValueError: no periods, no satellite with images then, or a grid across the antimeridian.
     """
     _check(periods)
-    place = _polygon(geobox)
+    outline = _polygon(geobox)
 
-    def covered(image):
-        area = image.geometry().intersection(place, _ERROR_M).area(_ERROR_M)
-        return image.set("covered", area.divide(place.area(_ERROR_M)))
+    def covered(image: ee.Image) -> ee.Element:
+        area = image.geometry().intersection(outline, _ERROR_M).area(_ERROR_M)
+        return image.set("covered", area.divide(outline.area(_ERROR_M)))
 
     rows = _s1_passes(geobox, periods, options).map(covered)
     return _rows(rows, [*_PASS, "covered"])
 
 
 def plan_table(
-    region: GeoBox | Sequence[float], periods: Sequence[Period], options: options_lib.S1Options
+    region: Region, periods: Sequence[Period], options: options_lib.S1Options
 ) -> ee.List:
     """What is seen of a region: the counts of Sentinel-2, and a row per Sentinel-1 scene.
 
@@ -224,14 +232,16 @@ _PASS = (
     "orbitProperties_pass",
     "platform_number",
 )
-"""What `platforms.count_passes` and `orbits.choose_orbits` know a scene by."""
+"""What `sentinel1.count_passes` and `radar_orbits.choose_orbits` know a scene by."""
 
 
 def _rows(images: ee.ImageCollection, columns: list[str]) -> ee.List:
     return ee.List(images.reduceColumns(ee.Reducer.toList(len(columns)), columns).get("list"))
 
 
-def _s1_passes(region, periods: Sequence[Period], options: options_lib.S1Options):
+def _s1_passes(
+    region: Region, periods: Sequence[Period], options: options_lib.S1Options
+) -> ee.ImageCollection:
     """Scenes from the start of the first period to the end of the last, of the direction."""
     scenes = _s1_scenes(region, periods, options)
     if options.direction != "auto":
@@ -239,7 +249,7 @@ def _s1_passes(region, periods: Sequence[Period], options: options_lib.S1Options
     return _within(scenes, Period(min(p.start for p in periods), max(p.end for p in periods)))
 
 
-def scene_counts(region: GeoBox | Sequence[float], periods: Sequence[Period]) -> ee.List:
+def scene_counts(region: Region, periods: Sequence[Period]) -> ee.List:
     """Number of Sentinel-2 scenes that touch a region in each period.
 
     A datatake that lies in two MGRS tiles counts twice.
@@ -264,7 +274,7 @@ def _check(periods: Sequence[Period]) -> None:
         raise ValueError("periods: expected at least one, found none")
 
 
-def _touching(collection: str, region: GeoBox | Sequence[float]) -> ee.ImageCollection:
+def _touching(collection: str, region: Region) -> ee.ImageCollection:
     return ee.ImageCollection(collection).filterBounds(_polygon(region))
 
 
@@ -273,7 +283,7 @@ def _within(images: ee.ImageCollection, period: Period) -> ee.ImageCollection:
     return images.filterDate(period.start.isoformat(), period.end.isoformat())
 
 
-def _polygon(region: GeoBox | Sequence[float]) -> ee.Geometry:
+def _polygon(region: Region) -> ee.Geometry:
     """Outline in degrees, edges straight in longitude and latitude."""
     ring = geometry.ring(region)
     return ee.Geometry.Polygon([[*ring, ring[0]]], None, False)
@@ -296,27 +306,30 @@ def _clear(image: ee.Image, options: options_lib.S2Options) -> ee.Image:
 
 
 def _s1_scenes(
-    region: GeoBox | Sequence[float], periods: Sequence[Period], options: options_lib.S1Options
+    region: Region, periods: Sequence[Period], options: options_lib.S1Options
 ) -> ee.ImageCollection:
     """Interferometric wide swath, high resolution (10 m), both polarisations, usable satellites."""
     end = max(p.end for p in periods).isoformat()
-    satellites = []
-    for platform, since in platforms.usable(options.platforms, periods).items():
+    usable = []
+    for platform, since in sentinel1.usable(options.platforms, periods).items():
         own = ee.Filter.eq("platform_number", platform.number)
         dated = ee.Filter.date(since.isoformat(), end) if since else None
-        satellites.append(ee.Filter.And(own, dated) if dated else own)
+        usable.append(ee.Filter.And(own, dated) if dated else own)
     wanted = [
         ee.Filter.eq("instrumentMode", "IW"),
         ee.Filter.eq("resolution", "H"),
-        *(ee.Filter.listContains("transmitterReceiverPolarisation", b) for b in cube.S1_BANDS),
-        satellites[0] if len(satellites) == 1 else ee.Filter.Or(*satellites),
+        *(
+            ee.Filter.listContains("transmitterReceiverPolarisation", b)
+            for b in service.RADAR.bands
+        ),
+        usable[0] if len(usable) == 1 else ee.Filter.Or(*usable),
     ]
     return _touching(options.collection, region).filter(ee.Filter.And(*wanted))
 
 
 def _power(image: ee.Image, options: options_lib.S1Options) -> ee.Image:
     """Linear power of a Sentinel-1 scene, border noise masked."""
-    bands = image.select(cube.S1_BANDS)
+    bands = image.select(service.RADAR.bands)
     lowest = bands.reduce(ee.Reducer.min())
     if service.S1_COLLECTIONS[options.collection] == "linear":
         power, border = bands, 10 ** (options.border_db / 10)
@@ -341,7 +354,8 @@ def _stacked(composites: Sequence[ee.Image], bands: Sequence[str], periods: int)
     return ee.ImageCollection(list(composites)).toBands().rename(names)
 
 
-def _encoded(image: ee.Image) -> ee.Image:
-    """Whole numbers in int16, `NODATA` wherever the image is masked or does not reach."""
-    whole = image.add(0.5).floor().clamp(-_LIMIT, _LIMIT)
-    return whole.unmask(cube.NODATA, False).toInt16()
+def _encoded(image: ee.Image, sensor: Sensor) -> ee.Image:
+    """Whole numbers in int16, no-data wherever the image is masked or does not reach."""
+    nodata = int(sensor.nodata)
+    whole = image.add(0.5).floor().clamp(nodata + 1, -nodata - 1)
+    return whole.unmask(nodata, False).toInt16()

@@ -1,12 +1,13 @@
-"""What a user may choose about the pixels: masks, radar collection, labels. Checked when made."""
+"""Options of the pixels: masks, radar collection, labels. Checked when made."""
 
 import dataclasses
 import hashlib
 import json
 import numbers
-from collections.abc import Mapping
+from typing import Any
 
-from cropmap_jax.sources.earthengine import platforms, service
+from cropmap_jax.sources import sentinel1
+from cropmap_jax.sources.earthengine import service
 
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("eucropmap", "tiles", "none")
@@ -34,7 +35,7 @@ class S2Options:
     max_cloud: float = 100
     count: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _one_of("s2.mask", self.mask, ("cloud_score", "scl"))
         _between("s2.threshold", self.threshold, 0, 1)
         _between("s2.max_cloud", self.max_cloud, 0, 100)
@@ -59,7 +60,7 @@ class S1Options:
         one with the most complete periods, cube by cube.
       border_db: dB; an observation with VV or VH below it is border noise and left out.
       platforms: satellites, such as "S1A", of which all images are used, calibrated or not; () for
-        all of them, each on dates on which its images are calibrated (`service.S1_PLATFORMS`).
+        all of them, each on dates on which its images are calibrated (`sentinel1.PLATFORMS`).
         Kept sorted.
 
     Raises:
@@ -71,11 +72,11 @@ class S1Options:
     border_db: float = -30.0
     platforms: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _one_of("s1.collection", self.collection, tuple(service.S1_COLLECTIONS))
         _one_of("s1.direction", self.direction, DIRECTIONS)
         _between("s1.border_db", self.border_db, -100, 0)
-        names = platforms.names_of(self.platforms, "s1.platforms")
+        names = sentinel1.names_of(self.platforms, "s1.platforms")
         object.__setattr__(self, "platforms", names)
 
 
@@ -94,7 +95,7 @@ class LabelOptions:
     kind: str = "eucropmap"
     year: int = service.EUCROPMAP_YEARS[0]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _one_of("label.kind", self.kind, LABEL_KINDS)
         if self.kind == "eucropmap":
             _one_of("label.year", self.year, service.EUCROPMAP_YEARS)
@@ -102,18 +103,18 @@ class LabelOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """All that is chosen about the pixels of an export."""
+    """Options of the pixels of an export."""
 
     s1: S1Options = dataclasses.field(default_factory=S1Options)
     s2: S2Options = dataclasses.field(default_factory=S2Options)
     label: LabelOptions = dataclasses.field(default_factory=LabelOptions)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """JSON-ready, keys sorted; options that do not change a pixel are left out.
 
         The threshold of a mask that is not used, say, must not make finished pixels look old.
         """
-        s2 = {
+        s2: dict[str, Any] = {
             "count": self.s2.count,
             "mask": self.s2.mask,
             "max_cloud": float(self.s2.max_cloud),
@@ -128,13 +129,13 @@ class Options:
             "direction": self.s1.direction,
             "platforms": list(self.s1.platforms) or "calibrated",
         }
-        label = {"kind": self.label.kind}
+        label: dict[str, str | int] = {"kind": self.label.kind}
         if self.label.kind == "eucropmap":
             label["year"] = int(self.label.year)
         return {"label": label, "s1": s1, "s2": dict(sorted(s2.items()))}
 
 
-def digest(value: Mapping | list | str | float | bool | None) -> str:
+def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON-ready value; the order of a mapping's keys does not matter.
 
     Raises:
@@ -145,7 +146,7 @@ def digest(value: Mapping | list | str | float | bool | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _one_of(where: str, value, allowed: tuple) -> None:
+def _one_of(where: str, value: object, allowed: tuple[object, ...]) -> None:
     # A bool equals 0 or 1 and a list cannot be looked up in a set: neither is ever meant.
     if isinstance(value, bool) or value not in allowed:
         raise ValueError(
@@ -153,7 +154,7 @@ def _one_of(where: str, value, allowed: tuple) -> None:
         )
 
 
-def _between(where: str, value, low: float, high: float) -> None:
+def _between(where: str, value: Any, low: float, high: float) -> None:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not low <= value <= high:  # NaN is in no range.
         raise ValueError(f"{where}: expected {low} to {high}, found {value!r}")

@@ -1,6 +1,6 @@
-"""A cube's pixels cut into pieces that the service answers at once, and pieces cut again.
+"""A cube's pixels cut into pieces, each small enough for one request, and pieces split further.
 
-A piece is one request. Its key tells what decides its pixels, so that a piece on disk is used for
+The key of a piece is a digest of all that decides its pixels, so that a piece on disk is used for
 the cube it was made for and for no other.
 """
 
@@ -10,34 +10,37 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
 from cropmap_jax.sources.earthengine import service
+from cropmap_jax.sources.targets import Target
 
 LABEL = "label"
-SENSORS = ("s1", "s2", LABEL)
+_BANDS = {sensor.name: sensor.bands for sensor in service.SENSORS}
+SENSORS = (*_BANDS, LABEL)
 DTYPE = np.dtype(np.int16)
 """Of all: dB * 100, reflectance * 10000, counts of clear observations, and the codes of EUCROPMAP,
 which reach 800."""
 NO_CODE = 0
 """What the label's image holds where EUCROPMAP is masked."""
 SMALLEST_PX = 16
-"""No side is split below this: what is too much for the service in 16 x 16 pixels of one period is
+"""No side is split below this: what is too much in 16 x 16 pixels of one period is
 too much for another reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one request may ask for.
+    """The largest request.
 
     Args:
-      bytes: uncompressed bytes of the answer. A tenth is left free, since what the service adds to
-        pixels x bands x bytes per value is not documented.
+      bytes: uncompressed bytes of the response. A tenth is left free, since what the service adds
+        to pixels x bands x bytes per value is not documented.
       side: pixels along one side.
-      bands: bands of the answer.
+      bands: bands of the response.
     """
 
     bytes: int = service.MAX_BYTES * 9 // 10
@@ -116,20 +119,20 @@ def bands_of(sensor: str, periods: Sequence[int], count: bool = False) -> tuple[
     """
     if sensor == LABEL:
         return (LABEL,)
-    bands = cube.BANDS[sensor] + ((cube.CLEAR,) if sensor == "s2" and count else ())
+    bands = _BANDS[sensor] + ((cube.CLEAR,) if sensor == service.OPTICAL.name and count else ())
     return tuple(f"p{i:02d}_{band}" for i in periods for band in bands)
 
 
 def pieces_of(
-    target, graphs: Mapping[str, str], limits: Limits | None = None, count: bool = False
+    target: Target, graphs: Mapping[str, str], limits: Limits | None = None, count: bool = False
 ) -> list[Piece]:
     """The requests of one cube, as few as the limits allow.
 
     Periods stay whole: the window is divided only where one period of it is too much by itself.
 
     Args:
-      target: what the cube is to be; has `cube_id`, `geobox` and `periods`.
-      graphs: sensor -> digest of its graph; a sensor that is not in it is not asked for.
+      target: what the cube is to be.
+      graphs: sensor -> digest of its graph; a sensor that is not in it is not requested.
       limits: of one request; those of the service if None.
       count: whether clear observations are counted: `options.S2Options.count`.
 
@@ -158,7 +161,7 @@ def pieces_of(
             }
         )
         periods = 1 if sensor == LABEL else len(target.periods)
-        counted = count and sensor == "s2"
+        counted = count and sensor == service.OPTICAL.name
         layout = _layout(sensor, periods, tuple(target.geobox.shape), limits, counted)
         pieces += [Piece(target.cube_id, sensor, *where, source, counted) for where in layout]
     return pieces
@@ -197,7 +200,7 @@ def split(piece: Piece) -> list[Piece] | None:
     ]
 
 
-def grid_of(piece: Piece, geobox: GeoBox) -> dict:
+def grid_of(piece: Piece, geobox: GeoBox) -> dict[str, Any]:
     """The pixel grid of a piece as `computePixels` takes it.
 
     Source: developers.google.com/earth-engine/reference/rest/v1/PixelGrid.
@@ -266,6 +269,6 @@ def _cut(length: int, parts: int) -> list[tuple[int, int]]:
     return [(a, b - a) for a, b in zip(bounds, bounds[1:], strict=False)]
 
 
-def _digest(value) -> str:
+def _digest(value: Any) -> str:
     """Hex sha256 of a JSON-ready value, the same in every run."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -4,6 +4,7 @@ import collections
 from collections.abc import Mapping
 
 from cropmap_jax.geo.periods import Period, month_periods
+from cropmap_jax.sources import sentinel1
 from cropmap_jax.sources.earthengine import planner, service
 
 
@@ -91,7 +92,7 @@ def _pass_lines(plan: planner.Plan) -> list[str]:
         rows = {
             name: {p: f"{n:.1f}" for p, n in row.items()} for name, row in plan.expected.items()
         }
-        often = f"once in {service.S1_REPEAT_DAYS} days of each satellite"
+        often = f"once in {sentinel1.REPEAT_DAYS} days of each satellite"
         return [f"Sentinel-1 passes of one orbit, at most: {often}", *_table(rows)]
     rows, empty = {}, []
     for place, row in plan.passes.items():
@@ -122,6 +123,6 @@ def _table(rows: Mapping[str, Mapping[Period, str]]) -> list[str]:
             ("", [f"{p.start:{'%m' if months else '%m-%d'}}" for p in spans]),
             *((name, [rows[name][p] for p in spans]) for name in names),
         ):
-            row = "".join(f"{cell:>6}" for cell in cells)
-            lines.append(f"  {name:<{width}}{row}".rstrip())
+            line = "".join(f"{cell:>6}" for cell in cells)
+            lines.append(f"  {name:<{width}}{line}".rstrip())
     return lines

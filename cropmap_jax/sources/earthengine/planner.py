@@ -1,7 +1,7 @@
 """What an export will cost, before any pixel moves.
 
 Requests and bytes are those of `pieces`, so they are what the service will count unless it makes
-requests be split or repeated. The rest is estimated, and `text` says from what.
+requests be split or repeated. The rest is estimated, and `plan_text` prints from what.
 """
 
 import collections
@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import shapely
 
-from cropmap_jax.geo import cube, splits, tiles
+from cropmap_jax.geo import splits, tiles
 from cropmap_jax.geo.periods import Period, month_periods, period_kind
+from cropmap_jax.sources import sentinel1
+from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
-from cropmap_jax.sources.earthengine import pieces, platforms, service
 from cropmap_jax.sources.targets import Target
 
 ORBITS = "orbits"
@@ -44,7 +45,10 @@ SCENES = {"s1": 8, "s2": 12}
 
 A satellite pair passes every 5 (S2) or 6 days (S1), and most places lie in two orbits or tiles.
 """
-READ_BANDS = {"s1": len(cube.S1_BANDS), "s2": len(cube.S2_BANDS) + 1}
+READ_BANDS = {
+    service.RADAR.name: len(service.RADAR.bands),
+    service.OPTICAL.name: len(service.OPTICAL.bands) + 1,
+}
 """Bands that are read of a scene: those of the cube, and what masks clouds."""
 EECU_S = (0.1, 2.0)
 """Guessed EECU-seconds per million values read (pixels x scenes x bands), low and high.
@@ -89,8 +93,8 @@ class Plan:
       in_flight: requests at once.
       eecu_hours: (low, high).
       eecu_measured: whether they come from a pilot.
-      scenes: S2 scenes per month, {place: {month: count}}; empty where nobody asked.
-      passes: S1 passes, {place: {month: {satellite: count}}}; empty where nobody asked.
+      scenes: S2 scenes per month, {place: {month: count}}; empty where they were not counted.
+      passes: S1 passes, {place: {month: {satellite: count}}}; empty where they were not counted.
       expected: S1 passes of one orbit that may be expected, {satellite: {month: number}}.
       notes: lines on satellites that are not calibrated.
     """
@@ -111,7 +115,9 @@ class Plan:
     measured: frozenset[str] = frozenset()
     eecu_measured: bool = False
     scenes: Mapping[str, Mapping[Period, int]] = dataclasses.field(default_factory=dict)
-    passes: Mapping[str, Mapping[Period, Mapping]] = dataclasses.field(default_factory=dict)
+    passes: Mapping[str, Mapping[Period, Mapping[str, int]]] = dataclasses.field(
+        default_factory=dict
+    )
     expected: Mapping[str, Mapping[Period, float]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -127,7 +133,7 @@ class Place:
     """The cubes of a province and season, for counting scenes.
 
     Args:
-      name: to speak of them.
+      name: for messages and tables.
       box: (west, south, east, north) in degrees that holds them all.
       periods: all of theirs, sorted.
     """
@@ -150,7 +156,7 @@ def make_plan(
 
     Args:
       targets: what is to be exported.
-      options: of the pixels; a label that does not come from EUCROPMAP is not asked for.
+      options: of the pixels; a label that does not come from EUCROPMAP is not requested.
       limits: of one request; those of the service if None.
       in_flight: requests at once.
       orbits_per_cube: requests by which a cube's orbits are looked up.
@@ -163,10 +169,11 @@ def make_plan(
     """
     if not targets:
         raise ValueError("plan: expected at least one cube to export, found none")
-    sensors = ["s1", "s2"] + ([pieces.LABEL] if options.label.kind == "eucropmap" else [])
+    sensors = assembly.sensors_of(options)
     graphs = dict.fromkeys(sensors, "")
     requests = collections.Counter({ORBITS: len(targets) * orbits_per_cube})
-    moved, busy = collections.Counter(), collections.Counter({ORBITS: FIXED_S * requests[ORBITS]})
+    moved: collections.Counter[str] = collections.Counter()
+    busy = collections.defaultdict(float, {ORBITS: FIXED_S * requests[ORBITS]})
     # How a cube is cut hangs on its shape and the number of its periods alone.
     alike = collections.defaultdict(list)
     for target in targets:
@@ -180,12 +187,14 @@ def make_plan(
     values = sum(_values_read(target) for target in targets)
     chosen, spans = options.s1.platforms, {target.periods for target in targets}
     months = {month for own in spans for month in month_periods(own[0].start, _last_day(own))}
+    lengths = [len(target.periods) for target in targets]
+    low, high = (values / 1e6 * rate / 3600 for rate in EECU_S)
     counts = collections.Counter(target.split for target in targets)
     return Plan(
         cubes=len(targets),
         km2=sum(_km2(target) for target in targets),
         splits={name: counts[name] for name in splits.SPLITS if counts[name]},
-        periods=tuple(f(len(t.periods) for t in targets) for f in (min, max)),
+        periods=(min(lengths), max(lengths)),
         kind=period_kind(targets[0].periods),
         first=min(own[0].start for own in spans).isoformat(),
         last=max(_last_day(own) for own in spans).isoformat(),
@@ -194,11 +203,11 @@ def make_plan(
         disk=_disk(targets, options.s2.count),
         seconds={kind: busy[kind] / n for kind, n in requests.items() if n},
         in_flight=in_flight,
-        eecu_hours=tuple(values / 1e6 * rate / 3600 for rate in EECU_S),
+        eecu_hours=(low, high),
         scenes=dict(scenes or {}),
         passes=dict(passes or {}),
-        expected=platforms.expected_passes(chosen, sorted(months)),
-        notes=tuple(platforms.notes(chosen, spans)),
+        expected=sentinel1.expected_passes(chosen, sorted(months)),
+        notes=tuple(sentinel1.notes(chosen, spans)),
     )
 
 
@@ -219,7 +228,7 @@ def _values_read(target: Target) -> float:
 
 
 def _disk(targets: Sequence[Target], counted: bool) -> float:
-    each = sum(DISK_BYTES[k] * len(cube.BANDS[k]) for k in DISK_BYTES)
+    each = sum(DISK_BYTES[s.name] * len(s.bands) for s in service.SENSORS)
     each += DISK_BYTES_CLEAR * counted
     total = 0.0
     for target in targets:
@@ -266,7 +275,7 @@ def places(targets: Sequence[Target]) -> list[Place]:
     out = []
     for (province, season), own in groups.items():
         bounds = shapely.total_bounds(tiles.outlines(t.geobox for t in own))
-        box = tuple(round(float(v), 6) for v in bounds)
+        west, south, east, north = (round(float(v), 6) for v in bounds)
         spans = sorted({period for target in own for period in target.periods})
-        out.append(Place(f"{province} {season}".strip(), box, tuple(spans)))
+        out.append(Place(f"{province} {season}".strip(), (west, south, east, north), tuple(spans)))
     return out

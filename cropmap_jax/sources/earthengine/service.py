@@ -7,6 +7,10 @@ with "/" written "_". Limits and quotas as read in November 2026.
 import dataclasses
 import datetime as dt
 
+from cropmap_jax.geo.sensors import SENSORS as KNOWN
+from cropmap_jax.sources.missing import Thresholds
+from cropmap_jax.sources.timing import Archive
+
 STANDARD = "https://earthengine.googleapis.com"
 HIGH_VOLUME = "https://earthengine-highvolume.googleapis.com"
 """For many automated requests; it caches less, so that a complex request costs more there.
@@ -17,7 +21,7 @@ ENDPOINTS = {"standard": STANDARD, "high-volume": HIGH_VOLUME}
 
 # Pixels. Source: developers.google.com/earth-engine/reference/rest/v1/projects.image/computePixels
 MAX_BYTES = 48 * 2**20
-"""Uncompressed bytes of one answer: pixels x bands x bytes per value."""
+"""Uncompressed bytes of one response: pixels x bands x bytes per value."""
 MAX_SIDE_PX = 32_768
 MAX_BANDS = 1024
 # Requests. Source: developers.google.com/earth-engine/guides/usage
@@ -43,7 +47,6 @@ TIERS = (Tier("community", 150), Tier("contributor", 1000), Tier("partner", 100_
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 """Sentinel-2 Level-2A, reflectance x 10000, processing baseline 04.00 and later shifted back by
 1000. Its Level-2A of 2017 and 2018 is not global."""
-S2_SCALE = 10_000.0
 SCL = "SCL"
 SCL_CLASSES = {
     0: "no data",
@@ -71,49 +74,15 @@ S1_DB = "COPERNICUS/S1_GRD"
 S1_LINEAR = "COPERNICUS/S1_GRD_FLOAT"
 """The same in linear power."""
 S1_COLLECTIONS = {S1_DB: "dB", S1_LINEAR: "linear"}
-S1_REPEAT_DAYS = 12
-"""After so many days each satellite passes over the same ground track.
 
-Source: hyp3-docs.asf.alaska.edu/sentinel1.
-"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Platform:
-    """A Sentinel-1 satellite.
-
-    Args:
-      name: e.g. "S1A".
-      number: what its images have as `platform_number`.
-      launched: day of its launch.
-      calibrated: first whole day whose IW images are calibrated; None while no source says so.
-      ended: last day of images; None while it is in service.
-    """
-
-    name: str
-    number: str
-    launched: dt.date
-    calibrated: dt.date | None
-    ended: dt.date | None = None
-
-
-S1_PLATFORMS = (
-    # Operational data from the beginning of October 2014, the collection's first day:
-    # esa.int, "First Copernicus satellite exceeds design working life", and the catalogue. Its end:
-    # dataspace.copernicus.eu/news/2026-5-28-sentinel-1-orbital-reconfiguration-dates and
-    # .../2026-6-30-copernicus-sentinel-1a-satellite-end-operations-after-12-years-service.
-    Platform("S1A", "A", dt.date(2014, 4, 3), dt.date(2014, 10, 3), dt.date(2026, 6, 29)),
-    # In-orbit commissioning review passed: sentinel.esa.int/web/success-stories/-/
-    # flying-colours-for-sentinel-1b. Its end: esa.int, "Mission ends for Copernicus Sentinel-1B".
-    Platform("S1B", "B", dt.date(2016, 4, 25), dt.date(2016, 9, 14), dt.date(2021, 12, 23)),
-    # IW images are calibrated since the afternoon of 19 May: sar-mpc.eu/about/news, and
-    # sentinels.copernicus.eu/-/sentinel-1c-products-are-now-calibrated.
-    Platform("S1C", "C", dt.date(2024, 12, 5), dt.date(2025, 5, 20)),
-    # Calibrated data are available from 17 April: hyp3-docs.asf.alaska.edu/sentinel1, after
-    # sentinels.copernicus.eu/-/sentinel-1d-user-data-opening-from-17-april-2026.
-    Platform("S1D", "D", dt.date(2025, 11, 4), dt.date(2026, 4, 17)),
+RADAR, OPTICAL = SENSORS = (KNOWN["s1"], KNOWN["s2"])
+"""What an exported cube has, in order."""
+ARCHIVE = Archive(
+    "Earth Engine", {RADAR.name: dt.date(2014, 10, 3), OPTICAL.name: dt.date(2017, 3, 28)}
 )
-"""Launches: hyp3-docs.asf.alaska.edu/sentinel1. All as read in November 2026."""
+"""First day of `S1_DB` and of `S2`. Source: dataset availability in the catalogue."""
+THRESHOLDS = Thresholds(continuous=(RADAR.name,))
+"""What flags an exported cube: clouds do not hide anything from radar."""
 
 EUCROPMAP = "JRC/D5/EUCROPMAP/V1"
 EUCROPMAP_BAND = "classification"

@@ -1,4 +1,4 @@
-"""How an export stops: waits that end, and Ctrl-C between two answers."""
+"""How an export stops: waits that end, and Ctrl-C between two responses."""
 
 import contextlib
 import queue
@@ -16,7 +16,7 @@ INTERRUPT = "interrupt"
 class Pause:
     """Waits as `time.sleep` does, but not on when an export stops: give it to the client."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._ended = threading.Event()
 
     def __call__(self, seconds: float) -> None:
@@ -34,8 +34,8 @@ class Pause:
 
 
 @contextlib.contextmanager
-def interrupts(events: queue.SimpleQueue) -> Iterator[None]:
-    """Ctrl-C becomes an event, so that it never falls between an answer and its being written down.
+def interrupts(events: queue.SimpleQueue[Event]) -> Iterator[None]:
+    """Ctrl-C becomes an event, so that it never falls between a response and its record.
 
     A second one interrupts at once. Outside the main thread signals are left as they are.
     """
@@ -43,15 +43,16 @@ def interrupts(events: queue.SimpleQueue) -> Iterator[None]:
         yield
         return
 
-    def tell(number, frame):
+    def report(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
-        events.put(Event(INTERRUPT, None, None, error=KeyboardInterrupt()))
+        # It has no work: its error ends the run before any is looked at.
+        events.put(Event(INTERRUPT, None, None, error=KeyboardInterrupt()))  # type: ignore[arg-type]
 
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler:
         yield
         return
-    signal.signal(signal.SIGINT, tell)
+    signal.signal(signal.SIGINT, report)
     try:
         yield
     finally:

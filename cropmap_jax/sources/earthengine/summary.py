@@ -1,4 +1,4 @@
-"""What a run of an export did, in figures and in words."""
+"""The result of a run of an export, in figures and in words."""
 
 import dataclasses
 
@@ -14,8 +14,8 @@ class Summary:
       left: cubes not made, because `max_gb` was reached.
       answered: requests that were answered.
       bytes: of their pixels, uncompressed.
-      split: requests that were too much, and were asked for in parts.
-      reused: answers of an earlier run.
+      split: requests that were too much, and were sent in parts.
+      reused: responses to an earlier run.
       seconds: that the run took.
     """
 
@@ -37,7 +37,7 @@ class Summary:
             f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged), "
             f"{self.kept:,d} were there, {len(self.failed):,d} failed",
             f"{self.answered:,d} requests answered, {self.bytes / 1e9:.2f} GB, {rate:.1f}/s; "
-            f"{self.split:,d} split, {self.reused:,d} answers of an earlier run used",
+            f"{self.split:,d} split, {self.reused:,d} responses of an earlier run used",
         ]
         if self.left:
             lines.append(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import ee
 from odc.geo.geobox import GeoBox
@@ -12,9 +13,10 @@ from cropmap_jax.geo import grid
 from cropmap_jax.sources.earthengine import geometry
 
 
-def encode(value: ee.ComputedObject) -> dict:
+def encode(value: ee.ComputedObject) -> dict[str, Any]:
     """The expression of a graph as the REST API takes it: JSON-ready, equal for equal graphs."""
-    return ee.serializer.encode(value, for_cloud_api=True)
+    expression: dict[str, Any] = ee.serializer.encode(value, for_cloud_api=True)
+    return expression
 
 
 def graph_digest(value: ee.ComputedObject) -> str:
@@ -65,5 +67,5 @@ def _text(value: ee.ComputedObject) -> str:
     return _compact(encode(value))
 
 
-def _compact(value) -> str:
+def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,6 +1,6 @@
-"""What an export does in threads: opening a cube, asking for a piece, making a cube.
+"""Jobs that an export does in threads: opening a cube, fetching a piece, making a cube.
 
-What is done when is decided in `download`.
+`download` decides which is done when.
 """
 
 import collections
@@ -11,45 +11,68 @@ import pathlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-from cropmap_jax.geo import cube_io
-from cropmap_jax.sources.earthengine import assembly, pieces, verify
+import numpy as np
+
+from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.sources import missing as missing_lib
+from cropmap_jax.sources import verify
+from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.errors import ServiceError
-from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.schema import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
+from cropmap_jax.sources.targets import Target
 
 _LEARN_AFTER = 5
-"""Requests of one shape that were too large, more than were answered, after which others of it are
-split before they are sent."""
+"""After so many requests of one shape that were too large, and fewer that were answered, others of
+that shape are split before they are sent."""
 
-Graphs = Callable[[object, str], Sequence]
+Graphs = Callable[[Target, str], Sequence[Any]]
 """(target, sensor) -> (expression, digest, band names) or those and facts for the cube's source.
 
 The expression is JSON-ready, or JSON; facts are a JSON-ready mapping, e.g. the orbits chosen.
-Called in several threads; may ask the service, and raise what the client raises.
+Called in several threads; may send requests, and raise what the client raises.
 """
+OPEN, FETCH, MAKE = "open", "fetch", "make"
+"""Kinds of jobs."""
+
+
+class Fetcher(Protocol):
+    """What sends requests: `client.Client`, for any number of threads."""
+
+    def fetch(
+        self, expression: Mapping[str, Any] | str, bands: Sequence[str], grid: Mapping[str, Any]
+    ) -> np.ndarray:
+        """The pixels of an image, int16 [H, W, bands]."""
 
 
 @dataclasses.dataclass(eq=False)
 class Work:
     """A cube in the making."""
 
-    target: object
+    target: Target
     key: str
     there: bool = False  # the folder is, but the manifest does not know
-    graphs: dict = dataclasses.field(default_factory=dict)  # sensor -> expression
-    made_of: dict = dataclasses.field(default_factory=dict)  # for the cube's source
-    done: list = dataclasses.field(default_factory=list)  # pieces whose files are there
+    graphs: dict[str, Any] = dataclasses.field(default_factory=dict)  # sensor -> expression
+    made_of: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the cube's source
+    done: list[pieces.Piece] = dataclasses.field(default_factory=list)  # whose files are there
     waiting: int = 0  # pieces that are not
-    todo: list = dataclasses.field(default_factory=list)  # pieces to be asked for, once opened
+    todo: list[pieces.Piece] = dataclasses.field(default_factory=list)  # to be fetched, once opened
     reason: str = ""  # why it failed
 
 
-def survey(targets, options, manifest, folder) -> tuple[collections.deque, int]:
-    """Cubes to be made, and how many are there; nothing is asked, and nothing changed."""
-    todo, kept, seen, wrong = collections.deque(), 0, set(), []
+def survey(
+    targets: Iterable[Target],
+    options: options_lib.Options,
+    manifest: Manifest,
+    folder: pathlib.Path,
+) -> tuple[collections.deque[Work], int]:
+    """Cubes to be made, and how many are there; sends no request and changes nothing."""
+    todo: collections.deque[Work] = collections.deque()
+    kept, seen, wrong = 0, set(), []
     for target in targets:
         if target.cube_id in seen:
             raise ValueError(f"targets: expected different ids, found {target.cube_id!r} twice")
@@ -68,13 +91,13 @@ def survey(targets, options, manifest, folder) -> tuple[collections.deque, int]:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ValueError(
-            f"expected cubes made of the same as is asked for now, found {wrong[0]}{more}; export "
+            f"expected cubes made of the same as is requested now, found {wrong[0]}{more}; export "
             f"into another folder, or delete what is to be exported again"
         )
     return todo, kept
 
 
-def _info_of(path: pathlib.Path):
+def _info_of(path: pathlib.Path) -> cube.CubeInfo:
     try:
         return cube_io.read_info(path)
     except ValueError as error:
@@ -88,10 +111,10 @@ def _info_of(path: pathlib.Path):
 class Event:
     """A job that has come back."""
 
-    kind: str  # "open", "ask" or "make"
+    kind: str  # of OPEN, FETCH, MAKE, or `stopping.INTERRUPT`
     work: Work
-    piece: pieces.Piece | None
-    value: object = None
+    piece: pieces.Piece | None  # only with FETCH
+    value: Any = None  # rows for the manifest, or parts of a piece that was too large
     error: BaseException | None = None
 
 
@@ -106,7 +129,7 @@ class Jobs:
     Args:
       options: of the cubes' pixels.
       graphs: see `Graphs`.
-      client: has fetch(expression, bands, grid).
+      client: sends requests.
       manifest: of the folder.
       folder: of cubes.
       limits: of one request.
@@ -115,16 +138,16 @@ class Jobs:
 
     options: options_lib.Options
     graphs: Graphs
-    client: object
+    client: Fetcher
     manifest: Manifest
     folder: pathlib.Path
     limits: pieces.Limits | None
-    thresholds: verify.Thresholds
+    thresholds: missing_lib.Thresholds
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.outcomes = self.manifest.shape_counts()  # by sensor and shape: answered, too large
         self.stopping, self.abandoned = threading.Event(), threading.Event()
-        self.events: queue.SimpleQueue = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def count(self, row: PieceRow) -> None:
         """Learns of a piece that was answered or split."""
@@ -136,15 +159,23 @@ class Jobs:
         try:
             if self.stopping.is_set():
                 raise Stopped
-            job.value = {"open": self._open, "ask": self._ask, "make": self._make}[job.kind](job)
+            if job.kind == MAKE:
+                job.value = self._make(job.work)
+            elif job.piece is None:
+                job.value = self._open(job.work)
+            else:
+                job.value = self._fetch(job.work, job.piece)
         except Exception as error:
             # Without its traceback, whose frames hold the pixels.
             job.error = error.with_traceback(None) if isinstance(error, ServiceError) else error
         self.events.put(job)
 
-    def _open(self, job: Event) -> list[PieceRow]:
-        """Finds what of a cube is to be asked for; rows of what is found or split on the way."""
-        work, target, digests, facts = job.work, job.work.target, {}, {}
+    def _open(self, work: Work) -> list[PieceRow]:
+        """Finds what of a cube is to be fetched; rows of what is found or split on the way."""
+        target = work.target
+        digests: dict[str, str] = {}
+        facts: dict[str, Any] = {}
+        rows: list[PieceRow] = []
         counted = self.options.s2.count
         verify.check_grid(target.geobox, target.cube_id)
         for sensor in assembly.sensors_of(self.options):
@@ -158,7 +189,7 @@ class Jobs:
             work.graphs[sensor] = expression
             facts |= {sensor: dict(more[0])} if more else {}
         work.made_of = {"graphs": digests} | ({"facts": facts} if facts else {})
-        work.todo, rows = [], []
+        work.todo = []
         stack = pieces.pieces_of(target, digests, self.limits, counted)[::-1]
         while stack:
             piece = stack.pop()
@@ -194,8 +225,8 @@ class Jobs:
         counts = self.outcomes.get((piece.sensor, size_of(piece)), {DONE: 0, SPLIT: 0})
         return counts[SPLIT] >= _LEARN_AFTER and counts[SPLIT] > counts[DONE]
 
-    def _ask(self, job: Event) -> list[PieceRow]:
-        work, piece, began = job.work, job.piece, time.monotonic()
+    def _fetch(self, work: Work, piece: pieces.Piece) -> list[PieceRow]:
+        began = time.monotonic()
         where = pieces.grid_of(piece, work.target.geobox)
         pixels = self.client.fetch(work.graphs[piece.sensor], piece.bands, where)
         seconds = time.monotonic() - began
@@ -207,9 +238,9 @@ class Jobs:
         sha256 = self.manifest.store(piece.key, pixels)
         return [row_of(piece, DONE, bytes=pixels.nbytes, sha256=sha256, seconds=seconds)]
 
-    def _make(self, job: Event) -> CubeRow:
-        """Makes a cube of its pieces, unless it is there; checks it, and writes that down."""
-        work, target = job.work, job.work.target
+    def _make(self, work: Work) -> CubeRow:
+        """Makes a cube of its pieces, unless it is there; checks and records it."""
+        target = work.target
         path = self.folder / target.cube_id
         if not work.there:
             made = assembly.assemble(
@@ -221,7 +252,7 @@ class Jobs:
         except ValueError as error:
             raise ValueError(f"{error}; delete {path} to export it again") from error
         labelled = self.options.label.kind != "none"
-        reasons = verify.flags(missing, self.thresholds, labelled)
+        reasons = missing_lib.flags(missing, service.SENSORS, self.thresholds, labelled)
         state = FLAGGED if reasons else WHOLE
         row = CubeRow(target.cube_id, work.key, state, missing, "; ".join(reasons))
         self.manifest.mark(row)
@@ -232,11 +263,11 @@ class Jobs:
 class Crew:
     """Threads that do jobs.
 
-    Daemons, not threads of concurrent.futures: one that waits for an answer holds up no exit.
+    Daemons, not threads of concurrent.futures: one that waits for a response holds up no exit.
     """
 
-    def __init__(self, count: int, do: Callable):
-        self.queue: queue.SimpleQueue = queue.SimpleQueue()
+    def __init__(self, count: int, do: Callable[[Event], None]):
+        self.queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._do, self._count = do, count
         for _ in range(count):
             threading.Thread(target=self._work, daemon=True).start()
@@ -251,7 +282,7 @@ class Crew:
             self.queue.put(None)
 
 
-def row_of(piece: pieces.Piece, state: str, **more) -> PieceRow:
+def row_of(piece: pieces.Piece, state: str, **more: Any) -> PieceRow:
     """A piece as the manifest has it."""
     return PieceRow(piece.key, piece.cube_id, piece.sensor, size_of(piece), state, **more)
 

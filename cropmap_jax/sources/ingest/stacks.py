@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import files, grid
+from cropmap_jax.geo import extras, files, grid
 from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.ingest import (
     dates,
-    netcdf_files,
     npz_arrays,
     npz_files,
     satellites,
@@ -178,6 +177,9 @@ def _open_folder(folder: pathlib.Path) -> Stack:
     for name, file in there.items():
         sensor, own = SENSORS[name], offsets.get(name)
         if file.suffix == ".nc":
+            extras.require("netcdf", f"{file}: netCDF")
+            from cropmap_jax.sources.ingest import netcdf_files
+
             found[name], grids[file] = netcdf_files.open_netcdf(file, sensor, spans.get(name), own)
         else:
             if name not in spans:

@@ -154,7 +154,7 @@ def test_ee_may_ask_the_endpoint_only_and_knows_no_credentials(fault_server, use
     access = auth.initialise(PROJECT, fault_server.url, "user")
     transport = auth._Transport(access)
     for url in ("https://storage.googleapis.com/x", fault_server.url + "0/v1", "http://127.0.0.1"):
-        with pytest.raises(auth.AuthError, match="ee asked for"):
+        with pytest.raises(auth.AuthError, match="which ee requested"):
             transport.request(url)
     assert ee.data._get_state().credentials is None
 

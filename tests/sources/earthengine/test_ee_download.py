@@ -25,14 +25,15 @@ import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, cube_io, grid, periods
+from cropmap_jax.geo import cube_io, grid, periods
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
-from cropmap_jax.sources.earthengine import assembly, download, pieces, stopping, verify
+from cropmap_jax.sources import tile_labels, verify
+from cropmap_jax.sources.earthengine import assembly, download, pieces, service, stopping
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
-from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
-from cropmap_jax.sources.earthengine.schema import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import DONE, FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.targets import Target
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
@@ -181,8 +182,8 @@ def test_cubes_hold_what_was_answered_and_say_how_they_were_made(tmp_path):
 def test_missing_stays_missing_and_the_cube_is_flagged(tmp_path):
     def change(pixels):
         if pixels.shape[-1] == 2 * len(PERIODS):
-            pixels[:8, :, :2] = cube.NODATA
-            pixels[..., 2:4] = cube.NODATA
+            pixels[:8, :, :2] = service.OPTICAL.nodata
+            pixels[..., 2:4] = service.OPTICAL.nodata
         return pixels
 
     summary, rows = export(tmp_path, [make_target()], FakeClient(change=change))
@@ -258,14 +259,16 @@ def test_cubes_without_counts(tmp_path):
     assert summary.whole == 1 and summary.bytes == 32 * 32 * (PIXEL_BYTES - 2 * len(PERIODS))
     assert "clear" not in rows[target.cube_id].missing
     assert cube_io.read_raw(tmp_path / target.cube_id).clear is None
-    with pytest.raises(ValueError, match=r"s2: .*'count': False.* there, .*'count': True.* asked"):
+    with pytest.raises(
+        ValueError, match=r"s2: .*'count': False.* there, .*'count': True.* requested"
+    ):
         export(tmp_path, [target], NoClient())
 
 
 def test_a_count_below_zero_is_no_count(tmp_path):
     def change(pixels):
         if pixels.shape[-1] == 11 * len(PERIODS):
-            pixels[3, 4, 10] = cube.NODATA
+            pixels[3, 4, 10] = service.OPTICAL.nodata
         return pixels
 
     summary, _ = export(tmp_path, [make_target()], FakeClient(change=change))
@@ -285,7 +288,7 @@ def no_s2(bands, _):
 def test_other_options_are_refused_before_anything_is_asked(tmp_path):
     export(tmp_path, make_targets(2), FakeClient())
     other = Options(s2=S2Options(threshold=0.5))
-    with pytest.raises(ValueError, match=r"s2: .*0\.6.* there, .*0\.5.* asked for \(and 1 more\)"):
+    with pytest.raises(ValueError, match=r"s2: .*0\.6.* there, .*0\.5.* requested \(and 1 more\)"):
         export(tmp_path, make_targets(3), NoClient(), other, no_graphs)
     assert len(read_rows(tmp_path)) == 2
 
@@ -293,7 +296,7 @@ def test_other_options_are_refused_before_anything_is_asked(tmp_path):
 @pytest.mark.parametrize("field, value", [("split", "test"), ("periods", PERIODS[:2])])
 def test_another_target_of_the_same_id_is_refused(tmp_path, field, value):
     export(tmp_path, [make_target()], FakeClient())
-    with pytest.raises(ValueError, match=f"{field}: .* there, .* asked for; export into another"):
+    with pytest.raises(ValueError, match=f"{field}: .* there, .* requested; export into another"):
         export(tmp_path, [make_target(**{field: value})], NoClient())
 
 
@@ -648,7 +651,7 @@ def test_labels_on_another_grid_fail_their_cube(
     other = GeoBox((size, size), affine, f"EPSG:{crs}")
     write_band(target.label_file, other, np.full((size, size), value, dtype))
     with pytest.raises(ValueError, match=rf"label\.tif: {said}"):
-        assembly.read_labels(target)
+        tile_labels.read_labels(target)
     summary, _ = export(tmp_path / "cubes", [target, make_target(1, **files(target))],
                         FakeClient(), TILES)  # fmt: skip
     assert "label.tif" in summary.failed[target.cube_id]

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from rasterio import transform, warp
 
-from cropmap_jax.geo import composites, cube
+from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.geo.sensors import SENSORS
-from cropmap_jax.sources.earthengine import graphs, orbits, pieces, service, templates
+from cropmap_jax.sources import radar_orbits
+from cropmap_jax.sources.earthengine import graphs, pieces, service, templates
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.earthengine.errors import Fatal
 from cropmap_jax.sources.earthengine.options import S1Options, S2Options
@@ -67,7 +68,7 @@ def ask_s2(ask, tile, options, **more):
     image = graphs.s2_image(TILES[tile], PERIODS, options)
     names = pieces.bands_of("s2", range(len(PERIODS)), options.count)
     found = _by_period(ask.pixels(image, names, _grid(TILES[tile], **more)))
-    return found[..., : len(cube.S2_BANDS)], found[..., -1] if options.count else None
+    return found[..., : len(service.OPTICAL.bands)], found[..., -1] if options.count else None
 
 
 def ask_s1(ask, tile, options, orbits=ORBITS, direction="ascending", **more):
@@ -130,7 +131,7 @@ def s2_values(tile, options) -> tuple[np.ndarray, list[Period]]:
             clear = read(scores[scene.index], tile) >= options.threshold
         else:
             continue
-        bands = np.stack([read(scene.bands[b], tile) for b in cube.S2_BANDS], -1)
+        bands = np.stack([read(scene.bands[b], tile) for b in service.OPTICAL.bands], -1)
         values.append(np.where(clear[..., None], bands, np.nan).astype(np.float32))
         days.append(_day(scene))
     return np.stack(values), days
@@ -141,13 +142,15 @@ def s2_direct(tile, options) -> tuple[np.ndarray, np.ndarray]:
     """int16 [P, H, W, 10], halves rounded up, as the graph says it does; and counts [P, H, W]."""
     median, counts = composites.composite(*s2_values(tile, options), PERIODS, SENSORS["s2"])
     whole = np.clip(np.floor(median + 0.5), -LIMIT, LIMIT)
-    return np.where(np.isfinite(median), whole, cube.NODATA).astype(np.int16), counts
+    return np.where(np.isfinite(median), whole, service.OPTICAL.nodata).astype(np.int16), counts
 
 
 @functools.cache
 def s1_direct(tile, options, orbits=ORBITS, direction="ascending") -> np.ndarray:
     """int16 [P, H, W, 2]: per orbit the composite, then the first orbit that has data."""
-    found = np.full((len(PERIODS), *TILES[tile].shape, len(cube.S1_BANDS)), np.nan, np.float32)
+    found = np.full(
+        (len(PERIODS), *TILES[tile].shape, len(service.RADAR.bands)), np.nan, np.float32
+    )
     for orbit in orbits:
         seen = (orbit, direction.upper(), "IW", "H", ["VV", "VH"])
         names = ("relativeOrbitNumber_start", "orbitProperties_pass", "instrumentMode")
@@ -158,7 +161,7 @@ def s1_direct(tile, options, orbits=ORBITS, direction="ascending") -> np.ndarray
             if tuple(s.properties[n] for n in names) == seen
         ]
         values = np.stack(
-            [np.stack([read(s.bands[b], tile) for b in cube.S1_BANDS], -1) for s in scenes]
+            [np.stack([read(s.bands[b], tile) for b in service.RADAR.bands], -1) for s in scenes]
         )
         if options.collection == service.S1_LINEAR:
             values = composites.linear_to_db(values)
@@ -166,7 +169,7 @@ def s1_direct(tile, options, orbits=ORBITS, direction="ascending") -> np.ndarray
         values[values.min(-1) < options.border_db - 1e-5] = np.nan
         mean, _ = composites.composite(values, [_day(s) for s in scenes], PERIODS, SENSORS["s1"])
         found = np.where(np.isnan(found), mean, found)
-    return cube.encode(found, "s1")
+    return service.RADAR.encode(found)
 
 
 @functools.cache
@@ -204,9 +207,9 @@ def test_s2_is_the_local_composite(ask, tile, options):
         print(f"S2, {tile}: largest difference {largest(counts, seen)} of {seen.max()} clear ones")
         np.testing.assert_array_equal(counts, seen)
         # Pixels masked in some bands only count where any band is left.
-        np.testing.assert_array_equal(counts == 0, (found == cube.NODATA).all(-1))
-        assert seen.max() > 2 and ((found == cube.NODATA).any(-1) & (counts > 0)).any()
-    missing = (found == cube.NODATA).mean((1, 2, 3))
+        np.testing.assert_array_equal(counts == 0, (found == service.OPTICAL.nodata).all(-1))
+        assert seen.max() > 2 and ((found == service.OPTICAL.nodata).any(-1) & (counts > 0)).any()
+    missing = (found == service.OPTICAL.nodata).mean((1, 2, 3))
     # Clouds leave gaps, June has one orbit only, and July nothing.
     assert 0 < missing[0] < 0.6 and missing[2] > missing[0] and missing[3] == 1
     assert (found == LIMIT).any()
@@ -218,7 +221,7 @@ def test_s2_is_within_one_of_what_a_cube_would_store(ask, tile):
     # float32 has moved it.
     values, days = s2_values(tile, S2Options())
     median, _ = composites.composite(values / np.float32(10_000), days, PERIODS, SENSORS["s2"])
-    (found, _), stored = ask_s2(ask, tile, S2Options()), cube.encode(median, "s2")
+    (found, _), stored = ask_s2(ask, tile, S2Options()), service.OPTICAL.encode(median)
     print(f"\nS2, {tile}: {differing(found, stored):.2%} differ from encode(composite)")
     assert largest(found, stored) == 1
     exact, _ = composites.composite(values, days, PERIODS, SENSORS["s2"])
@@ -237,7 +240,7 @@ def test_s1_is_the_local_composite(ask, tile, collection, direction, orbits):
         f"{largest(found, expected) / 100} dB, in {differing(found, expected):.3%}"
     )
     assert largest(found, expected) <= 1
-    missing = (found == cube.NODATA).mean((1, 2, 3))
+    missing = (found == service.OPTICAL.nodata).mean((1, 2, 3))
     assert missing[0] < 0.1 and missing[3] == 1
     assert tile == "border" or 0.4 < missing[1] < 0.6
 
@@ -258,7 +261,7 @@ def test_pieces_make_up_the_whole(ask):
         parts = [part for piece in parts for part in pieces.split(piece)]
     assert len(parts) == 4 * len(PERIODS)
     image = graphs.s2_image(catalogue.BORDER, PERIODS, S2Options())
-    found = np.zeros((len(PERIODS), 128, 128, len(cube.S2_BANDS) + 1), np.int16)
+    found = np.zeros((len(PERIODS), 128, 128, len(service.OPTICAL.bands) + 1), np.int16)
     for part in parts:
         pixels = ask.pixels(image, part.bands, pieces.grid_of(part, catalogue.BORDER))
         found[(part.first, *part.window)] = pixels
@@ -277,7 +280,7 @@ def test_the_orbits_are_chosen_from_what_the_server_lists(ask):
     counted = {key: sum(tuple(row[1:3]) == key for row in table) for key in shares}
     assert counted == {(o, d): len(days) for o, d, _, _, days in catalogue.S1_PASSES}
     # Only orbit 161 sees all of the tile, in two months; 88 sees half of it in three.
-    assert orbits.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
+    assert radar_orbits.choose_orbits(table, PERIODS) == ("ascending", (161, 88))
 
 
 def test_scenes_are_counted_by_half_open_months(ask):

@@ -10,8 +10,8 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, grid, periods
-from cropmap_jax.sources.earthengine import graphs, options, orbits, pieces, service, templates
+from cropmap_jax.geo import grid, periods
+from cropmap_jax.sources.earthengine import graphs, options, pieces, service, templates
 
 TILE = grid.tile_geobox(32631, 412, 4000)
 MONTHS = periods.month_periods(dt.date(2017, 12, 1), dt.date(2018, 2, 1))
@@ -121,7 +121,7 @@ def test_every_image_ends_in_int16_with_nodata_beyond_the_footprints():
         assert last.name == "Image.toInt16", name
         unmask = last["value"]
         assert unmask.name == "Image.unmask" and unmask["sameFootprint"] is False, name
-        nodata = pieces.NO_CODE if name == "label" else cube.NODATA
+        nodata = pieces.NO_CODE if name == "label" else service.OPTICAL.nodata
         assert unmask["value"] == Call("Image.constant", {"value": nodata}), name
 
 
@@ -131,7 +131,7 @@ def test_values_are_rounded_half_up_and_clipped_before_nodata_is_filled_in():
         expected = ["Image.toInt16", "Image.unmask", "Image.clamp", "Image.floor", "Image.add"]
         assert chain(graph, *IMAGE)[:5] == expected
         clamp = graph["value"]["input"]
-        assert (clamp["low"], clamp["high"]) == (-32767, 32767)  # cube.encode clips to the same.
+        assert (clamp["low"], clamp["high"]) == (-32767, 32767)  # Sensor.encode clips to the same.
         assert clamp["input"]["value"]["image2"]["value"] == 0.5
 
 
@@ -152,9 +152,11 @@ def test_periods_are_half_open_and_in_order():
 
 def test_bands_are_named_by_period_and_band():
     s2 = names_of(read(graphs.s2_image(TILE, MONTHS, UNCOUNTED)))
-    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in cube.S2_BANDS]
+    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in service.OPTICAL.bands]
     s2 = names_of(read(graphs.s2_image(TILE, MONTHS, S2)))
-    assert s2 == [f"p{i:02d}_{band}" for i in range(3) for band in (*cube.S2_BANDS, "clear")]
+    assert s2 == [
+        f"p{i:02d}_{band}" for i in range(3) for band in (*service.OPTICAL.bands, "clear")
+    ]
     s1 = names_of(read(graphs.s1_image(TILE, MONTHS, (37,), "ascending", S1)))
     assert s1 == ["p00_VV", "p00_VH", "p01_VV", "p01_VH", "p02_VV", "p02_VH"]
     assert names_of(read(graphs.label_image(TILE, 2018))) == ["label"]
@@ -449,83 +451,3 @@ def test_nineteen_months_of_a_cube_are_a_small_request():
     s1 = graphs.s1_image(TILE, months, (8, 37, 110, 139), "ascending", S1)
     sizes = [len(json.dumps(templates.encode(value))) for value in (s2, s1)]
     assert max(sizes) < 200_000, sizes
-
-
-def _rows(direction, orbit, shares, day=3):
-    """A scene of an orbit in each month, but where its share is None."""
-    rows = []
-    for month, share in zip(MONTHS, shares, strict=True):
-        days = (month.start - periods.EPOCH).days + day
-        if share is not None:
-            rows.append([days * 86_400_000 + 20_000_000, orbit, direction, "A", share])
-    return rows
-
-
-def test_the_direction_with_most_complete_periods_wins_and_its_orbits_are_ordered():
-    table = (
-        _rows("ASCENDING", 37, (1.0, None, 1.0))
-        + _rows("ASCENDING", 110, (0.9, 0.9, 0.9))
-        + _rows("DESCENDING", 66, (0.3, 0.3, 0.3))
-        + _rows("DESCENDING", 139, (1.0, 1.0, 1.0))
-        + _rows("DESCENDING", 8, (0.3, 0.3, 0.4))
-        + _rows("DESCENDING", 22, (0.3, 0.3, 0.3))
-    )
-    expected = ("descending", (139, 8, 22, 66))
-    assert orbits.choose_orbits(table, MONTHS) == expected
-    assert orbits.choose_orbits(table[::-1], MONTHS) == expected
-    # More periods that are complete count for more than more ground in all of them.
-    ascending = [row for row in table if row[2] == "ASCENDING"]
-    assert orbits.choose_orbits(ascending, MONTHS) == ("ascending", (37, 110))
-
-
-def test_where_nothing_is_complete_more_ground_wins_and_then_more_scenes():
-    table = _rows("ASCENDING", 37, (0.3, 0.3, 0.3)) + _rows("DESCENDING", 8, (0.6, 0.6, None))
-    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
-    table = _rows("ASCENDING", 37, (0.0, None, None)) + _rows("DESCENDING", 8, (0.0, 0.0, None))
-    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
-
-
-def test_a_corner_in_every_period_does_not_beat_the_whole_tile_in_most():
-    table = _rows("ASCENDING", 37, (0.2, 0.2, 0.2)) + _rows("DESCENDING", 8, (1.0, 1.0, None))
-    assert orbits.choose_orbits(table, MONTHS)[0] == "descending"
-
-
-def test_slices_of_one_pass_add_up_but_days_do_not():
-    halves = _rows("DESCENDING", 8, (0.5, 0.5, 0.5)) * 2
-    apart = _rows("ASCENDING", 37, (0.6, 0.6, 0.6)) + _rows("ASCENDING", 37, (0.6,) * 3, day=15)
-    assert orbits.choose_orbits(halves + apart, MONTHS) == ("descending", (8,))
-
-
-def test_scenes_outside_the_periods_count_nothing():
-    early = _rows("DESCENDING", 8, (1.0, 1.0, 1.0), day=-40)[:2]  # Before the first period.
-    table = early + _rows("ASCENDING", 37, (0.5, None, None))
-    assert orbits.choose_orbits(table, MONTHS) == ("ascending", (37,))
-
-
-def test_an_end_is_not_in_its_period():
-    first, second = MONTHS[:2]
-    day = (first.end - periods.EPOCH).days
-    table = [[day * 86_400_000, 8, "ASCENDING", "A", 1.0]]
-    table += [[day * 86_400_000 - 1, 37, "DESCENDING", "A", 1.0]]
-    # Each is complete in one of the two; of equals the ascending one would be taken.
-    assert orbits.choose_orbits(table, [first])[0] == "descending"
-    assert orbits.choose_orbits(table, [second])[0] == "ascending"
-
-
-def test_ties_are_broken_the_same_way_every_time():
-    table = _rows("DESCENDING", 8, (1.0, 1.0, 1.0)) + _rows("ASCENDING", 37, (1.0, 1.0, 0.999))
-    table += _rows("ASCENDING", 12, (1.0, 0.999, 1.0))
-    assert orbits.choose_orbits(table, MONTHS) == ("ascending", (12, 37))
-
-
-@pytest.mark.parametrize(
-    "table",
-    [None, {"list": []}, [None], [[1, 2, "ASCENDING", "A"]], [[1, 2, "ASCENDING", "A", None]]],
-)
-def test_what_is_no_table_is_one_line(table):
-    with pytest.raises(ValueError, match="orbits: expected rows of a time, orbit, .* found"):
-        orbits.choose_orbits(table, MONTHS)
-
-
-def test_no_scene_is_no_orbit():
-    assert orbits.choose_orbits([], MONTHS) == ("ascending", ())

@@ -10,24 +10,22 @@ import pytest
 import test_ee_download as stand_in
 import test_ee_exact as exact
 
-from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import Period, month_periods
+from cropmap_jax.sources import missing, radar_orbits, sentinel1
 from cropmap_jax.sources.earthengine import (
     download,
     export,
     graphs,
-    orbits,
     pieces,
     plan_text,
     planner,
-    platforms,
     service,
     templates,
-    verify,
 )
 from cropmap_jax.sources.earthengine.client import Client
-from cropmap_jax.sources.earthengine.manifest import Manifest
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S1Options
+from cropmap_jax.sources.manifest import Manifest
 
 UNLABELLED = LabelOptions("none")
 
@@ -87,46 +85,6 @@ def test_an_unknown_satellite_is_one_line(value, said):
 # The rule
 
 
-@pytest.mark.parametrize(
-    "first, last, expected",
-    [
-        ("2018-03-01", "2018-08-01", {"S1A": None, "S1B": None}),
-        ("2021-12-23", "2022-01-01", {"S1A": None, "S1B": None}),
-        ("2022-01-01", "2022-12-01", {"S1A": None}),
-        ("2025-03-01", "2025-04-01", {"S1A": None}),
-        ("2025-05-01", "2025-05-01", {"S1A": None, "S1C": "2025-05-20"}),
-        ("2025-06-01", "2025-08-01", {"S1A": None, "S1C": None}),
-        ("2026-04-01", "2026-06-01", {"S1A": None, "S1C": None, "S1D": "2026-04-17"}),
-        ("2026-07-01", "2026-09-01", {"S1C": None, "S1D": None}),
-    ],
-)
-def test_by_default_what_is_calibrated_on_each_date(first, last, expected):
-    assert platforms.to_json((), months(first, last)) == expected
-
-
-def test_a_list_overrides_calibration_and_nothing_else():
-    spring = months("2025-03-01", "2025-06-01")
-    assert platforms.to_json(("S1B", "S1C"), spring) == {"S1C": None}
-    assert platforms.notes(("S1B", "S1C"), [spring]) == [
-        "note: images of S1C are not calibrated before 2025-05-20; used all the same, as "
-        "s1.platforms names it"
-    ]
-    assert platforms.notes((), [spring, months("2018-01-01", "2018-02-01")]) == [
-        "note: images of S1C are not calibrated before 2025-05-20; left out"
-    ]
-    assert platforms.notes(("S1C",), [months("2025-06-01", "2025-07-01")]) == []
-
-
-def test_a_satellite_without_a_date_is_used_only_when_named(monkeypatch):
-    new = service.Platform("S1X", "X", dt.date(2026, 1, 1), None)
-    monkeypatch.setattr(service, "S1_PLATFORMS", (*service.S1_PLATFORMS, new))
-    monkeypatch.setitem(platforms._BY_NAME, "S1X", new)
-    spans = months("2026-08-01", "2026-09-01")
-    assert platforms.to_json((), spans) == {"S1C": None, "S1D": None}
-    assert platforms.to_json(("S1X",), spans) == {"S1X": None}
-    assert "no source says since when" in platforms.notes(("S1X",), [spans])[0]
-
-
 def test_no_satellite_at_all_is_said_before_anything_is_asked():
     config = {
         "kind": "regions",
@@ -143,40 +101,12 @@ def test_no_satellite_at_all_is_said_before_anything_is_asked():
     assert found and options.s1.platforms == ("S1A", "S1B")
 
 
-def test_expected_passes_are_days_in_service_by_twelve():
-    found = platforms.expected_passes((), months("2025-05-01", "2025-06-01"))
-    may, june = months("2025-05-01", "2025-06-01")
-    assert found == {"S1A": {may: 31 / 12, june: 30 / 12}, "S1C": {may: 1.0, june: 30 / 12}}
-    june, july = months("2026-06-01", "2026-07-01")
-    found = platforms.expected_passes(("S1A",), (june, july))
-    assert found == {"S1A": {june: 29 / 12, july: 0}}
-
-
-def test_passes_are_days_of_an_orbit():
-    day = 86_400_000
-    first, second = spans = (
-        Period(dt.date(1970, 1, 1), dt.date(1970, 1, 11)),
-        Period(dt.date(1970, 1, 11), dt.date(1970, 1, 21)),
-    )
-    rows = [
-        [day, 8, "ASCENDING", "A"], [day + 9, 8, "ASCENDING", "A"],  # two slices of one pass
-        [day, 9, "ASCENDING", "A"], [10 * day - 1, 8, "ASCENDING", "C"],
-        [10 * day, 8, "ASCENDING", "C"], [11 * day, 8, "DESCENDING", "B"], [11 * day, 7, "", "Z"],
-    ]  # fmt: skip
-    assert platforms.count_passes(rows, spans) == {
-        first.name: {"S1A": 2, "S1C": 1}, second.name: {"S1B": 1, "S1C": 1, "S1Z": 1},
-    }  # fmt: skip
-    assert platforms.count_passes(rows, spans, "ascending", (8,)) == {
-        first.name: {"S1A": 1, "S1C": 1}, second.name: {"S1C": 1},
-    }  # fmt: skip
-
-
 # What the server lists and computes
 
 
 def passes(server, spans, **options):
     table = ask(server, graphs.orbit_table(catalogue.SWATH, spans, S1Options(**options)))
-    return platforms.count_passes(table, spans), orbits.choose_orbits(table, spans)
+    return sentinel1.count_passes(table, spans), radar_orbits.choose_orbits(table, spans)
 
 
 def test_orbits_are_chosen_among_usable_scenes(server):
@@ -206,14 +136,17 @@ def test_pixels_are_of_usable_scenes_alone(server, collection):
             if s.properties["system:time_start"] in [catalogue._milliseconds(t) for t in times]
         ]  # fmt: skip
         values = np.stack(
-            [np.stack([exact.read(s.bands[b], "swath") for b in cube.S1_BANDS], -1) for s in scenes]
+            [
+                np.stack([exact.read(s.bands[b], "swath") for b in service.RADAR.bands], -1)
+                for s in scenes
+            ]
         )
         power = 10 ** (values / 10) if collection == service.S1_DB else values
         power[power.min(-1) < 10**-3.0 * (1 - 1e-6)] = np.nan
         seen = np.isfinite(power).sum(0)
         average = np.nansum(power, 0, where=seen > 0) / np.maximum(seen, 1)
         whole = np.floor(1000 * np.log10(np.where(seen, average, np.nan)) + 0.5)
-        return np.where(np.isfinite(whole), whole, cube.NODATA).astype(np.int16)
+        return np.where(np.isfinite(whole), whole, service.OPTICAL.nodata).astype(np.int16)
 
     may = months("2025-05-01", "2025-05-01")
     a, early = dt.datetime(2025, 5, 6, 5, 50), dt.datetime(2025, 5, 19, 23, 59, 59)
@@ -247,7 +180,7 @@ def make(server, folder, options, spans):
     with Manifest(folder) as book:
         source = export.GraphSource(options, server.client, book)
         summary = download.run([target(spans)], options, source, pixels, book, folder, in_flight=2)
-        return summary, verify.table(list(book.cubes())), pixels
+        return summary, missing.table(list(book.cubes()), service.SENSORS), pixels
 
 
 def test_a_cube_records_which_satellites_made_each_composite(server, tmp_path):
@@ -299,9 +232,9 @@ def test_pieces_of_other_satellites_are_never_used(server, tmp_path):
 def test_a_rule_of_another_date_is_another_cube(server, tmp_path, monkeypatch):
     spans = months("2025-05-01", "2025-05-01")
     make(server, tmp_path, Options(label=UNLABELLED), spans)
-    later = service.Platform("S1C", "C", dt.date(2024, 12, 5), dt.date(2025, 5, 21))
-    moved = tuple(later if p.name == "S1C" else p for p in service.S1_PLATFORMS)
-    monkeypatch.setattr(service, "S1_PLATFORMS", moved)
+    later = sentinel1.Platform("S1C", "C", dt.date(2024, 12, 5), dt.date(2025, 5, 21))
+    moved = tuple(later if p.name == "S1C" else p for p in sentinel1.PLATFORMS)
+    monkeypatch.setattr(sentinel1, "PLATFORMS", moved)
     with pytest.raises(ValueError, match=r"s1.platforms: .*2025-05-20.* there, .*2025-05-21"):
         make(server, tmp_path, Options(label=UNLABELLED), spans)
 

@@ -17,10 +17,11 @@ from cropmap_jax.geo import calendars, cube, grid, legend, splits, tiles
 from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.sources import targets
 from cropmap_jax.sources.earthengine import options
+from cropmap_jax.sources.earthengine.service import ARCHIVE
 from cropmap_jax.sources.regions import Region, read_regions
 from cropmap_jax.sources.timing import Timing, harvest_periods
 
-CONFIGS = pathlib.Path(__file__).resolve().parents[3] / "configs"
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 TODAY = dt.date(2026, 1, 1)
 # In zone 31, 20 km by 22 km.
 BOX = (2.0, 48.0, 2.27, 48.2)
@@ -32,7 +33,7 @@ def region(box=BOX, name="a", harvest=dt.date(2018, 8, 1), split="", country="fr
 
 def of_regions(*regions, timing=None, **others):
     others = {"today": TODAY} | others
-    return targets.targets_of_regions(regions, timing or Timing(), **others)
+    return targets.targets_of_regions(regions, timing or Timing(), ARCHIVE, **others)
 
 
 def months(first, last, count):
@@ -75,8 +76,8 @@ def test_what_a_target_of_a_region_says():
     )  # fmt: skip
     t = len(found.periods)
     cube.validate(cube.Cube(
-        info, np.zeros((t, 128, 128, 2), np.float32), np.zeros((t, 128, 128, 10), np.float32),
-        np.zeros((128, 128), np.uint8),
+        info, label=np.zeros((128, 128), np.uint8),
+        s1=np.zeros((t, 128, 128, 2), np.float32), s2=np.zeros((t, 128, 128, 10), np.float32),
     ))  # fmt: skip
 
 
@@ -195,7 +196,7 @@ def write(folder, *rows, about=None):
 
 
 def of_tiles(path, timing=None, **others):
-    return targets.targets_of_tiles(path, timing or Timing(), today=TODAY, **others)
+    return targets.targets_of_tiles(path, timing or Timing(), ARCHIVE, today=TODAY, **others)
 
 
 def test_tiles_keep_what_prepare_said(tmp_path):
@@ -282,7 +283,7 @@ def test_broken_lists_of_tiles(tmp_path):
 def test_tiles_of_months_that_are_not_over(tmp_path):
     path = write(tmp_path, tile(400))
     with pytest.raises(ValueError, match="tiles.geojson: season 2021-2022: .* ended by today"):
-        targets.targets_of_tiles(path, Timing(), today=dt.date(2022, 8, 31))
+        targets.targets_of_tiles(path, Timing(), ARCHIVE, today=dt.date(2022, 8, 31))
 
 
 # The nine regions.
@@ -295,8 +296,14 @@ def europe():
     keys = ("anchor", "num_periods", "lead_days", "months")
     timing = Timing(**{key: config[key] for key in keys})
     found = targets.targets_of_regions(
-        regions, timing, config["label"]["year"], config["fractions"], config["seed"], TODAY
-    )
+        regions,
+        timing,
+        ARCHIVE,
+        config["label"]["year"],
+        config["fractions"],
+        config["seed"],
+        TODAY,
+    )  # fmt: skip
     return regions, found
 
 

@@ -8,15 +8,17 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.sources.earthengine import manifest, verify
-from cropmap_jax.sources.earthengine.schema import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
-from cropmap_jax.sources.earthengine.verify import Thresholds
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.sources import manifest, missing, missing_report, verify
+from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
+from cropmap_jax.sources.missing import Thresholds
 
 PERIODS = month_periods(dt.date(2021, 11, 1), dt.date(2022, 2, 1))
 MONTHS = [p.name for p in PERIODS]
+RADAR = Thresholds(continuous=("s1",))
 
 
 @pytest.fixture
@@ -47,14 +49,14 @@ def test_what_is_missing_is_read_from_the_disk(made, tmp_path):
     [
         ("geobox", making.make_cube("b", tile=(401, 3000)).info.geobox, "geobox: "),
         ("periods", PERIODS[1:], "4 from 2021-11-01 to 2022-03-01 there, 3 from 2021-12-01"),
-        ("split", "test", "split: train there, test asked for"),
+        ("split", "test", "split: train there, test requested"),
         ("season", "1999", "season"),
         ("harvest", {}, "harvest"),
     ],
 )
-def test_another_cube_than_was_asked_for_is_found_out(made, tmp_path, field, value, said):
+def test_another_cube_than_was_requested_is_found_out(made, tmp_path, field, value, said):
     target = dataclasses.replace(made.info, **{field: value})
-    with pytest.raises(ValueError, match=f"not the cube that was asked for: .*{said}"):
+    with pytest.raises(ValueError, match=f"not the cube that was requested: .*{said}"):
         verify.check_cube(tmp_path / "a", target)
 
 
@@ -62,16 +64,16 @@ def test_a_picture_of_somebody_else_is_not_replaced(made, tmp_path):
     with manifest.Manifest(tmp_path) as book:
         (tmp_path / "missing.png").write_bytes(b"mine")
         with pytest.raises(ValueError, match=r"missing\.png: found a file that no export wrote"):
-            verify.claim_picture(book, tmp_path)
+            missing_report.claim_picture(book, tmp_path)
         (tmp_path / "missing.png").unlink()
-        verify.claim_picture(book, tmp_path)
+        missing_report.claim_picture(book, tmp_path)
         # Its own is drawn anew, also that of a folder of an older version, which has no note.
         (tmp_path / "missing.png").write_bytes(b"ours")
-        verify.claim_picture(book, tmp_path)
+        missing_report.claim_picture(book, tmp_path)
     with manifest.Manifest(tmp_path / "older") as book:
         book.mark(CubeRow("a", "key", WHOLE, {}))
         (tmp_path / "older" / "missing.png").write_bytes(b"ours")
-        verify.claim_picture(book, tmp_path / "older")
+        missing_report.claim_picture(book, tmp_path / "older")
 
 
 def test_damaged_pixels_are_found_out(made, tmp_path):
@@ -104,7 +106,7 @@ def _missing(s1, s2, label=0.5):
 
 
 @pytest.mark.parametrize(
-    "missing, said",
+    "shares, said",
     [
         (_missing([0.5] * 4, [0.6] * 4), []),  # at the threshold, not above
         (_missing([0] * 4, [0.61] * 4), ["Sentinel-2: 61% missing, more than 60%"]),
@@ -114,17 +116,17 @@ def _missing(s1, s2, label=0.5):
         (_missing([0] * 4, [0] * 4, 1.0), ["label: nothing is known"]),
     ],
 )
-def test_flags(missing, said):
-    assert verify.flags(missing, Thresholds()) == said
+def test_flags(shares, said):
+    assert missing.flags(shares, SENTINEL, RADAR) == said
 
 
 def test_flags_are_of_the_thresholds_given_and_of_labels_that_are_to_be():
-    missing = _missing([0, 1, 0, 0], [0.3] * 4, 1.0)
-    assert verify.flags(missing, Thresholds(empty_s1=False), labelled=False) == []
-    found = verify.flags(missing, Thresholds(s1=0.2, s2=0.2), labelled=False)
+    shares = _missing([0, 1, 0, 0], [0.3] * 4, 1.0)
+    assert missing.flags(shares, SENTINEL, Thresholds(), labelled=False) == []
+    found = missing.flags(shares, SENTINEL, Thresholds(0.2, ("s1",)), labelled=False)
     assert [text[:10] for text in found] == ["Sentinel-1", "Sentinel-2", "Sentinel-1"]
-    with pytest.raises(ValueError, match=r"threshold s2: expected a share of 0\.\.1, found 60"):
-        Thresholds(s2=60)
+    with pytest.raises(ValueError, match=r"threshold: expected a share of 0\.\.1, found 60"):
+        Thresholds(60)
 
 
 ROWS = [
@@ -137,19 +139,19 @@ ROWS = [
 
 def test_shares_are_gathered_by_month_over_cubes():
     dekads = {"s1": {"2022-02-11": 0.4, "2022-02-21": 0.6}}
-    found = verify.shares_by_month([*ROWS, CubeRow("e", "k", WHOLE, dekads)])
+    found = missing.shares_by_month([*ROWS, CubeRow("e", "k", WHOLE, dekads)], SENTINEL)
     assert list(found) == ["2021-11", "2021-12", "2022-01", "2022-02"]
     assert found["2022-02"]["s1"].tolist() == [0.2, 0, 0.4, 0.6]
     assert found["2021-11"]["s2"].tolist() == [1, 0.5]
 
 
 def test_the_table_says_what_is_there_and_what_is_not():
-    lines = verify.table(ROWS).splitlines()
+    lines = missing.table(ROWS, SENTINEL).splitlines()
     assert lines[0] == "cubes: 1 whole, 1 flagged, 1 failed, 1 planned"
     assert "2021-12        50.0% 100.0%      50.0%  50.0%" in lines
     assert lines[lines.index("flagged:") + 1] == "  b: no S1"
     assert lines[lines.index("failed:") + 1] == "  c: gone"
-    assert verify.table([]) == "cubes: none"
+    assert missing.table([], SENTINEL) == "cubes: none"
 
 
 def counted(row, counts):
@@ -161,44 +163,80 @@ COUNTED = [counted(ROWS[0], [0, 1, 4, 6]), counted(ROWS[1], [0, 2, 5, 9]), *ROWS
 
 
 def test_the_table_says_how_many_observations_are_clear():
-    lines = verify.table(COUNTED).splitlines()
+    lines = missing.table(COUNTED, SENTINEL).splitlines()
     assert lines[2] == "missing      S1 mean  worst    S2 mean  worst    clear S2: median  least"
     assert lines[4] == "2021-12        50.0% 100.0%      50.0%  50.0%               1.5      1"
     # A cube that was not counted leaves it to the others.
-    mixed = verify.table([COUNTED[0], *ROWS[1:]]).splitlines()
+    mixed = missing.table([COUNTED[0], *ROWS[1:]], SENTINEL).splitlines()
     assert mixed[4].endswith("50.0%                 1      1")
-    assert verify.shares_by_month(COUNTED)["2022-02"]["clear"].tolist() == [6, 9]
+    assert missing.shares_by_month(COUNTED, SENTINEL)["2022-02"]["clear"].tolist() == [6, 9]
 
 
 def test_counts_have_a_panel_of_their_own(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(verify, "_save", lambda fig, path: figures.append(fig))
-    verify.draw(verify.shares_by_month(COUNTED), tmp_path / "x.png")
+    monkeypatch.setattr(missing_report, "_save", lambda fig, path: figures.append(fig))
+    missing_report.draw(missing.shares_by_month(COUNTED, SENTINEL), SENTINEL, tmp_path / "x.png")
     heights = [[bar.get_height() for bar in ax.patches] for ax in figures[0].axes]
     assert heights[2] == [0, 1.5, 4.5, 7.5] and len(heights) == 3
 
 
 def test_a_long_list_of_failures_is_cut():
     rows = [CubeRow(f"c{i:02d}", "k", FAILED, {}, "why") for i in range(25)]
-    assert verify.table(rows).splitlines()[-2:] == ["  c09: why", "  and 15 more, in the manifest"]
+    assert missing.table(rows, SENTINEL).splitlines()[-2:] == [
+        "  c09: why",
+        "  and 15 more, in the manifest",
+    ]
 
 
 def test_the_report_is_a_table_and_a_picture(tmp_path):
     with manifest.Manifest(tmp_path) as book:
-        picture = tmp_path / verify.PICTURE
+        picture = tmp_path / missing_report.PICTURE
         picture.touch()  # of an earlier run
-        assert verify.write_report(book, tmp_path) == "cubes: none" and not picture.exists()
+        assert (
+            missing_report.write_report(book, tmp_path, SENTINEL) == "cubes: none"
+            and not picture.exists()
+        )
         for row in ROWS:
             book.mark(row)
-        text = verify.write_report(book, tmp_path)
+        text = missing_report.write_report(book, tmp_path, SENTINEL)
     assert text.startswith("cubes: 1 whole") and str(picture) in text
     assert matplotlib.image.imread(picture).ndim == 3
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".export", verify.PICTURE]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".export", missing_report.PICTURE]
 
 
 def test_bars_are_as_high_as_the_mean(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(verify, "_save", lambda fig, path: figures.append(fig))
-    verify.draw(verify.shares_by_month(ROWS), tmp_path / "x.png")
+    monkeypatch.setattr(missing_report, "_save", lambda fig, path: figures.append(fig))
+    missing_report.draw(missing.shares_by_month(ROWS, SENTINEL), SENTINEL, tmp_path / "x.png")
     heights = [[bar.get_height() for bar in ax.patches] for ax in figures[0].axes]
     assert heights == [[0, 0.5, 0, 0.1], [0.75, 0.5, 0, 0.05]]
+
+
+HEAT = Sensor("heat", "Air temperature", ("mean",), "K", 100, (200, 330), dtype="uint16", nodata=0)
+
+
+def test_another_sensor_is_measured_flagged_and_shown(made, tmp_path, monkeypatch):
+    info = dataclasses.replace(
+        made.info, cube_id="b", sensors=(*SENTINEL, HEAT), has_fields=False, has_clear=False
+    )
+    heat = np.full((len(PERIODS), *info.shape, 1), 280, np.float32)
+    heat[1] = heat[2, :8] = np.nan
+    cube_io.write_cube(cube.Cube(info, {**made.pixels, "heat": heat}, label=made.label), tmp_path)
+    shares = verify.check_cube(tmp_path / "b", info)
+    assert shares["heat"] == dict(zip(MONTHS, [0, 1, 0.25, 0], strict=True))
+    thresholds = Thresholds(0.3, continuous=("heat",))
+    assert missing.flags(shares, info.sensors, thresholds) == [
+        "Air temperature: 31% missing, more than 30%",
+        "Air temperature: nothing in 1 periods (2021-12-01)",
+    ]
+    rows = [CubeRow("b", "k", WHOLE, shares)]
+    lines = missing.table(rows, info.sensors).splitlines()
+    assert lines[2].endswith("S2 mean  worst   HEAT mean  worst")
+    assert lines[5].endswith("   25.0%  25.0%") and len(lines[5]) == len(lines[2])
+    figures = []
+    monkeypatch.setattr(missing_report, "_save", lambda fig, path: figures.append(fig))
+    missing_report.draw(
+        missing.shares_by_month(rows, info.sensors), info.sensors, tmp_path / "x.png"
+    )
+    heights = [[bar.get_height() for bar in ax.patches] for ax in figures[0].axes]
+    assert len(heights) == 3 and heights[2] == [0, 1, 0.25, 0]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cropmap_jax.geo import windows
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
 from cropmap_jax.sources import timing
+from cropmap_jax.sources.earthengine.service import ARCHIVE
 
 
 def months(first, last, count):
@@ -90,13 +91,15 @@ def test_months_in_the_wrong_order_or_format():
 
 def test_the_month_in_which_sentinel_2_begins_is_refused():
     march, april = months("2017-03-01", "2017-04-30", 2)
-    with pytest.raises(ValueError, match="S2"):
-        timing.check_dates((march, april), "x", dt.date(2026, 1, 1))
-    timing.check_dates((april,), "x", dt.date(2026, 1, 1))
+    with pytest.raises(
+        ValueError, match=r"since Earth Engine has S2 \(from 2017-03-28\), found 2017-03-01"
+    ):
+        timing.check_dates((march, april), ARCHIVE, "x", dt.date(2026, 1, 1))
+    timing.check_dates((april,), ARCHIVE, "x", dt.date(2026, 1, 1))
 
 
 def test_the_present_day_is_the_default():
     today = dt.datetime.now(dt.UTC).date()
     ahead = month_periods(today, today)
     with pytest.raises(ValueError, match=f"ended by today, {today}"):
-        timing.check_dates(ahead, "x")
+        timing.check_dates(ahead, ARCHIVE, "x")

@@ -5,7 +5,7 @@ power cut. The folder of cubes is locked (`geo.files.Lock`) by the one process t
 the lock ends with the process, however it ends.
 
     <cubes>/.export/manifest.sqlite
-    <cubes>/.export/pieces/<key>.npy   answers that wait for the rest of their cube
+    <cubes>/.export/pieces/<key>.npy   pixels that wait for the rest of their cube
 """
 
 import contextlib
@@ -20,11 +20,12 @@ import pathlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from cropmap_jax.geo import files
-from cropmap_jax.sources.earthengine.schema import (
+from cropmap_jax.sources.manifest_rows import (
     DONE,
     FLAGGED,
     PLANNED,
@@ -61,7 +62,7 @@ class Manifest:
     A context manager: leaving it closes the file and frees the lock.
     """
 
-    def __init__(self, cubes_dir: str | os.PathLike):
+    def __init__(self, cubes_dir: str | os.PathLike[str]):
         """Opens the manifest, or makes a new one.
 
         Args:
@@ -108,7 +109,7 @@ class Manifest:
     def __enter__(self) -> "Manifest":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -131,19 +132,12 @@ class Manifest:
         stream = io.BytesIO()
         np.save(stream, pixels, allow_pickle=False)
         data, file = stream.getbuffer(), self.piece_file(key)
-        part = file.with_suffix(".part")
         try:
-            with open(part, "wb") as opened:
-                opened.write(data)
-                opened.flush()
-                # On the disk before it has its name: a row must not outlive its file in a power cut
-                os.fsync(opened.fileno())
-            part.replace(file)
+            # On the disk before it has its name: a row must not outlive its file in a power cut
+            files.write_bytes(file, data)
         except OSError as error:
-            raise OSError(error.errno, _disk(file, error.strerror or error)) from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+            reason = os.strerror(error.errno) if error.errno else error
+            raise OSError(error.errno, _disk(file, reason)) from error
         return hashlib.sha256(data).hexdigest()
 
     def load(self, key: str, sha256: str | None = None) -> np.ndarray | None:
@@ -158,7 +152,8 @@ class Manifest:
             data = self.piece_file(key).read_bytes()
             if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
                 return None
-            return np.load(io.BytesIO(data), allow_pickle=False)
+            pixels: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+            return pixels
         except (FileNotFoundError, ValueError, EOFError):
             return None
 
@@ -196,7 +191,7 @@ class Manifest:
 
     def shape_counts(self) -> dict[tuple[str, str], dict[str, int]]:
         """{(sensor, shape): {DONE: n, SPLIT: n}} of all pieces."""
-        out: dict = {}
+        out: dict[tuple[str, str], dict[str, int]] = {}
         sql = "SELECT sensor, shape, state, COUNT(*) FROM pieces GROUP BY sensor, shape, state"
         for sensor, shape, state, count in self._read(sql):
             out.setdefault((sensor, shape), {DONE: 0, SPLIT: 0})[state] = count
@@ -244,26 +239,26 @@ class Manifest:
 
     # Notes
 
-    def note(self, name: str, value) -> None:
-        """Keeps a JSON-ready value under a name: what was asked once and must not change later,
+    def note(self, name: str, value: Any) -> None:
+        """Keeps a JSON-ready value under a name: what was looked up once and must not change later,
         such as the orbits chosen for a cube."""
         text = json.dumps(value, sort_keys=True, allow_nan=False)
         with self._errors(), self._writing():
             self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
 
-    def noted(self, name: str):
+    def noted(self, name: str) -> Any:
         """The value kept under a name; None if there is none."""
         rows = self._read("SELECT value FROM notes WHERE name = ?", name)
         return json.loads(rows[0][0]) if rows else None
 
     # SQLite
 
-    def _read(self, sql: str, *values) -> list[tuple]:
+    def _read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with self._lock, self._errors():
             return self._db.execute(sql, values).fetchall()
 
     @contextlib.contextmanager
-    def _writing(self):
+    def _writing(self) -> Iterator[None]:
         """One transaction: all of it is there afterwards, or nothing."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
@@ -277,7 +272,7 @@ class Manifest:
                 raise
 
     @contextlib.contextmanager
-    def _errors(self):
+    def _errors(self) -> Iterator[None]:
         """Turns SQLite's errors into ones that say what to do."""
         try:
             yield
@@ -298,7 +293,7 @@ class Manifest:
             raise
 
 
-def _disk(file: pathlib.Path, reason) -> str:
+def _disk(file: pathlib.Path, reason: object) -> str:
     return (
         f"{file}: could not be written ({reason}); what was finished is kept: free some space or "
         f"check the disk, and run again"

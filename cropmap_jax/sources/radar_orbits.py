@@ -2,16 +2,17 @@
 
 import numbers
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cropmap_jax.geo.periods import Period, to_day
+from cropmap_jax.sources.sentinel1 import DAY_MS
 
 COMPLETE = 0.99
 """Share of a grid's area that a complete orbit covers; footprints are outlines, not pixels."""
-_DAY_MS = 86_400_000
 
 
 def choose_orbits(
-    table: Sequence[Sequence], periods: Sequence[Period]
+    table: Sequence[Sequence[Any]], periods: Sequence[Period]
 ) -> tuple[str, tuple[int, ...]]:
     """The pass direction and the order of orbits that see a cube most completely.
 
@@ -21,7 +22,8 @@ def choose_orbits(
     orbits are sorted in the same way, then by number. The order of the table does not matter.
 
     Args:
-      table: what `orbit_table` evaluated to.
+      table: a row per scene: time in milliseconds since 1970 UTC, relative orbit, "ASCENDING" or
+        "DESCENDING", satellite, share of the grid's area in the scene's footprint.
       periods: P periods, the same.
 
     Returns:
@@ -32,9 +34,9 @@ def choose_orbits(
     """
     _check(table)
     seen: dict[tuple[str, int], dict[int, float]] = {}
-    for time, orbit, direction, _, share in sorted(table):
+    for time, orbit, direction, _, share in sorted(map(tuple, table)):
         days = seen.setdefault((direction.lower(), int(orbit)), {})
-        day = int(time // _DAY_MS)
+        day = int(time // DAY_MS)
         days[day] = days.get(day, 0.0) + share
     covered = {key: _covered(days, periods) for key, days in seen.items()}
     best = {
@@ -49,11 +51,11 @@ def choose_orbits(
     return direction, tuple(sorted(orbits, key=lambda o: (*_rank(covered[direction, o]), o)))
 
 
-def _check(table) -> None:
+def _check(table: Any) -> None:
     kinds = (numbers.Real, numbers.Real, str, str, numbers.Real)
     for row in table if isinstance(table, list) else [table]:
         whole = isinstance(row, (list, tuple)) and len(row) == len(kinds)
-        if not whole or not all(map(isinstance, row, kinds)):
+        if not whole or not all(isinstance(v, k) for v, k in zip(row, kinds, strict=True)):
             raise ValueError(
                 f"orbits: expected rows of a time, orbit, direction, satellite and share from the "
                 f"service, found {row!r}"

@@ -1,13 +1,14 @@
-"""What a manifest holds: a row for each piece and each cube, and their states."""
+"""Rows of a manifest, one for each piece and each cube, and their states."""
 
 import dataclasses
 import json
 from collections.abc import Mapping
+from typing import Any
 
 PLANNED, WHOLE, FLAGGED, FAILED = "planned", "whole", "flagged", "failed"
 """States of a cube: not there yet; there; there but with much missing; given up."""
 DONE, SPLIT = "done", "split"
-"""States of a piece: its file is there, or was when its cube was made; asked for in parts."""
+"""States of a piece: its file is there, or was when its cube was made; requested in parts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +18,12 @@ class PieceRow:
     Args:
       key: of the piece: its file is `<key>.npy`.
       cube: id of its cube.
-      sensor: "s1", "s2" or "label".
+      sensor: name of the sensor, or "label".
       shape: "periods x height x width" in pixels, e.g. "12x128x128".
       state: DONE or SPLIT.
       bytes: of its pixels, uncompressed; 0 if split.
       sha256: of its file, hex; "" if split.
-      seconds: from asking to the answer, waits and repetitions included.
+      seconds: from the request to the response, waits and retries included.
       at: when, ISO 8601, UTC.
     """
 
@@ -45,9 +46,7 @@ class CubeRow:
       cube: its id.
       key: digest of all that decides what is in it.
       state: PLANNED, WHOLE, FLAGGED or FAILED.
-      missing: {"s1": {period's name: share of values missing, 0..1}, "s2": ..., "label": share};
-        and, where it was counted, "clear": {period's name: median number of clear observations},
-        "passes": {period's name: {Sentinel-1 satellite: passes}}; {} where the cube is not there.
+      missing: how much of it is: `missing.measure`; {} where the cube is not there.
       reason: why it was flagged or failed, one line.
       at: when, ISO 8601, UTC.
     """
@@ -55,12 +54,12 @@ class CubeRow:
     cube: str
     key: str
     state: str
-    missing: Mapping
+    missing: Mapping[str, Any]
     reason: str = ""
     at: str = ""
 
 
-def cube_row(row: tuple) -> CubeRow:
+def cube_row(row: tuple[Any, ...]) -> CubeRow:
     """A row as the database has it."""
     cube, key, state, missing, reason, at = row
     return CubeRow(cube, key, state, json.loads(missing), reason, at)

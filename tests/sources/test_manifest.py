@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cropmap_jax.geo import files
-from cropmap_jax.sources.earthengine import manifest as manifest_lib
-from cropmap_jax.sources.earthengine.manifest import Manifest
-from cropmap_jax.sources.earthengine.schema import (
+from cropmap_jax.sources import manifest as manifest_lib
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import (
     DONE,
     FAILED,
     PLANNED,

@@ -1,29 +1,73 @@
-"""Which Sentinel-1 satellites composites are made of: chosen, or those calibrated on each date."""
+"""Sentinel-1's satellites: when each is in service and calibrated, and which make a composite."""
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period, to_day
-from cropmap_jax.sources.earthengine import service
-from cropmap_jax.sources.earthengine.service import Platform
-from cropmap_jax.sources.earthengine.spelling import nearest
 
 DAY_MS = 86_400_000
-_BY_NAME = {platform.name: platform for platform in service.S1_PLATFORMS}
-_BY_NUMBER = {platform.number: platform for platform in service.S1_PLATFORMS}
+REPEAT_DAYS = 12
+"""After so many days each satellite passes over the same ground track.
+
+Source: hyp3-docs.asf.alaska.edu/sentinel1.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Platform:
+    """A Sentinel-1 satellite.
+
+    Args:
+      name: e.g. "S1A".
+      number: what its images have as `platform_number`.
+      launched: day of its launch.
+      calibrated: first whole day whose IW images are calibrated; None while no source states it.
+      ended: last day of images; None while it is in service.
+    """
+
+    name: str
+    number: str
+    launched: dt.date
+    calibrated: dt.date | None
+    ended: dt.date | None = None
+
+
+PLATFORMS = (
+    # Operational data from the beginning of October 2014, the collection's first day:
+    # esa.int, "First Copernicus satellite exceeds design working life", and the catalogue. Its end:
+    # dataspace.copernicus.eu/news/2026-5-28-sentinel-1-orbital-reconfiguration-dates and
+    # .../2026-6-30-copernicus-sentinel-1a-satellite-end-operations-after-12-years-service.
+    Platform("S1A", "A", dt.date(2014, 4, 3), dt.date(2014, 10, 3), dt.date(2026, 6, 29)),
+    # In-orbit commissioning review passed: sentinel.esa.int/web/success-stories/-/
+    # flying-colours-for-sentinel-1b. Its end: esa.int, "Mission ends for Copernicus Sentinel-1B".
+    Platform("S1B", "B", dt.date(2016, 4, 25), dt.date(2016, 9, 14), dt.date(2021, 12, 23)),
+    # IW images are calibrated since the afternoon of 19 May: sar-mpc.eu/about/news, and
+    # sentinels.copernicus.eu/-/sentinel-1c-products-are-now-calibrated.
+    Platform("S1C", "C", dt.date(2024, 12, 5), dt.date(2025, 5, 20)),
+    # Calibrated data are available from 17 April: hyp3-docs.asf.alaska.edu/sentinel1, after
+    # sentinels.copernicus.eu/-/sentinel-1d-user-data-opening-from-17-april-2026.
+    Platform("S1D", "D", dt.date(2025, 11, 4), dt.date(2026, 4, 17)),
+)
+"""Launches: hyp3-docs.asf.alaska.edu/sentinel1. All as read in November 2026."""
+
+_BY_NAME = {platform.name: platform for platform in PLATFORMS}
+_BY_NUMBER = {platform.number: platform for platform in PLATFORMS}
 _SPELLING = re.compile(r"(?:sentinel[ _-]?1|s1)[ _-]?([a-z])", re.IGNORECASE)
 
 
-def names_of(value, where: str) -> tuple[str, ...]:
-    """Names as `service.S1_PLATFORMS` has them, sorted, each once.
+def names_of(value: object, where: str) -> tuple[str, ...]:
+    """Names as `PLATFORMS` has them, sorted, each once.
 
     Args:
       value: a list or tuple of names such as "S1A", "Sentinel-1A" or "A"; () for none.
       where: what to name in an error.
 
     Raises:
-      ValueError: something else, or an unknown satellite: says the nearest one.
+      ValueError: something else, or an unknown satellite: suggests the nearest one.
     """
     known = ", ".join(_BY_NAME)
     if not isinstance(value, (list, tuple)):
@@ -41,7 +85,7 @@ def names_of(value, where: str) -> tuple[str, ...]:
 
 
 def usable(chosen: Sequence[str], periods: Sequence[Period]) -> dict[Platform, dt.date | None]:
-    """The satellites whose images may be used, in the order of `service.S1_PLATFORMS`.
+    """The satellites whose images may be used, in the order of `PLATFORMS`.
 
     Args:
       chosen: names, of which all images are used, calibrated or not; () for all satellites, each
@@ -57,7 +101,7 @@ def usable(chosen: Sequence[str], periods: Sequence[Period]) -> dict[Platform, d
     """
     start, end = min(p.start for p in periods), max(p.end for p in periods)
     found = {}
-    for platform in service.S1_PLATFORMS:
+    for platform in PLATFORMS:
         first = platform.launched if chosen else platform.calibrated
         wanted = not chosen or platform.name in chosen
         if not wanted or first is None or first >= end:
@@ -65,7 +109,7 @@ def usable(chosen: Sequence[str], periods: Sequence[Period]) -> dict[Platform, d
         if platform.ended is None or platform.ended >= start:
             found[platform] = first if first > start and not chosen else None
     if not found:
-        served = ", ".join(f"{p.name} {_service(p)}" for p in service.S1_PLATFORMS)
+        served = ", ".join(f"{p.name} {_service(p)}" for p in PLATFORMS)
         raise ValueError(
             f"s1.platforms: expected a satellite with images between {start} and {end} "
             f"({served}), found {', '.join(chosen) or 'none that is calibrated'}"
@@ -78,13 +122,13 @@ def _service(platform: Platform) -> str:
 
 
 def to_json(chosen: Sequence[str], periods: Sequence[Period]) -> dict[str, str | None]:
-    """What `usable` says, {name: first day that is used, or None}, JSON-ready."""
+    """What `usable` returns, {name: first day that is used, or None}, JSON-ready."""
     found = usable(chosen, periods)
     return {p.name: since.isoformat() if since else None for p, since in found.items()}
 
 
 def count_passes(
-    table: Iterable[Sequence],
+    table: Iterable[Sequence[Any]],
     periods: Sequence[Period],
     direction: str = "",
     orbits: Sequence[int] | None = None,
@@ -100,7 +144,7 @@ def count_passes(
     Returns:
       {period's name: {platform's name: passes}}; {} for a period without any.
     """
-    seen: dict[str, dict[str, set]] = {period.name: {} for period in periods}
+    seen: dict[str, dict[str, set[tuple[int, int, str]]]] = {period.name: {} for period in periods}
     for time, orbit, way, number, *_ in table:
         day = int(time // DAY_MS)
         if direction not in ("", way.lower()) or (orbits is not None and int(orbit) not in orbits):
@@ -116,7 +160,7 @@ def expected_passes(
     chosen: Sequence[str], months: Sequence[Period]
 ) -> dict[str, dict[Period, float]]:
     """Passes of one orbit, if each satellite in service acquires every one: {name: {month: n}}."""
-    out = {}
+    out: dict[str, dict[Period, float]] = {}
     for platform, since in usable(chosen, months).items():
         first = since or platform.launched
         out[platform.name] = {}
@@ -126,29 +170,29 @@ def expected_passes(
             if platform.ended is not None:
                 end = min(end, platform.ended + dt.timedelta(days=1))
             days = max(0, (end - start).days)
-            out[platform.name][month] = days / service.S1_REPEAT_DAYS
+            out[platform.name][month] = days / REPEAT_DAYS
     return out
 
 
 def notes(chosen: Sequence[str], spans: Iterable[Sequence[Period]]) -> list[str]:
     """What a user should know of calibration in the periods of any of the spans, a line each."""
-    found = {}
+    found: dict[str, dt.date | None] = {}
     for periods in spans:
         start, end = min(p.start for p in periods), max(p.end for p in periods)
-        for platform in service.S1_PLATFORMS if not chosen else map(_BY_NAME.get, chosen):
+        for platform in PLATFORMS if not chosen else [_BY_NAME[name] for name in chosen]:
             if platform.launched < end and (platform.ended is None or platform.ended >= start):
                 if platform.calibrated is None or platform.calibrated > start:
                     found[platform.name] = platform.calibrated
     out = []
     for name, since in found.items():
         until = f"before {since}" if since else "(no source says since when they would be)"
-        end = "used all the same, as s1.platforms names it" if chosen else "left out"
-        out.append(f"note: images of {name} are not calibrated {until}; {end}")
+        outcome = "used all the same, as s1.platforms names it" if chosen else "left out"
+        out.append(f"note: images of {name} are not calibrated {until}; {outcome}")
     return out
 
 
-def uncalibrated(table: Iterable[Sequence]) -> list[Sequence]:
-    """The rows of images that are not calibrated, or of which no source says that they are.
+def uncalibrated(table: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The rows of images that are not calibrated, or of which no source states that they are.
 
     Args:
       table: rows that begin like those of `graphs.orbit_table`.
