@@ -67,4 +67,4 @@ def _count(function: Callable[..., Any], *arguments: Any) -> int:
         lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), arguments
     )
     cost = jax.jit(function).lower(*there).cost_analysis()
-    return round(float(cost["flops"]))
+    return round(float((cost or {}).get("flops", 0)))
