@@ -11,7 +11,6 @@ from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.evaluation import predictions
 from cropmap_jax.evaluation.views import window_groups
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.inference import predictors
@@ -83,8 +82,8 @@ def test_where_no_sensor_saw_anything_nothing_is_predicted(overlap):
     for record in data.records["test"]:
         # Of the first column of the cube March is all that was seen, and in S1 alone.
         first = slice(0, 1 if record["col"] == 0 else 0)
-        record["s2"][:, :, first] = cube.NODATA
-        record["s1"][[0, 1, 3, 4, 5, 6, 7], :, first] = cube.NODATA
+        record["s2"][:, :, first] = -32768
+        record["s1"][[0, 1, 3, 4, 5, 6, 7], :, first] = -32768
     (found,) = predict(data, [0, 1], np.array([[day("2022-06-01"), day("2022-07-01")]]))
     # March is in the window of three periods that ends with May, not in that which ends with June.
     assert found.seen[..., 0].all()
@@ -95,7 +94,7 @@ def test_where_no_sensor_saw_anything_nothing_is_predicted(overlap):
 
 def test_examples_hold_no_padding_and_groups_are_numbered():
     def spy(examples):
-        assert all((e["pixels"]["s1"][-1] != cube.NODATA).all() for e in examples)
+        assert all((e["pixels"]["s1"][-1] != -32768).all() for e in examples)
         return say_where_and_when(examples)
 
     dates = np.array([[day("2022-06-01"), day("2022-03-01"), day("2022-06-02")]])
@@ -214,10 +213,10 @@ def test_rgb_is_the_latest_clear_value_of_the_crops_own_window():
     (record,) = data.source("test")
     for t in range(8):
         record["s2"][t] = 1000 * t + 100 * np.arange(10)
-    record["s2"][4, 0, 0] = cube.NODATA
-    record["s2"][4, 0, 1, 2] = cube.NODATA  # B4 alone
-    record["s2"][4, 0, 2, 9] = cube.NODATA  # B12, which is not shown
-    record["s2"][2:5, 0, 3] = cube.NODATA
+    record["s2"][4, 0, 0] = -32768
+    record["s2"][4, 0, 1, 2] = -32768  # B4 alone
+    record["s2"][4, 0, 2, 9] = -32768  # B12, which is not shown
+    record["s2"][2:5, 0, 3] = -32768
     dates = np.array([[day("2022-06-01"), day("2022-08-01")]])
     (found,) = predict(data, [0, 1], dates)
     # As of 1 June the window is March, April and May: periods 2 to 4. B4, B3, B2 are bands 2, 1, 0.
@@ -237,7 +236,7 @@ def test_pixels_are_padded_below_and_to_the_right_as_missing():
     assert found["s1"].shape == (2, 3, 6, 2) and found["s2"].shape == (2, 3, 6, 10)
     for name, values in (("s1", s1), ("s2", s2)):
         np.testing.assert_array_equal(found[name][:, :, :4], values)
-        assert (found[name][:, :, 4:] == cube.NODATA).all()
+        assert (found[name][:, :, 4:] == -32768).all()
 
 
 @pytest.mark.usefixtures("float64")
