@@ -5,9 +5,9 @@
 
 The input is an .npz of arrays or a folder with s1 and s2 as .tif (and dates.csv) or .nc, on one
 grid of square pixels in a CRS with true metres. Another sensor that a module of yours registers
-(--import) is read by its name. Fill values that nobody declared (-9999, 65535, 0 in every band and the like) are missing,
-with a count. Everything is checked before the first cube is written. Interrupted, the same command
-resumes: cubes that are there are left as they are.
+(--import) is read by its name. Fill values that nobody declared (-9999, 65535, 0 in every band and
+the like) are missing, with a count. Everything is checked before the first cube is written.
+Interrupted, the same command resumes: cubes that are there are left as they are.
 """
 
 import dataclasses
