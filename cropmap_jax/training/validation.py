@@ -153,22 +153,3 @@ def _add(totals, sums):
         return totals
     sums = jax.tree.map(np.float64, parallel.unreplicate(sums))
     return sums if totals is None else jax.tree.map(np.add, totals, sums)
-
-
-def stack(examples: list[dict], size: int) -> dict:
-    """Stacks examples to a batch; what is short of `size` is filled with unknown pixels.
-
-    So an uneven last batch is neither lost nor doubled: its filling has no weight.
-
-    Args:
-      examples: one to `size` trees of arrays [...] of the same shapes, with "label" uint8 [H, W].
-      size: B.
-
-    Returns:
-      Tree of new arrays [B, ...]: the examples in order, then the last one again, labelled IGNORE.
-    """
-    short = size - len(examples)
-    batch = jax.tree.map(lambda *leaves: np.stack([*leaves, *leaves[-1:] * short]), *examples)
-    if short:
-        batch["label"][len(examples) :] = legend.IGNORE
-    return batch
