@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, grid, legend, periods
@@ -69,7 +70,30 @@ class CubeInfo:
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        return tuple(self.geobox.shape)
+        height, width = self.geobox.shape
+        return height, width
+
+    @property
+    def crs(self) -> CRS:
+        """The CRS of its grid.
+
+        Raises:
+          ValueError: it has none.
+        """
+        if self.geobox.crs is None:
+            raise ValueError(f"cube {self.cube_id}: expected a grid with a CRS, found none")
+        return self.geobox.crs
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the cube lies on disk.
+
+        Raises:
+          ValueError: it is in memory alone.
+        """
+        if self.path is None:
+            raise ValueError(f"cube {self.cube_id}: expected a cube on disk, found one in memory")
+        return self.path
 
     @property
     def place(self) -> str:
@@ -77,30 +101,33 @@ class CubeInfo:
         return self.province or self.cube_id
 
 
-class _BySensor:
+class BySensor:
     """Gives a sensor's pixels by its name as well: `cube.s1` is `cube.pixels["s1"]`."""
 
     pixels: Mapping[str, np.ndarray]
 
     def __getattr__(self, name: str) -> np.ndarray:
-        pixels = self.__dict__.get("pixels", {})
+        pixels: Mapping[str, np.ndarray] = self.__dict__.get("pixels", {})
         if name in pixels:
             return pixels[name]
         raise AttributeError(f"{type(self).__name__} has no {name!r}; sensors: {', '.join(pixels)}")
 
 
 @dataclasses.dataclass(frozen=True, init=False)
-class Cube(_BySensor):
+class Cube(BySensor):
     """A cube with its pixels.
 
     Args:
-      info: everything else.
+      info: all of the cube but its pixels.
       pixels: by sensor, float32 [T, H, W, bands] in the sensor's unit, NaN missing.
       label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
       fields: uint32 [H, W], field id, 0 none; None where not given.
       clear: uint8 [T, H, W], how many observations the optical composite is made of, 0 none, 255
         that many or more; None where not given.
       **by_sensor: pixels of single sensors by name, e.g. `s1=...`; they replace those in `pixels`.
+
+    Raises:
+      TypeError: pixels of a sensor that `info` does not list. Shapes are checked by `validate`.
     """
 
     info: CubeInfo
