@@ -1,5 +1,5 @@
-"""What the reader of a map should know although nothing failed: facts of cubes and checkpoint that
-do not fit together."""
+"""Notes for the reader of a map, although nothing failed: facts of cubes and checkpoint that do not
+fit together."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import numpy as np
 
 from cropmap_jax.geo import calendars, cube, periods, windows
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.mapping.metadata import last_image, seen_by_sensor
+from cropmap_jax.mapping.metadata import MapMetadata, last_image, seen_by_sensor
 from cropmap_jax.training import steps
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
@@ -21,7 +21,13 @@ _NAMED = 3
 
 
 def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[str]:
-    """Notes that need no pixels, a line each."""
+    """Notes that need no pixels, a line each.
+
+    Args:
+      infos: the cubes, at least one, which `cubes.find_cubes` allowed.
+      recipe: the checkpoint's.
+      as_of: exclusive date of the prediction.
+    """
     notes, pixel_m = [], infos[0].geobox.affine.a
     if recipe.pixel_m is None and not np.isclose(pixel_m, USUAL_PIXEL_M, rtol=1e-3):
         notes.append(
@@ -63,32 +69,33 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
     return notes
 
 
-def after(records: Iterable[dict], trained: dict[Sensor, list[str]]) -> list[str]:
+def after(maps: Iterable[MapMetadata], trained: dict[Sensor, list[str]]) -> list[str]:
     """Notes from what was seen in the pixels, a line each.
 
     Args:
-      records: of all cubes; a record that does not say what was seen is passed over.
-      trained: see `trained_bands`.
+      maps: metadata of the maps of all cubes; those of older maps, which do not say what was
+        seen, are skipped.
+      trained: bands by sensor, see `trained_bands`.
     """
     blind, old, ages = [], [], []
     absent: dict[tuple[str, str], list[str]] = {}
     sparse: dict[str, list[str]] = {}
     every = 0
-    for record in records:
+    for metadata in maps:
         every += 1
-        name, seen = record["cube"], record.get("seen")
+        name, seen = metadata["cube"], metadata.get("seen")
         if seen is None:
             continue
-        shares = {sensor: np.array(values) for sensor, values in seen_by_sensor(record).items()}
-        last = last_image(record)
+        shares = {sensor: np.array(values) for sensor, values in seen_by_sensor(metadata).items()}
+        last = last_image(metadata)
         if last is None:
             blind.append(name)
             continue
-        if last.isoformat() != record["window_end"]:
+        if last.isoformat() != metadata["window_end"]:
             old.append(name)
-            ages.append((dt.date.fromisoformat(record["settings"]["as_of"]) - last).days)
+            ages.append((dt.date.fromisoformat(metadata["settings"]["as_of"]) - last).days)
         for sensor, bands in trained.items():
-            if sensor.name not in shares:  # a map of another checkpoint's
+            if sensor.name not in shares:  # made with another checkpoint
                 continue
             gone = [band for band in bands if band in seen["missing_bands"][sensor.name]]
             what = sensor.title
@@ -96,7 +103,7 @@ def after(records: Iterable[dict], trained: dict[Sensor, list[str]]) -> list[str
                 absent.setdefault((what, "no value"), []).append(name)
             elif gone:
                 absent.setdefault((what, f"no value of {', '.join(gone)}"), []).append(name)
-            within = shares[sensor.name][record["periods_before_the_cube"] :]
+            within = shares[sensor.name][metadata["periods_before_the_cube"] :]
             if gone != bands and within.mean() < SPARSE:
                 sparse.setdefault(what, []).append(name)
     notes = []
@@ -120,7 +127,7 @@ def after(records: Iterable[dict], trained: dict[Sensor, list[str]]) -> list[str
 
 
 def trained_bands(restored: Restored) -> dict[Sensor, list[str]]:
-    """Bands that the network listens to; those that training never saw have no weights.
+    """Bands that the network uses; those that training never saw have no weights.
 
     Returns:
       Names by sensor, see `training.steps.init_variables`.
