@@ -12,7 +12,16 @@ import numpy as np
 from cropmap_jax.geo import cube, cube_io, files, periods
 from cropmap_jax.inference import engine, pixels, predictors
 from cropmap_jax.inference.raster_source import RasterSource
-from cropmap_jax.mapping import cubes, decision, metadata, notes, products, rasters, verified
+from cropmap_jax.mapping import (
+    cubes,
+    decision,
+    finished,
+    metadata,
+    notes,
+    products,
+    rasters,
+    verified,
+)
 from cropmap_jax.training import checkpoints
 
 MOST_CHIPS = 1024
@@ -126,7 +135,7 @@ class MapMaker:
         self._held.close()
 
     def _prepare_out(self) -> None:
-        self.finished, self.stale = metadata.find_finished(
+        self.finished, self.stale = finished.find(
             self._out, self._inputs, self._settings, self._options.overwrite
         )
         self._written = files.Written(self._out, "predict")
