@@ -7,7 +7,6 @@ from training import small_data
 from training.small_data import Ground, day
 
 from cropmap_jax.evaluation import baselines, evaluate
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.sensors import SENTINEL
 
@@ -37,9 +36,9 @@ def separable(shape=(20, 12)) -> small_data.InMemory:
 
 
 def test_pixel_features_are_periods_by_bands_in_physical_units():
-    s1 = np.array([[[[-1000, 100]]], [[[cube.NODATA, 300]]]], np.int16)
+    s1 = np.array([[[[-1000, 100]]], [[[-32768, 300]]]], np.int16)
     s2 = np.arange(20, dtype=np.int16).reshape(2, 1, 1, 10) * 100
-    s2[0, 0, 0, 1] = cube.NODATA
+    s2[0, 0, 0, 1] = -32768
     found = baselines.pixel_features({"s1": s1, "s2": s2}, SENTINEL)
     assert found.shape == (1, 1, 24)
     reflectance = np.arange(20) / 100
@@ -117,7 +116,7 @@ def test_pixels_without_any_value_and_classes_never_seen_are_not_guessed():
     forests = baselines.Forests(data, "train", 2, np.full((2, 1), JUNE), seed=0)
     (record,) = data.records["test"][:1]
     s1, s2 = record["s1"][3:5].copy(), record["s2"][3:5].copy()
-    s1[:, 0, 0], s2[:, 0, 0] = cube.NODATA, cube.NODATA
+    s1[:, 0, 0], s2[:, 0, 0] = -32768, -32768
     (found,) = forests.predict([example(s1, s2, record["label"])], 0)
     assert found.shape == (8, 8, 3) and found.dtype == np.float32
     assert (found[0, 0] == 0).all()

@@ -9,7 +9,6 @@ from training.small_data import Ground, day
 from cropmap_jax.evaluation import baselines, evaluate
 from cropmap_jax.evaluation.evaluate import Chosen
 from cropmap_jax.evaluation.metrics import Counts, CropTally
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 
 JUNE = day("2022-06-01")
@@ -164,7 +163,7 @@ def hidden(label, fields, missing):
 def hide(*sensors, rows=slice(None), periods=slice(None)):
     def missing(record):
         for sensor in sensors:
-            record[sensor][periods, rows] = cube.NODATA
+            record[sensor][periods, rows] = -32768
 
     return missing
 

@@ -1,5 +1,7 @@
 """Whole cubes of a dataset, each crop as of its own date."""
 
+import datetime as dt
+
 import in_float64
 import jax
 import jax.numpy as jnp
@@ -11,8 +13,8 @@ from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.evaluation import predictions
 from cropmap_jax.evaluation.views import window_groups
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.inference import predictors
 from cropmap_jax.training import steps
@@ -83,8 +85,8 @@ def test_where_no_sensor_saw_anything_nothing_is_predicted(overlap):
     for record in data.records["test"]:
         # Of the first column of the cube March is all that was seen, and in S1 alone.
         first = slice(0, 1 if record["col"] == 0 else 0)
-        record["s2"][:, :, first] = cube.NODATA
-        record["s1"][[0, 1, 3, 4, 5, 6, 7], :, first] = cube.NODATA
+        record["s2"][:, :, first] = -32768
+        record["s1"][[0, 1, 3, 4, 5, 6, 7], :, first] = -32768
     (found,) = predict(data, [0, 1], np.array([[day("2022-06-01"), day("2022-07-01")]]))
     # March is in the window of three periods that ends with May, not in that which ends with June.
     assert found.seen[..., 0].all()
@@ -95,7 +97,7 @@ def test_where_no_sensor_saw_anything_nothing_is_predicted(overlap):
 
 def test_examples_hold_no_padding_and_groups_are_numbered():
     def spy(examples):
-        assert all((e["pixels"]["s1"][-1] != cube.NODATA).all() for e in examples)
+        assert all((e["pixels"]["s1"][-1] != -32768).all() for e in examples)
         return say_where_and_when(examples)
 
     dates = np.array([[day("2022-06-01"), day("2022-03-01"), day("2022-06-02")]])
@@ -168,6 +170,21 @@ def test_seasons_are_kept_apart_and_neighbours_of_other_splits_are_seen():
     assert sorted(spy.wanted) == [8 * 16, 8 * 128, 8 * 128]
 
 
+def test_a_neighbour_that_begins_after_the_date_is_not_seen():
+    late = month_periods(dt.date(2022, 6, 1), dt.date(2022, 8, 1))
+    label = np.zeros((8, 128), np.uint8)
+    data = small_data.make_dataset([Ground("test", label), Ground("train", label, periods=late)])
+    data.cubes[1]["transform"][2] = 500_000.0 + 1280
+
+    def width(examples):
+        return [np.full((*e["wanted"].shape, 3), e["wanted"].shape[1], float) for e in examples]
+
+    for date, expected in (("2022-06-01", 128), ("2022-07-01", 160)):
+        dates = np.full((2, 1), day(date))
+        (found,) = predict(data, [0], dates, StandIn(width))
+        assert (found.probability == expected).all()
+
+
 def test_cubes_come_in_strips_and_in_chunks_of_neighbours(monkeypatch):
     monkeypatch.setattr(predictions, "CHUNK_BYTES", 1)
     data = small_data.make_dataset(grounds(5))
@@ -214,10 +231,10 @@ def test_rgb_is_the_latest_clear_value_of_the_crops_own_window():
     (record,) = data.source("test")
     for t in range(8):
         record["s2"][t] = 1000 * t + 100 * np.arange(10)
-    record["s2"][4, 0, 0] = cube.NODATA
-    record["s2"][4, 0, 1, 2] = cube.NODATA  # B4 alone
-    record["s2"][4, 0, 2, 9] = cube.NODATA  # B12, which is not shown
-    record["s2"][2:5, 0, 3] = cube.NODATA
+    record["s2"][4, 0, 0] = -32768
+    record["s2"][4, 0, 1, 2] = -32768  # B4 alone
+    record["s2"][4, 0, 2, 9] = -32768  # B12, which is not shown
+    record["s2"][2:5, 0, 3] = -32768
     dates = np.array([[day("2022-06-01"), day("2022-08-01")]])
     (found,) = predict(data, [0, 1], dates)
     # As of 1 June the window is March, April and May: periods 2 to 4. B4, B3, B2 are bands 2, 1, 0.
@@ -237,7 +254,7 @@ def test_pixels_are_padded_below_and_to_the_right_as_missing():
     assert found["s1"].shape == (2, 3, 6, 2) and found["s2"].shape == (2, 3, 6, 10)
     for name, values in (("s1", s1), ("s2", s2)):
         np.testing.assert_array_equal(found[name][:, :, :4], values)
-        assert (found[name][:, :, 4:] == cube.NODATA).all()
+        assert (found[name][:, :, 4:] == -32768).all()
 
 
 @pytest.mark.usefixtures("float64")

@@ -20,7 +20,6 @@ from training import small_data, small_runs
 from training.small_data import Ground
 
 from cropmap_jax.data import dataset
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.inference import predictors
 from cropmap_jax.training import checkpoints
@@ -40,7 +39,7 @@ def make(labels: dict, name: str, seen=slice(None), pixel: float = 10.0) -> smal
     hidden = np.ones(8, bool)
     hidden[seen] = False
     for record in data.records["test"]:
-        record["s1"][:, :, hidden] = record["s2"][:, :, hidden] = cube.NODATA
+        record["s1"][:, :, hidden] = record["s2"][:, :, hidden] = -32768
     # What a dataset is called and where it lies is all that is used of its folder.
     return dataclasses.replace(data, fingerprint=name, path=pathlib.Path("data/cubes/small/1.0.0"))
 

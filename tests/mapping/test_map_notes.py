@@ -150,8 +150,8 @@ def test_bands_that_the_network_uses(tmp_path):
 
 def test_values_are_counted_by_hand():
     found = {"s1": np.zeros((2, 3, 4, 2), np.int16), "s2": np.zeros((2, 3, 4, 10), np.int16)}
-    found["s1"][0, 0, :3, 1] = cube.NODATA
-    found["s2"][1] = cube.NODATA
+    found["s1"][0, 0, :3, 1] = -32768
+    found["s2"][1] = -32768
     counts = pixels.count_values(found, SENTINEL)
     assert counts.tolist() == [[12, 9, *[12] * 10], [12, 12, *[0] * 10]]
 

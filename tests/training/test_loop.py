@@ -29,7 +29,7 @@ from cropmap_jax.training import (
 
 DATA = small_runs.make_data()
 RECIPE = small_runs.make_recipe()
-VARIABLES = steps.init_variables(RECIPE, 1)
+VARIABLES = steps.init_variables(RECIPE, 2)
 
 
 def train(workdir, data=DATA, recipe=RECIPE, **changes):
@@ -417,11 +417,11 @@ def test_validation_scores_by_hand(monkeypatch):
     class Network:
         """Says class 0 on pixels 0, 2 and 4 of the first row, class 1 on 2 and 3, oats always."""
 
-        def apply(self, variables, s1, *_, train):
+        def apply(self, variables, pixels, *_, train):
             said = np.full((1, 8, 8, 3), -1.0, np.float32)
             said[0, 0, [0, 2, 4], 0] = said[0, 0, [2, 3], 1] = 1
             said[..., 2] = 1
-            return said + 0 * s1[:, -1, ..., :1]
+            return said + 0 * pixels["s1"][:, -1, ..., :1]
 
     monkeypatch.setattr(type(RECIPE), "network", lambda self: Network())
     found = scores(data, 1)
@@ -437,8 +437,8 @@ def test_validation_scores_by_hand(monkeypatch):
 class Always:
     """Says class 0 everywhere, the others nowhere."""
 
-    def apply(self, variables, s1, *_, train):
-        return np.float32([1, -1, -1]) + 0 * s1[:, -1, ..., :1]
+    def apply(self, variables, pixels, *_, train):
+        return np.float32([1, -1, -1]) + 0 * pixels["s1"][:, -1, ..., :1]
 
 
 @pytest.mark.parametrize(
