@@ -160,18 +160,30 @@ def validate(cube: Any, stored: bool = False) -> None:
     """
     info = cube.info
     where = f"cube {info.cube_id}"
-    allowed = set("_-.")
-    if (
-        not info.cube_id
-        or info.cube_id.startswith(".")
-        or not all(c.isascii() and (c.isalnum() or c in allowed) for c in info.cube_id)
-    ):
-        raise ValueError(
-            f"{where}: expected an id of letters, digits, '_', '-' and '.', found {info.cube_id!r}"
-        )
+    _check_id(info.cube_id, where)
     grid.check_true_pixels(info.geobox, where)
     check_size(info.geobox, where)
     periods.check_contiguous(info.periods, where)
+    _check_arrays(cube, stored, where)
+    check_label(cube.label, info.legend, where)
+    check_crops(info.harvest, info.legend, where)
+
+
+def _check_id(cube_id: str, where: str) -> None:
+    allowed = set("_-.")
+    if (
+        not cube_id
+        or cube_id.startswith(".")
+        or not all(c.isascii() and (c.isalnum() or c in allowed) for c in cube_id)
+    ):
+        raise ValueError(
+            f"{where}: expected an id of letters, digits, '_', '-' and '.', found {cube_id!r}"
+        )
+
+
+def _check_arrays(cube: Any, stored: bool, where: str) -> None:
+    """Requires the arrays that the cube's information promises, in their shapes and dtypes."""
+    info = cube.info
     t, (h, w) = len(info.periods), info.shape
     if set(cube.pixels) != {sensor.name for sensor in info.sensors}:
         raise ValueError(
@@ -198,8 +210,6 @@ def validate(cube: Any, stored: bool = False) -> None:
                 f"{where}: expected {name} {np.dtype(dtype).name} {list(shape)}, "
                 f"found {array.dtype.name} {list(array.shape)}"
             )
-    check_label(cube.label, info.legend, where)
-    check_crops(info.harvest, info.legend, where)
 
 
 def check_size(geobox: GeoBox, where: str) -> None:
@@ -236,6 +246,11 @@ def check_crops(harvest: calendars.Calendar, classes: legend.Legend, where: str)
 
 def check_label(label: np.ndarray, classes: legend.Legend, where: str) -> None:
     """Requires label values that the legend holds.
+
+    Args:
+      label: uint8, any shape.
+      classes: the legend.
+      where: what to name in an error.
 
     Raises:
       ValueError: names `where`, the values found and those expected.
