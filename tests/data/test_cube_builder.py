@@ -16,7 +16,7 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.data import cube_builder, dataset, input_pipeline, pieces
+from cropmap_jax.data import cube_builder, cube_set, dataset, input_pipeline, pieces
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
@@ -326,7 +326,7 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
 )
 def test_cubes_that_do_not_belong_together_are_named(pair, message):
     with pytest.raises(ValueError, match=message):
-        cube_builder.check_cubes(infos(*pair))
+        cube_set.check(infos(*pair))
 
 
 def test_the_same_ground_in_another_season_is_welcome():
@@ -336,8 +336,8 @@ def test_the_same_ground_in_another_season_is_welcome():
         )
         for p in making.PERIODS
     )
-    cube_builder.check_cubes(infos(make("a"), make("b", periods=later)))
-    cube_builder.check_cubes(infos(make("a"), make("b", 1), make("c", FAR, split="test")))
+    cube_set.check(infos(make("a"), make("b", periods=later)))
+    cube_set.check(infos(make("a"), make("b", 1), make("c", FAR, split="test")))
 
 
 def test_a_folder_without_cubes_is_named(tmp_path):
@@ -506,7 +506,7 @@ def test_one_build_of_a_name_at_a_time(folders, tmp_path, monkeypatch):
 
 
 def test_a_dataset_that_cannot_be_opened_never_gets_its_name(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(cube_builder, "FORMAT", 2)
+    monkeypatch.setattr(cube_set, "FORMAT", 2)
     for _ in range(2):
         with pytest.raises(ValueError, match="expected format 1, found 2"):
             build(folders[0], tmp_path / "data")

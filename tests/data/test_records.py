@@ -11,7 +11,15 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
-from cropmap_jax.data import cube_builder, dataset, input_pipeline, pieces, records, shards
+from cropmap_jax.data import (
+    cube_builder,
+    dataset,
+    input_pipeline,
+    pieces,
+    records,
+    shards,
+    tf_example,
+)
 from cropmap_jax.geo import windows
 
 SPLITS = ("train", "train", "validation")
@@ -127,10 +135,10 @@ def test_every_label_value_survives():
     data = np.frombuffer(feature.int64_list.SerializeToString(), np.uint8)
     assert set(LABEL.ravel()) == set(range(256))
     size, at = shards.varint(data.tolist(), 1)
-    found = records._small_integers(data[at:])
+    found = tf_example.small_integers(data[at:])
     assert size == len(data) - at
     np.testing.assert_array_equal(found, LABEL.ravel())
-    np.testing.assert_array_equal(records._integers(data[at:]), LABEL.ravel())
+    np.testing.assert_array_equal(tf_example.integers(data[at:]), LABEL.ravel())
 
 
 def test_integers_of_any_size_and_sign():
@@ -140,7 +148,7 @@ def test_integers_of_any_size_and_sign():
     feature = tf_example_pb2.Example().features.feature["x"]
     feature.int64_list.value.extend(values)
     data = np.frombuffer(feature.int64_list.SerializeToString(), np.uint8)
-    assert records._integers(data[2:]).tolist() == values
+    assert tf_example.integers(data[2:]).tolist() == values
 
 
 def test_training_is_the_same_from_compressed_files(folder, copy):
