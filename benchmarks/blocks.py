@@ -104,10 +104,10 @@ def measure(args, side: int, block: str, scale: float, channels: int, kernel) ->
 
 
 def _forms() -> dict:
-    """Modules of the blocks, with what XLA is told besides; the first one is ours."""
+    """Modules of the blocks, with the options that XLA gets; the first one is ours."""
     forms = {"ours": (blocks, None), "plain": (plain, None)}
     if jax.default_backend() == "cpu" and xla.LIBRARY in os.environ.get("XLA_FLAGS", ""):
-        # What jaxlib does with convolutions unless it is told otherwise.
+        # What jaxlib does with convolutions by default.
         chosen = {xla.LIBRARY: "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
         forms["plain by YNNPACK"] = (plain, chosen)
     return forms

@@ -2,7 +2,7 @@
 
     python -m benchmarks.breakdown --json breakdown.json
 
-A trace of some steps tells when each operation of the compiled program ran, the program of which
+A trace of some steps shows when each operation of the compiled program ran, the program of which
 layer it is. What XLA added itself (copies, transposes) counts for the operation that it is there
 for. Where several ran at once, each gets its share of that time, so that all adds up to a step.
 """

@@ -70,9 +70,9 @@ def settle_torch() -> str:
     """
     if torch is None or not torch.cuda.is_available():
         return ""
-    # Unasked, JAX takes TF32 where the card has it, for products and convolutions alike.
-    asked = jax.config.jax_default_matmul_precision
-    tf32 = asked in (None, "default", "high", "tensorfloat32")
+    # By default JAX takes TF32 where the card has it, for products and convolutions alike.
+    precision = jax.config.jax_default_matmul_precision
+    tf32 = precision in (None, "default", "high", "tensorfloat32")
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True

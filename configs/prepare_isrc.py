@@ -1,4 +1,4 @@
-"""The competition's delivery: polygons of 1400-1401, points of 1401-1402, Jalali calendars.
+"""The competition's field data: polygons of 1400-1401, points of 1401-1402, Jalali calendars.
 
 python -m experiments.prepare --config configs/prepare_isrc.py --config.source=DIR --out DIR
 
@@ -59,7 +59,7 @@ OTHERS = {
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.source = ""  # folder of the delivery
+    config.source = ""  # folder of the field data
     config.legend = "isrc"
     config.layers = ConfigDict()
     for crop, (folder, sheets) in CROPS.items():
@@ -67,7 +67,7 @@ def get_config() -> ConfigDict:
         for key, year in keys.items():
             files = f"crops/{folder}/GCP/{year}/*.shp"
             config.layers[key] = {"files": files, "season": year, "crop": crop, "sheets": sheets}
-    # An attribute tells the seasons of sugar beet apart.
+    # An attribute decides the season of sugar beet.
     config.layers.sugarbeet.sheet_column = "Product"
     config.layers.sugarbeet.sheet_values = {
         "چغندر قند بهاره": "SugarBeet_Spring",
@@ -96,7 +96,7 @@ def get_config() -> ConfigDict:
     })  # fmt: skip
     config.shrink_px = 0.5  # of a field's border, before pixel centres are tested
     config.point_radius_m = 15.0  # of the disc that a point stands for
-    config.repair_limit = 0.10  # share of a field's area that mending its ring may change
+    config.repair_limit = 0.10  # share of a field's area that repairing its ring may change
     config.max_field_ha = 100_000.0  # a larger polygon is a mistake, and dropped
     config.max_tiles = 100_000
     config.fractions = ConfigDict({"train": 0.7, "validation": 0.15, "test": 0.15})

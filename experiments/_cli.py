@@ -110,8 +110,8 @@ def run(main) -> None:
     try:
         app.run(guarded, argv=_find_configs(sys.argv), flags_parser=_flags.parse)
     except KeyboardInterrupt as stop:
-        said = str(stop) or "interrupted"
-        print(f"\n{said}: run the same command again to resume", file=sys.stderr)
+        reason = str(stop) or "interrupted"
+        print(f"\n{reason}: run the same command again to resume", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
     except OSError as error:
         print(f"error: {_of_file(error)}", file=sys.stderr)

@@ -92,10 +92,10 @@ def _explain_config(argv: list[str], path: str, known: flags.FlagValues, error: 
     try:
         config = known["config"].parser.parse(path)
     except Exception as again:
-        said = str(again).strip().splitlines()[-1][:200]
+        reason = str(again).strip().splitlines()[-1][:200]
         raise _Wrong(
             f"--config {path}: expected a function get_config that returns the settings, found "
-            f"{type(again).__name__}: {said}"
+            f"{type(again).__name__}: {reason}"
         ) from again
     _check_config(config, path)
     for word in argv:
@@ -159,8 +159,8 @@ def _names(config: ConfigDict, prefix: str = "") -> list[str]:
     return names
 
 
-# What absl says of a flag, and what is said instead; without a match, its own words.
-_SAID = (
+# What absl writes of a flag, and what we print instead; without a match, its own words.
+_INSTEAD = (
     (r"Unknown command line flag 'config\.(?P<flag>[^']+)'.*", "--config FILE before it"),
     (r"Found --?(?:no)?config\.(?P<flag>[^ =]+).* in argv before .*", "--config FILE before it"),
     (r"Missing value for flag --(?P<flag>\S+)", "a value, found none"),
@@ -172,16 +172,18 @@ _SAID = (
 
 
 def _explain_flag(error: flags.Error) -> str:
-    said = " ".join(str(error).split())
-    for pattern, expected in _SAID:
-        match = re.fullmatch(pattern, said)
+    message = " ".join(str(error).split())
+    for pattern, expected in _INSTEAD:
+        match = re.fullmatch(pattern, message)
         if match:
             found = f", found {match['found']!r}" if "found" in match.groupdict() else ""
             name = match["flag"]
             name = f"config.{name}" if "config" in pattern else name
             return f"--{name}: expected {expected}{found}"
-    match = re.fullmatch(r"Unknown command line flag '(.+?)'\.?(?: Did you mean: (\S+).*)?", said)
+    match = re.fullmatch(
+        r"Unknown command line flag '(.+?)'\.?(?: Did you mean: (\S+).*)?", message
+    )
     if match:
         hint = f"did you mean --{match[2]}?" if match[2] else "--help lists them"
         return f"--{match[1]}: no such flag; {hint}"
-    return re.sub(r"^flag --(\S+?)=", r"--\1 ", said)
+    return re.sub(r"^flag --(\S+?)=", r"--\1 ", message)

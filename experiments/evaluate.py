@@ -85,31 +85,37 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
     from cropmap_jax.evaluation import evaluate, notes, report
     from cropmap_jax.inference import predictors
 
-    methods = {"network": predictors.Predictor(restored, _BATCH.value)}
+    methods = {"network": predictors.NetworkPredictor(restored, _BATCH.value)}
     common = (data, restored.recipe.num_periods, crops, dates)
     if _BASELINE.value == "forest":
         from cropmap_jax.evaluation import baselines
 
-        methods["forest"] = baselines.forests(
-            data, "train", restored.recipe.num_periods, dates, _SEED.value, _TREES.value
+        methods["forest"] = baselines.Forests(
+            data,
+            "train",
+            restored.recipe.num_periods,
+            dates,
+            _SEED.value,
+            _TREES.value,
+            restored.recipe.sensors,
         )
     names = [data.legend.names[c] for c in crops]
-    rows, said = [], []
-    for method, predict in methods.items():
+    rows, noted = [], []
+    for method, predictor in methods.items():
         chosen = evaluate.no_thresholds(crops)
         if chooser:
-            tallies, _ = evaluate.tally_split(predict, chooser, *common)
+            tallies, _ = evaluate.tally_split(predictor, chooser, *common)
             chosen = evaluate.choose_thresholds(tallies, chooser)
         draw = ()
         if method == "network":
             values = [choice.value for choice in chosen]
             album = report.Album(data, crops, values, _PICTURES.value, out, written)
             draw = (album.add, album.wants)
-        tallies, leads = evaluate.tally_split(predict, _SPLIT.value, *common, *draw)
+        tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
         rows += evaluate.score_rows(method, names, tallies, leads, chosen)
         # Those of the forest would be the same: they are about ground, not about methods.
-        said = said or notes.score_notes(_SPLIT.value, names, tallies, leads, chosen)
-    return rows, said, album.drawn
+        noted = noted or notes.score_notes(_SPLIT.value, names, tallies, leads, chosen)
+    return rows, noted, album.drawn
 
 
 def main(_):
@@ -121,8 +127,8 @@ def main(_):
     crops = list(range(len(data.legend))) if every else [data.legend.index(_CROP.value)]
     chooser = _THRESHOLD_SPLIT.value
     chooser = chooser or next((s for s in ("validation", "train") if s in data.chips), None)
-    ground, said = held_out.check(restored, data, _SPLIT.value, _TRAINING_GROUND.value)
-    said += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
+    ground, noted = held_out.check(restored, data, _SPLIT.value, _TRAINING_GROUND.value)
+    noted += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
     dates, late = _dates(restored, data, crops, chooser)
     file = out / f"{'all' if every else data.legend.names[crops[0]]}.json"
     with files.Lock(out, "--out"):
@@ -132,7 +138,7 @@ def main(_):
         written = files.Written(out, "evaluate")
         written.claim(file.name)
         rows, more, drawn = _score(restored, data, crops, dates, chooser, out, written)
-        said += late + more
+        noted += late + more
         settings = {
             "workdir": str(_WORKDIR.value),
             "step": restored.step,
@@ -144,9 +150,9 @@ def main(_):
             "as_of": _AS_OF.value,
             "seed": _SEED.value,
         }
-        report.write_json(file, {"settings": settings | ground, "notes": said, "scores": rows})
+        report.write_json(file, {"settings": settings | ground, "notes": noted, "scores": rows})
     print(report.score_table(rows))
-    for note in said:
+    for note in noted:
         print(f"note: {note}")
     chosen = any(row["rule"] == "chosen" and not row["threshold_reason"] for row in rows)
     how = f"chosen on {chooser}" if chosen else "by default"

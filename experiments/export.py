@@ -74,12 +74,12 @@ def _export(found, options, plan) -> None:
 
     access = auth.initialise(_PROJECT.value, _ENDPOINT.value, _CREDENTIALS.value)
     pause = stopping.Pause()
-    requests = client.Client(
+    api = client.Client(
         access.base_url, access.project, access.session(_IN_FLIGHT.value),
         max_in_flight=_IN_FLIGHT.value, sleep=pause,
     )  # fmt: skip
     if _PLAN.value:
-        scenes, passes = export.count_scenes(found, options.s1, requests)
+        scenes, passes = export.count_scenes(found, options.s1, api)
         plan = planner.make_plan(
             found, options, in_flight=_IN_FLIGHT.value, scenes=scenes, passes=passes
         )
@@ -89,15 +89,17 @@ def _export(found, options, plan) -> None:
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
     with manifest.Manifest(_CUBES.value) as book:
         missing_report.claim_picture(book, _CUBES.value)
-        source = export.GraphSource(options, requests, book)
+        source = export.GraphSource(options, api, book)
         done = download.run(
-            todo, options, source, requests, book, _CUBES.value, _cli.progress, _MAX_GB.value,
+            todo, options, source, api, book, _CUBES.value, _cli.progress, _MAX_GB.value,
             in_flight=_IN_FLIGHT.value, pause=pause,
         )  # fmt: skip
         print(done.text())
         print(missing_report.write_report(book, _CUBES.value, service.SENSORS))
-        if requests.counts.restricted:
-            print("the month's quota is used up: Earth Engine answers more slowly until it is over")
+        if api.counts.restricted:
+            print(
+                "the month's quota is used up: Earth Engine responds more slowly until it is over"
+            )
         pilot = export.measured(book, len(todo), source.look_ups) if _PILOT.value else None
     if pilot:
         print(f"\nall of it, by what a pilot of {pilot.cubes} took:\n")

@@ -162,12 +162,13 @@ def test_a_network_of_ones_own_is_trained_scored_and_maps(world, names):
     scored = run("evaluate", *own, "--workdir", work, "--crop", "all", "--baseline", "forest")
     assert all(method in scored for method in ("network", "forest"))
     assert len(list((work / "evaluation" / "test").rglob("*.png"))) > 0
-    flags = ("--cubes", root / "cubes", "--as_of", AS_OF, "--out", work / "map")
+    out = root / f"map-{work.name}"
+    flags = ("--cubes", root / "cubes", "--as_of", AS_OF, "--out", out)
     mapped = run("predict", *own, "--workdir", work, *flags)
     assert "summary: " in mapped
-    record = json.loads((work / "map" / "test_2" / "map.json").read_text())
+    record = json.loads((out / "test_2" / "map.json").read_text())
     assert record["seen"].keys() == {*names.split(","), "missing_bands"}
-    crop = rasterio.open(work / "map" / "test_2" / "crop.tif").read(1)
+    crop = rasterio.open(out / "test_2" / "crop.tif").read(1)
     unseen = np.isnan(cube_io.read_cube(root / "cubes" / "test_2").pixels["temperature"])
     if names == "temperature":
         # Where there was no temperature the map says so, whatever other sensors saw.

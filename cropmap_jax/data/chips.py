@@ -1,4 +1,4 @@
-"""Chips: fixed-size squares cut from a cube, and the way back to the whole."""
+"""Chips: fixed-size squares cut from a cube."""
 
 import numpy as np
 
@@ -46,28 +46,3 @@ def cut(array: np.ndarray, row: int, col: int, size: int, fill: int, axis: int =
     pad[axis] = (0, size - min(size, height - row))
     pad[axis + 1] = (0, size - min(size, width - col))
     return np.pad(part, pad, constant_values=fill)
-
-
-class Stitcher:
-    """Puts chips back in place; where chips overlap, their mean counts.
-
-    Args:
-      height, width: shape of the whole in pixels.
-      channels: values per pixel.
-    """
-
-    def __init__(self, height: int, width: int, channels: int):
-        self._sum = np.zeros((height, width, channels), np.float64)
-        self._count = np.zeros((height, width, 1), np.int32)
-
-    def add(self, chip: np.ndarray, row: int, col: int) -> None:
-        """Adds a chip [size, size, channels] at its upper left corner; padding is dropped."""
-        height, width = self._sum.shape[:2]
-        rows, cols = min(chip.shape[0], height - row), min(chip.shape[1], width - col)
-        self._sum[row : row + rows, col : col + cols] += chip[:rows, :cols]
-        self._count[row : row + rows, col : col + cols] += 1
-
-    def result(self) -> np.ndarray:
-        """float32 [height, width, channels]; NaN where no chip was added."""
-        with np.errstate(invalid="ignore"):
-            return (self._sum / self._count).astype(np.float32)

@@ -44,6 +44,9 @@ class Source(Protocol):
     def label(self, index: int) -> np.ndarray:
         """uint8 [H, W], annotation of a chip."""
 
+    def fields(self, index: int) -> np.ndarray:
+        """uint32 [H, W], ids of the fields in a chip, 0 where there is none."""
+
     def read_window(
         self, index: int, chosen: np.ndarray, pixels: Pixels, label: np.ndarray | None = None
     ) -> None:
@@ -51,7 +54,7 @@ class Source(Protocol):
 
         Args:
           index: which record.
-          chosen: int [N] from `windows.window_indices`: contiguous, MISSING at their beginning.
+          chosen: int [N] from `windows.as_of_window`: contiguous, MISSING at their beginning.
           pixels: of the sensors that are wanted, [N, H, W, bands] of their dtypes, C-contiguous;
             filled, with the sensor's no-data value where missing.
           label: uint8 [H, W], likewise, or None.

@@ -70,7 +70,7 @@ def check_dates(data: dataset.Dataset, config: SamplingConfig, cubes: np.ndarray
         else:
             first = int(harvest_days(data, index).min()) - config.lead_days
         where = f"cube {data.cubes[index]['id']}"
-        windows.window_indices(data.periods(index), first, config.num_periods, where)
+        windows.as_of_window(data.periods(index), first, config.num_periods, where)
 
 
 def choose_chips(

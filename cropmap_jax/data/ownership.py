@@ -6,6 +6,7 @@ import re
 import shutil
 
 from cropmap_jax.data import dataset_files
+from cropmap_jax.geo import files
 
 UNFINISHED = "incomplete."
 
@@ -40,9 +41,8 @@ def remove_unfinished(final: pathlib.Path) -> None:
     One that was killed between moving the old dataset aside and naming the new one left none: the
     old one is put back.
     """
-    hidden = re.compile(re.escape(f".{final.name}.") + r"\d+\.(part|old)")
     for path in sorted(final.parent.iterdir()):
-        ours = path.name.startswith(UNFINISHED) or hidden.fullmatch(path.name)
+        ours = path.name.startswith(UNFINISHED) or files.unfinished(path) == final.name
         if not ours or _foreign(path, deep=True):
             continue
         if path.suffix == ".old" and not os.path.lexists(final):

@@ -73,6 +73,11 @@ class Whole:
         label: np.ndarray = self[index]["label"]
         return label
 
+    def fields(self, index: int) -> np.ndarray:
+        """As `Source.fields`."""
+        fields: np.ndarray = self[index]["fields"]
+        return fields
+
     def read_window(
         self, index: int, chosen: np.ndarray, pixels: Pixels, label: np.ndarray | None = None
     ) -> None:
@@ -152,6 +157,17 @@ class Records:
         except ValueError as error:
             raise shard.damaged(i, str(error)) from error
         return label.reshape(self._chip, self._chip)
+
+    def fields(self, index: int) -> np.ndarray:
+        """As `Source.fields`."""
+        shard, i = self._find(index)
+        found = {name: (at, size) for name, at, size in tf_example.features(shard, i)}
+        at, size = found.get("fields", (0, 0))
+        if size != 4 * self._chip**2:
+            raise shard.damaged(i, f"expected {4 * self._chip**2} bytes of fields, found {size}")
+        data = np.empty(size, np.uint8)
+        shard.read(i, at, data)
+        return data.view(np.uint32).reshape(self._chip, self._chip)
 
     def read_window(
         self, index: int, chosen: np.ndarray, pixels: Pixels, label: np.ndarray | None = None

@@ -101,16 +101,11 @@ def window(
     Raises:
       ValueError: no period of the cube has ended by then.
     """
-    spans = data.periods(index)
-    chosen = windows.window_indices(spans, as_of, num_periods, f"cube {data.cubes[index]['id']}")
-    middle = spans[np.maximum(chosen, 0)].astype("int64").sum(1) // 2
-    year_start = middle.astype("datetime64[D]").astype("datetime64[Y]").astype("datetime64[D]")
-    day_of_year = (middle - year_start.astype("int64") + 1).astype(np.int32)
-    day_of_year[chosen == windows.MISSING] = 0
-    window_end = int(spans[chosen[-1], 1])
-    return chosen, {
-        "day_of_year": day_of_year,
-        "lead": np.int32(harvest - window_end if harvest else LEAD_UNKNOWN),
+    where = f"cube {data.cubes[index]['id']}"
+    found = windows.as_of_window(data.periods(index), as_of, num_periods, where)
+    return found.indices, {
+        "day_of_year": found.day_of_year,
+        "lead": np.int32(harvest - found.end if harvest else LEAD_UNKNOWN),
         "planted": (data.planting[index] <= as_of).astype(np.float32),
     }
 

@@ -1,18 +1,22 @@
 """Evaluation of one method over one split: tallies per crop, thresholds, rows for the table."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation import predictions
 from cropmap_jax.evaluation.metrics import SEED_THRESHOLD, CropTally
-from cropmap_jax.geo import cube, periods, windows
+from cropmap_jax.geo import periods, windows
+from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.inference.predictors import Predictor
 
 UNITS = ("pixels", "fields")
 MAX_LATE_DAYS = 366
-"""How long after its last period a cube may be asked about with one date for all."""
+"""How long after its last period one date for all may lie."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +46,12 @@ def check_windows(
       ValueError: an as-of date before the end of a cube's first period, or a date given outright
         that lies more than MAX_LATE_DAYS after the end of its last one.
     """
-    late = {}
+    late: dict[str, tuple[int, dt.date]] = {}
     for index in np.unique(np.concatenate([data.split(split).cube for split in splits])):
         spans, name = data.periods(index), data.cubes[index]["id"]
         for date in np.unique(dates[index]):
             where = f"{flag or '--lead_days'}: cube {name}"
-            windows.window_indices(spans, int(date), num_periods, where)
+            windows.as_of_window(spans, int(date), num_periods, where)
         end = int(spans[-1, 1])
         gap = int(dates[index].max()) - end
         if flag and gap > MAX_LATE_DAYS:
@@ -59,33 +63,33 @@ def check_windows(
             late[name] = (gap, periods.from_day(end))
     if not late:
         return []
-    name, (gap, end) = max(late.items(), key=lambda item: item[1][0])
+    name, (gap, last) = max(late.items(), key=lambda item: item[1][0])
     return [
         f"{len(late)} cube{'s' * (len(late) > 1)} without images for more than a period before the "
-        f"as-of date; longest in {name}: its last one is of {end}, {gap} days before"
+        f"as-of date; longest in {name}: its last one is of {last}, {gap} days before"
     ]
 
 
 def tally_split(
-    predict: Callable,
+    predictor: Predictor,
     split: str,
     data: Dataset,
     num_periods: int,
     crops: list[int],
     dates: np.ndarray,
-    on_cube: Callable | None = None,
-    shown: Callable[[np.ndarray], bool] = lambda label: False,
+    on_cube: Callable[[predictions.CubePrediction], None] | None = None,
+    shown: predictions.Shown = lambda index, label: False,
 ) -> tuple[list[CropTally], list[tuple[int, int] | None]]:
     """Tallies every crop over every cube of a split.
 
     Args:
-      predict: a network or a baseline, as `predictions.predict_dataset` takes it.
+      predictor: a network or a baseline.
       split: which split.
       data, num_periods: what to predict, and from how many periods.
       crops: class indices.
       dates: int [cubes, crops] as-of dates.
       on_cube: called with each `CubePrediction`.
-      shown: whether a cube of this label is looked at, see `predictions.predict_dataset`.
+      shown: whether a cube is looked at, see `predictions.predict_dataset`.
 
     Returns:
       Per crop its `CropTally`, and (smallest, largest) effective lead in days, None without a
@@ -93,7 +97,7 @@ def tally_split(
     """
     tallies = [CropTally() for _ in crops]
     leads: list[list[int]] = [[] for _ in crops]
-    found = predictions.predict_dataset(predict, split, data, num_periods, crops, dates, shown)
+    found = predictions.predict_dataset(predictor, split, data, num_periods, crops, dates, shown)
     for prediction in found:
         for i, crop in enumerate(crops):
             tallies[i].add(
@@ -103,7 +107,7 @@ def tally_split(
                 crop,
                 prediction.seen[..., i],
             )
-            _note_images(tallies[i], prediction, i)
+            _note_images(tallies[i], prediction, i, predictor.sensors)
         for i, lead in enumerate(predictions.leads(data, prediction, crops)):
             if lead is not None:
                 leads[i].append(lead)
@@ -112,11 +116,13 @@ def tally_split(
     return tallies, [(min(s), max(s)) if s else None for s in leads]
 
 
-def _note_images(tally: CropTally, prediction: predictions.CubePrediction, i: int) -> None:
+def _note_images(
+    tally: CropTally, prediction: predictions.CubePrediction, i: int, sensors: Sequence[Sensor]
+) -> None:
     """Adds to a crop's tally which images of a cube its scores rest on."""
     seen, name = prediction.sensors[i], prediction.cube_id
     tally.sensors |= seen
-    for sensor in cube.BANDS.keys() - seen if seen else ():
+    for sensor in {one.name for one in sensors} - seen if seen else ():
         tally.lacking.setdefault(sensor, []).append(name)
     if prediction.gap[i]:
         tally.gaps[name] = prediction.gap[i]
@@ -163,7 +169,7 @@ def score_rows(
     tallies: list[CropTally],
     leads: list[tuple[int, int] | None],
     chosen: list[Chosen],
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Rows of scores: per crop, for pixels and fields, at 0.35 and at the chosen threshold.
 
     Scores without a value are None, and `reason` says why; `without_image` counts annotated ground

@@ -1,14 +1,29 @@
-"""Predictions over whole cubes of a dataset: windows as of a date, chips stitched back together."""
+"""Predictions over whole cubes of a dataset, as `predict` would map them on the same dates."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from cropmap_jax.data import chips, input_pipeline
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.geo import cube, legend, periods, windows
-from cropmap_jax.inference import predictors
+from cropmap_jax.evaluation.views import Job, Views
+from cropmap_jax.geo import legend, periods, windows
+from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.inference import engine
+from cropmap_jax.inference.dataset_source import DatasetSource
+from cropmap_jax.inference.engine import Engine, Request
+from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.inference.tiling import PART_PX
+
+CHUNK_BYTES = 64 * 2**20
+"""Of results of neighbouring cubes that are under way together, so that a date is done in one go.
+
+A larger cube is under way alone.
+"""
+_RGB = ("B4", "B3", "B2")
+
+Shown = Callable[[int, np.ndarray], bool]
+"""Number of a cube and its label, uint8 [H, W], to whether somebody will look at its picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,14 +34,14 @@ class CubePrediction:
       index: index into `Dataset.cubes`.
       cube_id: its id.
       probability: float32 [H, W, crops], each crop as of its own date; NaN where nothing was
-        predicted or seen.
-      as_of: int [crops], the dates asked for, days since 1970-01-01.
+        wanted or seen.
+      as_of: int [crops], the dates of the prediction, days since 1970-01-01.
       window_end: int [crops], end of the last period used.
       label: uint8 [H, W].
       fields: uint32 [H, W].
       rgb: per crop float32 [H, W, 3], reflectance B4 B3 B2, the latest clear value in its window;
         NaN where there is none. Empty if nobody looks at the cube.
-      seen: bool [H, W, crops], where any sensor has any value in the window of the crop.
+      seen: bool [H, W, crops], wanted pixels where any sensor has any value in the crop's window.
       sensors: per crop the sensors with a value in some annotated pixel.
       gap: per crop the days by which the last period with a value in some annotated pixel ends
         before the window does; 0 where there is none.
@@ -45,160 +60,226 @@ class CubePrediction:
     gap: list[int]
 
 
-def date_groups(dates: np.ndarray) -> list[np.ndarray]:
-    """Positions of the crops that share their as-of dates in every cube.
-
-    Args:
-      dates: int [cubes, crops].
-    """
-    columns, member = np.unique(dates, axis=1, return_inverse=True)
-    return [np.flatnonzero(member.ravel() == g) for g in range(columns.shape[1])]
-
-
 def predict_dataset(
-    predict,
+    predictor: Predictor,
     split: str,
     data: Dataset,
     num_periods: int,
     crops: list[int],
     dates: np.ndarray,
-    shown: Callable[[np.ndarray], bool] = lambda label: True,
+    shown: Shown = lambda index, label: True,
 ) -> Iterator[CubePrediction]:
-    """Predicts every cube of a split.
+    """Predicts every cube of a split, neighbours one after the other.
+
+    Cubes of the same season give each other pixels, whatever their split, as they do in a map;
+    labels of other splits are not read.
 
     Args:
-      predict: (examples, group) -> probabilities [H, W, classes] of each; a `Predictor` or a
-        baseline. Examples hold no padding. Crops with the same dates in every cube form a group,
-        see `date_groups`.
+      predictor: a network or a baseline. Crops whose windows are the same in every cube form a
+        group, see `views.window_groups`.
       split: which split.
       data: the dataset.
       num_periods: periods of the window.
       crops: class indices to keep.
       dates: int32 [cubes, crops], as-of date of each.
-      shown: label uint8 [H, W] of a cube -> whether someone looks at the cube. If not, only chips
-        with annotation are predicted, and no images made: with few known fields that is most of
-        the time.
+      shown: called once for each cube, in their order in the dataset. Of a cube that nobody looks
+        at only annotated pixels are wanted, and no images made: with few known fields that is most
+        of the time.
 
     Yields:
       One `CubePrediction` per cube.
 
     Raises:
-      ValueError: an as-of date before the end of a cube's first period.
+      ValueError: an as-of date before the end of a cube's first period; a damaged file.
     """
-    for index, records in input_pipeline.cube_records(data, split):
-        height, width = data.cubes[index]["shape"]
-        label = _assemble(records, "label", (height, width), legend.IGNORE)
-        fields = _assemble(records, "fields", (height, width), 0)
-        look = shown(label)
-        if not look:
-            records = [r for r in records if (r["label"] != legend.IGNORE).any()]
-        probability = np.full((height, width, len(crops)), np.nan, np.float32)
-        seen = np.zeros(probability.shape, bool)
-        sensors, empty = [frozenset[str]()] * len(crops), [0] * len(crops)
-        as_of = dates[index]
-        for group, own in enumerate(date_groups(dates) if records else ()):
-            date = int(as_of[own[0]])
-            examples = _window(data, index, records, date, num_periods)
-            stitcher = chips.Stitcher(height, width, len(data.legend))
-            for record, chip in zip(records, predict(examples, group), strict=True):
-                stitcher.add(chip, int(record["row"]), int(record["col"]))
-            probability[..., own] = stitcher.result()[..., np.asarray(crops)[own]]
-            sights = _sights(examples, records, (height, width))
-            seen[..., own] = np.any(list(sights.values()), axis=0)[..., None]
-            known = label != legend.IGNORE
-            at_the_end = _empty_at_the_end(examples)
-            for i in own:
-                sensors[i] = frozenset(s for s, sight in sights.items() if (sight & known).any())
-                empty[i] = at_the_end
-        # As on a map, where no sensor has seen anything nothing is predicted.
-        probability[~seen] = np.nan
-        rgb = {
-            int(date): _latest_rgb(data, records, int(date), num_periods, (height, width))
-            for date in (np.unique(as_of) if look else ())
+    source = DatasetSource(data)
+    plans = []
+    for index in np.unique(data.split(split).cube).tolist():
+        label, _ = source.annotation(index)
+        look = shown(index, label)
+        wanted = None if look else np.packbits(label != legend.IGNORE)
+        plans.append(_Plan(index, look, wanted))
+    views = Views(data, predictor, num_periods, crops, dates, [plan.index for plan in plans])
+    bands = sum(len(one.bands) for one in predictor.sensors)
+    across = engine.parts_across(len(crops), num_periods, bands, predictor.halo)
+    chunks = list(_chunks(_ordered(plans, data, across), data, len(crops)))
+    running = Engine(source, predictor)
+    for chunk in chunks:
+        for plan, job in _by_view(chunk, views):
+            for request in _requests(plan, job):
+                running.expect(request)
+    for chunk in chunks:
+        opened = {
+            plan.index: _Opened(plan, source, data, crops, dates[plan.index]) for plan in chunk
         }
-        spans = data.periods(index)
-        ends = [windows.window_indices(spans, int(d), num_periods)[-1] for d in as_of]
-        yield CubePrediction(
-            index=index,
-            cube_id=data.cubes[index]["id"],
-            probability=probability,
+        for plan, job in _by_view(chunk, views):
+            opened[plan.index].predict(running, job, _requests(plan, job), predictor.sensors)
+        for one in opened.values():
+            yield one.result
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """A cube that is to be predicted.
+
+    Args:
+      index: number of the cube.
+      look: whether somebody looks at it.
+      wanted: the wanted pixels, bits of bool [H, W]; None for all.
+    """
+
+    index: int
+    look: bool
+    wanted: np.ndarray | None
+
+
+def _ordered(plans: list[_Plan], data: Dataset, parts_across: int) -> list[_Plan]:
+    """Cubes in strips as wide as that, so that neighbours follow each other."""
+
+    def key(plan: _Plan) -> tuple[str, int, float, float]:
+        row = data.cubes[plan.index]
+        pixel, _, x, _, _, y = row["transform"]
+        return row["crs"], int(x // (parts_across * PART_PX * pixel)), -y, x
+
+    return sorted(plans, key=key)
+
+
+def _chunks(plans: Iterable[_Plan], data: Dataset, crops: int) -> Iterator[list[_Plan]]:
+    """Cubes that follow each other, as many as CHUNK_BYTES hold."""
+    chunk: list[_Plan] = []
+    total = 0
+    for plan in plans:
+        height, width = data.cubes[plan.index]["shape"]
+        # Probability, seen and, where somebody looks, an image per crop; label and fields.
+        size = height * width * (crops * (4 + 1 + 12 * plan.look) + 1 + 4)
+        if chunk and total + size > CHUNK_BYTES:
+            yield chunk
+            chunk, total = [], 0
+        chunk.append(plan)
+        total += size
+    if chunk:
+        yield chunk
+
+
+def _by_view(chunk: list[_Plan], views: Views) -> Iterator[tuple[_Plan, Job]]:
+    """What is to be predicted of some cubes, view by view, each in the order of the cubes."""
+    together: dict[engine.View, list[tuple[_Plan, Job]]] = {}
+    for plan in chunk:
+        for job in views.jobs(plan.index):
+            together.setdefault(job.view, []).append((plan, job))
+    for own in together.values():
+        yield from own
+
+
+def _requests(plan: _Plan, job: Job) -> Iterator[Request]:
+    """The pieces of a cube that hold wanted pixels."""
+    group = job.view.mosaic_group
+    whole, mask = group.tiling.boxes[job.number], None
+    if plan.wanted is not None:
+        height, width = whole.shape
+        mask = np.unpackbits(plan.wanted, count=height * width).reshape(height, width)
+    for box in group.pieces(job.number):
+        if mask is None:
+            yield Request(job.view, box)
+        elif mask[box.inside(whole)].any():
+            yield Request(job.view, box, np.packbits(mask[box.inside(whole)]))
+
+
+class _Opened:
+    """The prediction of a cube, view by view.
+
+    Args:
+      plan: what is to be predicted.
+      source: of its annotation.
+      data: the dataset.
+      crops: class indices.
+      as_of: int [crops].
+    """
+
+    def __init__(
+        self,
+        plan: _Plan,
+        source: DatasetSource,
+        data: Dataset,
+        crops: list[int],
+        as_of: np.ndarray,
+    ):
+        self._crops, self._look = crops, plan.look
+        label, fields = source.annotation(plan.index)
+        shape = (*label.shape, len(crops))
+        blank = np.full((*label.shape, 3), np.nan, np.float32)
+        self.result = CubePrediction(
+            index=plan.index,
+            cube_id=data.cubes[plan.index]["id"],
+            probability=np.full(shape, np.nan, np.float32),
             as_of=np.asarray(as_of),
-            window_end=spans[ends, 1],
+            window_end=np.zeros(len(crops), np.int64),
             label=label,
             fields=fields,
-            rgb=[rgb[int(date)] for date in as_of] if look else [],
-            seen=seen,
-            sensors=sensors,
-            gap=[int(spans[e, 1] - spans[e - n, 1]) for e, n in zip(ends, empty, strict=True)],
+            rgb=[blank] * len(crops) if plan.look else [],
+            seen=np.zeros(shape, bool),
+            sensors=[frozenset[str]()] * len(crops),
+            gap=[0] * len(crops),
         )
 
+    def predict(
+        self, running: Engine, job: Job, requests: Iterable[Request], sensors: Sequence[Sensor]
+    ) -> None:
+        """Predicts the crops that share a view."""
+        whole = job.view.mosaic_group.tiling.boxes[job.number]
+        columns = job.columns(self._crops)
+        found: set[str] = set()
+        there = np.zeros(len(job.window.indices), bool)
+        rgb = np.full((*whole.shape, 3), np.nan, np.float32) if self._look else None
+        for request in requests:
+            here = request.box.inside(whole)
+            known = self.result.label[here] != legend.IGNORE
+            probability = running.probability(request)[..., columns]
+            values = running.pixels(request)
+            seen = np.zeros(known.shape, bool)
+            for one in sensors:
+                valid = values[one.name] != one.nodata
+                sight = valid.any(axis=(0, 3))
+                seen |= sight
+                if (sight & known).any():
+                    found.add(one.name)
+                there |= valid.any(-1)[:, known].any(-1)
+                if rgb is not None and set(_RGB) <= set(one.bands):
+                    rgb[here] = _latest_rgb(values[one.name], one)
+            seen &= request.mask()
+            for position, values_of_crop in zip(
+                job.crops, np.moveaxis(probability, -1, 0), strict=True
+            ):
+                self.result.probability[(*here, position)] = values_of_crop
+                self.result.seen[(*here, position)] = seen
+        self._note(job, frozenset(found), there, rgb)
 
-def _window(data: Dataset, index: int, records: list, date: int, num_periods: int) -> list[dict]:
-    """A cube's chips as of a date, without what lies beyond its edges."""
-    height, width = data.cubes[index]["shape"]
-    return [
-        predictors.crop_example(
-            input_pipeline.make_example(data, record, date, num_periods),
-            min(data.chip, height - int(record["row"])),
-            min(data.chip, width - int(record["col"])),
-        )
-        for record in records
-    ]
-
-
-def _empty_at_the_end(examples: list[dict]) -> int:
-    """How many periods at the end of the window are without a value in any annotated pixel."""
-    there = False
-    for example in examples:
-        known = example["label"] != legend.IGNORE
-        for sensor in cube.BANDS:
-            there |= (example["pixels"][sensor] != cube.NODATA).any(-1)[:, known].any(-1)
-    found = np.flatnonzero(there)
-    return len(there) - 1 - int(found[-1]) if len(found) else 0
-
-
-def _sights(examples: list[dict], records: list[dict], shape) -> dict[str, np.ndarray]:
-    """Per sensor bool [H, W]: where it has any value in the window."""
-    out = {}
-    for sensor in cube.BANDS:
-        parts = [
-            {
-                "row": r["row"],
-                "col": r["col"],
-                "seen": (e["pixels"][sensor] != cube.NODATA).any(axis=(0, 3)),
-            }
-            for e, r in zip(examples, records, strict=True)
-        ]
-        out[sensor] = _assemble(parts, "seen", shape, False)
-    return out
-
-
-def _assemble(records: list[dict], key: str, shape: tuple[int, int], fill) -> np.ndarray:
-    out = np.full(shape, fill, records[0][key].dtype)
-    for record in records:
-        row, col, chip = int(record["row"]), int(record["col"]), record[key]
-        rows, cols = min(chip.shape[0], shape[0] - row), min(chip.shape[1], shape[1] - col)
-        out[row : row + rows, col : col + cols] = chip[:rows, :cols]
-    return out
+    def _note(
+        self, job: Job, sensors: frozenset[str], there: np.ndarray, rgb: np.ndarray | None
+    ) -> None:
+        spans, last = job.window.spans, np.flatnonzero(there)
+        empty = len(there) - 1 - int(last[-1]) if len(last) else 0
+        for position in job.crops:
+            self.result.window_end[position] = job.window.end
+            self.result.sensors[position] = sensors
+            self.result.gap[position] = int(spans[-1, 1] - spans[-1 - empty, 1])
+            if rgb is not None:
+                self.result.rgb[position] = rgb
 
 
-def _latest_rgb(data, records, as_of: int, num_periods: int, shape) -> np.ndarray:
-    bands = [cube.S2_BANDS.index(b) for b in ("B4", "B3", "B2")]
-    images = []
-    for record in records:
-        window = input_pipeline.make_example(data, record, as_of, num_periods)["pixels"]["s2"][
-            ..., bands
-        ]
-        rgb = np.full(window.shape[1:], np.nan, np.float32)
-        for image in window:
-            clear = (image != cube.NODATA).all(-1)
-            rgb[clear] = image[clear] / cube.S2_SCALE
-        images.append({"row": record["row"], "col": record["col"], "rgb": rgb})
-    out = np.full((*shape, 3), np.nan, np.float32)
-    for c in range(3):
-        channel = [i | {"rgb": i["rgb"][..., c]} for i in images]
-        out[..., c] = _assemble(channel, "rgb", shape, np.nan)
-    return out
+def _latest_rgb(stored: np.ndarray, sensor: Sensor) -> np.ndarray:
+    """float32 [H, W, 3], the latest value of all three bands; NaN where there is none.
+
+    Args:
+      stored: [T, H, W, C] of the sensor.
+      sensor: one that has the bands.
+    """
+    bands = [sensor.bands.index(name) for name in _RGB]
+    rgb = np.full((*stored.shape[1:3], 3), np.nan, np.float32)
+    for image in stored[..., bands]:
+        clear = (image != sensor.nodata).all(-1)
+        rgb[clear] = sensor.decode(image[clear])
+    return rgb
 
 
 def leads(data: Dataset, prediction: CubePrediction, crops: list[int]) -> list[int | None]:

@@ -2,18 +2,23 @@
 
 import io
 import json
+import os
 import pathlib
 import re
 import warnings
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation import predictions
 from cropmap_jax.evaluation.predictions import CubePrediction
 from cropmap_jax.geo import files, periods, windows
@@ -30,7 +35,7 @@ _OUTCOMES = (
 )
 
 
-def score_table(rows: list[dict]) -> str:
+def score_table(rows: list[dict[str, Any]]) -> str:
     """Fixed-width table: one line per crop, method, unit and threshold; "-" where no value is.
 
     `n` is what was scored, `no image` what is annotated and was not seen, hence not scored.
@@ -51,7 +56,7 @@ def score_table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def write_json(path: pathlib.Path, value: dict) -> None:
+def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
     """Writes JSON, whole or not at all.
 
     Raises:
@@ -122,7 +127,15 @@ def picture(
     _write(path, png.getvalue())
 
 
-def _draw(prediction: CubePrediction, position, crop, classes, threshold, pixel_m, lead):
+def _draw(
+    prediction: CubePrediction,
+    position: int,
+    crop: int,
+    classes: Legend,
+    threshold: float,
+    pixel_m: float,
+    lead: int | None,
+) -> Figure:
     height, width = prediction.label.shape
     # Panels as wide as the ground they show, within reason: cubes may be narrow strips.
     panel = np.clip(4.2 * width / height, 2.4, 6.5)
@@ -159,7 +172,7 @@ def _draw(prediction: CubePrediction, position, crop, classes, threshold, pixel_
     return fig
 
 
-def _legend(ax, handles: list) -> None:
+def _legend(ax: Axes, handles: list[Patch]) -> None:
     ax.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=7.5
     )
@@ -173,7 +186,7 @@ def _stretch(rgb: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(out), out, 0.85)
 
 
-def _known(label: np.ndarray, classes: Legend) -> tuple[np.ndarray, list]:
+def _known(label: np.ndarray, classes: Legend) -> tuple[np.ndarray, list[Patch]]:
     image = np.full((*label.shape, 3), 242, np.uint8)
     handles = []
     for index in [int(i) for i in np.unique(label) if i != IGNORE]:
@@ -187,10 +200,10 @@ def _known(label: np.ndarray, classes: Legend) -> tuple[np.ndarray, list]:
     return image, handles
 
 
-def _outcome(probability, label, crop: int, threshold: float) -> np.ndarray:
-    said, true = probability >= threshold, label == crop
+def _outcome(probability: np.ndarray, label: np.ndarray, crop: int, threshold: float) -> np.ndarray:
+    shown, true = probability >= threshold, label == crop
     known = (label != IGNORE) & np.isfinite(probability)
-    outcome = np.select([true & said, ~true & said, true & ~said], [2, 3, 4], default=1)
+    outcome = np.select([true & shown, ~true & shown, true & ~shown], [2, 3, 4], default=1)
     return np.where(known, outcome, 0)
 
 
@@ -208,38 +221,49 @@ class Album:
 
     def __init__(
         self,
-        data,
+        data: Dataset,
         crops: list[int],
         thresholds: list[float],
         limit: int,
-        folder,
+        folder: str | os.PathLike[str],
         written: files.Written | None = None,
     ):
         self._data, self._crops, self._thresholds = data, crops, thresholds
         self._left = [limit] * len(crops)
+        self._chosen: dict[int, list[int]] = {}
         self._folder, self._written = pathlib.Path(folder), written
         self.drawn = 0
 
-    def wants(self, label: np.ndarray) -> bool:
-        """Whether a cube with this label, uint8 [H, W], would be drawn."""
-        return any(self._missing(i, label) for i in range(len(self._crops)))
+    def wants(self, index: int, label: np.ndarray) -> bool:
+        """Chooses the crops that a cube is drawn for: those with pictures left and pixels in it.
 
-    def _missing(self, i: int, label: np.ndarray) -> bool:
-        return self._left[i] > 0 and bool((label == self._crops[i]).any())
+        Args:
+          index: number of the cube, whose prediction may be added later.
+          label: uint8 [H, W].
+
+        Returns:
+          Whether there are any.
+        """
+        chosen = [
+            i for i, crop in enumerate(self._crops) if self._left[i] > 0 and (label == crop).any()
+        ]
+        for i in chosen:
+            self._left[i] -= 1
+        self._chosen[index] = chosen
+        return bool(chosen)
 
     def add(self, prediction: CubePrediction) -> None:
-        """Draws a cube for each crop that has pictures left and an annotated pixel in it."""
+        """Draws a cube for each crop that `wants` chose it for."""
         cube = self._data.cubes[prediction.index]
         leads = predictions.leads(self._data, prediction, self._crops)
-        for i, crop in enumerate(self._crops):
-            if not self._missing(i, prediction.label):
-                continue
-            self._left[i] -= 1
+        for i in self._chosen.pop(prediction.index, []):
+            crop = self._crops[i]
             self.drawn += 1
             folder = self._data.legend.names[crop]
             name = f"{folder}/{file_name(prediction.cube_id, prediction.index)}.png"
             if self._written:
                 self._written.claim(name)
+            lead = leads[i]
             picture(
                 prediction,
                 i,
@@ -247,6 +271,6 @@ class Album:
                 self._data.legend,
                 self._thresholds[i],
                 cube["transform"][0],
-                None if leads[i] is None else leads[i] + prediction.gap[i],
+                None if lead is None else lead + prediction.gap[i],
                 self._folder / name,
             )

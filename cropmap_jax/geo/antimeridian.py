@@ -1,14 +1,13 @@
 """Shapes across 180 degrees: whole, in longitudes that exceed it, or cut there for files."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import shapely
+from numpy.typing import ArrayLike
 
 _WORLD = shapely.box(-180.0, -90.0, 180.0, 90.0)
 
 
-def unwrap(shapes: Sequence) -> np.ndarray:
+def unwrap(shapes: ArrayLike) -> np.ndarray:
     """Shapes whose vertices jump from 180 to -180 degrees, as they lie on the ground.
 
     Of two vertices that follow each other and are more than 180 degrees apart, one is taken to lie
@@ -45,36 +44,36 @@ def _unwrap_row(xy: np.ndarray) -> np.ndarray:
     return xy - np.stack([360.0 * turns, np.zeros(len(xy))], 1)
 
 
-def settle(shapes: Sequence) -> np.ndarray:
+def settle(shapes: ArrayLike) -> np.ndarray:
     """Shapes, each turned so that its middle lies in [-180, 180) degrees."""
-    shapes = np.array(shapes, object)
-    bounds = shapely.bounds(shapes)
+    out = np.array(shapes, object)
+    bounds = shapely.bounds(out)
     turns = np.floor(((bounds[:, 0] + bounds[:, 2]) / 2 + 180.0) / 360.0)
     for i in np.flatnonzero(np.isfinite(turns) & (turns != 0)):
-        shapes[i] = shapely.transform(shapes[i], lambda xy, t=turns[i]: xy - [360.0 * t, 0.0])
-    return shapes
+        out[i] = shapely.transform(out[i], lambda xy, t=turns[i]: xy - [360.0 * t, 0.0])
+    return out
 
 
-def cut(shapes: Sequence) -> np.ndarray:
+def cut(shapes: ArrayLike) -> np.ndarray:
     """Points and polygons within -180 to 180 degrees, of several parts where they cross it.
 
-    Files require it (RFC 7946, section 3.1.9), and so does whoever asks what lies within what.
+    Files require it (RFC 7946, section 3.1.9), and so does any test of what lies within what.
 
     Args:
       shapes: valid points and polygons that continue beyond 180 degrees by less than a turn.
     """
-    shapes = np.array(shapes, object)
-    bounds = shapely.bounds(shapes)
+    out = np.array(shapes, object)
+    bounds = shapely.bounds(out)
     for i in np.flatnonzero((bounds[:, 0] < -180) | (bounds[:, 2] > 180)):
         parts = []
         for turn in (-360.0, 0.0, 360.0):
-            there = shapely.transform(shapes[i], lambda xy, t=turn: xy + [t, 0.0])
+            there = shapely.transform(out[i], lambda xy, t=turn: xy + [t, 0.0])
             parts += list(shapely.get_parts(shapely.intersection(there, _WORLD)))
         # Without the lines where the other half touches the border.
-        most = shapely.get_dimensions(shapes[i])
+        most = shapely.get_dimensions(out[i])
         kept = [p for p in parts if shapely.get_dimensions(p) == most and not p.is_empty]
-        shapes[i] = shapely.union_all(kept)
-    return shapes
+        out[i] = shapely.union_all(kept)
+    return out
 
 
 def wrap(longitudes: np.ndarray) -> np.ndarray:

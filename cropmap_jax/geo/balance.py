@@ -16,7 +16,7 @@ def balance_blocks(amounts: np.ndarray, fractions: Mapping[str, float], seed: in
 
     With p[s, k] the share of split s in kind k, and f[s] its fraction, the sum over splits and
     kinds of (p - f)^2 / f is made small (as in a chi-square test: a tenth off weighs more where a
-    tenth is all that was asked for): blocks are dealt out in a random order, each to the split that
+    tenth is all that was requested): blocks are dealt out in a random order, each to the split that
     lowers the sum most, then moved and swapped while that lowers it. The result is a local minimum.
 
     Args:
@@ -61,7 +61,9 @@ def _deal(share: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np
     return home
 
 
-def _improve(share: np.ndarray, target: np.ndarray, home: np.ndarray, rng) -> None:
+def _improve(
+    share: np.ndarray, target: np.ndarray, home: np.ndarray, rng: np.random.Generator
+) -> None:
     """Moves and swaps blocks, in place, while that lowers the sum of `balance_blocks`."""
     count = np.bincount(home, minlength=len(target))
     gap = np.zeros((len(target), share.shape[1]))

@@ -8,6 +8,7 @@ EUCROPMAP cubes, which have one date for all.
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Season:
     planting: dt.date | None = None
     season: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.planting and self.planting >= self.harvest_start:
             raise ValueError(
                 f"season {self.season!r}: expected harvest after planting {self.planting}, "
@@ -48,33 +49,34 @@ Calendar = Mapping[str, tuple[Season, ...]]
 """Candidate seasons by crop name (or ANY_CROP) in one place and year."""
 
 
-def to_json(calendar: Calendar) -> dict:
+def to_json(calendar: Calendar) -> dict[str, list[dict[str, str | None]]]:
     """The `cropmap:harvest` property: {crop: [{season, planting, harvest_start, harvest_end}]}."""
 
-    def row(season: Season) -> dict:
+    def row(season: Season) -> dict[str, str | None]:
         dates = {k: getattr(season, k) for k in ("planting", "harvest_start", "harvest_end")}
         return {"season": season.season} | {k: v and v.isoformat() for k, v in dates.items()}
 
     return {crop: [row(s) for s in seasons] for crop, seasons in calendar.items()}
 
 
-def from_json(value: Mapping, where: str) -> dict[str, tuple[Season, ...]]:
+def from_json(value: Mapping[str, Any], where: str) -> dict[str, tuple[Season, ...]]:
     """Reads what `to_json` wrote.
 
     Raises:
       ValueError: names `where` and the date or key that is wrong.
     """
 
-    def season(crop: str, row: Mapping) -> Season:
+    def season(crop: str, row: Mapping[str, Any]) -> Season:
         at = f"{where}: harvest of {crop!r}"
         if not row.get("harvest_start"):
             raise ValueError(f"{at}: expected 'harvest_start', found {dict(row)}")
-        dates = {
-            key: parse_date(row[key], at) if row.get(key) else None
-            for key in ("harvest_start", "harvest_end", "planting")
-        }
+        start = parse_date(row["harvest_start"], at)
+        end, planting = (
+            parse_date(row[key], at) if row.get(key) else None
+            for key in ("harvest_end", "planting")
+        )
         try:
-            return Season(season=row.get("season", ""), **dates)
+            return Season(start, end, planting, row.get("season", ""))
         except ValueError as error:
             raise ValueError(f"{at}: {error}") from error
 
@@ -90,8 +92,8 @@ def harvest_start(calendar: Calendar, crop: str) -> dt.date | None:
 def planting(calendar: Calendar, crop: str) -> dt.date | None:
     """Earliest planting end among the candidate seasons; None if any of them is unknown."""
     seasons = calendar.get(crop) or calendar.get(ANY_CROP) or ()
-    dates = [s.planting for s in seasons]
-    return min(dates) if dates and all(dates) else None
+    dates = [s.planting for s in seasons if s.planting is not None]
+    return min(dates) if dates and len(dates) == len(seasons) else None
 
 
 def harvest_table(
@@ -120,18 +122,18 @@ def harvest_table(
         for j, crop in enumerate(crops):
             date = harvest_start(calendar, crop)
             table[i, j] = to_day(date) if date else 0
-    groups, places = np.asarray(groups), np.asarray(places)
-    for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
+    group_of, place_of = np.asarray(groups), np.asarray(places)
+    for group in np.unique(group_of):
+        rows = np.flatnonzero(group_of == group)
         for j in range(len(crops)):
             dated, bare = rows[table[rows, j] > 0], rows[table[rows, j] == 0]
             if len(dated) == 0 or len(bare) == 0:
                 continue
             earliest: dict[str, int] = {}
-            for place, day in zip(places[dated], table[dated, j], strict=True):
+            for place, day in zip(place_of[dated], table[dated, j], strict=True):
                 earliest[place] = min(day, earliest.get(place, day))
             median = int(np.median(list(earliest.values())))
-            table[bare, j] = [earliest.get(place, median) for place in places[bare]]
+            table[bare, j] = [earliest.get(place, median) for place in place_of[bare]]
     return table
 
 

@@ -13,14 +13,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, grid, legend, periods
-from cropmap_jax.geo.bands import BANDS as BANDS  # TEMPORARY
-from cropmap_jax.geo.bands import NODATA as NODATA
-from cropmap_jax.geo.bands import S1_BANDS as S1_BANDS
-from cropmap_jax.geo.bands import S1_SCALE as S1_SCALE
-from cropmap_jax.geo.bands import S2_BANDS as S2_BANDS
-from cropmap_jax.geo.bands import S2_SCALE as S2_SCALE
-from cropmap_jax.geo.bands import SCALES as SCALES
-from cropmap_jax.geo.sensors import SENSORS, SENTINEL, Sensor
+from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 CLEAR = "clear"
 """Name of the raster, and of its bands, that counts the observations of optical composites."""
@@ -227,11 +220,3 @@ def check_label(label: np.ndarray, classes: legend.Legend, where: str) -> None:
             f"{classes.name!r} holds 0..{len(classes) - 1}, and 254 (none of these) and "
             f"255 (unknown) are allowed"
         )
-
-
-def encode(values, sensor):  # TEMPORARY
-    return SENSORS[sensor].encode(values)
-
-
-def decode(stored, sensor):  # TEMPORARY
-    return SENSORS[sensor].decode(stored)

@@ -85,8 +85,8 @@ def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwri
         for asset, pixels in _rasters(value).items():
             data = _encode_raster(value.info, asset, pixels)
             checksums[asset] = SHA256 + hashlib.sha256(data).hexdigest()
-            _write_bytes(part / f"{asset}.tif", data)
-        _write_bytes(part / ITEM, cube_item.item_bytes(value.info, checksums))
+            files.write_synced(part / f"{asset}.tif", data)
+        files.write_synced(part / ITEM, cube_item.item_bytes(value.info, checksums))
     return final
 
 
@@ -122,11 +122,8 @@ def _foreign(folder: pathlib.Path, assets: set[str] | None = None) -> str:
 
 def _remove_unfinished(final: pathlib.Path) -> None:
     """Removes what runs that were killed left of a cube."""
-    # Digits only: ids may hold dots, and `.a.*.part` would also be cube a.b in the making.
-    name = re.compile(re.escape(f".{final.name}.") + r"\d+\.(part|old)")
-    own = (final.with_name(f".{final.name}.{os.getpid()}.{end}") for end in ("part", "old"))
-    for path in (*_unfinished(final.parent.absolute()), *own):
-        if name.fullmatch(path.name) and not _foreign(path):
+    for path in (*_unfinished(final.parent.absolute()), *files.hidden(final)):
+        if files.unfinished(path) == final.name and not _foreign(path):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -136,7 +133,7 @@ def _unfinished(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
 
     A look at every cube would take longer the more of them there are.
     """
-    return tuple(p for p in folder.iterdir() if re.fullmatch(r"\..+\.\d+\.(part|old)", p.name))
+    return tuple(p for p in folder.iterdir() if files.unfinished(p))
 
 
 def list_cubes(cubes_dir: str | os.PathLike) -> list[cube.CubeInfo]:
@@ -240,10 +237,3 @@ def colour_table(classes: legend.Legend) -> dict[int, tuple[int, int, int, int]]
     """GDAL colour table of a legend: none-of-these light grey, unknown transparent."""
     table = {i: (*bytes.fromhex(c.colour[1:]), 255) for i, c in enumerate(classes.classes)}
     return table | {legend.NONE_OF_THESE: (221, 221, 221, 255), legend.IGNORE: (0, 0, 0, 0)}
-
-
-def _write_bytes(path: pathlib.Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

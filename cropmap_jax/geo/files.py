@@ -2,7 +2,8 @@
 
 Four rules that every command keeps:
 
-* what is written gets its name when it is whole (`replacing`, `write_bytes`);
+* what is written gets its name when it is whole (`write_bytes`; `replacing` for a folder, or for
+  what others write);
 * one process writes a folder at a time (`Lock`);
 * only what a command wrote itself is replaced or removed (`Written`);
 * what is read and what is written lie apart (`check_apart`), on this machine (`local`).
@@ -29,34 +30,50 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|/vsi")
 # Whole or not there -------------------------------------------------------------------------------
 
 
-def write_bytes(path: pathlib.Path, data: bytes) -> None:
+def write_bytes(path: pathlib.Path, data: bytes | memoryview) -> None:
     """Writes a file under a hidden name and renames it.
 
     Raises:
       OSError: names the file; the one that was there stays.
     """
-    with replacing(path) as part, open(part, "wb") as file:
+    with replacing(path) as part:
+        write_synced(part, data)
+
+
+def write_synced(path: pathlib.Path, data: bytes | memoryview) -> None:
+    """Writes a file under its own name, and waits until it is on the disk.
+
+    For files in a folder of `replacing`, which has no name yet: elsewhere use `write_bytes`.
+    """
+    with open(path, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]:
     """Gives a hidden name to write a file or a folder under; it takes its place when all is done.
+
+    Args:
+      path: where it belongs.
+      alone: whether it is written in a hidden folder of its own: for a writer that leaves other
+        files next to its own, as SQLite does.
 
     Raises:
       OSError: names the path; what was there stays, and nothing else is left.
     """
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    old = part.with_suffix(".old")
+    part, old = hidden(path)
+    made = part / path.name if alone else part
     try:
-        yield part
+        if alone:
+            part.mkdir()
+        yield made
         # A folder cannot be renamed onto another: that one is moved aside first. Killed in
         # between, there is none, never half of one.
         if path.is_dir():
             path.rename(old)
-        part.rename(path)
+        made.rename(path)
     except OSError as error:
         raise not_written(path, error) from error
     finally:
@@ -64,6 +81,18 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
             old.rename(path)  # also after Ctrl-C between the two renames
         _remove(part)
         _remove(old)
+
+
+def hidden(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Where this process writes what becomes `path`, and where it moves what is there meanwhile."""
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    return part, part.with_suffix(".old")
+
+
+def unfinished(path: pathlib.Path) -> str | None:
+    """The name that `hidden` gave this path for, in any process; None if it is no such path."""
+    found = _UNFINISHED.fullmatch(path.name)
+    return found[1] if found else None
 
 
 def not_written(path: pathlib.Path, error: OSError) -> OSError:
@@ -84,8 +113,8 @@ def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
       names: of what may have been left unfinished there; None where the whole folder is ours.
     """
     for path in folder.iterdir():
-        found = _UNFINISHED.fullmatch(path.name)
-        if found and (names is None or found[1] in names):
+        name = unfinished(path)
+        if name is not None and (names is None or name in names):
             _remove(path)
 
 
@@ -117,7 +146,7 @@ class Lock:
 
     NAME = ".cropmap_jax.lock"
 
-    def __init__(self, folder: str | os.PathLike, what: str):
+    def __init__(self, folder: str | os.PathLike[str], what: str):
         self._folder, self._what = pathlib.Path(folder), what
         self._path = self._folder / self.NAME
         self._file: int | None = None
@@ -161,7 +190,7 @@ class Lock:
     def _open(self) -> int:
         """Opens the file; never one that lies elsewhere too: what is in it would be lost."""
         try:
-            kind = os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would wait for somebody else
+            kind = os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe would wait for its other end
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | kind, 0o644)
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
@@ -181,8 +210,10 @@ class Lock:
         except FileNotFoundError:
             return False
 
-    def __exit__(self, *_) -> None:
-        if self._is_current(self._file):  # else somebody removed it, and the one there is another's
+    def __exit__(self, *_: object) -> None:
+        if self._file is None:
+            return
+        if self._is_current(self._file):  # else it was removed, and the one there is another's
             self._path.unlink(missing_ok=True)
         os.close(self._file)
         self._file = None
@@ -196,7 +227,7 @@ class Written:
 
     Kept as JSON in the folder, under a hidden name. Each name is recorded before its file is
     written, so that a run that was killed leaves nothing that the next one would take for
-    somebody else's.
+    another's.
 
     Args:
       folder: an existing folder.
@@ -206,7 +237,7 @@ class Written:
       ValueError: the record cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike, command: str):
+    def __init__(self, folder: str | os.PathLike[str], command: str):
         self._folder, self._command = pathlib.Path(folder), command
         self._path = self._folder / f".{command}.written.json"
         self._names: set[str] = set()
@@ -253,7 +284,7 @@ class Written:
             self._save()
 
     def remove(self, name: str) -> None:
-        """Removes a file or folder of this command; somebody else's stays.
+        """Removes a file or folder of this command; another's stays.
 
         The name stays in the record: it is ours to write again.
         """
@@ -273,7 +304,9 @@ def _is_inside(name: str) -> bool:
 # Apart, and here ----------------------------------------------------------------------------------
 
 
-def check_apart(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, str | os.PathLike]):
+def check_apart(
+    outputs: Mapping[str, str | os.PathLike[str]], inputs: Mapping[str, str | os.PathLike[str]]
+) -> None:
     """Requires that no output is an input, lies in one or holds one.
 
     Args:
@@ -302,7 +335,7 @@ def check_apart(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, s
                 )
 
 
-def local(flag: str, path: str | os.PathLike) -> pathlib.Path:
+def local(flag: str, path: str | os.PathLike[str]) -> pathlib.Path:
     """A path of this machine.
 
     Raises:

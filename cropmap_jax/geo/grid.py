@@ -109,8 +109,7 @@ def _ground_metres_per_unit(geobox: GeoBox) -> tuple[float, float]:
     """Metres on the WGS 84 ellipsoid of one unit of the CRS, in x and in y, at the centre."""
     x, y = _centre(geobox)
     step = 100.0
-    transformer = pyproj.Transformer.from_crs(geobox.crs.proj, 4326, always_xy=True)
-    lons, lats = transformer.transform([x, x + step, x], [y, y, y + step])
+    lons, lats = _to_degrees(geobox).transform([x, x + step, x], [y, y, y + step])
     if not all(map(math.isfinite, (*lons, *lats))):
         return math.nan, math.nan
     _, _, metres = pyproj.Geod(ellps="WGS84").inv([lons[0]] * 2, [lats[0]] * 2, lons[1:], lats[1:])
@@ -119,8 +118,14 @@ def _ground_metres_per_unit(geobox: GeoBox) -> tuple[float, float]:
 
 def to_lonlat(geobox: GeoBox) -> tuple[float, float]:
     """Longitude and latitude in degrees of the centre of a GeoBox."""
-    transformer = pyproj.Transformer.from_crs(geobox.crs.proj, 4326, always_xy=True)
-    return transformer.transform(*_centre(geobox))
+    longitude, latitude = _to_degrees(geobox).transform(*_centre(geobox))
+    return longitude, latitude
+
+
+def _to_degrees(geobox: GeoBox) -> pyproj.Transformer:
+    if geobox.crs is None:
+        raise ValueError(f"expected a grid with a CRS, found none: {geobox}")
+    return pyproj.Transformer.from_crs(geobox.crs.proj, 4326, always_xy=True)
 
 
 def _centre(geobox: GeoBox) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Legend:
     classes: tuple[LegendClass, ...]
     none_of_these: tuple[int, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= len(self.classes) <= MAX_CLASSES:
             raise ValueError(
                 f"legend {self.name!r}: expected 1 to {MAX_CLASSES} classes, "
@@ -99,7 +100,9 @@ class Legend:
             f"crop {name!r} is not in legend {self.name!r}: {hint}expected one of {expected}"
         )
 
-    def encode(self, codes: np.ndarray, where: str = "label", missing: Iterable[int] = ()):
+    def encode(
+        self, codes: np.ndarray, where: str = "label", missing: Iterable[int] = ()
+    ) -> np.ndarray:
         """Turns a map of source codes into label indices.
 
         Args:
@@ -138,7 +141,7 @@ class Legend:
         found = (c for c in self.classes if not c.title.isascii() and digest.fullmatch(c.name))
         return ", ".join(f"{c.name} is {c.title}" for c in found)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """A JSON-ready description that `from_json` reads back."""
         return {
             "name": self.name,
@@ -147,7 +150,7 @@ class Legend:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping, where: str = "legend") -> "Legend":
+    def from_json(cls, value: Mapping[str, Any], where: str = "legend") -> "Legend":
         """Reads what `to_json` wrote; `title` and `colour` may be left out.
 
         Raises:
@@ -182,7 +185,7 @@ _PALETTE = (
 ).split()
 
 
-def _code(value) -> int:
+def _code(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"expected a whole number as code, found {value!r}")
     if isinstance(value, str):
@@ -192,7 +195,7 @@ def _code(value) -> int:
     return int(value)
 
 
-def _text(what: str, value) -> str:
+def _text(what: str, value: object) -> str:
     if (
         isinstance(value, bool)
         or not isinstance(value, (str, int, float))
@@ -214,7 +217,9 @@ def _check_titles(classes: Iterable[LegendClass]) -> None:
             )
 
 
-def make_class(index: int, code: int, name: str, title: str | None = None, colour=None):
+def make_class(
+    index: int, code: int, name: str, title: str | None = None, colour: str | None = None
+) -> LegendClass:
     """A `LegendClass` with defaults: title from the name, colour from a fixed palette.
 
     Raises:

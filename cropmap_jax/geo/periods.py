@@ -21,7 +21,7 @@ class Period:
     start: dt.date
     end: dt.date
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.end <= self.start:
             raise ValueError(f"period: expected an end after {self.start}, found {self.end}")
 

@@ -15,14 +15,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""What asks a process to end: a scheduler, and a terminal that was closed."""
+"""What requests a process to end: a scheduler, and a terminal that was closed."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end; `exit_code` is what a shell expects of it."""
+    """A signal requested this process to end; `exit_code` is what a shell expects of it."""
 
     def __init__(self, number: int):
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -37,7 +40,7 @@ def stoppable() -> Iterator[None]:
     left as they are.
     """
 
-    def stop(number, _):
+    def stop(number: int, _: object) -> None:
         raise Stopped(number)
 
     with _handler(ENDING, stop):
@@ -45,7 +48,9 @@ def stoppable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handler(numbers: Sequence[int], handler) -> Iterator[None]:
+def _handler(
+    numbers: Sequence[int], handler: Callable[[int, FrameType | None], object]
+) -> Iterator[None]:
     previous = {}
     if threading.current_thread() is threading.main_thread():
         for number in numbers:
@@ -62,7 +67,7 @@ def _handler(numbers: Sequence[int], handler) -> Iterator[None]:
 
 
 class _Pool(concurrent.futures.ProcessPoolExecutor):
-    def submit(self, *args, **kwargs):
+    def submit(self, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
         # Workers are started here: a signal has to wait until they know what to do.
         late: list[int] = []
         with _handler((signal.SIGINT, *ENDING), lambda number, _: late.append(number)):
@@ -111,10 +116,10 @@ def pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
         reader.close()
 
 
-def _end_with(pipe) -> None:
+def _end_with(pipe: Connection) -> None:
     """Ends this process when the other end of the pipe is closed, or was already."""
 
-    def watch():
+    def watch() -> None:
         with contextlib.suppress(EOFError, OSError):
             pipe.recv()
         os._exit(1)
@@ -137,11 +142,11 @@ def run(command: Sequence[str]) -> int:
     Raises:
       Stopped: after the command ended, where a signal had been handed on to it.
     """
-    child: subprocess.Popen | None = None
+    child: subprocess.Popen[bytes] | None = None
     got: list[int] = []
     early: list[int] = []
 
-    def hand_on(number, _):
+    def hand_on(number: int, _: object) -> None:
         got.append(number)
         if child is None:
             early.append(number)
@@ -170,7 +175,7 @@ class _DieWithParent:
 
     _PR_SET_PDEATHSIG = 1
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Loaded before the fork: after it only the call is left to make.
         self._prctl = ctypes.CDLL(None, use_errno=True).prctl
         self._parent = os.getpid()

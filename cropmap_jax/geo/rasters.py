@@ -20,7 +20,7 @@ _OPTIONS = {
 
 @contextlib.contextmanager
 def open_geotiff(
-    file: str | os.PathLike, sidecars: bool = False, data: bytes | None = None
+    file: str | os.PathLike[str], sidecars: bool = False, data: bytes | None = None
 ) -> Iterator[rasterio.io.DatasetReader]:
     """Opens a GeoTIFF for reading, by its content: a VRT or another format named .tif is refused.
 

@@ -5,8 +5,10 @@ import json
 import math
 import pathlib
 import reprlib
+from typing import Any, NoReturn
 
 import jsonschema
+import jsonschema.protocols
 
 MAX_BYTES = 64 << 20
 """Size of a metadata file that is read unless another is given."""
@@ -29,7 +31,7 @@ _KEYWORDS = {
 }
 
 
-def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES):
+def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES) -> Any:
     """Reads a JSON file, without NaN and Infinity, which JSON does not have.
 
     Args:
@@ -61,7 +63,11 @@ def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES):
 
 
 def check(
-    value, schema: pathlib.Path, where: str | pathlib.Path, definition: str = "", at: str = ""
+    value: object,
+    schema: pathlib.Path,
+    where: str | pathlib.Path,
+    definition: str = "",
+    at: str = "",
 ) -> None:
     """Requires a value that a schema of this package allows.
 
@@ -80,7 +86,7 @@ def check(
         raise ValueError(f"{where}: {_explain(error, at)}")
 
 
-def show(value) -> str:
+def show(value: object) -> str:
     """A value for a message: short, on one line, control characters escaped."""
     return _SHORT.repr(value)
 
@@ -96,13 +102,13 @@ _Validator = jsonschema.validators.extend(
 
 
 @functools.cache
-def _validator(schema: pathlib.Path, definition: str):
+def _validator(schema: pathlib.Path, definition: str) -> jsonschema.protocols.Validator:
     found = json.loads(schema.read_text(encoding="utf-8"))
     defs = found.pop("$defs", {})
     return _Validator(_inline(defs[definition] if definition else found, defs))
 
 
-def _inline(node, defs: dict):
+def _inline(node: Any, defs: dict[str, Any]) -> Any:
     """Puts definitions in the place of references, which take most of the time of a check."""
     if isinstance(node, list):
         return [_inline(part, defs) for part in node]
@@ -122,18 +128,18 @@ def _explain(error: jsonschema.ValidationError, at: str) -> str:
     if error.validator == "required":
         lacking = next(n for n in error.validator_value if n not in error.instance)
         return f"expected property {lacking!r}, found none{f' in {path}' if path else ''}"
-    said = error.schema.get("description") if isinstance(error.schema, dict) else None
-    if said is None:
+    expected = error.schema.get("description") if isinstance(error.schema, dict) else None
+    if expected is None:
         form = _KEYWORDS.get(error.validator, f"{error.validator} {{}}")
-        said = form.format(_plain(error.validator_value))
-    return f"{f'{path}: ' if path else ''}expected {said}, found {show(error.instance)}"
+        expected = form.format(_plain(error.validator_value))
+    return f"{f'{path}: ' if path else ''}expected {expected}, found {show(error.instance)}"
 
 
-def _plain(value) -> object:
+def _plain(value: object) -> object:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _no_number(text: str):
+def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text}, which is not a number")
 
 

@@ -37,7 +37,7 @@ def assign_split(block: str, fractions: Mapping[str, float] = FRACTIONS, seed: i
         edge += fractions.get(split, 0.0)
         if draw < edge:
             return split
-    return max(fractions, key=fractions.get)
+    return max(fractions, key=lambda split: fractions[split])
 
 
 def connected_fields(label: np.ndarray) -> np.ndarray:

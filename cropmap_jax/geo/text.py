@@ -21,7 +21,7 @@ _MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`|<>[]*"})
 _BLOCK = re.compile(r"(?=#{1,6}\s|[-+]\s)|(?<=\d)(?=[.)]\s)")
 
 
-def csv_cell(value) -> str:
+def csv_cell(value: object) -> str:
     """A cell of a CSV file that no spreadsheet takes for a formula.
 
     Quotes and separators are left to the `csv` module.
@@ -39,7 +39,7 @@ def csv_cell(value) -> str:
     return text if plain or not text.lstrip(" ").startswith(_FORMULA) else f"'{text}"
 
 
-def markdown_cell(value, most: int = _MOST_MARKDOWN) -> str:
+def markdown_cell(value: object, most: int = _MOST_MARKDOWN) -> str:
     """A text that stays text in a table or a list of Markdown: one line, no markup, no HTML.
 
     Args:
@@ -55,12 +55,12 @@ def markdown_cell(value, most: int = _MOST_MARKDOWN) -> str:
     return _BLOCK.sub(r"\\", text, count=1) if start else text
 
 
-def plain(value, most: int = 10_000) -> str:
+def plain(value: object, most: int = 10_000) -> str:
     """A text for a terminal: one line, without what moves the cursor or turns the direction."""
     return _cut(re.sub(r"[\t\r\n]+", " ", _visible(value)), most)
 
 
-def _visible(value) -> str:
+def _visible(value: object) -> str:
     """The text without control characters, and without those that turn its direction round."""
     return "".join(
         c

@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -100,7 +101,7 @@ def _to_degrees(crs: str) -> pyproj.Transformer:
 
 
 def write_tiles(
-    tiles: Sequence[Tile], path: str | os.PathLike, legend: Legend, about: Mapping
+    tiles: Sequence[Tile], path: str | os.PathLike[str], legend: Legend, about: Mapping[str, Any]
 ) -> pathlib.Path:
     """Writes a list of tiles, whole or not at all; replaces one that is there.
 
@@ -115,9 +116,9 @@ def write_tiles(
       OSError: no space or no permission; nothing of the new list is left.
     """
     path = pathlib.Path(path)
-    head = {"legend": legend.to_json(), "about": dict(about)}
     try:
-        head = json.dumps(head, ensure_ascii=False, allow_nan=False)
+        whole = {"legend": legend.to_json(), "about": dict(about)}
+        head = json.dumps(whole, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected `about` that JSON can hold, found {error}") from error
     shapes = outlines(tile.geobox for tile in tiles)
@@ -131,7 +132,7 @@ def write_tiles(
     return path
 
 
-def _to_feature(tile: Tile, shape: shapely.Polygon) -> dict:
+def _to_feature(tile: Tile, shape: shapely.Polygon) -> dict[str, Any]:
     shape = antimeridian.cut([shape])[0]
     if shape.geom_type == "MultiPolygon":
         shape = shapely.orient_polygons(shape)
@@ -155,7 +156,7 @@ def _to_feature(tile: Tile, shape: shapely.Polygon) -> dict:
     }
 
 
-def read_tiles(path: str | os.PathLike) -> tuple[list[Tile], Legend, dict]:
+def read_tiles(path: str | os.PathLike[str]) -> tuple[list[Tile], Legend, dict[str, Any]]:
     """Reads what `write_tiles` wrote.
 
     Returns:
@@ -189,7 +190,7 @@ def read_tiles(path: str | os.PathLike) -> tuple[list[Tile], Legend, dict]:
     return tiles, legend, about
 
 
-def _from_feature(name: str, feature: Mapping, legend: Legend, where: str) -> Tile:
+def _from_feature(name: str, feature: Mapping[str, Any], legend: Legend, where: str) -> Tile:
     try:
         props = feature["properties"]
         grid = (props["proj:shape"], props["proj:transform"], props["proj:code"])
@@ -207,9 +208,9 @@ def _from_feature(name: str, feature: Mapping, legend: Legend, where: str) -> Ti
     except KeyError as error:
         raise ValueError(f"{where}: expected property {error}, found none") from error
     except (ValueError, TypeError, AttributeError) as error:
-        told = str(error).startswith(where)
+        named = str(error).startswith(where)
         raise ValueError(
-            str(error) if told else f"{where}: expected the feature of a tile, found {error}"
+            str(error) if named else f"{where}: expected the feature of a tile, found {error}"
         ) from error
 
 
@@ -219,12 +220,13 @@ def _crop(name: str, legend: Legend, where: str) -> str:
     return name
 
 
-def _geobox(shape: Sequence, transform: Sequence, code: str, where: str) -> GeoBox:
+def _geobox(shape: Sequence[Any], transform: Sequence[Any], code: str, where: str) -> GeoBox:
     if len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"{where}: expected proj:shape [height, width], found {shape}")
     if len(transform) != 6:
         raise ValueError(f"{where}: expected proj:transform of 6 numbers, found {transform}")
     try:
-        return GeoBox(tuple(map(int, shape)), Affine(*map(float, transform)), code)
+        height, width = map(int, shape)
+        return GeoBox((height, width), Affine(*map(float, transform)), code)
     except pyproj.exceptions.CRSError as error:
         raise ValueError(f"{where}: expected proj:code like EPSG:32639, found {code!r}") from error

@@ -5,6 +5,7 @@ periods are half open and the as-of date is exclusive). The window is the `num_p
 periods that end with the last usable one.
 """
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 
@@ -16,7 +17,66 @@ MISSING = -1
 """Index of a period from before the cube begins."""
 
 
-def window_indices(periods: np.ndarray, as_of: int, num_periods: int, where: str = "cube"):
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """The periods that a prediction sees, oldest first.
+
+    Args:
+      indices: int32 [N], of the cube's periods; MISSING where they lie before the cube begins.
+      day_of_year: int32 [N], the middle of each period from 1 to 366; 0 where it is MISSING.
+      spans: int [M, 2], (start, end) in days since 1970-01-01 of the M <= N that are there.
+    """
+
+    indices: np.ndarray
+    day_of_year: np.ndarray
+    spans: np.ndarray
+
+    @property
+    def end(self) -> int:
+        """End of the last period, exclusive, days since 1970-01-01."""
+        return int(self.spans[-1, 1])
+
+    @property
+    def missing(self) -> int:
+        """How many periods lie before the cube begins."""
+        return len(self.indices) - len(self.spans)
+
+
+def as_of_window(periods: np.ndarray, as_of: int, num_periods: int, where: str = "cube") -> Window:
+    """What a prediction on `as_of` sees: the only place where that is decided.
+
+    Args:
+      periods: int [T, 2], contiguous (start, end) in days since 1970-01-01.
+      as_of: exclusive date of the prediction, days since 1970-01-01.
+      num_periods: length of the window.
+      where: what to name in an error.
+
+    Raises:
+      ValueError: no period has ended by the as-of date.
+    """
+    indices = window_indices(periods, as_of, num_periods, where)
+    last = int(indices[-1])
+    spans = periods[max(last - num_periods + 1, 0) : last + 1]
+    middle = spans.astype("int64").sum(1) // 2
+    year_start = middle.astype("datetime64[D]").astype("datetime64[Y]").astype("datetime64[D]")
+    day_of_year = np.zeros(num_periods, np.int32)
+    day_of_year[num_periods - len(spans) :] = middle - year_start.astype("int64") + 1
+    return Window(indices, day_of_year, spans)
+
+
+def last_period(periods: np.ndarray, as_of: int) -> int:
+    """Index of the last period that has ended by a date, -1 if none has.
+
+    Args:
+      periods: int [T, 2], contiguous (start, end) in days since 1970-01-01.
+      as_of: exclusive date, days since 1970-01-01.
+    """
+    return int(np.searchsorted(periods[:, 1], as_of, side="right")) - 1
+
+
+def window_indices(
+    periods: np.ndarray, as_of: int, num_periods: int, where: str = "cube"
+) -> np.ndarray:
     """Indices of the periods that a prediction on `as_of` sees, oldest first.
 
     Args:
@@ -35,7 +95,7 @@ def window_indices(periods: np.ndarray, as_of: int, num_periods: int, where: str
       Six monthly periods from January: on 15 May, January to April have ended, so a window of
       six is (MISSING, MISSING, 0, 1, 2, 3).
     """
-    last = int(np.searchsorted(periods[:, 1], as_of, side="right")) - 1
+    last = last_period(periods, as_of)
     if last < 0:
         raise ValueError(
             f"{where}: as-of {from_day(as_of)} lies before the end of the first period "
@@ -46,7 +106,7 @@ def window_indices(periods: np.ndarray, as_of: int, num_periods: int, where: str
     return np.maximum(indices, MISSING)
 
 
-def take_window(values: np.ndarray, indices: np.ndarray, fill) -> np.ndarray:
+def take_window(values: np.ndarray, indices: np.ndarray, fill: float) -> np.ndarray:
     """Selects periods along the first axis; missing ones are filled.
 
     Args:
@@ -57,7 +117,7 @@ def take_window(values: np.ndarray, indices: np.ndarray, fill) -> np.ndarray:
     Returns:
       [N, ...] array, a copy.
     """
-    window = values[np.maximum(indices, 0)]
+    window: np.ndarray = values[np.maximum(indices, 0)]
     window[indices == MISSING] = fill
     return window
 

@@ -1,1 +1,1 @@
-"""From what field teams deliver (shapefiles, points, crop calendars) to labelled tiles."""
+"""From field data (polygons, points, crop calendars) to labelled tiles."""

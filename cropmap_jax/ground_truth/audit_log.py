@@ -1,6 +1,6 @@
-"""What became of everything in a delivery: read, dropped and why, repaired, in doubt.
+"""The audit log of a run: what was read, dropped and why, repaired, or is in doubt.
 
-Every part of `ground_truth` writes here instead of printing, so that one report holds it all.
+Every module of `ground_truth` logs here instead of printing, so that one report holds it all.
 """
 
 import collections
@@ -39,7 +39,7 @@ class Drop:
 
 @dataclasses.dataclass
 class AuditLog:
-    """Collects while the work is done.
+    """What a run logs.
 
     Args:
       read: {layer: features in its files}.
@@ -50,15 +50,15 @@ class AuditLog:
       notes: one line each: worth knowing, nothing was left out.
     """
 
-    read: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    read: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     drops: list[Drop] = dataclasses.field(default_factory=list)
-    counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     problems: list[str] = dataclasses.field(default_factory=list)
     doubts: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def drop(self, layer: str, file: str, row: int, reason: str, detail: str = "") -> None:
-        """Notes a dropped feature."""
+        """Logs a dropped feature."""
         self.drops.append(Drop(layer, file, int(row), reason, detail))
 
     def reasons(self, layer: str) -> dict[str, int]:

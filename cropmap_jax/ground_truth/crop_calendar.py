@@ -1,35 +1,25 @@
-"""The workbook of crop calendars: a sheet per crop and kind of season, a row per province."""
+"""Crop calendars: the candidate seasons of every crop, province and agricultural year."""
 
-import contextlib
 import dataclasses
-import pathlib
-import warnings
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
-from xml.etree import ElementTree
+from collections.abc import Iterable, Mapping, Sequence
 
 import geopandas
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 
 from cropmap_jax.geo import calendars
-from cropmap_jax.ground_truth import seasons
+from cropmap_jax.ground_truth import calendar_sheets, seasons
 from cropmap_jax.ground_truth.audit_log import AuditLog
-from cropmap_jax.ground_truth.names import normalise
+from cropmap_jax.ground_truth.calendar_sheets import DATES, Row
 from cropmap_jax.ground_truth.provinces import known_places, place_key
-from cropmap_jax.ground_truth.settings import COLUMNS, Settings, rows_of
-from cropmap_jax.ground_truth.vectors import nearest
+from cropmap_jax.ground_truth.settings import CropCalendar, Settings, rows_of
 
 LONG_HARVEST = 200
 """Days: a longer harvest is noted, since one of its two dates is probably wrong."""
-DATES = COLUMNS[1:]
-# What reading a file raises that is no workbook, or half of one.
-_UNREADABLE = (
-    InvalidFileException, zipfile.BadZipFile, zlib.error, ElementTree.ParseError, KeyError,
-    ValueError, OSError, EOFError,
-)  # fmt: skip
+
+
+_Years = dict[str, seasons.AgriculturalYear]
+# {agricultural year: {(sheet, place_key of the province): candidate seasons}}
+_Found = dict[str, dict[tuple[str, str], tuple[calendars.Season, ...]]]
+_Days = Sequence[seasons.MonthDay | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,21 +74,12 @@ class Calendars:
         return {crop: own for crop, own in found.items() if own}
 
 
-class _Row(NamedTuple):
-    """A row of a sheet: where it is (file, sheet, row and province), its place and its days."""
-
-    where: str
-    sheet: str
-    place: str
-    days: dict[str, seasons.MonthDay | None]
-
-
-def read_book(settings: Settings, ledger: AuditLog) -> Calendars | None:
+def read_calendars(settings: Settings, log: AuditLog) -> Calendars | None:
     """Reads the sheets that the layers of the config name.
 
     Args:
-      settings: of the delivery. Without provinces, all rows of a sheet are candidates.
-      ledger: records what is left out (a sheet, a row) and what is odd.
+      settings: of the field data. Without provinces, all rows of a sheet are candidates.
+      log: takes what is left out (a sheet, a row) and what is odd.
 
     Returns:
       The calendars; None without a workbook, or if it cannot be read.
@@ -107,60 +88,59 @@ def read_book(settings: Settings, ledger: AuditLog) -> Calendars | None:
       ValueError: names the key of the config that has no meaning: an agricultural year, the start
         of the year, the title of a column that has to be there.
     """
-    if settings.calendar is None:
+    calendar = settings.calendar
+    if calendar is None:
         return None
-    years = _years(settings)
-    if settings.calendar.dates:
-        return _from_dates(settings, years, ledger)
-    wanted = _crop_sheets(settings, ledger)
+    years = _years(settings, calendar)
+    if calendar.dates:
+        return _from_dates(settings, calendar, years, log)
+    wanted = _crop_sheets(settings, log)
     names = dict.fromkeys(sheet for own in wanted.values() for sheet in own)
-    cells = _read_cells(settings, names, ledger)
-    if cells is None:
+    rows = calendar_sheets.read_rows(settings, calendar, names, log)
+    if rows is None:
         return None
-    _compare_sheets(settings, names, list(cells), ledger)
-    places = known_places(settings)
-    found: dict = {season: {} for season in years}
-    for sheet in (name for name in names if name in cells):
-        for row in _read_rows(sheet, cells[sheet], settings, places, ledger):
-            _add(row, years, settings.calendar.system, found, ledger)
+    found: _Found = {season: {} for season in years}
+    for row in rows:
+        _add(row, years, calendar.system, found, log)
     return Calendars(wanted, found)
 
 
-def _from_dates(settings: Settings, years: Mapping, ledger: AuditLog) -> Calendars:
+def _from_dates(
+    settings: Settings, calendar: CropCalendar, years: _Years, log: AuditLog
+) -> Calendars:
     """The calendars of a config that gives four days per season of a class, for every province.
 
     Raises:
       ValueError: names the class whose days are none, or in the wrong order.
     """
-    book = settings.calendar
     places = known_places(settings) or {"": ""}
-    found: dict = {season: {} for season in years}
-    for crop, rows in book.dates.items():
-        rows = rows_of(rows)
+    found: _Found = {season: {} for season in years}
+    for crop, given in calendar.dates.items():
+        rows = rows_of(given)
         for number, days in enumerate(rows, 1):
             where = f"config.calendar.dates.{crop}"
             where += f", season {number}" if len(rows) > 1 else ""
             name = f"{crop} {number}" if len(rows) > 1 else crop
-            own = [seasons.parse_month_day(day, book.system, where) for day in days]
+            own = [seasons.parse_month_day(day, calendar.system, where) for day in days]
             for season, year in years.items():
-                known = seasons.resolve(*own, year, book.system, name, where)
+                known = _resolve(own, year, calendar.system, name, where)
                 if known is None:
                     continue
-                _note_long(known, own, where, ledger)
-                _doubt(known, where, ledger)
+                _note_long(known, own, where, log)
+                _doubt(known, where, log)
                 for place in places:
                     before = found[season].get((crop, place), ())
                     found[season][crop, place] = (*before, known)
-    return Calendars({crop: (crop,) for crop in book.dates}, found)
+    return Calendars({crop: (crop,) for crop in calendar.dates}, found)
 
 
-def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, ledger: AuditLog) -> None:
+def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, log: AuditLog) -> None:
     """Notes which fields have no harvest date, by year, crop, province and chosen sheets.
 
     Args:
       fields: the table of fields and points, with `province`.
-      found: of `read_book`; without it, there is nothing to note.
-      ledger: gets a note each, and the count "fields without a harvest date".
+      found: of `read_calendars`; without it, there is nothing to note.
+      log: gets a note each, and the count "fields without a harvest date".
     """
     if found is None or fields.empty:
         return
@@ -170,31 +150,31 @@ def note_undated(fields: geopandas.GeoDataFrame, found: Calendars | None, ledger
         if not found.candidates(crop, province, season, sheets.split(";")):
             place = f" in {province}" if province else ""
             what = f"{crop} ({sheets})" if sheets else crop
-            ledger.notes.append(f"{season}: no harvest date for {len(rows)} of {what}{place}")
-            ledger.counts["fields without a harvest date"] += len(rows)
+            log.notes.append(f"{season}: no harvest date for {len(rows)} of {what}{place}")
+            log.counts["fields without a harvest date"] += len(rows)
 
 
-def _years(settings: Settings) -> dict[str, seasons.AgriculturalYear]:
+def _years(settings: Settings, calendar: CropCalendar) -> _Years:
     """The agricultural years of the layers; checks the other keys of the workbook on the way.
 
     Raises:
       ValueError: names the key of the config.
     """
-    book = settings.calendar
     needed = {"planting_end", "harvest_start"} | ({"province"} if settings.provinces else set())
     for column in sorted(needed):
-        if not book.columns[column]:
+        if not calendar.columns[column]:
             raise ValueError(f"config.calendar.columns.{column}: expected a title, found none")
     # parse_year would name a season where the start is to blame.
-    seasons.parse_month_day(book.year_start, book.system, "config.calendar.year_start")
+    seasons.parse_month_day(calendar.year_start, calendar.system, "config.calendar.year_start")
     years = {}
     for key, layer in settings.layers.items():
         where = f"config.layers.{key}.season"
-        years[layer.season] = seasons.parse_year(layer.season, book.system, book.year_start, where)
+        start = calendar.year_start
+        years[layer.season] = seasons.parse_year(layer.season, calendar.system, start, where)
     return years
 
 
-def _crop_sheets(settings: Settings, ledger: AuditLog) -> dict[str, tuple[str, ...]]:
+def _crop_sheets(settings: Settings, log: AuditLog) -> dict[str, tuple[str, ...]]:
     """{crop: sheets of its layers}, crops in the order of the legend."""
     found: dict[str, list[str]] = {}
     for layer in settings.layers.values():
@@ -204,166 +184,58 @@ def _crop_sheets(settings: Settings, ledger: AuditLog) -> dict[str, tuple[str, .
             found.setdefault(layer.crop, []).extend(layer.sheets)
     own = {c: tuple(dict.fromkeys(found[c])) for c in settings.classes_of.names if c in found}
     for crop in (c for c, sheets in own.items() if not sheets):
-        ledger.notes.append(f"config.layers: no sheets for {crop}: it has no harvest dates")
+        log.notes.append(f"config.layers: no sheets for {crop}: it has no harvest dates")
     return own
 
 
-def _read_cells(
-    settings: Settings, names: Iterable[str], ledger: AuditLog
-) -> dict[str, list[tuple]] | None:
-    """{sheet of the workbook: its rows}, without rows for sheets that nobody asked for."""
-    file = settings.calendar.file
-    path = pathlib.Path(settings.source) / file
-    where = f"{file} (config.calendar.file)"
-    if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.xls*")] if path.parent.is_dir() else []
-        ledger.problems.append(
-            f"{where}: expected a workbook, found none{nearest(path.name, beside)}"
-        )
-        return None
-    try:
-        with warnings.catch_warnings():
-            # Of styles and validation rules, which do not matter here.
-            warnings.simplefilter("ignore")
-            cells = {}
-            with contextlib.closing(openpyxl.load_workbook(path, True, data_only=True)) as book:
-                for sheet in book.worksheets:
-                    # Some programs write a size that is too small.
-                    sheet.reset_dimensions()
-                    own = sheet.title.strip()
-                    cells[own] = list(sheet.iter_rows(values_only=True)) if own in names else []
-            return cells
-    except _UNREADABLE as error:
-        ledger.problems.append(f"{where}: expected a workbook in .xlsx, found: {error}")
-        return None
-
-
-def _compare_sheets(settings: Settings, names: Iterable, titles: list[str], ledger: AuditLog):
-    file = settings.calendar.file
-    for name in names:
-        if name not in titles:
-            keys = [k for k, layer in settings.layers.items() if name in layer.sheets]
-            ledger.problems.append(
-                f"{file}: expected a sheet {name!r} (config.layers.{keys[0]}.sheets), found "
-                f"{', '.join(titles)}{nearest(name, titles)}"
-            )
-    unused = [title for title in titles if title not in names]
-    if unused:
-        ledger.notes.append(f"{file}: sheets that no layer asks for: {', '.join(unused)}")
-
-
-def _read_rows(
-    sheet: str, rows: list[tuple], settings: Settings, places: dict | None, ledger: AuditLog
-) -> Iterator[_Row]:
-    """The rows of a sheet that can be read."""
-    book = settings.calendar
-    at = f"{book.file}, sheet {sheet!r}"
-    filled = [(n, row) for n, row in enumerate(rows, 1) if any(normalise(cell) for cell in row)]
-    if not filled:
-        ledger.problems.append(f"{at}: expected a row of titles, found an empty sheet")
-        return
-    try:
-        columns = _find_columns(filled[0][1], book.columns, at)
-    except ValueError as error:
-        ledger.problems.append(str(error))
-        return
-    for number, row in filled[1:]:
-        cells = {c: row[i] if i < len(row) else None for c, i in columns.items()}
-        if not any(normalise(cell) for cell in cells.values()):
-            continue
-        where = f"{at}, row {number}"
-        try:
-            province, place = _find_place(cells.pop("province", None), settings, places, where)
-            days = {
-                c: seasons.parse_month_day(cell, book.system, f"{where}, {book.columns[c]}")
-                for c, cell in cells.items()
-            }
-        except ValueError as error:
-            ledger.problems.append(str(error))
-            continue
-        label = f"{where}, {province}" if province else where
-        yield _Row(label, sheet, place, dict.fromkeys(DATES) | days)
-
-
-def _find_columns(row: tuple, titles: Mapping[str, str], where: str) -> dict[str, int]:
-    """{one of COLUMNS: its index}; columns whose title is "" are not looked for.
-
-    Raises:
-      ValueError: names the column that is missing and the nearest title.
-    """
-    found = [normalise(cell) for cell in row]
-    folded = [title.casefold() for title in found]
-    columns = {}
-    for column, title in titles.items():
-        if title and normalise(title).casefold() not in folded:
-            raise ValueError(
-                f"{where}: expected a column {title!r} (config.calendar.columns.{column}), found "
-                f"{', '.join(t for t in found if t)}{nearest(title, [t for t in found if t])}"
-            )
-        if title:
-            columns[column] = folded.index(normalise(title).casefold())
-    return columns
-
-
-def _find_place(
-    cell: object, settings: Settings, places: dict | None, where: str
-) -> tuple[str, str]:
-    """Name of the province of a row, and the key under which its fields will ask for it.
-
-    Raises:
-      ValueError: no province, or one that the provinces layer does not know.
-    """
-    name = normalise(cell)
-    if settings.provinces is None:
-        return name, ""
-    if not name:
-        raise ValueError(f"{where}: expected a province, found none")
-    if places is not None and place_key(name) not in places:
-        raise ValueError(
-            f"{where}: expected a province of {settings.provinces.files}, found "
-            f"{name!r}{nearest(name, places.values())}"
-        )
-    return name, place_key(name)
-
-
-def _add(row: _Row, years: Mapping, system: str, found: dict, ledger: AuditLog) -> None:
+def _add(row: Row, years: _Years, system: str, found: _Found, log: AuditLog) -> None:
     """Resolves a row in each agricultural year."""
     missing = [c for c in ("harvest_start", "planting_end") if row.days[c] is None]
     if missing:
         what = "harvest date" if missing[0] == "harvest_start" else "end of planting"
-        ledger.notes.append(f"{row.where}: no {what}")
+        log.notes.append(f"{row.where}: no {what}")
         return
     key, days = (row.sheet, row.place), [row.days[c] for c in DATES]
     for season, year in years.items():
         try:
-            own = seasons.resolve(*days, year, system, row.sheet, row.where)
+            own = _resolve(days, year, system, row.sheet, row.where)
         except ValueError as error:
-            _once(ledger.problems, str(error))
+            _once(log.problems, str(error))
             continue
-        _note_long(own, days, row.where, ledger)
-        _doubt(own, row.where, ledger)
+        if own is None:
+            continue
+        _note_long(own, days, row.where, log)
+        _doubt(own, row.where, log)
         others = found[season].get(key, ())
         if own in others:
             continue
         if others:
-            _once(ledger.notes, f"{row.where}: not the first row for its place with other dates, "
+            _once(log.notes, f"{row.where}: not the first row for its place with other dates, "
                                 "all of them are candidates")  # fmt: skip
         found[season][key] = (*others, own)
 
 
-def _note_long(season: calendars.Season, days: Sequence, where: str, ledger: AuditLog) -> None:
+def _resolve(
+    days: _Days, year: seasons.AgriculturalYear, system: str, name: str, where: str
+) -> calendars.Season | None:
+    """`seasons.resolve` for days in the order of DATES."""
+    start, end, harvest_start, harvest_end = days
+    return seasons.resolve(start, end, harvest_start, harvest_end, year, system, name, where)
+
+
+def _note_long(season: calendars.Season, days: _Days, where: str, log: AuditLog) -> None:
     """Notes a harvest that takes too long for both of its days, the last of DATES, to be right."""
     if season.harvest_end and (season.harvest_end - season.harvest_start).days > LONG_HARVEST:
         span = f"{days[-2]} to {days[-1]}"
-        _once(ledger.notes, f"{where}: harvest from {span} is longer than {LONG_HARVEST} "
+        _once(log.notes, f"{where}: harvest from {span} is longer than {LONG_HARVEST} "
                             "days, one of the two is probably wrong")  # fmt: skip
 
 
-def _doubt(season: calendars.Season, where: str, ledger: AuditLog) -> None:
+def _doubt(season: calendars.Season, where: str, log: AuditLog) -> None:
     """Reports, once for each row, a season of an odd length."""
-    said = seasons.describe_odd(season, where)
-    if said and not any(line.startswith(f"{where}: ") for line in ledger.doubts):
-        ledger.doubts.append(said)
+    odd = seasons.describe_odd(season, where)
+    if odd and not any(line.startswith(f"{where}: ") for line in log.doubts):
+        log.doubts.append(odd)
 
 
 def _once(lines: list[str], line: str) -> None:

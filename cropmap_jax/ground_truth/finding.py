@@ -1,4 +1,4 @@
-"""The files that a glob matches below a delivery's folder, those inside zip files among them."""
+"""The files of field data that a glob matches, those inside zip files among them."""
 
 import lzma
 import pathlib
@@ -10,10 +10,10 @@ from typing import NamedTuple
 MOST_UNPACKED = 8 * 2**30
 """Bytes that a zip file may hold; a small file can be made to hold more than any disk."""
 # What lies next to a .shp and belongs to it.
-_BESIDE = {
+_PARTS = {
     ".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".qmd", ".sbn", ".sbx", ".atx", ".xml",
 }  # fmt: skip
-# What lies beside a file of another kind: schemas of GML, tables of MapInfo, logs of SQLite.
+# What lies next to a file of another kind: schemas of GML, tables of MapInfo, logs of SQLite.
 _COMPANIONS = {
     ".gml": {".xsd", ".gfs"}, ".tab": {".dat", ".map", ".id", ".ind"}, ".mif": {".mid"},
     ".gpkg": {".gpkg-wal", ".gpkg-shm", ".gpkg-journal"},
@@ -40,7 +40,7 @@ def find(
     """Files that a glob matches, in order of their names.
 
     Args:
-      source: folder of the delivery.
+      source: folder of the field data.
       pattern: glob below it.
       scratch: folder that zip files are unpacked in.
       problem: takes a line for each zip file that cannot be read.
@@ -61,7 +61,7 @@ def find(
 def is_data(path: pathlib.Path) -> bool:
     """Whether a path is data itself: not hidden, and not a part of a shapefile."""
     whole, suffix = path.is_file() or path.suffix.lower() == ".gdb", path.suffix.lower()
-    if not whole or path.name.startswith(".") or suffix in _BESIDE:
+    if not whole or path.name.startswith(".") or suffix in _PARTS:
         return False
     mains = [main for main, companions in _COMPANIONS.items() if suffix in companions]
     return not any(path.with_suffix(s).is_file() for main in mains for s in (main, main.upper()))
@@ -98,7 +98,7 @@ def _unpack(file: Found, scratch: pathlib.Path, depth: int = 0) -> list[Found]:
             f"folder with more space, or unpack it yourself"
         ) from error
     inside = sorted(p for p in folder.rglob("*") if _is_inside(p, folder))
-    out = []
+    out: list[Found] = []
     for kinds in (_VECTORS, _TABLES):
         for path in () if out else (p for p in inside if p.suffix.lower() in {*kinds, ".zip"}):
             own = Found(path, f"{file.name}/{path.relative_to(folder).as_posix()}")

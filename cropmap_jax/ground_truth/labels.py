@@ -5,19 +5,22 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import geopandas
 import numpy as np
 import rasterio
 import rasterio.io
+from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile
-from cropmap_jax.ground_truth import polygons, tiling
+from cropmap_jax.ground_truth import polygons, tiling, zones
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
-from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import NONE, Settings
 
 _FOLDERS = ("labels", "fields")
 
@@ -26,9 +29,9 @@ def label_tiles(
     fields: geopandas.GeoDataFrame,
     tiles: Mapping[str, Sequence[tiling.Place]],
     settings: Settings,
-    out_dir: str | os.PathLike,
-    ledger: AuditLog,
-    progress: Callable = lambda iterable, **_: iterable,
+    out_dir: str | os.PathLike[str],
+    log: AuditLog,
+    progress: Callable[..., Iterable[Any]] = lambda iterable, **_: iterable,
     written: files.Written | None = None,
 ) -> tuple[geopandas.GeoDataFrame, list[Tile]]:
     """Rasterises fields and writes `labels/<tile_id>.tif` and `fields/<tile_id>.tif`.
@@ -42,7 +45,7 @@ def label_tiles(
       tiles: {season: tiles}, from there too.
       settings: legend, shrinking and radius of points.
       out_dir: folder to write into, made if absent.
-      ledger: takes fields too small to label a pixel, and counts.
+      log: takes fields too small to label a pixel, and counts.
       progress: wraps an iterable, called with `total`, `unit` and `desc`.
       written: the record of the folder; None opens it.
 
@@ -54,7 +57,7 @@ def label_tiles(
       ValueError: a raster is there that another command wrote.
       OSError: no space or no permission; no raster is left half-written.
     """
-    work = _Work(fields, settings, pathlib.Path(out_dir), ledger)
+    work = _Work(fields, settings, pathlib.Path(out_dir), log)
     for name in _FOLDERS:
         try:
             (work.out / name).mkdir(parents=True, exist_ok=True)
@@ -76,9 +79,9 @@ def label_tiles(
     kept = [tile for tile in found if tile is not None]
     empty = len(found) - len(kept)
     if empty:
-        ledger.counts["tiles without a labelled pixel"] += empty
+        log.counts["tiles without a labelled pixel"] += empty
     if work.cut_fields:
-        ledger.counts["fields cut at a border of splits"] += len(work.cut_fields)
+        log.counts["fields cut at a border of splits"] += len(work.cut_fields)
     named = {path for tile in kept for path in (tile.label, tile.fields)}
     for name in written.names() - named:
         if name.partition("/")[0] in _FOLDERS:
@@ -90,8 +93,10 @@ def label_tiles(
 class _Work:
     """What labelling a tile needs, and what it adds up."""
 
-    def __init__(self, fields, settings: Settings, out: pathlib.Path, ledger: AuditLog):
-        self.fields, self.out, self.ledger = fields, out, ledger
+    def __init__(
+        self, fields: geopandas.GeoDataFrame, settings: Settings, out: pathlib.Path, log: AuditLog
+    ) -> None:
+        self.fields, self.out, self.log = fields, out, log
         self.legend = settings.classes_of
         self.shrink = settings.shrink_px * grid.PIXEL_M
         zone = fields.epsg.to_numpy()
@@ -100,7 +105,7 @@ class _Work:
         # Borders are shrunk because pixels there are mixed and drawing is not exact. The disc of a
         # point has no border: it grows first, by what it will lose.
         radius = settings.point_radius_m + self.shrink
-        self.shapes[known] = tiling.footprints(fields.iloc[known], zone[known], radius)
+        self.shapes[known] = zones.footprints(fields.iloc[known], zone[known], radius)
         values = {n: i for i, n in enumerate(self.legend.names)} | {NONE: NONE_OF_THESE}
         self.crops = fields.crop.to_numpy(object)
         self.classes = np.array([values.get(c, IGNORE) for c in self.crops], np.uint8)
@@ -109,7 +114,7 @@ class _Work:
         self.area_ha = fields.area_ha.to_numpy(float)
         self.pixels = np.zeros(len(fields), int)
         self.cut_fields: set[int] = set()
-        parts = tiling.cut(self.shapes[known], zone[known])
+        parts = zones.cut(self.shapes[known], zone[known])
         parts["at"] = known[parts["at"]]
         parts["share"] = parts.area / parts.groupby("at").area.transform("sum")
         parts["season"] = fields.season.to_numpy()[parts["at"]]
@@ -152,7 +157,7 @@ class _Work:
             fields=paths["fields"],
         )
 
-    def _cut(self, at: np.ndarray, geobox, label: np.ndarray, ids: np.ndarray) -> None:
+    def _cut(self, at: np.ndarray, geobox: GeoBox, label: np.ndarray, ids: np.ndarray) -> None:
         """Makes unknown, in place, what belongs to a field at home in another split.
 
         Even where a field of this split claims the pixel too: ground of the other is in its split.
@@ -162,13 +167,13 @@ class _Work:
         foreign = polygons.rasterise(self.shapes[at], self.ids[at], geobox, self.shrink)
         lost = (foreign > 0) & (label != IGNORE)
         if lost.any():
-            self.ledger.counts["pixels cut at a border of splits"] += int(lost.sum())
+            self.log.counts["pixels cut at a border of splits"] += int(lost.sum())
         self.cut_fields |= set(np.unique(foreign[foreign > 0]).tolist())
         label[lost], ids[lost] = IGNORE, 0
 
-    def _count_conflicts(self, at: np.ndarray, geobox, conflict: np.ndarray) -> None:
+    def _count_conflicts(self, at: np.ndarray, geobox: GeoBox, conflict: np.ndarray) -> None:
         """Counts pixels that two crops claim; one that three claim counts for each pair."""
-        self.ledger.counts["pixels claimed by two crops"] += int(conflict.sum())
+        self.log.counts["pixels claimed by two crops"] += int(conflict.sum())
         claimed = {}
         for value in np.unique(self.classes[at]):
             own = at[self.classes[at] == value]
@@ -178,10 +183,14 @@ class _Work:
         for a, b in itertools.combinations(sorted(claimed), 2):
             both = int((claimed[a] & claimed[b]).sum())
             if both:
-                self.ledger.counts[f"conflict {a} / {b}"] += both
+                self.log.counts[f"conflict {a} / {b}"] += both
 
-    def _crops(self, at: np.ndarray, share: np.ndarray, count: np.ndarray) -> dict[str, dict]:
-        crops = collections.defaultdict(lambda: {"fields": 0, "area_ha": 0.0, "pixels": 0})
+    def _crops(
+        self, at: np.ndarray, share: np.ndarray, count: np.ndarray
+    ) -> dict[str, dict[str, Any]]:
+        crops: dict[str, dict[str, Any]] = collections.defaultdict(
+            lambda: {"fields": 0, "area_ha": 0.0, "pixels": 0}
+        )
         for crop, ha, n in zip(self.crops[at], self.area_ha[at] * share, count, strict=True):
             row = crops[crop]
             row["fields"] += 1
@@ -193,16 +202,16 @@ class _Work:
         """Notes the fields that labelled no pixel: too small, or others have all of theirs."""
         none = self.known[self.pixels[self.known] == 0]
         zone = self.fields.epsg.to_numpy()[none]
-        parts = tiling.cut(self.shapes[none], zone)
+        parts = zones.cut(self.shapes[none], zone)
         some = np.zeros(len(none), bool)
         for i, *key in parts[["at", "epsg", "col", "row"]].to_numpy(int).tolist():
             one = self.shapes[none[[i]]], self.ids[none[[i]]]
             some[i] |= polygons.rasterise(*one, grid.tile_geobox(*key), self.shrink).any()
         if some.any():
-            self.ledger.counts["fields all of whose pixels others claim"] += int(some.sum())
+            self.log.counts["fields all of whose pixels others claim"] += int(some.sum())
         for field in self.fields.iloc[none[~some]].itertuples():
             detail = f"{field.area_ha * 1e4:.0f} m2"
-            self.ledger.drop(field.layer, field.file, field.row, TOO_SMALL, detail)
+            self.log.drop(field.layer, field.file, field.row, TOO_SMALL, detail)
 
 
 def _path(folder: str, season: str, place: tiling.Place) -> str:
@@ -210,11 +219,11 @@ def _path(folder: str, season: str, place: tiling.Place) -> str:
 
 
 @functools.lru_cache(maxsize=128)
-def _crs(epsg: int) -> rasterio.CRS:
-    return rasterio.CRS.from_epsg(epsg)
+def _crs(code: str) -> rasterio.CRS:
+    return rasterio.CRS.from_string(code)
 
 
-def _write(path: pathlib.Path, pixels: np.ndarray, geobox, legend: Legend | None) -> None:
+def _write(path: pathlib.Path, pixels: np.ndarray, geobox: GeoBox, legend: Legend | None) -> None:
     """Writes a raster of labels (with a legend) or field ids, whole or not at all."""
     height, width = pixels.shape
     profile = {
@@ -224,7 +233,7 @@ def _write(path: pathlib.Path, pixels: np.ndarray, geobox, legend: Legend | None
         "height": height,
         "width": width,
         # Looked up once: that takes as long as the rest of writing a tile.
-        "crs": _crs(geobox.crs.to_epsg()),
+        "crs": _crs(str(geobox.crs)),
         "transform": geobox.affine,
         "nodata": 0 if legend is None else IGNORE,
         "compress": "zstd",

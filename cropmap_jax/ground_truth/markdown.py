@@ -1,21 +1,24 @@
-"""The page that a person reads about a delivery: report.md."""
+"""The report as Markdown: report.md."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from cropmap_jax.geo.splits import SPLITS
 from cropmap_jax.geo.text import markdown_cell
 
 MOST_ROWS = 200
-"""Drops listed on the page; more of them are in drops.csv."""
+"""Drops listed in report.md; more of them are in drops.csv."""
 
 
-def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str:
-    """The page in Markdown.
+def render(
+    summary: dict[str, Any], drops: Sequence[dict[str, Any]], pictures: Iterable[str]
+) -> str:
+    """The text of report.md.
 
     Args:
       summary: of `report.summarise`.
-      drops: the ledger's drops, as dicts.
-      pictures: names of image files next to the page.
+      drops: of the audit log, as dicts.
+      pictures: names of image files next to report.md.
     """
     tiles, blocks = (sum(summary[key].values()) for key in ("tiles", "blocks"))
     kept = sum(crop["kept"] for crop in summary["crops"].values())
@@ -48,7 +51,7 @@ def render(summary: dict, drops: Sequence[dict], pictures: Iterable[str]) -> str
     return "\n".join(lines + _section("Drops", listed)) + "\n"
 
 
-def _layer_table(summary: dict) -> list[str]:
+def _layer_table(summary: dict[str, Any]) -> list[str]:
     rows = []
     for key, r in summary["layers"].items():
         why = ", ".join(f"{n} {reason}" for reason, n in r["dropped"].items())
@@ -60,7 +63,7 @@ def _layer_table(summary: dict) -> list[str]:
     return _table((*title, "reasons"), rows)
 
 
-def _crop_table(summary: dict) -> list[str]:
+def _crop_table(summary: dict[str, Any]) -> list[str]:
     titles = summary["titles"]
     rows = [
         (
@@ -83,8 +86,8 @@ def _crop_table(summary: dict) -> list[str]:
     )
 
 
-def _balance_table(summary: dict) -> list[str]:
-    rows = [("wished", *(f"{x:.0%}" for x in summary["fractions"].values()))]
+def _balance_table(summary: dict[str, Any]) -> list[str]:
+    rows = [("requested", *(f"{x:.0%}" for x in summary["fractions"].values()))]
     for name, crop in summary["crops"].items():
         if sum(crop["pixels"].values()):
             title = summary["titles"].get(name, name)
@@ -94,7 +97,7 @@ def _balance_table(summary: dict) -> list[str]:
     return _table(("", *SPLITS), rows)
 
 
-def _state_table(summary: dict) -> list[str]:
+def _state_table(summary: dict[str, Any]) -> list[str]:
     total = sum(sum(row.values()) for row in summary["states"].values())
     rows = [
         (
@@ -109,7 +112,7 @@ def _state_table(summary: dict) -> list[str]:
     return _table(("state", *SPLITS, "all", "share"), rows)
 
 
-def _calendar_lines(summary: dict) -> list[str]:
+def _calendar_lines(summary: dict[str, Any]) -> list[str]:
     found = summary["calendars"]
     months = _table(
         ("season", "first month to export from", "to", "months"),
@@ -131,7 +134,7 @@ def _section(title: str, lines: list[str]) -> list[str]:
     return ["", f"## {title}", "", *lines] if lines else []
 
 
-def _table(title: Sequence[str], rows: Iterable[Sequence]) -> list[str]:
+def _table(title: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """A table of Markdown, numbers to the right; no lines without rows."""
     rows = list(rows)
     if not rows:
@@ -142,7 +145,7 @@ def _table(title: Sequence[str], rows: Iterable[Sequence]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in cells]
 
 
-def _cell(value) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
     if isinstance(value, int):

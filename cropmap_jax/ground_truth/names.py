@@ -1,16 +1,17 @@
 """Free-text names of crops, as people type them, and what they stand for."""
 
 import collections
+import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping
 
 from cropmap_jax.geo.names import ENDINGS, LETTERS, TATWEEL
 
 UNKNOWN = "unknown"
-"""What a name stands for of which nobody can tell the class."""
+"""The meaning of a name that does not determine the class."""
 
 
-def normalise(text) -> str:
+def normalise(text: object) -> str:
     """One spelling of texts that look alike.
 
     Spaces are stripped and collapsed, Arabic ye and kaf become Persian, invisible characters
@@ -31,7 +32,7 @@ def normalise(text) -> str:
     return composed.translate(LETTERS)
 
 
-def key(text) -> str:
+def key(text: object) -> str:
     """What two spellings of a name have in common: `normalise`, and no case."""
     return normalise(text).casefold()
 
@@ -42,7 +43,9 @@ def _loose(text: str) -> str:
     return "".join("".join(digits).split()).translate(ENDINGS)
 
 
-def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collections.Counter]:
+def decide(
+    texts: Iterable[object], names: Mapping[str, str]
+) -> tuple[list[str], collections.Counter[str]]:
     """What each text stands for; case and the differences that `normalise` removes do not count.
 
     Nor do spaces, unless two names of different meanings differ by nothing else.
@@ -60,10 +63,11 @@ def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collec
     """
     table: dict[str, str] = {}
     for name, crop in names.items():
-        key = normalise(name).casefold()
-        if table.setdefault(key, crop) != crop:
-            raise ValueError(f"names: expected one meaning of {name!r}, found {table[key]!r} and "
-                             f"{crop!r}")  # fmt: skip
+        folded = key(name)
+        if table.setdefault(folded, crop) != crop:
+            raise ValueError(
+                f"names: expected one meaning of {name!r}, found {table[folded]!r} and {crop!r}"
+            )
     loose = collections.defaultdict(set)
     for text, crop in table.items():
         loose[_loose(text)].add(crop)
@@ -74,3 +78,10 @@ def decide(texts: Iterable, names: Mapping[str, str]) -> tuple[list[str], collec
         found[text] = table.get(text.casefold()) or (min(near) if len(near) == 1 else None)
     unlisted = collections.Counter(text for text in cleaned if found[text] is None)
     return [found[text] or UNKNOWN for text in cleaned], unlisted
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """End of a message that suggests the nearest of the words, or "" if none is near."""
+    folded = {normalise(w).casefold(): w for w in words}
+    near = difflib.get_close_matches(normalise(word).casefold(), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""

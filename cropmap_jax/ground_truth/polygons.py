@@ -2,10 +2,12 @@
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyproj
 import shapely
+from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo.legend import IGNORE
@@ -13,10 +15,12 @@ from cropmap_jax.geo.legend import IGNORE
 SAME_GROUND = 0.95
 """Intersection over union from which two polygons cover the same ground."""
 _MANY_HOLES = 100
+Shapes = Sequence[Any] | np.ndarray
+"""Geometries of shapely, None among them where a function says so."""
 _WGS84 = pyproj.Geod(ellps="WGS84")
 
 
-def repair(geometries: Sequence) -> tuple[np.ndarray, np.ndarray]:
+def repair(geometries: Shapes) -> tuple[np.ndarray, np.ndarray]:
     """Repairs rings that cross or repeat themselves.
 
     All that the loops of a ring enclose is kept, holes are taken off, and lines that a ring
@@ -41,7 +45,7 @@ def repair(geometries: Sequence) -> tuple[np.ndarray, np.ndarray]:
     return after, change
 
 
-def ground_area_ha(polygons: Sequence) -> np.ndarray:
+def ground_area_ha(polygons: Shapes) -> np.ndarray:
     """Area on the WGS 84 ellipsoid in hectares, holes taken off whichever way rings run.
 
     Args:
@@ -64,7 +68,7 @@ def ground_area_ha(polygons: Sequence) -> np.ndarray:
     return np.bincount(owner[part], hectares, minlength=len(polygons))
 
 
-def project(geometries: Sequence, source, target) -> np.ndarray:
+def project(geometries: Shapes, source: Any, target: Any) -> np.ndarray:
     """Geometries in another CRS, x before y in both, in 2-D; vertices are moved, none added.
 
     Args:
@@ -78,21 +82,25 @@ def project(geometries: Sequence, source, target) -> np.ndarray:
       pyproj.exceptions.ProjError: not a CRS, or no way between the two.
     """
     convert = _transformer(source, target).transform
-    return shapely.transform(np.asarray(geometries, object), convert, interleaved=False)
+    moved: np.ndarray = shapely.transform(
+        np.asarray(geometries, object), convert, interleaved=False
+    )
+    return moved
 
 
 # Looking for the best operation between two CRSs takes longer than moving a field.
 @functools.lru_cache(maxsize=64)
-def _transformer(source, target) -> pyproj.Transformer:
+def _transformer(source: Any, target: Any) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
-def disc(points: Sequence, radius_m: float) -> np.ndarray:
+def disc(points: Shapes, radius_m: float) -> np.ndarray:
     """Polygons of 64 corners around points of a CRS in metres; their area is 0.2 % too small."""
-    return shapely.buffer(np.asarray(points, object), radius_m, quad_segs=16)
+    discs: np.ndarray = shapely.buffer(np.asarray(points, object), radius_m, quad_segs=16)
+    return discs
 
 
-def duplicates(polygons: Sequence, groups: Sequence[str]) -> np.ndarray:
+def duplicates(polygons: Shapes, groups: Sequence[str]) -> np.ndarray:
     """Finds polygons that cover the same ground as an earlier one of their group.
 
     Args:
@@ -103,17 +111,18 @@ def duplicates(polygons: Sequence, groups: Sequence[str]) -> np.ndarray:
       int [N]: index of the first polygon that is no duplicate itself and has at least SAME_GROUND
       in common; -1 for those that are no duplicates, and for empty ones.
     """
-    polygons = np.asarray(polygons, object)
+    shapes = np.asarray(polygons, object)
     _, group = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
-    first = np.arange(len(polygons))
+    first = np.arange(len(shapes))
     # Exact copies go first: many of the same would make a pair of each with each.
     seen: dict[tuple[int, bytes], int] = {}
-    for i, key in enumerate(zip(group.tolist(), shapely.to_wkb(shapely.normalize(polygons)),
+    for i, key in enumerate(zip(group.tolist(), shapely.to_wkb(shapely.normalize(shapes)),
                                 strict=True)):  # fmt: skip
         first[i] = seen.setdefault(key, i)
-    first[shapely.is_empty(polygons)] = np.flatnonzero(shapely.is_empty(polygons))
-    kept = np.flatnonzero((first == np.arange(len(first))) & ~shapely.is_empty(polygons))
-    for i, j in _same_ground(polygons[kept], group[kept]):
+    empty = shapely.is_empty(shapes)
+    first[empty] = np.flatnonzero(empty)
+    kept = np.flatnonzero((first == np.arange(len(first))) & ~empty)
+    for i, j in _same_ground(shapes[kept], group[kept]):
         if first[kept[i]] == kept[i] and first[kept[j]] == kept[j]:
             first[kept[j]] = kept[i]
     first = first[first]  # the copy of a polygon that then turned out to be a duplicate
@@ -138,7 +147,7 @@ def _same_ground(polygons: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def rasterise(
-    polygons: Sequence, values: np.ndarray, geobox: GeoBox, shrink_m: float = 0.0
+    polygons: Shapes, values: np.ndarray, geobox: GeoBox, shrink_m: float = 0.0
 ) -> np.ndarray:
     """Burns a value into the pixels whose centre lies inside a polygon.
 
@@ -167,7 +176,7 @@ def rasterise(
 
 
 def claims(
-    polygons: Sequence, classes: np.ndarray, ids: np.ndarray, geobox: GeoBox, shrink_m: float
+    polygons: Shapes, classes: np.ndarray, ids: np.ndarray, geobox: GeoBox, shrink_m: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels the pixels whose centre lies inside a shrunk polygon, unless two classes claim them.
 
@@ -200,7 +209,7 @@ def claims(
     return label, fields, conflict
 
 
-def _per_polygon(values: np.ndarray, polygons: Sequence, name: str) -> np.ndarray:
+def _per_polygon(values: np.ndarray, polygons: Shapes, name: str) -> np.ndarray:
     values = np.asarray(values)
     if values.shape != (len(polygons),):
         raise ValueError(f"{name}: expected shape ({len(polygons)},), found {values.shape}")
@@ -208,16 +217,16 @@ def _per_polygon(values: np.ndarray, polygons: Sequence, name: str) -> np.ndarra
 
 
 def _insides(
-    polygons: Sequence, geobox: GeoBox, shrink_m: float
+    polygons: Shapes, geobox: GeoBox, shrink_m: float
 ) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
     """(index, window, bool array of the window: centre inside), of polygons that may hold one."""
-    polygons = np.asarray(polygons, object)
+    shapes = np.asarray(polygons, object)
     if shrink_m:
-        polygons = _shrink(polygons, shrink_m)
-    some = np.flatnonzero(~(shapely.is_empty(polygons) | shapely.is_missing(polygons)))
+        shapes = _shrink(shapes, shrink_m)
+    some = np.flatnonzero(~(shapely.is_empty(shapes) | shapely.is_missing(shapes)))
     height, width = geobox.shape
     # The corners of each bounding box in pixels, which serves rotated grids too.
-    x, y = shapely.bounds(polygons[some])[:, [[0, 2, 0, 2], [1, 1, 3, 3]]].swapaxes(0, 1)
+    x, y = shapely.bounds(shapes[some])[:, [[0, 2, 0, 2], [1, 1, 3, 3]]].swapaxes(0, 1)
     to_pixel, to_crs = ~geobox.affine, geobox.affine
     col, row = _apply(to_pixel, x, y)
     left, top = (np.clip(np.floor(v.min(1) - 0.5), 0, None).astype(int) for v in (col, row))
@@ -227,7 +236,7 @@ def _insides(
         cols, rows = np.arange(left[k], right[k]) + 0.5, np.arange(top[k], bottom[k]) + 0.5
         xs, ys = _apply(to_crs, cols[None, :], rows[:, None])
         xs, ys = np.broadcast_arrays(xs, ys)
-        inside = shapely.contains_xy(polygons[some[k]], xs, ys)
+        inside = shapely.contains_xy(shapes[some[k]], xs, ys)
         if inside.any():
             yield some[k], (slice(top[k], bottom[k]), slice(left[k], right[k])), inside
 
@@ -235,9 +244,11 @@ def _insides(
 def _shrink(polygons: np.ndarray, metres: float) -> np.ndarray:
     """Polygons less a strip along their borders; mitred: corners stay, no vertices are added."""
     holes = shapely.get_num_interior_rings(polygons)
-    many = np.flatnonzero(holes > _MANY_HOLES)
-    out = shapely.buffer(np.where(holes > _MANY_HOLES, None, polygons), -metres, join_style="mitre")
-    for i in many:
+    many = holes > _MANY_HOLES
+    few = polygons.copy()
+    few[many] = None
+    out: np.ndarray = shapely.buffer(few, -metres, join_style="mitre")
+    for i in np.flatnonzero(many):
         # Holes that run into each other take GEOS minutes, unless they grow one by one.
         shell, *rings = shapely.polygons(shapely.get_rings(polygons[i]))
         grown = shapely.union_all(shapely.buffer(rings, metres, join_style="mitre"))
@@ -246,6 +257,6 @@ def _shrink(polygons: np.ndarray, metres: float) -> np.ndarray:
     return out
 
 
-def _apply(affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _apply(affine: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Written out: affine 3 deprecates `*` with coordinates, and affine 2 does not have `@`.
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f

@@ -1,4 +1,4 @@
-"""The whole way from a delivery to labelled tiles."""
+"""The whole way from field data to labelled tiles."""
 
 import collections
 import contextlib
@@ -11,22 +11,25 @@ import pathlib
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import geopandas
 import numpy as np
 import shapely
 
 from cropmap_jax.geo import antimeridian, files, grid
+from cropmap_jax.geo import calendars as calendars_lib
 from cropmap_jax.geo.text import plain
 from cropmap_jax.geo.tiles import Tile, write_tiles
 from cropmap_jax.ground_truth import crop_calendar, labels, layers, maps, provinces, report, tiling
 from cropmap_jax.ground_truth.audit_log import AuditLog
-from cropmap_jax.ground_truth.settings import UNKNOWN, Settings
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
-class Delivery:
-    """What was read of a delivery.
+class FieldData:
+    """The field data, as read.
 
     Args:
       fields: the table of fields and points, each in its province.
@@ -39,37 +42,37 @@ class Delivery:
     calendars: crop_calendar.Calendars | None
 
 
-def read(settings: Settings, ledger: AuditLog) -> Delivery:
-    """Reads and checks a delivery; nothing is written.
+def read(settings: Settings, log: AuditLog) -> FieldData:
+    """Reads and checks field data; nothing is written.
 
     Raises:
       ValueError: nothing could be read, or there was a problem and the settings are strict.
     """
-    fields = layers.read_layers(settings, ledger)
-    calendars = crop_calendar.read_book(settings, ledger)
-    outlines = provinces.read_provinces(settings, ledger)
+    fields = layers.read_layers(settings, log)
+    calendars = crop_calendar.read_calendars(settings, log)
+    outlines = provinces.read_provinces(settings, log)
     reach = settings.provinces.reach_km if settings.provinces else 0.0
-    fields = provinces.assign(fields, outlines, reach, ledger)
-    crop_calendar.note_undated(fields, calendars, ledger)
-    if settings.strict and ledger.problems:
-        raise ValueError(f"config.strict: {len(ledger.problems)} problems: {ledger.problems[0]}")
+    fields = provinces.assign(fields, outlines, reach, log)
+    crop_calendar.note_undated(fields, calendars, log)
+    if settings.strict and log.problems:
+        raise ValueError(f"config.strict: {len(log.problems)} problems: {log.problems[0]}")
     if fields.empty:
         raise ValueError(f"{settings.source}: expected fields or points, found none that is usable")
-    return Delivery(fields, outlines, calendars)
+    return FieldData(fields, outlines, calendars)
 
 
 def prepare(
     settings: Settings,
     out: pathlib.Path,
-    ledger: AuditLog,
-    progress: Callable = lambda iterable, **_: iterable,
-) -> dict:
-    """Reads a delivery, writes its tiles, labels, fields, report and maps, and returns a summary.
+    log: AuditLog,
+    progress: Callable[..., Iterable[Any]] = lambda iterable, **_: iterable,
+) -> dict[str, Any]:
+    """Reads field data, writes their tiles, labels, fields, report and maps, and returns a summary.
 
     Args:
       settings: how to prepare it.
       out: folder to write; what an earlier run wrote there is replaced.
-      ledger: empty.
+      log: empty.
       progress: wraps an iterable, called with `total` and `unit`.
 
     Raises:
@@ -77,12 +80,12 @@ def prepare(
       OSError: no space or no permission; names the file.
     """
     check_folders(settings, out)
-    delivery = read(settings, ledger)
-    fields, places = tiling.tile_fields(delivery.fields, settings, ledger)
+    data = read(settings, log)
+    fields, places = tiling.tile_fields(data.fields, settings, log)
     if not any(places.values()):
         raise ValueError(
             f"{settings.source}: expected a field of a known class, found none among "
-            f"{len(delivery.fields):,d}{_why(ledger)}"
+            f"{len(data.fields):,d}{_why(log)}"
         )
     with files.Lock(out, "--out"):
         files.tidy(out)
@@ -91,41 +94,48 @@ def prepare(
         # An old list next to new rasters would pass for whole, should this run be interrupted.
         written.remove("tiles.geojson")
         written.remove(report.DROPS)
-        fields, tiles = labels.label_tiles(fields, places, settings, out, ledger, progress, written)
+        fields, tiles = labels.label_tiles(fields, places, settings, out, log, progress, written)
         if not tiles:
             raise ValueError(
                 f"{settings.source}: expected a field that labels a pixel, found none among "
-                f"{len(fields):,d}{_why(ledger)}"
+                f"{len(fields):,d}{_why(log)}"
             )
-        return _write(delivery, fields, tiles, settings, out, ledger)
+        return _write(data, fields, tiles, settings, out, log)
 
 
 _PICTURES = ("map_crops.png", "map_detail.png", "map_splits.png")
 _FILES = ("fields.gpkg", "report.json", "report.md", report.DROPS, "tiles.geojson")
 
 
-def _write(delivery: Delivery, fields, tiles: list[Tile], settings: Settings, out, ledger) -> dict:
+def _write(
+    data: FieldData,
+    fields: geopandas.GeoDataFrame,
+    tiles: list[Tile],
+    settings: Settings,
+    out: pathlib.Path,
+    log: AuditLog,
+) -> dict[str, Any]:
     """Writes what describes the labels, and returns the summary."""
-    tiles = add_calendars(tiles, fields, delivery.calendars)
+    tiles = add_calendars(tiles, fields, data.calendars)
     spans = month_spans(tiles, settings)
     legend = settings.classes_of
     write_fields(fields, out / "fields.gpkg")
-    summary = report.summarise(fields, tiles, settings, ledger, spans)
-    maps.by_crop(fields, tiles, delivery.provinces, legend, out / "map_crops.png")
-    maps.by_split(fields, tiles, delivery.provinces, legend, out / "map_splits.png")
+    summary = report.summarise(fields, tiles, settings, log, spans)
+    maps.by_crop(fields, tiles, data.provinces, legend, out / "map_crops.png")
+    maps.by_split(fields, tiles, data.provinces, legend, out / "map_splits.png")
     maps.detail(fields, tiles, out, legend, out / "map_detail.png")
-    report.write(summary, ledger, out, _PICTURES)
+    report.write(summary, log, out, _PICTURES)
     # Last: a folder with tiles.geojson is whole.
     about = {"months": spans, "seed": settings.seed, "lead_days": list(settings.lead_days)}
     write_tiles(tiles, out / "tiles.geojson", legend, about)
     return summary
 
 
-def _why(ledger: AuditLog) -> str:
+def _why(log: AuditLog) -> str:
     """What was dropped, and which names are not listed, as the end of a message."""
-    dropped = collections.Counter(drop.reason for drop in ledger.drops)
+    dropped = collections.Counter(drop.reason for drop in log.drops)
     parts = [f"{count:,d} {reason}" for reason, count in dropped.most_common(3)]
-    parts += [note[:200] for note in ledger.notes if "not listed" in note][:1]
+    parts += [note[:200] for note in log.notes if "not listed" in note][:1]
     return f"; {'; '.join(parts)}" if parts else ""
 
 
@@ -143,7 +153,7 @@ def check_folders(settings: Settings, out: pathlib.Path) -> None:
     if settings.calendar and settings.calendar.file:
         globs["config.calendar.file"] = glob.escape(settings.calendar.file)
     for key, pattern in globs.items():
-        # A path from the root is no pattern below the folder: said where it is read.
+        # A path from the root is no pattern below the folder: reported where it is read.
         found = []
         with contextlib.suppress(ValueError, NotImplementedError):
             found = list(source.glob(pattern))
@@ -175,7 +185,7 @@ def add_calendars(
             rows = [int(tree.nearest(centre))]
         own = {name: values[rows] for name, values in columns.items()}
         province = largest_share(own["province"], own["area_ha"])
-        harvest = {}
+        harvest: calendars_lib.Calendar = {}
         if calendars is not None:
             chosen = chosen_sheets(own["crop"], own["sheets"])
             harvest = calendars.calendar(province, tile.season, chosen)
@@ -185,7 +195,7 @@ def add_calendars(
 
 def largest_share(names: np.ndarray, weights: np.ndarray) -> str:
     """The name with the largest sum of weights; where weights are 0 (points), the most frequent."""
-    total = collections.Counter()
+    total: dict[str, float] = collections.defaultdict(float)
     for name, weight in zip(names, weights, strict=True):
         total[name] += float(weight) + 1e-3
     return min(total, key=lambda name: (-total[name], name))
@@ -198,7 +208,8 @@ def chosen_sheets(crops: Iterable[str], sheets: Iterable[str]) -> dict[str, set[
       crops: of fields.
       sheets: of the same fields, ";" between several, "" for none chosen.
     """
-    chosen, open_ = collections.defaultdict(set), set()
+    chosen: dict[str, set[str]] = collections.defaultdict(set)
+    open_: set[str] = set()
     for crop, own in zip(crops, sheets, strict=True):
         if own:
             chosen[crop] |= set(own.split(";"))
@@ -213,7 +224,7 @@ def month_spans(tiles: list[Tile], settings: Settings) -> dict[str, tuple[str, s
     From the first month of the window that ends the largest lead before the earliest candidate
     harvest, to the last that has ended the smallest lead before the latest.
     """
-    dates = collections.defaultdict(list)
+    dates: dict[str, list[dt.date]] = collections.defaultdict(list)
     for tile in tiles:
         for seasons in tile.harvest.values():
             dates[tile.season] += [s.harvest_start for s in seasons]
@@ -240,23 +251,16 @@ def write_fields(fields: geopandas.GeoDataFrame, path: pathlib.Path) -> None:
     kinds = {"fields": "polygon", "points": "point"}
     tables = {layer: fields[fields.kind == kind] for layer, kind in kinds.items()}
     tables = {layer: own for layer, own in tables.items() if len(own)}
-    # In a folder of its own, because SQLite writes other files next to it.
-    folder = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        folder.mkdir()
-        for layer, own in tables.items():
-            own.to_file(folder / path.name, layer=layer, driver="GPKG", engine="pyogrio")
-        _check_whole(folder / path.name, {layer: len(own) for layer, own in tables.items()})
-        (folder / path.name).replace(path)
+        with files.replacing(path, alone=True) as part:
+            for layer, own in tables.items():
+                own.to_file(part, layer=layer, driver="GPKG", engine="pyogrio")
+            _check_whole(part, {layer: len(own) for layer, own in tables.items()})
     except (RuntimeError, sqlite3.Error) as error:
         full = shutil.disk_usage(path.parent).free < _FULL
         code = errno.ENOSPC if full else errno.EIO
         reason = OSError(code, os.strerror(code) if full else plain(error, 200))
         raise files.not_written(path, reason) from error
-    except OSError as error:
-        raise files.not_written(path, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 _FULL = 2**20
@@ -269,10 +273,10 @@ def _check_whole(path: pathlib.Path, rows: dict[str, int]) -> None:
     Raises:
       RuntimeError, sqlite3.Error: it does not.
     """
-    with contextlib.closing(sqlite3.connect(path)) as book:
-        (state,) = book.execute("PRAGMA quick_check").fetchone()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        (state,) = database.execute("PRAGMA quick_check").fetchone()
         found = {
-            name: book.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in rows
+            name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in rows
         }
     if state != "ok" or found != rows:
         raise RuntimeError(f"expected {rows} rows, found {found}, {state}")

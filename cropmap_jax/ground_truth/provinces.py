@@ -10,10 +10,10 @@ import pyproj
 import shapely
 
 from cropmap_jax.geo import antimeridian
-from cropmap_jax.ground_truth import finding, polygons, vectors
+from cropmap_jax.ground_truth import coordinates, finding, polygons, vectors
 from cropmap_jax.ground_truth.audit_log import OUTSIDE, AuditLog
 from cropmap_jax.ground_truth.names import normalise
-from cropmap_jax.ground_truth.settings import Settings
+from cropmap_jax.ground_truth.settings import Provinces, Settings
 
 _WGS84 = pyproj.Geod(ellps="WGS84")
 
@@ -23,12 +23,12 @@ def place_key(name: object) -> str:
     return re.sub(r"[\s_-]+", " ", normalise(name)).strip().casefold()
 
 
-def read_provinces(settings: Settings, ledger: AuditLog) -> geopandas.GeoDataFrame | None:
+def read_provinces(settings: Settings, log: AuditLog) -> geopandas.GeoDataFrame | None:
     """Outlines of the provinces, in EPSG:4326.
 
     Args:
-      settings: of the delivery.
-      ledger: records files that are left out.
+      settings: of the field data.
+      log: takes files that are left out.
 
     Returns:
       A row per province: `province` (str) and `geometry` (Polygon or MultiPolygon, valid, 2-D);
@@ -38,24 +38,25 @@ def read_provinces(settings: Settings, ledger: AuditLog) -> geopandas.GeoDataFra
     if settings.provinces is None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
-        return _read_all(settings, _list_files(settings, pathlib.Path(scratch), ledger), ledger)
+        files = _list_files(settings, settings.provinces, pathlib.Path(scratch), log)
+        return _read_all(settings, settings.provinces, files, log)
 
 
 def _read_all(
-    settings: Settings, files: list[vectors.File], ledger: AuditLog
+    settings: Settings, own: Provinces, files: list[vectors.File], log: AuditLog
 ) -> geopandas.GeoDataFrame | None:
     if not files:
-        ledger.problems.append(
-            f"config.provinces.files: expected files that match {settings.provinces.files!r} below "
+        log.problems.append(
+            f"config.provinces.files: expected files that match {own.files!r} below "
             f"{settings.source}, found none"
         )
     names: dict[str, str] = {}
-    parts: dict[str, list] = {}
+    parts: dict[str, list[shapely.Geometry]] = {}
     for file in files:
         try:
             features = vectors.read(file, vectors.inspect(file))
         except ValueError as error:
-            ledger.problems.append(str(error))
+            log.problems.append(str(error))
             continue
         outlines = antimeridian.cut(polygons.repair(_areas(features))[0])
         for row, (name, shape) in enumerate(zip(_names(features), outlines, strict=True)):
@@ -63,15 +64,15 @@ def _read_all(
                 names.setdefault(place_key(name), name)
                 parts.setdefault(place_key(name), []).append(shape)
                 continue
-            found = f"expected a name in {settings.provinces.column!r}, found none"
+            found = f"expected a name in {own.column!r}, found none"
             if name:
                 found = f"expected a polygon, found {features.strays.get(row, 'none')}"
-            ledger.problems.append(f"{file.name}, feature {row}: {found}")
+            log.problems.append(f"{file.name}, feature {row}: {found}")
     if not parts:
         return None
-    shapes = [shapely.union_all(own) if len(own) > 1 else own[0] for own in parts.values()]
+    shapes = [shapely.union_all(of) if len(of) > 1 else of[0] for of in parts.values()]
     table = {"province": list(names.values())}
-    return geopandas.GeoDataFrame(table, geometry=shapes, crs=vectors.WORLD)
+    return geopandas.GeoDataFrame(table, geometry=shapes, crs=coordinates.WORLD)
 
 
 def known_places(settings: Settings) -> dict[str, str] | None:
@@ -87,7 +88,7 @@ def assign(
     fields: geopandas.GeoDataFrame,
     provinces: geopandas.GeoDataFrame | None,
     reach_km: float,
-    ledger: AuditLog,
+    log: AuditLog,
 ) -> geopandas.GeoDataFrame:
     """Which province each field lies in.
 
@@ -99,7 +100,7 @@ def assign(
       fields: the table of fields and points, EPSG:4326.
       provinces: of `read_provinces`; None: all fields lie in one place without a name.
       reach_km: kilometres.
-      ledger: records the fields outside.
+      log: takes the fields outside.
 
     Returns:
       The fields that stay, with the column `province` (str).
@@ -118,9 +119,9 @@ def assign(
     far = stray[km > reach_km]
     for i, distance in zip(far, km[km > reach_km], strict=True):
         row = fields.iloc[i]
-        ledger.drop(row.layer, row.file, row.row, OUTSIDE, f"{distance:.1f} km from {names[i]}")
+        log.drop(row.layer, row.file, row.row, OUTSIDE, f"{distance:.1f} km from {names[i]}")
     if len(far) < len(stray):
-        ledger.counts["fields just outside all provinces"] += len(stray) - len(far)
+        log.counts["fields just outside all provinces"] += len(stray) - len(far)
     return fields.assign(province=names).drop(index=far).reset_index(drop=True)
 
 
@@ -175,11 +176,13 @@ def _edges(outlines: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
     return shapely.linestrings(pairs * scale), owner[ring[1:][whole]]
 
 
-def _list_files(settings: Settings, scratch: pathlib.Path, ledger: AuditLog) -> list[vectors.File]:
+def _list_files(
+    settings: Settings, own: Provinces, scratch: pathlib.Path, log: AuditLog
+) -> list[vectors.File]:
     """The files that the glob matches, less those that lie next to a .shp as parts of it."""
-    source, own = pathlib.Path(settings.source), settings.provinces
+    source = pathlib.Path(settings.source)
     try:
-        matching = finding.find(source, own.files, scratch, ledger.problems.append)
+        matching = finding.find(source, own.files, scratch, log.problems.append)
     except (ValueError, NotImplementedError):  # a path from the root, for instance
         return []
     columns = {"config.provinces.column": own.column}

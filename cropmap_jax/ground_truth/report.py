@@ -1,4 +1,4 @@
-"""What was made of a delivery: JSON for programs, Markdown to read, a table for the terminal."""
+"""The report on field data: JSON for programs, Markdown to read, a table for the terminal."""
 
 import collections
 import csv
@@ -7,6 +7,7 @@ import io
 import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -18,7 +19,8 @@ from cropmap_jax.geo.text import csv_cell, plain
 from cropmap_jax.geo.tiles import Tile
 from cropmap_jax.ground_truth import markdown
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
-from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
+from cropmap_jax.ground_truth.names import UNKNOWN
+from cropmap_jax.ground_truth.settings import NONE, Settings
 
 _CUT = "fields cut at a border of splits"
 _CONFLICT = "pixels claimed by two crops"
@@ -30,9 +32,9 @@ def summarise(
     fields: geopandas.GeoDataFrame,
     tiles: Sequence[Tile],
     settings: Settings,
-    ledger: AuditLog,
+    log: AuditLog,
     span: Mapping[str, tuple[str, str]],
-) -> dict:
+) -> dict[str, Any]:
     """Counts everything, in values that JSON can hold.
 
     "Kept" is what the table of fields holds, less what was too small to label a pixel.
@@ -40,8 +42,8 @@ def summarise(
     Args:
       fields: the complete table of fields and points.
       tiles: those that are kept.
-      settings: how the delivery was read.
-      ledger: what was noted on the way.
+      settings: how the field data were read.
+      log: of the run.
       span: {season: (first, last)} ISO dates of the months to export.
 
     Returns:
@@ -49,10 +51,10 @@ def summarise(
       states, calendars, conflicts, cut_fields, counts, months, problems, doubts, notes. Areas in
       hectares on the ground.
     """
-    small = _too_small(fields, ledger)
+    small = _too_small(fields, log)
     names = (*settings.classes_of.names, NONE, UNKNOWN)
-    layers = _layers(fields, small, settings, ledger)
-    counts = {k: int(v) for k, v in sorted(ledger.counts.items())}
+    layers = _layers(fields, small, settings, log)
+    counts = {k: int(v) for k, v in sorted(log.counts.items())}
     pairs = [(k.removeprefix(_PAIR), v) for k, v in counts.items() if k.startswith(_PAIR)]
     return {
         "legend": settings.classes_of.name,
@@ -74,26 +76,28 @@ def summarise(
         "cut_fields": counts.get(_CUT, 0),
         "counts": {k: v for k, v in counts.items() if not k.startswith(_PAIR)},
         "months": {season: _months(*ends) for season, ends in sorted(span.items())},
-        "problems": list(ledger.problems),
-        "doubts": list(ledger.doubts),
-        "notes": list(ledger.notes),
+        "problems": list(log.problems),
+        "doubts": list(log.doubts),
+        "notes": list(log.notes),
     }
 
 
-def _too_small(fields: geopandas.GeoDataFrame, ledger: AuditLog) -> np.ndarray:
+def _too_small(fields: geopandas.GeoDataFrame, log: AuditLog) -> np.ndarray:
     """bool [rows]: in the table, but dropped for want of a pixel."""
-    dropped = {(d.layer, d.file, d.row) for d in ledger.drops if d.reason == TOO_SMALL}
+    dropped = {(d.layer, d.file, d.row) for d in log.drops if d.reason == TOO_SMALL}
     rows = zip(fields.layer, fields.file, fields.row, fields.pixels, strict=True)
     return np.array([n == 0 and tuple(key) in dropped for *key, n in rows], bool)
 
 
-def _layers(fields, small: np.ndarray, settings: Settings, ledger: AuditLog) -> dict[str, dict]:
+def _layers(
+    fields: geopandas.GeoDataFrame, small: np.ndarray, settings: Settings, log: AuditLog
+) -> dict[str, dict[str, Any]]:
     """What became of each layer; its features may fall into several parts, one row each."""
     out = {}
     for key, layer in settings.layers.items():
         own = (fields.layer == key).to_numpy()
-        dropped = ledger.reasons(key)
-        kept, read = int((own & ~small).sum()), int(ledger.read[key])
+        dropped = log.reasons(key)
+        kept, read = int((own & ~small).sum()), int(log.read[key])
         parts = kept + sum(dropped.values())
         unnamed = 0 if layer.crop else sum(dropped.values()) - int((own & small).sum())
         out[key] = {
@@ -109,7 +113,13 @@ def _layers(fields, small: np.ndarray, settings: Settings, ledger: AuditLog) -> 
     return out
 
 
-def _crop(name: str, fields, small: np.ndarray, tiles: Sequence[Tile], layers: dict) -> dict:
+def _crop(
+    name: str,
+    fields: geopandas.GeoDataFrame,
+    small: np.ndarray,
+    tiles: Sequence[Tile],
+    layers: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
     """Counts of a crop: of all seasons, and of each.
 
     "in" counts layers of the crop whole, and of layers with names what was named so: what was
@@ -133,7 +143,7 @@ def _crop(name: str, fields, small: np.ndarray, tiles: Sequence[Tile], layers: d
     }
 
 
-def _amounts(name: str, own: geopandas.GeoDataFrame, tiles: Sequence[Tile]) -> dict:
+def _amounts(name: str, own: geopandas.GeoDataFrame, tiles: Sequence[Tile]) -> dict[str, Any]:
     with_it = [t for t in tiles if name in t.crops]
     pixels = {
         split: sum(int(t.crops[name]["pixels"]) for t in with_it if t.split == split)
@@ -160,13 +170,17 @@ def _states(tiles: Sequence[Tile], names: Iterable[str]) -> dict[str, dict[str, 
     return table
 
 
-def _candidates(fields, tiles: Sequence[Tile], settings: Settings) -> dict:
+def _candidates(
+    fields: geopandas.GeoDataFrame, tiles: Sequence[Tile], settings: Settings
+) -> dict[str, Any]:
     """Fields and points of classes by the number of seasons that they may have.
 
     The calendar is the one of the field's tile, and where an attribute chose sheets, only those.
     """
     by_id = {t.tile_id: t for t in tiles}
-    several, chosen, none = (collections.Counter() for _ in range(3))
+    several: collections.Counter[str] = collections.Counter()
+    chosen: collections.Counter[str] = collections.Counter()
+    none: collections.Counter[tuple[str, str, str]] = collections.Counter()
     own = fields[fields.crop.isin(settings.classes_of.names)]
     rows = zip(own.crop, own.season, own.tile, own.sheets, strict=True)
     for crop, season, place, sheets in rows:
@@ -179,28 +193,30 @@ def _candidates(fields, tiles: Sequence[Tile], settings: Settings) -> dict:
         chosen[crop] += bool(names)
         several[crop] += len(left) > 1
         none[crop, tile.province, season] += not left
-    rows = [(*key, n) for key, n in sorted(none.items()) if n]
+    undated = [(*key, n) for key, n in sorted(none.items()) if n]
     return {
         "workbook": settings.calendar.file if settings.calendar else None,
         "several": {crop: several[crop] for crop in settings.classes_of.names},
         "chosen": {crop: chosen[crop] for crop in settings.classes_of.names},
-        "none": [dict(zip(("crop", "province", "season", "fields"), r, strict=True)) for r in rows],
+        "none": [
+            dict(zip(("crop", "province", "season", "fields"), r, strict=True)) for r in undated
+        ],
     }
 
 
-def _months(first: str, last: str) -> dict:
+def _months(first: str, last: str) -> dict[str, Any]:
     ends = [parse_date(day, "months to export") for day in (first, last)]
     return {"first": str(first), "last": str(last), "months": len(month_periods(*ends))}
 
 
 def write(
-    summary: dict, ledger: AuditLog, out: pathlib.Path, pictures: Iterable[str] = ()
+    summary: dict[str, Any], log: AuditLog, out: pathlib.Path, pictures: Iterable[str] = ()
 ) -> pathlib.Path:
     """Writes report.json and report.md, and drops.csv where there are many drops.
 
     Args:
       summary: of `summarise`.
-      ledger: for its drops.
+      log: for its drops.
       out: folder, made if it is not there.
       pictures: names of files in the folder, shown in report.md.
 
@@ -208,7 +224,7 @@ def write(
       Path of report.md.
     """
     out.mkdir(parents=True, exist_ok=True)
-    drops = [dataclasses.asdict(d) for d in ledger.drops]
+    drops = [dataclasses.asdict(d) for d in log.drops]
     if len(drops) > markdown.MOST_ROWS:
         table = io.StringIO()
         writer = csv.DictWriter(table, drops[0], lineterminator="\n")
@@ -223,7 +239,7 @@ def write(
     return path
 
 
-def text(summary: dict) -> str:
+def text(summary: dict[str, Any]) -> str:
     """Fixed-width table: a line per crop, then what is in doubt, then problems."""
     columns = "".join(f"{split:>12}" for split in SPLITS)
     lines = [
@@ -245,9 +261,9 @@ def text(summary: dict) -> str:
     return "\n".join(map(plain, lines))
 
 
-def _doubts(summary: dict) -> list[str]:
-    """One line each for what a user should know besides the table."""
-    reasons = collections.Counter()
+def _doubts(summary: dict[str, Any]) -> list[str]:
+    """One line each for what a user should know in addition to the table."""
+    reasons: collections.Counter[str] = collections.Counter()
     for layer in summary["layers"].values():
         reasons.update(layer["dropped"])
     lines = [f"dropped: {n:,d} {reason}" for reason, n in reasons.most_common()]

@@ -35,27 +35,30 @@ to 40 days) all field crops stand 60 days or more, and apart from sugarcane (up 
 """
 # The season becomes part of file names: plain digits.
 _YEAR = re.compile(r"([1-9][0-9]{3})(?:-([1-9][0-9]{3}))?")
-# Gregorian years that a delivery may speak of: outside, the number is one of the other calendar.
+# Gregorian years that field data may name: a number outside is one of the other calendar.
 _YEARS = range(1900, 2200)
 # The Jalali year n starts in March of the Gregorian year n + 621.
 _OFFSET = {GREGORIAN: 0, JALALI: 621}
 
 
-class MonthDay(NamedTuple):
-    """A day of no year in particular, e.g. 1 Mehr: MonthDay(7, 1)."""
-
+class _Day(NamedTuple):
     month: int
     day: int
-    # Of a `YearsDay`.
-    later = 0
-    year = 0
 
-    def __str__(self):
+
+class MonthDay(_Day):
+    """A day of no year in particular, e.g. 1 Mehr: MonthDay(7, 1)."""
+
+    # Of a `YearsDay`.
+    later: int = 0
+    year: int = 0
+
+    def __str__(self) -> str:
         return f"{self.month:02d}-{self.day:02d}"
 
 
 class YearsDay(MonthDay):
-    """A day that something is said about the year of; equal to the day itself.
+    """A day with something known about its year; equal to the day itself.
 
     Args:
       month, day: from 1.
@@ -63,12 +66,12 @@ class YearsDay(MonthDay):
       year: of a whole date, which only counts together with another one; 0 where there was none.
     """
 
-    def __new__(cls, month: int, day: int, later: int = 0, year: int = 0):
+    def __new__(cls, month: int, day: int, later: int = 0, year: int = 0) -> "YearsDay":
         self = super().__new__(cls, month, day)
         self.later, self.year = later, year
         return self
 
-    def __str__(self):
+    def __str__(self) -> str:
         year = f"{self.year}-" if self.year else ""
         return f"{year}{super().__str__()}{f'+{self.later}' if self.later else ''}"
 
@@ -131,8 +134,9 @@ def to_date(month_day: MonthDay, year: int, system: str, where: str) -> dt.date:
             f"({system}), found {month_day}"
         )
     if system == GREGORIAN:
-        return dt.date(year, *month_day)
-    return jdatetime.date(year, *month_day).togregorian()
+        return dt.date(year, month_day.month, month_day.day)
+    date: dt.date = jdatetime.date(year, month_day.month, month_day.day).togregorian()
+    return date
 
 
 def parse_year(text: str, system: str, year_start: str, where: str) -> AgriculturalYear:
@@ -153,7 +157,7 @@ def parse_year(text: str, system: str, year_start: str, where: str) -> Agricultu
     start = parse_month_day(year_start, system, f"{where}: start of the year")
     if start is None:
         raise ValueError(f"{where}: expected a start of the year such as 07-01, found none")
-    single = start == (1, 1)
+    single = tuple(start) == (1, 1)
     match = _YEAR.fullmatch(str(text))
     numbers = [int(n) for n in match.groups() if n] if match else []
     if len(numbers) != (1 if single else 2) or numbers[-1] - numbers[0] != len(numbers) - 1:
@@ -241,7 +245,7 @@ def _years_later(
     harvest_end: MonthDay | None,
     where: str,
 ) -> _Later:
-    """What the years that are given with days say.
+    """When harvest starts, by the years that are given with days.
 
     Raises:
       ValueError: years to add where none can be, or dates in the wrong order.

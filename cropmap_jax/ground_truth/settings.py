@@ -1,14 +1,12 @@
-"""What a delivery holds and how it is to be read: the config of `experiments.prepare`, checked."""
+"""What the field data hold and how they are read: the config of `experiments.prepare`, checked."""
 
 import dataclasses
-import math
-import types
-import typing
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cropmap_jax.geo import splits
 from cropmap_jax.geo.legend import EUCROPMAP, ISRC, Legend, make_class
-from cropmap_jax.ground_truth import names
+from cropmap_jax.ground_truth import names, typed_config
 from cropmap_jax.ground_truth.names import UNKNOWN
 
 NONE = "none_of_these"
@@ -50,7 +48,7 @@ class Layer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Book:
+class CropCalendar:
     """Crop calendars: a workbook, with a sheet per crop and kind of season and a row per province.
 
     Args:
@@ -93,14 +91,14 @@ class Provinces:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to prepare a delivery.
+    """How to prepare field data.
 
     Args:
-      source: folder of the delivery.
+      source: folder of the field data.
       legend: a legend's name ("isrc", "eucropmap"), or a new one.
       classes: class names in label order, for a new legend.
       layers: {key: Layer}.
-      calendar: Book, or None: no crop has a harvest date.
+      calendar: CropCalendar, or None: no crop has a harvest date.
       provinces: Provinces, or None: all fields lie in one place.
       shrink_px: a pixel is labelled if its centre lies inside the field shrunk by this much.
       point_radius_m: radius of the disc that a point stands for.
@@ -110,7 +108,7 @@ class Settings:
       max_tiles: more of them end the run before anything is written.
       fractions: {split: share of the blocks' annotated area}.
       seed: another seed draws another assignment of blocks.
-      lead_days: (least, most) days before harvest that predictions will be asked for.
+      lead_days: (least, most) days before harvest that predictions will be requested for.
       num_periods: months of a window.
       strict: whether a problem ends the run before anything is written.
     """
@@ -119,7 +117,7 @@ class Settings:
     layers: Mapping[str, Layer]
     legend: str = "own"
     classes: tuple[str, ...] = ()
-    calendar: Book | None = None
+    calendar: CropCalendar | None = None
     provinces: Provinces | None = None
     shrink_px: float = 0.5
     point_radius_m: float = 15.0
@@ -152,7 +150,7 @@ def find_legend(name: str, classes: tuple[str, ...]) -> Legend:
     return Legend(name, tuple(rows))
 
 
-def read(config: Mapping) -> Settings:
+def read(config: Mapping[str, Any]) -> Settings:
     """Settings from a config (`ConfigDict.to_dict()`).
 
     Raises:
@@ -164,17 +162,19 @@ def read(config: Mapping) -> Settings:
         if one is not None and not isinstance(one, Mapping):
             raise ValueError(f"config.{key}: expected a table, found {one!r}")
     layers = {
-        key: _make(Layer, _unpair(layer, f"config.layers.{key}"), f"config.layers.{key}")
+        key: typed_config.make(
+            Layer, _unpair(layer, f"config.layers.{key}"), f"config.layers.{key}"
+        )
         for key, layer in (value.pop("layers", None) or {}).items()
     }
-    for key, cls in (("calendar", Book), ("provinces", Provinces)):
-        value[key] = _make(cls, value[key], f"config.{key}") if value.get(key) else None
-    settings = _respell(_make(Settings, value | {"layers": layers}, "config"))
+    for key, cls in (("calendar", CropCalendar), ("provinces", Provinces)):
+        value[key] = typed_config.make(cls, value[key], f"config.{key}") if value.get(key) else None
+    settings = _respell(typed_config.make(Settings, value | {"layers": layers}, "config"))
     check(settings)
     return settings
 
 
-def _unpair(layer: Mapping, where: str) -> Mapping:
+def _unpair(layer: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """A layer whose tables are mappings, also where the config gives pairs.
 
     Raises:
@@ -192,7 +192,7 @@ def _unpair(layer: Mapping, where: str) -> Mapping:
 
 def _respell(settings: Settings) -> Settings:
     """Settings whose classes are spelt as in the legend, wherever they were spelt as its titles."""
-    table = {}
+    table: dict[str, str] = {}
     for one in settings.classes_of.classes:
         table |= {names.key(one.title): one.name, names.key(one.name): one.name}
 
@@ -207,69 +207,11 @@ def _respell(settings: Settings) -> Settings:
         )
         for key, layer in settings.layers.items()
     }
-    book = settings.calendar
-    if book:
-        own = {spell(crop): days for crop, days in book.dates.items()}
-        book = dataclasses.replace(book, dates=own)
-    return dataclasses.replace(settings, layers=layers, calendar=book)
-
-
-def _make(cls, value: Mapping, where: str):
-    """An instance of a dataclass from a mapping.
-
-    Raises:
-      ValueError: a key that it does not have, or one missing.
-    """
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{where}: expected a table, found {value!r}")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    wrong = sorted(set(value) - set(fields))
-    if wrong:
-        raise ValueError(f"{where}: expected keys among {', '.join(fields)}, found {wrong[0]!r}")
-    for name, field in fields.items():
-        needed = field.default is field.default_factory is dataclasses.MISSING
-        if needed and not value.get(name):
-            raise ValueError(f"{where}.{name}: expected a value, found none")
-    # ConfigDict turns lists of a command line into tuples, but a config may hold lists.
-    value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-    for name, found in value.items():
-        _check_type(found, fields[name].type, f"{where}.{name}")
-    return cls(**value)
-
-
-def _check_type(value, expected, where: str) -> None:
-    """Demands a value of an annotation's type, and of tables and lists what they hold.
-
-    Raises:
-      ValueError: names the key.
-    """
-    if isinstance(expected, types.UnionType):
-        if value is not None:
-            _check_type(value, typing.get_args(expected)[0], where)
-        return
-    kind, inside = typing.get_origin(expected) or expected, typing.get_args(expected)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    good = {
-        int: number and (isinstance(value, int) or not math.isfinite(value)),
-        float: number,
-        bool: isinstance(value, bool),
-        str: isinstance(value, str),
-        tuple: isinstance(value, tuple),
-        Mapping: isinstance(value, Mapping),
-    }.get(kind, True)
-    if not good:
-        name = {tuple: "a list", Mapping: "a table", str: "text", int: "a whole number"}
-        name |= {float: "a number", bool: "True or False"}
-        raise ValueError(f"{where}: expected {name[kind]}, found {value!r}")
-    if kind is tuple and ... not in inside and len(value) != len(inside):
-        raise ValueError(f"{where}: expected {len(inside)} values, found {value!r}")
-    if kind is tuple:
-        for i, one in enumerate(value):
-            _check_type(one, inside[0], f"{where}[{i}]")
-    # What the days of a calendar may be is said where they are read.
-    elif kind is Mapping and typing.get_origin(inside[1]) is None:
-        for key, one in value.items():
-            _check_type(one, inside[1], f"{where}.{key}")
+    calendar = settings.calendar
+    if calendar:
+        own = {spell(crop): days for crop, days in calendar.dates.items()}
+        calendar = dataclasses.replace(calendar, dates=own)
+    return dataclasses.replace(settings, layers=layers, calendar=calendar)
 
 
 def check(settings: Settings) -> None:
@@ -324,23 +266,23 @@ def check(settings: Settings) -> None:
     splits.assign_split("", settings.fractions)
 
 
-def check_calendar(book: Book, names: tuple[str, ...]) -> None:
+def check_calendar(calendar: CropCalendar, names: tuple[str, ...]) -> None:
     """Requires calendars of known classes, from one place.
 
     Raises:
       ValueError: names the key.
     """
     where = "config.calendar"
-    if book.system not in SYSTEMS:
+    if calendar.system not in SYSTEMS:
         raise ValueError(f"{where}.system: expected one of {', '.join(SYSTEMS)}, found "
-                         f"{book.system!r}")  # fmt: skip
-    if set(book.columns) != set(COLUMNS):
+                         f"{calendar.system!r}")  # fmt: skip
+    if set(calendar.columns) != set(COLUMNS):
         raise ValueError(f"{where}.columns: expected {', '.join(COLUMNS)}, found "
-                         f"{', '.join(book.columns)}")  # fmt: skip
-    if bool(book.file) == bool(book.dates):
+                         f"{', '.join(calendar.columns)}")  # fmt: skip
+    if bool(calendar.file) == bool(calendar.dates):
         raise ValueError(f"{where}: expected either 'file' or 'dates', found "
-                         f"{'both' if book.file else 'neither'}")  # fmt: skip
-    for crop, days in book.dates.items():
+                         f"{'both' if calendar.file else 'neither'}")  # fmt: skip
+    for crop, days in calendar.dates.items():
         if crop not in names:
             raise ValueError(f"{where}.dates: expected a class of {', '.join(names)}, found "
                              f"{crop!r}")  # fmt: skip
@@ -350,7 +292,7 @@ def check_calendar(book: Book, names: tuple[str, ...]) -> None:
                                  f"{row!r}")  # fmt: skip
 
 
-def rows_of(dates: Sequence) -> tuple:
-    """The seasons of a class in `Book.dates`: four days each, of one season or of several."""
+def rows_of(dates: Sequence[Any]) -> tuple[Sequence[Any], ...]:
+    """Seasons of a class in `CropCalendar.dates`: four days each, of one season or of several."""
     several = not isinstance(dates, str) and any(isinstance(d, list | tuple) for d in dates)
     return tuple(dates) if several else (dates,)

@@ -97,8 +97,8 @@ def _read_csv(path: pathlib.Path, encoding: str) -> pd.DataFrame:
     """The cells of a CSV file as texts; commas, semicolons, tabs or bars lie between them."""
     data = path.read_bytes()
     if not encoding:
-        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-        encoding = "utf-16" if wide else "utf-8-sig"
+        utf_16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        encoding = "utf-16" if utf_16 else "utf-8-sig"
     text = data.decode(encoding).removeprefix("\ufeff")
     first, _, rest = text.partition("\n")
     if first.strip().casefold().startswith("sep="):  # a spreadsheet's way to name the separator
@@ -153,7 +153,7 @@ def _in_degrees(table: Table, columns: str) -> Table:
     return table._replace(crs=_DEGREES, note=note)
 
 
-def _parse_points(x: Sequence, y: Sequence) -> tuple[np.ndarray, dict[int, str]]:
+def _parse_points(x: Sequence[object], y: Sequence[object]) -> tuple[np.ndarray, dict[int, str]]:
     """Points; None where a cell is empty; and what is neither empty nor a number."""
     out, strays = np.full(len(x), None, object), {}
     for i, pair in enumerate(zip(x, y, strict=True)):
@@ -181,7 +181,7 @@ def parse_number(text: str) -> float:
     return float(plain)
 
 
-def _parse_shapes(cells: Sequence) -> tuple[np.ndarray, dict[int, str], str]:
+def _parse_shapes(cells: Sequence[object]) -> tuple[np.ndarray, dict[int, str], str]:
     """Geometries of WKT or WKB, what is neither, and the coordinate system that they name."""
     out, strays, srid = np.full(len(cells), None, object), {}, ""
     for i, cell in enumerate(cells):

@@ -18,7 +18,7 @@ class Cache:
     def __init__(self, limit: int):
         self._limit = limit
         self._held: OrderedDict[Hashable, tuple[np.ndarray, ...]] = OrderedDict()
-        self._uses: Counter = Counter()
+        self._uses: Counter[Hashable] = Counter()
         self.size = 0
 
     def __contains__(self, key: Hashable) -> bool:
@@ -31,6 +31,10 @@ class Cache:
     def expected(self, key: Hashable) -> bool:
         """Whether a key will be used again."""
         return self._uses[key] > 0
+
+    def uses(self, key: Hashable) -> int:
+        """How often a key will still be used, as far as it was announced."""
+        return self._uses[key]
 
     def get(self, key: Hashable) -> tuple[np.ndarray, ...] | None:
         """The arrays of a key, None if they are not held."""

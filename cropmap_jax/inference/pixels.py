@@ -1,147 +1,127 @@
 """Pixels of a window, read part by part from however many cubes they lie in."""
 
-import functools
-import pathlib
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
-import rasterio
-from rasterio.windows import Window
 
-from cropmap_jax.geo import cube, cube_io, periods, rasters, windows
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.cache import Cache
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.inference.tiling import Box, Part
 
-
-def read_window(info: cube.CubeInfo, sensor: str, indices: np.ndarray, box: Box) -> np.ndarray:
-    """Reads some periods of a piece of a cube as stored.
-
-    Args:
-      info: the cube.
-      sensor: "s1" or "s2".
-      indices: int [N] periods from `windows.window_indices`.
-      box: pixels from the cube's upper left corner.
-
-    Returns:
-      int16 [N, H, W, bands]; NODATA in periods from before the cube begins.
-
-    Raises:
-      ValueError: names the file that is missing, damaged or not what the item says.
-    """
-    file = info.path / f"{sensor}.tif"
-    bands = len(cube.BANDS[sensor])
-    out = np.full((len(indices), *box.shape, bands), cube.NODATA, np.int16)
-    present = np.flatnonzero(indices != windows.MISSING)
-    wanted = [int(i) * bands + band + 1 for i in indices[present] for band in range(bands)]
-    if not file.is_file():
-        raise ValueError(f"{file}: expected the cube's {sensor}, found no file")
-    with rasters.open_geotiff(file) as raster:
-        _check(raster, file, info, sensor)
-        (height, width), (top, left) = box.shape, box[:2]
-        stored = raster.read(wanted, window=Window(left, top, width, height))
-    out[present] = np.moveaxis(stored.reshape(len(present), bands, height, width), 1, -1)
-    return out
+Pixels = dict[str, np.ndarray]
+"""[T, H, W, C] by sensor, as stored, the sensor's nodata where missing."""
 
 
-def _check(raster, file: pathlib.Path, info: cube.CubeInfo, sensor: str) -> None:
-    names = cube_io.band_names(info, sensor)
-    expected = {
-        "CRS": rasterio.CRS.from_wkt(info.geobox.crs.to_wkt()),
-        "transform": tuple(info.geobox.affine)[:6],
-        "shape": (len(names), *info.shape),
-        "dtype": "int16",
-        "bands": tuple(names),
+class PixelSource(Protocol):
+    """Where pixels of cubes come from: a folder's rasters, or the records of a dataset."""
+
+    def read(
+        self, cube_id: str, indices: np.ndarray, box: Box, sensors: Sequence[Sensor]
+    ) -> Pixels:
+        """Some periods of a piece of a cube, as they are stored.
+
+        Args:
+          cube_id: which cube.
+          indices: int [T] of its periods, from `windows.Window`: contiguous, MISSING at their
+            beginning.
+          box: pixels from the cube's upper left corner, all of them within it.
+          sensors: whose pixels.
+
+        Raises:
+          ValueError: names the file that is missing, damaged or not what was expected.
+        """
+
+
+def empty(sensors: Sequence[Sensor], num_periods: int, shape: tuple[int, int]) -> Pixels:
+    """Pixels of which all are missing."""
+    return {
+        one.name: np.full((num_periods, *shape, len(one.bands)), one.nodata, one.dtype)
+        for one in sensors
     }
-    found = {
-        "CRS": raster.crs,
-        "transform": tuple(raster.transform)[:6],
-        "shape": (raster.count, raster.height, raster.width),
-        "dtype": raster.dtypes[0],
-        "bands": tuple(raster.descriptions),
-    }
-    for what, value in expected.items():
-        if found[what] != value:
-            raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")
 
 
-def count_values(pixels: dict[str, np.ndarray]) -> np.ndarray:
+def count_values(pixels: Pixels, sensors: Sequence[Sensor]) -> np.ndarray:
     """How many pixels have a value, per period and band.
 
-    Args:
-      pixels: int16 [T, H, W, bands] by sensor.
-
     Returns:
-      int64 [T, bands of all sensors].
+      int64 [T, bands of all sensors, in their order].
     """
-    counts = [(pixels[sensor] != cube.NODATA).sum((1, 2)) for sensor in cube.BANDS]
+    counts = [(pixels[one.name] != one.nodata).sum((1, 2)) for one in sensors]
     return np.concatenate(counts, -1)
 
 
+def seen(pixels: Pixels, sensors: Sequence[Sensor]) -> np.ndarray:
+    """bool [H, W], where any sensor has any value in the window."""
+    first, *others = ((pixels[one.name] != one.nodata).any(axis=(0, 3)) for one in sensors)
+    found: np.ndarray = first
+    for other in others:
+        found = found | other
+    return found
+
+
 class PixelReader:
-    """Reads chips, each part of the ground once as long as memory allows.
+    """Reads boxes of mosaic groups, each part of the ground once as long as memory allows.
 
     Args:
-      grounds: the sheets.
-      as_of: exclusive date, days since 1970-01-01.
-      num_periods: periods of the window.
+      source: where pixels come from.
+      sensors: whose pixels.
       limit: bytes of pixels to keep.
     """
 
-    def __init__(self, grounds: list[MosaicGroup], as_of: int, num_periods: int, limit: int):
-        self._grounds, self._as_of, self._periods = grounds, as_of, num_periods
-        self._shelf = Cache(limit)
-        # Large cubes are read part by part: their item need not be parsed as often.
-        self._info = functools.lru_cache(maxsize=64)(cube_io.read_info)
+    def __init__(self, source: PixelSource, sensors: Sequence[Sensor], limit: int):
+        self._source, self._sensors = source, tuple(sensors)
+        self._held = Cache(limit)
 
-    def expect(self, ground: int, box: Box) -> None:
-        """Announces that a box of a sheet will be read."""
-        for part in self._grounds[ground].sheet.parts(box):
-            self._shelf.expect((ground, part))
+    @property
+    def size(self) -> int:
+        """Bytes of pixels that are kept now."""
+        return self._held.size
 
-    def read(self, ground: int, box: Box) -> dict[str, np.ndarray]:
-        """The window of a box of a sheet, as a network takes it.
+    def expect(self, group: MosaicGroup, box: Box) -> None:
+        """Announces that a box of a group will be read."""
+        for part in group.tiling.parts(box):
+            self._held.expect((group, part))
+
+    def read(self, group: MosaicGroup, box: Box) -> Pixels:
+        """The group's window of a box, as a predictor takes it.
 
         Returns:
-          s1 int16 [T, H, W, 2] and s2 int16 [T, H, W, 10], NODATA where missing or outside of
-          every cube.
+          By sensor, what is stored; nodata where missing or outside of every cube.
 
         Raises:
           ValueError: names a file that cannot be read.
         """
-        out = {
-            sensor: np.full((self._periods, *box.shape, len(bands)), cube.NODATA, np.int16)
-            for sensor, bands in cube.BANDS.items()
-        }
-        sheet = self._grounds[ground].sheet
-        for part in sheet.parts(box):
-            cell = sheet.cell(part)
-            stored = self._shelf.get((ground, part))
-            if stored is None:
-                stored = self._read_part(ground, part)
-                self._shelf.put((ground, part), stored)
+        out = empty(self._sensors, len(group.window.indices), box.shape)
+        for part in group.tiling.parts(box):
+            cell, key = group.tiling.cell(part), (group, part)
             shared = cell.common(box)
-            for sensor, values in zip(cube.BANDS, stored, strict=True):
-                rows, cols = shared.inside(cell)
-                to_rows, to_cols = shared.inside(box)
-                out[sensor][:, to_rows, to_cols] = values[:, rows, cols]
-            self._shelf.used((ground, part))
+            if shared is None:
+                continue
+            held = self._held.get(key)
+            if held is None:
+                # What nobody will look at again is not read.
+                cell = cell if self._held.uses(key) > 1 else shared
+                held = tuple(self._read_box(group, part, cell).values())
+                if cell != shared:
+                    self._held.put(key, held)
+            (rows, cols), (to_rows, to_cols) = shared.inside(cell), shared.inside(box)
+            for target, values in zip(out.values(), held, strict=True):
+                target[:, to_rows, to_cols] = values[:, rows, cols]
+            self._held.used(key)
         return out
 
-    def _read_part(self, ground: int, part: Part) -> tuple[np.ndarray, ...]:
-        found = self._grounds[ground]
-        cell = found.sheet.cell(part)
-        out = [
-            np.full((self._periods, *cell.shape, len(bands)), cube.NODATA, np.int16)
-            for bands in cube.BANDS.values()
-        ]
-        for number in found.sheet.cubes(cell):
-            info = self._info(found.cubes[number].path)
-            spans, where = periods.to_days(info.periods), f"cube {info.cube_id}"
-            chosen = windows.window_indices(spans, self._as_of, self._periods, where)
-            whole = found.sheet.boxes[number]
-            shared = cell.common(whole)
-            rows, cols = shared.inside(cell)
-            box = shared.shift(-whole.top, -whole.left)
-            for sensor, values in zip(cube.BANDS, out, strict=True):
-                values[:, rows, cols] = read_window(info, sensor, chosen, box)
-        return tuple(out)
+    def _read_box(self, group: MosaicGroup, part: Part, box: Box) -> Pixels:
+        out = empty(self._sensors, len(group.window.indices), box.shape)
+        for number in group.tiling.cubes(box):
+            whole, one = group.tiling.boxes[number], group.cubes[number]
+            shared = box.common(whole)
+            if shared is None:
+                continue
+            rows, cols = shared.inside(box)
+            piece = shared.shift(-whole.top, -whole.left)
+            found = self._source.read(one.cube_id, one.window.indices, piece, self._sensors)
+            for name, values in out.items():
+                values[:, rows, cols] = found[name]
+        return out

@@ -1,11 +1,11 @@
-"""Sheets, parts and chips: how ground is cut, whichever cubes it comes in, and how chips blend.
+"""Tiling: how the ground of a mosaic group is cut, whatever its cubes, and how chips blend.
 
-A *sheet* is ground that hangs together on one pixel grid, from one cube or from many. It is cut
-into equal *parts* of at most 128 x 128 pixels, counted from the sheet's own corner; on the tile
-grid a part is a tile. The *chip* of a part is the part and a halo around it, as far as there are
-pixels. Where chips overlap, their probabilities are averaged with weights that rise linearly across
-the halo, from nothing at one chip's outer edge to all of it as deep inside as the next chip
-reaches. Nothing of this knows where one cube ends and the next begins.
+The ground is cut into equal *parts* of at most 128 x 128 pixels, counted from the group's own
+corner; on the tile grid a part is a tile. The *chip* of a part is the part and a halo around it, as
+far as there are pixels. Where chips overlap, their probabilities are averaged with weights that
+rise linearly across the halo, from nothing at one chip's outer edge to all of it as deep inside as
+the next chip reaches. Without a halo chips do not overlap, and each counts alone in its part.
+Nothing of this knows where one cube ends and the next begins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,9 @@ import numpy as np
 from cropmap_jax.geo import grid
 
 PART_PX = grid.TILE_PX
-HALO_PX = 16
 
 Part = tuple[int, int]
-"""Row and column of a part in its sheet."""
+"""Row and column of a part in its mosaic group."""
 
 
 class Box(NamedTuple):
@@ -67,16 +66,16 @@ def _equal_parts(length: int, part_px: int) -> int:
 
 
 class Tiling:
-    """The parts of a sheet, and which cubes lie in them.
+    """The parts of a mosaic group, and which cubes lie in them.
 
     Args:
-      boxes: where each cube lies, in pixels from the sheet's upper left corner; no two share a
+      boxes: where each cube lies, in pixels from the group's upper left corner; no two share a
         pixel.
+      halo_px: pixels around a part in which its chip counts too; 0 where it sees its part alone.
       part_px: largest side of a part.
-      halo_px: pixels around a part in which its chip counts too, at least 1.
     """
 
-    def __init__(self, boxes: Sequence[Box], part_px: int = PART_PX, halo_px: int = HALO_PX):
+    def __init__(self, boxes: Sequence[Box], halo_px: int, part_px: int = PART_PX):
         self.boxes = tuple(boxes)
         self.halo = halo_px
         whole = bounds(self.boxes)
@@ -93,9 +92,13 @@ class Tiling:
                 yield row, col
 
     def cell(self, part: Part) -> Box:
-        """The ground of a part; at the sheet's lower and right edges it may reach beyond it."""
+        """The ground of a part; at the group's lower and right edges it may reach beyond it."""
         (rows, cols), (row, col) = self._step, part
         return Box(row * rows, col * cols, (row + 1) * rows, (col + 1) * cols)
+
+    def reach(self, part: Part) -> Box:
+        """Where the chip of a part counts: the part and its halo, with pixels or without."""
+        return self.cell(part).grow(self.halo)
 
     def parts(self, box: Box) -> list[Part]:
         """The parts with pixels that a box touches, row by row."""
@@ -111,13 +114,16 @@ class Tiling:
         return sorted(number for number in near if self.boxes[number].common(box))
 
     def chip(self, part: Part) -> Box:
-        """What the network sees of a part: the part and its halo, as far as there are pixels.
+        """What a predictor sees of a part: the part and its halo, as far as there are pixels.
 
-        What an edge of the sheet cuts off on one side is added on the other side. So a chip along
-        the edge sees as much as any other, and shares its shape, for which the network is compiled.
+        What an edge of the group cuts off on one side is added on the other side. So a chip along
+        the edge sees as much as any other, and shares its shape, for which a network is compiled.
+        Where there is no halo, nothing needs to be seen beyond the part.
         """
-        grown = self.cell(part).grow(self.halo)
+        grown = self.reach(part)
         found = self._pixels(grown)
+        if not self.halo:
+            return found
         top, left, bottom, right = grown
         wider = Box(
             found.top if found.top > top else top - (bottom - found.bottom),
@@ -129,14 +135,15 @@ class Tiling:
 
     def _pixels(self, box: Box) -> Box:
         """The smallest box around all pixels in a box that holds some."""
-        return bounds([self.boxes[number].common(box) for number in self.cubes(box)])
+        found = (self.boxes[number].common(box) for number in self.cubes(box))
+        return bounds([one for one in found if one is not None])
 
     def weights(self, part: Part, box: Box) -> np.ndarray:
         """How much a part's chip counts at each pixel of a box, before the weights are normalised.
 
         Along each axis the weight is 1 inside the part and falls linearly to 0 from `halo` pixels
         before the part's edge to `halo` pixels beyond it, so that two neighbours add up to 1. Both
-        axes are multiplied.
+        axes are multiplied. Without a halo it is 1 in the part and 0 beyond.
 
         Returns:
           float64 [H, W] in [0, 1]; above 0 in all of the part and its halo, 0 beyond.
@@ -144,11 +151,13 @@ class Tiling:
         cell = self.cell(part)
         rows = _taper(box.top, box.bottom, cell.top, cell.bottom, self.halo)
         cols = _taper(box.left, box.right, cell.left, cell.right, self.halo)
-        return rows[:, None] * cols
+        return np.outer(rows, cols)
 
 
 def _taper(start: int, stop: int, low: int, high: int, halo: int) -> np.ndarray:
     centres = np.arange(start, stop) + 0.5
+    if not halo:
+        return ((centres > low) & (centres < high)).astype(np.float64)
     rise = (centres - (low - halo)) / (2 * halo)
     fall = (high + halo - centres) / (2 * halo)
     return np.clip(np.minimum(rise, fall), 0.0, 1.0)

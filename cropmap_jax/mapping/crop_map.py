@@ -2,23 +2,19 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator
 
-import jax
 import numpy as np
 
 from cropmap_jax.geo import cube, cube_io, files, periods
-from cropmap_jax.inference import mosaic_groups, pixels
-from cropmap_jax.inference.blending import Blender, Predict
-from cropmap_jax.inference.predictors import Predictor
-from cropmap_jax.inference.tiling import HALO_PX, PART_PX
-from cropmap_jax.mapping import decision, metadata, notes, products, rasters, verified
+from cropmap_jax.inference import engine, pixels, predictors
+from cropmap_jax.inference.raster_source import RasterSource
+from cropmap_jax.mapping import cubes, decision, metadata, notes, products, rasters, verified
 from cropmap_jax.training import checkpoints
 
-PIXEL_BYTES = CHIP_BYTES = 256 * 2**20
-"""What is kept of pixels, and of probabilities, for chips and cubes next door."""
 MOST_CHIPS = 1024
 """Largest batch: a slip of the finger beyond, since each chip takes some 10 MB and more."""
 
@@ -52,7 +48,7 @@ class Options:
     overwrite: bool = False
     checkpoint: str = checkpoints.LAST
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:  # NaN is refused as well
             raise ValueError(
                 f"--threshold: expected a probability from 0 to 1, found {self.threshold}"
@@ -74,7 +70,7 @@ class MapMaker:
 
     Args:
       options: what to map.
-      predict: stands in for the checkpoint's network, for tests.
+      predictor: stands in for the checkpoint's network, for tests.
 
     Raises:
       ValueError: a mistake in the options, cubes that are damaged or cannot be mapped with this
@@ -82,14 +78,16 @@ class MapMaker:
         names of the map's, or cannot be written.
     """
 
-    def __init__(self, options: Options, predict: Predict | None = None):
+    def __init__(self, options: Options, predictor: predictors.Predictor | None = None):
         self._options = options
         self._as_of = periods.parse_date(options.as_of, "--as_of")
         self._restored = checkpoints.load(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
         metadata.check_names(recipe.legend)
-        infos = mosaic_groups.find_cubes(options.cubes, recipe, self._as_of, options.season)
-        self.grounds = mosaic_groups.join(infos, recipe.num_periods, self._as_of)
+        infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
+        self._folders = {info.cube_id: cubes.folder(info) for info in infos}
+        halo = predictor.halo if predictor else recipe.halo
+        self.groups = cubes.join(infos, recipe.num_periods, self._as_of, halo)
         self.notes = notes.before(infos, recipe, self._as_of)
         default = Options.threshold
         if recipe.loss != "sigmoid" and options.threshold != default:
@@ -99,16 +97,17 @@ class MapMaker:
             step=self._restored.step,
             as_of=self._as_of.isoformat(),
             threshold=options.threshold if recipe.loss == "sigmoid" else None,
+            halo_px=halo,
         )
         self._out = pathlib.Path(options.out)
-        self._files = products.file_names(self.grounds)
-        self._verified = verified.verify(self._out, self.grounds)
+        self._files = products.file_names(self.groups)
+        self._verified = verified.verify(self._out, self.groups, self._folders)
         self._inputs = {
             made.cube_id: found.inputs(number)
-            for found in self.grounds
+            for found in self.groups
             for number, made in enumerate(found.cubes)
         }
-        self._predict = predict
+        self._predictor = predictor
 
     def __enter__(self) -> "MapMaker":
         with contextlib.ExitStack() as held:
@@ -123,7 +122,7 @@ class MapMaker:
             self._held = held.pop_all()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._held.close()
 
     def _prepare_out(self) -> None:
@@ -134,12 +133,15 @@ class MapMaker:
         self._written.claim(*self._files, verified.NAME)
         files.tidy(self._out, {*self._inputs, *self._written.names()})
         recipe = self._restored.recipe
-        across = parts_across(len(recipe.legend), recipe.num_periods)
+        bands = sum(len(sensor.bands) for sensor in recipe.sensors)
+        across = engine.parts_across(
+            len(recipe.legend), recipe.num_periods, bands, self._settings.halo_px
+        )
         self._todo = [
-            (number, cube_number)
-            for number, found in enumerate(self.grounds)
-            for cube_number in found.ordered(across)
-            if found.cubes[cube_number].cube_id not in self.finished
+            (engine.View(found), number)
+            for found in self.groups
+            for number in found.ordered(across)
+            if found.cubes[number].cube_id not in self.finished
         ]
         # Styles follow from the checkpoint, which only --overwrite can have changed.
         products.clear(self._written, styles=self._options.overwrite and bool(self._todo))
@@ -153,7 +155,7 @@ class MapMaker:
     @property
     def parts(self) -> int:
         """How many parts are still to be predicted."""
-        return sum(1 for n, c in self._todo for _ in self.grounds[n].pieces(c))
+        return sum(1 for view, number in self._todo for _ in view.mosaic_group.pieces(number))
 
     def run(self) -> Iterator[None]:
         """Predicts and writes what is missing; yields after each part.
@@ -164,38 +166,40 @@ class MapMaker:
         """
         if not self._todo:
             return
-        blender, reader = self._blender()
-        for number, cube_number in self._todo:
-            yield from self._map_cube(number, cube_number, blender, reader)
-
-    def _blender(self) -> tuple[Blender, pixels.PixelReader]:
-        recipe, restored = self._restored.recipe, self._restored
-        devices = jax.local_device_count()
-        batch_size = -(-self._options.batch_size // devices) * devices
-        as_of = periods.to_day(self._as_of)
-        reader = pixels.PixelReader(self.grounds, as_of, recipe.num_periods, PIXEL_BYTES)
-        pieces = [(n, box) for n, c in self._todo for box in self.grounds[n].pieces(c)]
-        for number, box in pieces:
-            reader.expect(number, box)
-        predict = self._predict or Predictor(restored, batch_size, full_batches=True)
-        predict = _with_enough_memory(predict, batch_size)
-        blender = Blender(self.grounds, pieces, reader, predict, batch_size, CHIP_BYTES)
-        return blender, reader
+        batch_size = self._options.batch_size
+        self._predictor = self._predictor or predictors.NetworkPredictor(
+            self._restored, batch_size, full_batches=True
+        )
+        running = engine.Engine(RasterSource(self._folders), self._predictor)
+        requests = [
+            [engine.Request(view, box) for box in view.mosaic_group.pieces(number)]
+            for view, number in self._todo
+        ]
+        for request in itertools.chain.from_iterable(requests):
+            running.expect(request)
+        for (view, number), own in zip(self._todo, requests, strict=True):
+            yield from self._map_cube(view, number, own, running)
 
     def _map_cube(
-        self, number: int, cube_number: int, blender: Blender, reader: pixels.PixelReader
+        self,
+        view: engine.View,
+        number: int,
+        requests: list[engine.Request],
+        running: engine.Engine,
     ) -> Iterator[None]:
-        recipe, found = self._restored.recipe, self.grounds[number]
-        own = found.cubes[cube_number]
-        info = cube_io.read_info(own.path)
-        possible, seen = self._possible(info), 0
+        recipe, found = self._restored.recipe, view.mosaic_group
+        own, whole = found.cubes[number], found.tiling.boxes[number]
+        info = cube_io.read_info(self._folders[own.cube_id])
+        possible = self._possible(info)
+        bands = sum(len(sensor.bands) for sensor in recipe.sensors)
+        seen = np.zeros((recipe.num_periods, bands), np.int64)
         crop, confidence = (np.full(info.shape, 255, np.uint8) for _ in range(2))
-        for box in found.pieces(cube_number):
-            here = box.inside(found.sheet.boxes[cube_number])
+        for request in requests:
+            here = request.box.inside(whole)
             crop[here], confidence[here] = decision.decide(
-                blender.probability(number, box), possible, recipe.loss, self._options.threshold
+                running.probability(request), possible, recipe.loss, self._options.threshold
             )
-            seen += pixels.count_values(reader.read(number, box))
+            seen += pixels.count_values(running.pixels(request), recipe.sensors)
             yield
         record = metadata.make_record(
             info,
@@ -210,7 +214,7 @@ class MapMaker:
 
     def _possible(self, info: cube.CubeInfo) -> np.ndarray:
         recipe = self._restored.recipe
-        excluded = mosaic_groups.unplanted(info, recipe, self._as_of)
+        excluded = cubes.unplanted(info, recipe, self._as_of)
         return np.array([name not in excluded for name in recipe.legend.names])
 
     def finish(self) -> products.Result:
@@ -222,36 +226,9 @@ class MapMaker:
         """
         return products.write_region(
             self._out,
-            self.grounds,
+            self.groups,
             self._restored.recipe.legend,
             self._settings.as_of,
             self.notes,
             notes.trained_bands(self._restored),
         )
-
-
-def _with_enough_memory(predict: Predict, batch_size: int) -> Predict:
-    """Names in one line the flag that helps where a batch is too large for the memory."""
-
-    def guarded(examples: list[dict]) -> list[np.ndarray]:
-        try:
-            return predict(examples)
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-                raise ValueError(
-                    f"--batch_size {batch_size}: too little memory for a batch of so many chips; "
-                    f"choose fewer"
-                ) from error
-            raise
-
-    return guarded
-
-
-def parts_across(classes: int, num_periods: int) -> int:
-    """How many parts a strip may be wide so that what its rows share stays in memory.
-
-    Four rows are under way, with a column on either side and a batch that is predicted ahead.
-    """
-    chip = (PART_PX + 2 * HALO_PX) ** 2 * classes * 4
-    pixels = PART_PX**2 * num_periods * sum(map(len, cube.BANDS.values())) * 2
-    return max(1, min(CHIP_BYTES // chip, PIXEL_BYTES // pixels) // 4 - 4)

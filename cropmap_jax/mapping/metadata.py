@@ -14,7 +14,8 @@ import numpy as np
 from cropmap_jax.geo import calendars, cube, periods, windows
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.inference import mosaic_groups, tiling
+from cropmap_jax.inference import tiling
+from cropmap_jax.mapping import cubes
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
 
@@ -42,7 +43,7 @@ class Settings:
       step: training steps behind it.
       as_of: ISO date.
       threshold: of a sigmoid head; None for softmax, which has none.
-      part_px, halo_px: how ground is cut.
+      halo_px, part_px: how ground is cut.
       format: FORMAT.
     """
 
@@ -50,8 +51,8 @@ class Settings:
     step: int
     as_of: str
     threshold: float | None
+    halo_px: int
     part_px: int = tiling.PART_PX
-    halo_px: int = tiling.HALO_PX
     format: int = FORMAT
 
 
@@ -77,10 +78,10 @@ def make_record(
     """
     as_of = dt.date.fromisoformat(settings.as_of)
     spans = periods.to_days(info.periods)
-    chosen = windows.window_indices(spans, periods.to_day(as_of), recipe.num_periods)
-    window = [info.periods[i] for i in chosen if i != windows.MISSING]
+    found = windows.as_of_window(spans, periods.to_day(as_of), recipe.num_periods)
+    window = [info.periods[i] for i in found.indices[found.missing :]]
     starts = {c: calendars.harvest_start(info.harvest, c) for c in recipe.legend.names}
-    excluded = mosaic_groups.unplanted(info, recipe, as_of)
+    excluded = cubes.unplanted(info, recipe, as_of)
     return {
         "cube": info.cube_id,
         "season": info.season,
@@ -89,7 +90,7 @@ def make_record(
         "inputs": inputs,
         "window": [f"{p.start}/{p.end}" for p in window],
         "window_end": window[-1].end.isoformat(),
-        "periods_before_the_cube": int((chosen == windows.MISSING).sum()),
+        "periods_before_the_cube": found.missing,
         "lead_days": {
             name: start and windows.effective_lead(start, window[-1].end)
             for name, start in starts.items()

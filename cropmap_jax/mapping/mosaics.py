@@ -21,34 +21,34 @@ class Mosaic:
     Args:
       name: what its files are called after, an EPSG code if the CRS has one.
       lattice: its grid.
-      grounds: its sheets.
+      groups: its mosaic groups.
       place: on the lattice, all of it.
     """
 
     name: str
     lattice: Lattice
-    grounds: tuple[MosaicGroup, ...]
+    groups: tuple[MosaicGroup, ...]
     place: Box
 
     def tiles(self) -> Iterable[tuple[str, Box]]:
         """(cube id, pixels from the mosaic's upper left corner) of each cube."""
-        for found in self.grounds:
+        for found in self.groups:
             for cube in found.cubes:
                 yield cube.cube_id, cube.place.shift(-self.place.top, -self.place.left)
 
     def pieces(self) -> list[Box]:
-        """Pixels from the mosaic's upper left corner that each sheet spans."""
-        spans = (bounds([cube.place for cube in found.cubes]) for found in self.grounds)
+        """Pixels from the mosaic's upper left corner that each mosaic group spans."""
+        spans = (bounds([cube.place for cube in found.cubes]) for found in self.groups)
         return [span.shift(-self.place.top, -self.place.left) for span in spans]
 
 
-def join(grounds: list[MosaicGroup]) -> list[Mosaic]:
-    """Sheets by pixel grid: one mosaic per UTM zone where all cubes lie on the tile grid.
+def join(groups: list[MosaicGroup]) -> list[Mosaic]:
+    """Mosaic groups by pixel grid: one mosaic per UTM zone where all cubes lie on the tile grid.
 
     A second grid of the same CRS gets a name of its own, e.g. "32639_2".
     """
     together: dict[Lattice, list[MosaicGroup]] = {}
-    for found in grounds:
+    for found in groups:
         together.setdefault(found.lattice, []).append(found)
     mosaics, seen = [], {}
     for lattice, own in together.items():

@@ -30,10 +30,10 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
         )
     old, ends, over, last, cut, lost = [], [], [], [], [], 0
     for info in infos:
-        chosen = windows.window_indices(
+        found = windows.as_of_window(
             periods.to_days(info.periods), periods.to_day(as_of), recipe.num_periods
         )
-        newest = info.periods[chosen[-1]]
+        newest = info.periods[found.indices[-1]]
         if as_of - newest.end > newest.end - newest.start:
             old.append(info.cube_id)
             ends.append(newest.end)
@@ -41,10 +41,9 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
         if harvested and harvested < as_of:
             over.append(info.cube_id)
             last.append(harvested)
-        missing = int((chosen == windows.MISSING).sum())
-        if missing:
+        if found.missing:
             cut.append(info.cube_id)
-            lost = max(lost, missing)
+            lost = max(lost, found.missing)
     every = len(infos)
     if old:
         notes.append(

@@ -5,6 +5,7 @@ import pathlib
 
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
+from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.mapping import decision, metadata, mosaics, notes, picture, rasters, summary
 
@@ -22,19 +23,19 @@ class Result:
     summary: pathlib.Path
 
 
-def file_names(grounds: list[MosaicGroup]) -> list[str]:
+def file_names(groups: list[MosaicGroup]) -> list[str]:
     """Names of the files that `write_region` writes.
 
     Raises:
       ValueError: a cube, and so its folder, has one of these names.
     """
     names = [SUMMARY, TEXT, STYLE]
-    for mosaic in mosaics.join(grounds):
+    for mosaic in mosaics.join(groups):
         names += [f"crop_{mosaic.name}{suffix}" for suffix in (".vrt", ".qml", ".png")]
         names.append(f"confidence_{mosaic.name}.vrt")
     # Some file systems do not distinguish capitals from small letters.
     taken = {name.lower() for name in names}
-    for made in (made for found in grounds for made in found.cubes):
+    for made in (made for found in groups for made in found.cubes):
         if made.cube_id.lower() in taken:
             raise ValueError(
                 f"cube {made.cube_id}: its id is the name of a file of the map; expected another id"
@@ -57,17 +58,17 @@ def clear(written: files.Written, styles: bool) -> None:
 
 def write_region(
     out: pathlib.Path,
-    grounds: list[MosaicGroup],
+    groups: list[MosaicGroup],
     classes: Legend,
     as_of: str,
     known: list[str],
-    trained: dict[str, list[str]],
+    trained: dict[Sensor, list[str]],
 ) -> Result:
     """Writes what spans the cubes, from their records and rasters; the summary comes last.
 
     Args:
-      out: folder of the map, in which every cube of `grounds` has its folder.
-      grounds: the sheets.
+      out: folder of the map, in which every cube of `groups` has its folder.
+      groups: the mosaic groups.
       classes: the legend.
       as_of: ISO date.
       known: notes that were made before.
@@ -78,7 +79,7 @@ def write_region(
       OSError: names what cannot be written.
     """
     tallies, crops, style = [], [], mosaics.style(classes)
-    for mosaic in mosaics.join(grounds):
+    for mosaic in mosaics.join(groups):
         crop, confidence = (out / f"{what}_{mosaic.name}.vrt" for what in ("crop", "confidence"))
         name = rasters.crop_name(classes, as_of)
         mosaics.write_vrt(crop, mosaic, metadata.CROP, name, classes)
@@ -92,13 +93,13 @@ def write_region(
         crops.append(crop)
     _write_style(out / STYLE, style)
     total = summary.merge(tallies, classes)
-    ids = (made.cube_id for found in grounds for made in found.cubes)
-    said = notes.after((metadata.read_record(out / cube_id) for cube_id in ids), trained)
+    ids = (made.cube_id for found in groups for made in found.cubes)
+    more = notes.after((metadata.read_record(out / cube_id) for cube_id in ids), trained)
     table = summary.table(total, classes)
-    lines = [table, *(f"note: {note}" for note in known + said)]
+    lines = [table, *(f"note: {note}" for note in known + more)]
     files.write_bytes(out / TEXT, ("\n".join(lines) + "\n").encode())
     summary.write_csv(out / SUMMARY, total.rows(classes))
-    return Result(table, said, crops, out / SUMMARY)
+    return Result(table, more, crops, out / SUMMARY)
 
 
 def _write_style(path: pathlib.Path, style: bytes) -> None:

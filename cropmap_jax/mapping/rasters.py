@@ -1,7 +1,6 @@
 """Cloud-optimised GeoTIFFs of a cube's map, and the folder that they lie in."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -63,16 +62,9 @@ def write_map(
     with files.replacing(final) as folder:
         folder.mkdir()
         for name, data in rasters.items():
-            _write(folder / name, data)
-        _write(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
+            files.write_synced(folder / name, data)
+        files.write_synced(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
     return final
-
-
-def _write(path: pathlib.Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _encode(

@@ -3,21 +3,29 @@
 import contextlib
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from cropmap_jax.geo import cube_io, files
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 
 NAME = ".predict.verified.json"
 
+State = list[Any]
+"""What a file, or a cube's files, looked like: names, sizes, times."""
 
-def verify(out: pathlib.Path, grounds: list[MosaicGroup]) -> dict:
+
+def verify(
+    out: pathlib.Path, groups: list[MosaicGroup], folders: Mapping[str, pathlib.Path]
+) -> dict[str, State]:
     """Compares the rasters of the cubes with the checksums in their items.
 
     A file that has the size and the times that it had when it was last found whole is not read.
 
     Args:
       out: folder of the map, which remembers what was verified; it need not be there.
-      grounds: the cubes.
+      groups: the cubes.
+      folders: of each cube, by id.
 
     Returns:
       What `remember` keeps.
@@ -26,21 +34,22 @@ def verify(out: pathlib.Path, grounds: list[MosaicGroup]) -> dict:
       ValueError: names the file that is missing or damaged.
     """
     known, found = _known(out / NAME), {}
-    for made in (made for ground in grounds for made in ground.cubes):
-        state = [made.digest, *(_state(file) for file in sorted(made.path.glob("*.tif")))]
+    for made in (made for group in groups for made in group.cubes):
+        folder = folders[made.cube_id]
+        state = [made.digest, *(_state(file) for file in sorted(folder.glob("*.tif")))]
         if known.get(made.cube_id) != state:
-            cube_io.verify_checksums(cube_io.read_info(made.path))
+            cube_io.verify_checksums(cube_io.read_info(folder))
         found[made.cube_id] = state
     return found
 
 
-def remember(out: pathlib.Path, found: dict) -> None:
+def remember(out: pathlib.Path, found: dict[str, State]) -> None:
     """Keeps what `verify` found; where that cannot be written, it is verified again next time."""
     with contextlib.suppress(OSError):
         files.write_bytes(out / NAME, json.dumps(found).encode())
 
 
-def _known(file: pathlib.Path) -> dict:
+def _known(file: pathlib.Path) -> dict[str, Any]:
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -48,7 +57,7 @@ def _known(file: pathlib.Path) -> dict:
     return known if isinstance(known, dict) else {}
 
 
-def _state(file: pathlib.Path) -> list:
+def _state(file: pathlib.Path) -> State:
     try:
         found = file.stat()
     except OSError:  # a link to nowhere: verified, and so found missing, in any case

@@ -132,19 +132,12 @@ class Manifest:
         stream = io.BytesIO()
         np.save(stream, pixels, allow_pickle=False)
         data, file = stream.getbuffer(), self.piece_file(key)
-        part = file.with_suffix(".part")
         try:
-            with open(part, "wb") as opened:
-                opened.write(data)
-                opened.flush()
-                # On the disk before it has its name: a row must not outlive its file in a power cut
-                os.fsync(opened.fileno())
-            part.replace(file)
+            # On the disk before it has its name: a row must not outlive its file in a power cut
+            files.write_bytes(file, data)
         except OSError as error:
-            raise OSError(error.errno, _disk(file, error.strerror or error)) from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+            reason = os.strerror(error.errno) if error.errno else error
+            raise OSError(error.errno, _disk(file, reason)) from error
         return hashlib.sha256(data).hexdigest()
 
     def load(self, key: str, sha256: str | None = None) -> np.ndarray | None:

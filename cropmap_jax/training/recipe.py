@@ -8,17 +8,19 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flax import linen as nn
 
 from cropmap_jax import models
 from cropmap_jax.data import checks
-from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import legend
 from cropmap_jax.geo import sensors as sensors_lib
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 from cropmap_jax.training import losses, parallel, scaling
+
+if TYPE_CHECKING:  # a recipe is used without any dataset, and without what reads one
+    from cropmap_jax.data.dataset import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Recipe:
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
         return cls(**(value | {"legend": classes, "scaling": ranges, "sensors": found}))
 
-    def check_dataset(self, data: Dataset) -> None:
+    def check_dataset(self, data: "Dataset") -> None:
         """Requires a dataset whose legend, sensors, periods and pixel size are the recipe's.
 
         Raises:

@@ -157,6 +157,8 @@ def _as_now(meta: dict[str, Any]) -> dict[str, Any]:
     older: dict[str, Any] = {"sensors": [sensor.name for sensor in SENTINEL]}
     config = older | config
     config["model"] = {"name": DEFAULT} | config["model"]
+    if isinstance(config.get("scratch"), dict):
+        config["scratch"] = {"name": DEFAULT} | config["scratch"]
     if "s1_db" in (ranges := config.get("scaling", {})):
         config["scaling"] = {name.removesuffix("_db"): both for name, both in ranges.items()}
     return meta | {"config": config}

@@ -2,26 +2,26 @@
 
 import numpy as np
 import pytest
+from inference.stand_ins import StandIn
 from training import small_data
 from training.small_data import Ground, day
 
 from cropmap_jax.evaluation import baselines, evaluate
 from cropmap_jax.evaluation.evaluate import Chosen
 from cropmap_jax.evaluation.metrics import Counts, CropTally
-from cropmap_jax.geo import cube
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 
 JUNE = day("2022-06-01")
 
 
-def half_right(examples, group=0):
+def half_right(examples):
     """Says 0.9 for class 0 in even columns, 0.2 elsewhere; class 1 is 0.35 everywhere."""
-    said = []
+    answers = []
     for example in examples:
-        number = example["s1"][-1, ..., small_data.NUMBER]
+        number = example["pixels"]["s1"][-1, ..., small_data.NUMBER]
         first = np.where(number % 2 == 0, 0.9, 0.2)
-        said.append(np.stack([first, 0 * first + 0.35, 0 * first], -1).astype(np.float32))
-    return said
+        answers.append(np.stack([first, 0 * first + 0.35, 0 * first], -1).astype(np.float32))
+    return answers
 
 
 @pytest.mark.parametrize("overlap", [0, 3])
@@ -37,10 +37,10 @@ def test_a_split_is_tallied_pixel_by_pixel_whatever_the_chips(overlap):
     dates[2] = day("2022-05-31")  # one period less
     seen = []
     tallies, leads = evaluate.tally_split(
-        half_right, "test", data, 2, [0, 1], dates, lambda p: seen.append(p.cube_id)
+        StandIn(half_right), "test", data, 2, [0, 1], dates, lambda p: seen.append(p.cube_id)
     )
     assert seen == ["cube0", "cube2"]
-    # Half of each row of 14 is said to be class 0: of class 0, of class 1 and none of these.
+    # Half of each row of 14 is taken for class 0: of class 0, of class 1 and none of these.
     assert tallies[0].pixels.counts(0.5) == Counts(tp=14, fn=14, fp=28, tn=28)
     # Everything is class 1 at 0.35, and nothing above.
     assert tallies[1].pixels.counts(0.35) == Counts(tp=28, fn=0, fp=56, tn=0)
@@ -56,7 +56,9 @@ def test_without_harvest_dates_there_is_no_lead():
     data = small_data.make_dataset(
         [Ground("test", np.zeros((8, 8), np.uint8))], harvest=(0, day("2022-08-01"), 0)
     )
-    _, leads = evaluate.tally_split(half_right, "test", data, 2, [0, 1], np.full((1, 2), JUNE))
+    _, leads = evaluate.tally_split(
+        StandIn(half_right), "test", data, 2, [0, 1], np.full((1, 2), JUNE)
+    )
     assert leads == [None, (61, 61)]
 
 
@@ -161,7 +163,7 @@ def hidden(label, fields, missing):
 def hide(*sensors, rows=slice(None), periods=slice(None)):
     def missing(record):
         for sensor in sensors:
-            record[sensor][periods, rows] = cube.NODATA
+            record[sensor][periods, rows] = -32768
 
     return missing
 
@@ -171,7 +173,7 @@ def count_unseen(missing):
     label = np.repeat(np.array([0, 1], np.uint8), 4)[:, None] * np.ones((1, 8), np.uint8)
     data = hidden(label, (label + 1).astype(np.uint32), missing)
     dates = np.full((1, 1), JUNE)  # April and May: periods 3 and 4
-    ((tally,), _) = evaluate.tally_split(half_right, "test", data, 2, [0], dates)
+    ((tally,), _) = evaluate.tally_split(StandIn(half_right), "test", data, 2, [0], dates)
     return tally
 
 
@@ -217,7 +219,7 @@ def test_each_crop_has_its_own_window_and_so_its_own_unseen_ground():
     label = np.zeros((8, 8), np.uint8)
     data = hidden(label, None, hide("s1", "s2", periods=slice(3, 5)))
     dates = np.array([[JUNE, day("2022-07-01")]])
-    tallies, _ = evaluate.tally_split(half_right, "test", data, 2, [0, 1], dates)
+    tallies, _ = evaluate.tally_split(StandIn(half_right), "test", data, 2, [0, 1], dates)
     # As of 1 July, June is in the window and was seen.
     assert [t.unseen["pixels"] for t in tallies] == [64, 0]
 
@@ -227,8 +229,8 @@ def test_the_forest_is_not_scored_where_nothing_was_seen():
     data = small_data.make_dataset([Ground("train", label), Ground("test", label)])
     hide("s1", "s2", rows=slice(0, 5))(data.records["test"][0])
     dates = np.full((2, 1), JUNE)
-    predict = baselines.forests(data, "train", 2, dates, trees=3)
-    ((tally,), _) = evaluate.tally_split(predict, "test", data, 2, [0], dates)
+    forests = baselines.Forests(data, "train", 2, dates, trees=3)
+    ((tally,), _) = evaluate.tally_split(forests, "test", data, 2, [0], dates)
     assert (tally.pixels.total, tally.unseen["pixels"]) == (24, 40)
 
 
@@ -239,7 +241,7 @@ def test_dates_without_images_are_refused_or_said():
     def check(date, flag="--as_of", splits=("test",)):
         return evaluate.check_windows(data, splits, np.full((2, 1), day(date)), 2, flag)
 
-    # The cubes end on 31 August; up to a period after it, nothing needs to be said.
+    # The cubes end on 31 August; up to a period after it, nothing needs a note.
     assert check("2022-09-01") == check("2022-10-01") == []
     with pytest.raises(ValueError, match="cube cube1: as-of 2022-01-31 lies before .*2022-02-01"):
         check("2022-01-31")

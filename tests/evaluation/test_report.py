@@ -108,10 +108,11 @@ def test_an_album_draws_the_first_cubes_that_hold_a_crop(tmp_path):
     data = small_data.make_dataset([Ground("test", LABEL)] * 4, chip=4)
     album = report.Album(data, [0], [0.35], limit=2, folder=tmp_path)
     without = np.where(LABEL == 0, IGNORE, LABEL).astype(np.uint8)
-    wanted = []
-    for index, label in enumerate((LABEL, without, LABEL, LABEL)):
-        wanted.append(album.wants(label))
-        album.add(prediction(index, label))
+    labels = (LABEL, without, LABEL, LABEL)
+    wanted = [album.wants(index, label) for index, label in enumerate(labels)]
+    # They are chosen in the order of the dataset, and come in another.
+    for index in (3, 2, 1, 0):
+        album.add(prediction(index, labels[index]))
     assert wanted == [True, False, True, False]
     # Not the second, which holds no rye; not the fourth, which is one too many.
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png"))
@@ -127,12 +128,15 @@ def test_an_album_leaves_the_pictures_of_others(tmp_path):
     theirs.write_bytes(b"mine")
     written = files.Written(tmp_path, "evaluate")
     album = report.Album(data, [0], [0.35], 1, tmp_path, written)
+    assert album.wants(0, LABEL)
     with pytest.raises(ValueError, match="found rye/cube0.png, which evaluate did not write"):
         album.add(prediction())
     assert theirs.read_bytes() == b"mine"
     theirs.unlink()
     for _ in range(2):  # its own it draws again
-        report.Album(data, [0], [0.35], 1, tmp_path, written).add(prediction())
+        album = report.Album(data, [0], [0.35], 1, tmp_path, written)
+        assert album.wants(0, LABEL)
+        album.add(prediction())
     assert theirs.stat().st_size > 1000
 
 

@@ -1,4 +1,4 @@
-"""Every config trains a step, its network and batch cut down, or describes a world or delivery."""
+"""Every config trains a step, network and batch cut down, or describes a world or field data."""
 
 import pathlib
 import runpy
@@ -17,9 +17,9 @@ from experiments import _train, build
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
 WORLDS = [p for p in FILES if p.name == "simulate.py"]
-DELIVERIES = [p for p in FILES if p.name.startswith("prepare_")]
+FIELD_DATA = [p for p in FILES if p.name.startswith("prepare_")]
 EXPORTS = [p for p in FILES if p.name.startswith("export_")]
-RECIPES = [p for p in FILES if p not in WORLDS + DELIVERIES + EXPORTS]
+RECIPES = [p for p in FILES if p not in WORLDS + FIELD_DATA + EXPORTS]
 
 
 def load(file, *argument) -> ConfigDict:
@@ -48,12 +48,11 @@ def test_every_world_can_be_simulated(file, world):
     assert found.world == world and sites.list_sites(found)
 
 
-@pytest.mark.parametrize("file", DELIVERIES, ids=lambda f: str(f.relative_to(CONFIGS)))
-def test_every_delivery_can_be_read(file):
+@pytest.mark.parametrize("file", FIELD_DATA, ids=lambda f: str(f.relative_to(CONFIGS)))
+def test_every_config_of_field_data_can_be_read(file):
     config = load(file)
     config.source = "somewhere"
     value = config.to_dict()
-    value.pop("seed_rois", None)
     assert settings.read(value).layers
 
 

@@ -1,4 +1,4 @@
-"""What `evaluate` says, refuses and writes; one process for all of it."""
+"""What `evaluate` prints, refuses and writes; one process for all of it."""
 
 import json
 import os
@@ -39,14 +39,14 @@ SCORED = {
     "half": (["--baseline=forest", "--trees=2"], "half", "whole"),
     "dark": ([], "dark", "whole"),
     "one": (["--crop=rye"], "one", "whole"),
-    "asked": (["--split=train"], "whole", "whole"),
+    "train": (["--split=train"], "whole", "whole"),
     "allowed": (["--allow_training_ground"], "swapped", "whole"),
     "alone": ([], "alone", None),
 }
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluating")
     (root / "theirs").mkdir()
     (root / "theirs" / "all.json").write_text("mine")
@@ -65,8 +65,8 @@ def told(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_nothing_is_written(told, name):
-    root, results = told
+def test_a_mistake_is_one_line_and_nothing_is_written(finished, name):
+    root, results = finished
     found = results[name]
     assert found["code"] == 1 and found["out"] == "", found
     (line,) = (line for line in found["err"].splitlines() if line.startswith("error: "))
@@ -74,28 +74,28 @@ def test_a_mistake_is_one_line_and_nothing_is_written(told, name):
     assert not (root / "out" / name).exists()
 
 
-def test_the_folders_of_others_stay_as_they_were(told):
-    root, _ = told
+def test_the_folders_of_others_stay_as_they_were(finished):
+    root, _ = finished
     assert (root / "theirs" / "all.json").read_text() == "mine"
     assert [p.name for p in (root / "theirs").iterdir()] == ["all.json"]
     assert sorted(p.name for p in root.iterdir()) == ["busy", "out", "theirs"]
 
 
-def scores(told, name, file="all.json"):
-    root, results = told
+def scores(finished, name, file="all.json"):
+    root, results = finished
     assert results[name]["code"] == 0, results[name]["err"]
     return json.loads((root / "out" / name / file).read_text()), results[name]["out"]
 
 
-def test_scores_of_a_run_and_of_the_run_after_it(told):
-    root, results = told
-    found, out = scores(told, "whole")
+def test_scores_of_a_run_and_of_the_run_after_it(finished):
+    root, results = finished
+    found, out = scores(finished, "whole")
     assert results["again"]["code"] == 0 and results["again"]["out"] == out
-    # One field of each crop is little ground; nothing else needs to be said.
+    # One field of each crop is little ground; nothing else needs a note.
     assert all("so few fields" in n or "no annotated pixel" in n for n in found["notes"][:2])
     assert found["settings"]["trained_on"] == []
     rows = [r for r in found["scores"] if r["unit"] == "pixels" and r["crop"] != "oats"]
-    # Of two classes of 24 pixels each, at a threshold all are said to be one of them, or none.
+    # Of two classes of 24 pixels each, at a threshold all are taken for one of them, or none.
     assert [r["f1"] for r in rows] == [2 / 3, 2 / 3, 0, 2 / 3]
     for row in rows:
         assert row["tp"] + row["fn"] == row["fp"] + row["tn"] == 24
@@ -107,8 +107,8 @@ def test_scores_of_a_run_and_of_the_run_after_it(told):
     assert there == {".evaluate.written.json", "all.json", "rye/cube2.png", "pea/cube2.png"}
 
 
-def test_unseen_ground_is_counted_apart_in_table_and_json(told):
-    found, out = scores(told, "half")
+def test_unseen_ground_is_counted_apart_in_table_and_json(finished):
+    found, out = scores(finished, "half")
     assert {r["method"] for r in found["scores"]} == {"network", "forest"}
     for row in found["scores"]:
         counted = row["tp"] + row["fp"] + row["fn"] + row["tn"]
@@ -117,16 +117,16 @@ def test_unseen_ground_is_counted_apart_in_table_and_json(told):
     assert "note: rye, pea, oats: 24 of 48 annotated pixels and 0 of 2 fields of test are " in out
 
 
-def test_a_split_of_which_nothing_was_seen_has_no_scores(told):
-    found, out = scores(told, "dark")
+def test_a_split_of_which_nothing_was_seen_has_no_scores(finished):
+    found, out = scores(finished, "dark")
     for row in found["scores"]:
         assert row["accuracy"] is row["recall"] is row["f1"] is None
         assert row["without_image"] in (48, 2) and "with an image" in row["reason"]
     assert "there are no scores" in out
 
 
-def test_without_negatives_there_is_recall_alone(told):
-    found, out = scores(told, "one", "rye.json")
+def test_without_negatives_there_is_recall_alone(finished):
+    found, out = scores(finished, "one", "rye.json")
     for row in found["scores"]:
         nothing = {k for k, v in row.items() if v is None}
         lost = {"accuracy", "true_negative_rate", "precision", "f1"}
@@ -135,16 +135,16 @@ def test_without_negatives_there_is_recall_alone(told):
     assert "threshold by default; only" in out and "chosen on validation" not in out
 
 
-def test_ground_trained_on_is_scored_where_it_is_asked_for(told):
-    for name, cube in (("asked", "cube0"), ("allowed", "cube0")):
-        found, out = scores(told, name)
+def test_ground_trained_on_is_scored_on_request(finished):
+    for name, cube in (("train", "cube0"), ("allowed", "cube0")):
+        found, out = scores(finished, name)
         assert found["settings"]["trained_on"] == [cube]
         assert found["settings"]["hectares_trained_on"] == 0.64
         assert "note: 1 of 1 t" in out and "these are not scores of held-out ground" in out
 
 
-def test_a_test_split_alone_is_scored_at_the_default_threshold(told):
-    found, out = scores(told, "alone")
+def test_a_test_split_alone_is_scored_at_the_default_threshold(finished):
+    found, out = scores(finished, "alone")
     assert found["settings"]["trained_on"] is found["settings"]["threshold_split"] is None
     assert "note: the checkpoint does not record where it was trained" in out
     assert "threshold by default" in out

@@ -85,12 +85,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
     assert list((tmp_path / "cubes").iterdir()) == []
 
 
-def test_killed_while_writing_the_same_command_goes_on(tmp_path):
+def test_killed_while_writing_the_same_command_resumes(tmp_path):
     file = own_stack.write_npz(tmp_path)
     # A cube is five files; the eighth is the third of the second cube.
     kill = (
-        "import os, signal; from cropmap_jax.geo import cube_io; write, count = "
-        "cube_io._write_bytes, []; cube_io._write_bytes = lambda *a: (count.append(a), "
+        "import os, signal; from cropmap_jax.geo import files; write, count = "
+        "files.write_synced, []; files.write_synced = lambda *a: (count.append(a), "
         "os.kill(os.getpid(), signal.SIGKILL) if len(count) == 8 else write(*a))"
     )
     done = run(tmp_path, *flags(tmp_path, file, f"--split={SPLIT}"), first=kill)

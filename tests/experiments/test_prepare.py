@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import geopandas
-import openpyxl
 import pytest
 import shapely
 
@@ -52,34 +51,3 @@ def test_a_mistake_is_one_line(mine):
     assert done.returncode == 1 and not (mine / "out").exists()
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ") and "nowhere" in line
-
-
-def test_the_seed_config_makes_regions_of_interest(tmp_path):
-    folder = tmp_path / "crops" / "Canola" / "GCP" / "1400-1401"
-    folder.mkdir(parents=True)
-    # Two fields 1 km apart and one 11 km off: two clusters.
-    shapes = [shapely.box(x, 36.0, x + 0.001, 36.001) for x in (54.0, 54.011, 54.12)]
-    geopandas.GeoDataFrame({"Product": ["x"] * 3}, geometry=shapes, crs=4326).to_file(
-        folder / "canola.shp"
-    )
-    (tmp_path / "provinces").mkdir()
-    geopandas.GeoDataFrame(
-        {"province": ["Golestan"]}, geometry=[shapely.box(53, 35, 56, 38)], crs=4326
-    ).to_file(tmp_path / "provinces" / "p.shp")
-    book = openpyxl.Workbook()
-    book.active.title = "Canola"
-    book.active.append(
-        ["Province", "Planting Start Date", "Planting End Date", "Harvest Start Date",
-         "Harvest End Date"]
-    )  # fmt: skip
-    book.active.append(["Golestan", "07-11", "09-20", "02-21", "05-31"])
-    book.save(tmp_path / "CropsCalendar.xlsx")
-    done = prepare(
-        "--config=configs/seed/prepare_isrc.py", f"--config.source={tmp_path}",
-        f"--out={tmp_path / 'out'}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    rois = geopandas.read_file(tmp_path / "out" / "rois.geojson")
-    assert sorted(rois.fields) == [1, 2] and set(rois.crop) == {"canola"}
-    assert set(rois.harvest_date.astype(str).str[:10]) == {"2022-05-11"}
-    assert (tmp_path / "out" / "seed_table.md").is_file()

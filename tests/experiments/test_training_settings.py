@@ -1,4 +1,4 @@
-"""What a training command demands of its config and folders before it reads anything."""
+"""What a training command requires of its config and folders before it reads anything."""
 
 import pathlib
 import runpy

@@ -49,7 +49,7 @@ def test_twelve_blocks_come_near_the_best_of_all_assignments(seed):
     assert found <= best + 2 * 2 * 0.03**2 / 0.5
 
 
-def test_many_blocks_of_uneven_crops_come_out_as_asked():
+def test_many_blocks_of_uneven_crops_come_out_as_requested():
     rng = np.random.default_rng(1)
     # Eight crops, each in its own third of 400 blocks, fields of very different size.
     amounts = rng.lognormal(0, 1.5, (400, 8)) * (rng.random((400, 8)) < 0.3)

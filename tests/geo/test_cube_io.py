@@ -320,7 +320,7 @@ def test_ctrl_c_between_the_two_renames_puts_the_old_cube_back(tmp_path, monkeyp
 
 
 def full_disk_at(monkeypatch, nth: int) -> None:
-    real, calls = cube_io._write_bytes, []
+    real, calls = cube_io.files.write_synced, []
 
     def write(path, data):
         calls.append(path)
@@ -329,7 +329,7 @@ def full_disk_at(monkeypatch, nth: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, data)
 
-    monkeypatch.setattr(cube_io, "_write_bytes", write)
+    monkeypatch.setattr(cube_io.files, "write_synced", write)
 
 
 NO_SPACE = r"/cube: could not be written \(No space left on device\); nothing was kept"
@@ -376,7 +376,7 @@ def test_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
     def write(path, data):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cube_io, "_write_bytes", write)
+    monkeypatch.setattr(cube_io.files, "write_synced", write)
     with pytest.raises(KeyboardInterrupt):
         cube_io.write_cube(making.make_cube(size=16), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -59,6 +59,27 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert file.read_bytes() == b"two" and names(tmp_path) == ["a.csv"]
 
 
+def test_a_writer_that_leaves_other_files_is_alone_in_a_folder(tmp_path):
+    file = tmp_path / "fields.gpkg"
+    file.write_text("old")
+    with files.replacing(file, alone=True) as part:
+        part.write_text("new")
+        part.with_name("fields.gpkg-journal").touch()
+        assert part.name == file.name and file.read_text() == "old"
+    assert file.read_text() == "new" and names(tmp_path) == ["fields.gpkg"]
+    with pytest.raises(RuntimeError), files.replacing(file, alone=True) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert file.read_text() == "new" and names(tmp_path) == ["fields.gpkg"]
+
+
+def test_hidden_names_lead_back_to_the_name(tmp_path):
+    for name in ("c00", "c00.5", "a.b.tif"):
+        assert [files.unfinished(p) for p in files.hidden(tmp_path / name)] == [name, name]
+    for name in ("c00", ".hidden", ".notes.part", "c00.5.part"):
+        assert files.unfinished(tmp_path / name) is None
+
+
 def test_tidying_removes_what_was_left_unfinished_and_nothing_else(tmp_path):
     for name in (".c00.123.part", ".c00.v1.9.old", "c00", ".hidden"):
         (tmp_path / name).mkdir()

@@ -272,7 +272,7 @@ def test_a_title_is_one_line():
     assert make_class(0, 1, "a", "Rape\x00\nseed ").title == "Rape seed"
 
 
-def test_two_titles_that_come_to_one_name_are_both_said():
+def test_two_titles_that_come_to_one_name_are_both_named():
     rows = [{"code": 1, "name": "Blé"}, {"code": 2, "name": "Ble"}]
     with pytest.raises(ValueError, match=r"name ble is repeated: classes 1 \('Blé'\) and 2 \('Ble"):
         Legend.from_json({"name": "x", "classes": rows})

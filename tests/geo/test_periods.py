@@ -50,7 +50,7 @@ def test_months_span_a_leap_february_and_a_new_year():
     assert found[2].name == "2024-02-01"
 
 
-def test_dekads_keep_only_those_that_are_asked_for():
+def test_dekads_keep_only_those_that_are_requested():
     # From the dekad that holds 20 February to the one that holds 1 March; the last one of
     # February 2023 ends with the month.
     found = periods.dekad_periods(D(2023, 2, 20), D(2023, 3, 1))

@@ -30,7 +30,7 @@ def test_assignment_is_the_same_everywhere(block, seed, split):
     assert splits.assign_split(block, seed=seed) == split
 
 
-def test_shares_come_out_as_asked():
+def test_shares_come_out_as_requested():
     count = collections.Counter(splits.assign_split(f"32639_{i:04d}_00000") for i in range(4000))
     # Binomial: 4000 draws at 0.7 and 0.15 have standard deviations of 29 and 23; four of them.
     for split, share, four_sigma in (("train", 0.7, 116), ("validation", 0.15, 91)):

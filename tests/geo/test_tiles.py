@@ -114,7 +114,7 @@ def test_a_tile_without_a_code_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda v: v.pop("cropmap"), "expected a list of tiles: GeoJSON with 'cropmap'"),
         (lambda v: v["features"][1].pop("id"), "expected a list of tiles: .* problem at 'id'"),
@@ -126,18 +126,18 @@ def test_a_tile_without_a_code_is_refused(tmp_path):
         (lambda v: v["features"][2]["properties"].update(split="dev"), "expected a split of train"),
     ],
 )  # fmt: skip
-def test_a_wrong_list_is_refused(tmp_path, change, told):
+def test_a_wrong_list_is_refused(tmp_path, change, message):
     path = tiles.write_tiles(TILES, tmp_path / "tiles.geojson", ISRC, ABOUT)
     value = json.loads(path.read_text(encoding="utf-8"))
     change(value)
     path.write_text(json.dumps(value), encoding="utf-8")
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         tiles.read_tiles(path)
     assert str(error.value).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"block": None}, "expected property 'block', found none"),
         ({"proj:code": "EPSG:1"}, "expected proj:code like EPSG:32639, found 'EPSG:1'"),
@@ -150,7 +150,7 @@ def test_a_wrong_list_is_refused(tmp_path, change, told):
         ({"harvest": []}, "expected the feature of a tile, found 'list' object"),
     ],
 )
-def test_a_wrong_tile_is_named(tmp_path, change, told):
+def test_a_wrong_tile_is_named(tmp_path, change, message):
     path = tiles.write_tiles(TILES, tmp_path / "tiles.geojson", ISRC, ABOUT)
     value = json.loads(path.read_text(encoding="utf-8"))
     props = value["features"][1]["properties"]
@@ -158,7 +158,7 @@ def test_a_wrong_tile_is_named(tmp_path, change, told):
     if None in change.values():
         del props[next(iter(change))]
     path.write_text(json.dumps(value), encoding="utf-8")
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         tiles.read_tiles(path)
     assert str(error.value).startswith(f"{path}: tile 1400-1401_32639_0413_03012: ")
 

@@ -66,6 +66,25 @@ def test_no_window_sees_past_its_as_of_date(days, offset, length):
     assert found.tolist() == [windows.MISSING] * (length - len(newest)) + newest
 
 
+def test_a_window_is_its_indices_dates_and_spans():
+    found = windows.as_of_window(HALF_YEAR, day("2022-03-15"), 4)
+    # January and February have ended; their middles are 16 January and 15 February.
+    assert found.indices.tolist() == [windows.MISSING, windows.MISSING, 0, 1]
+    assert found.day_of_year.tolist() == [0, 0, 16, 46]
+    np.testing.assert_array_equal(found.spans, HALF_YEAR[:2])
+    assert (found.end, found.missing) == (day("2022-03-01"), 2)
+    short = windows.as_of_window(HALF_YEAR, day("2022-07-01"), 2)
+    assert short.indices.tolist() == [4, 5] and short.missing == 0
+    np.testing.assert_array_equal(short.spans, HALF_YEAR[4:])
+    with pytest.raises(ValueError, match="cube a: as-of 2022-01-31 lies before"):
+        windows.as_of_window(HALF_YEAR, day("2022-01-31"), 2, "cube a")
+
+
+def test_the_last_period_that_has_ended():
+    dates = ("2022-01-31", "2022-02-01", "2022-06-30", "2023-01-01")
+    assert [windows.last_period(HALF_YEAR, day(date)) for date in dates] == [-1, 0, 4, 5]
+
+
 def test_take_window_fills_what_is_missing_and_copies():
     values = np.arange(6, dtype=np.float32).reshape(3, 2)
     window = windows.take_window(values, np.array([-1, 0, 1]), np.nan)

@@ -12,9 +12,9 @@ import shapely
 from cropmap_jax.geo import grid
 from cropmap_jax.geo.calendars import Season
 from cropmap_jax.geo.tiles import Tile
-from cropmap_jax.ground_truth import audit_log as ledgers
+from cropmap_jax.ground_truth import audit_log
 from cropmap_jax.ground_truth.polygons import project
-from cropmap_jax.ground_truth.settings import Book, Layer, Settings
+from cropmap_jax.ground_truth.settings import CropCalendar, Layer, Settings
 
 EPSG, ROW = 32639, 3000
 WEST, EAST = 400, 408  # columns of tiles, a block apart
@@ -25,10 +25,10 @@ LAYERS = {
     "others": Layer("p.shp", NEXT, name_column="name", names={"w": "wheat", "?": "unknown"}),
 }
 SETTINGS = Settings(
-    source="delivery",
+    source="field_data",
     layers=LAYERS,
     classes=("wheat", "maize", "onion"),
-    calendar=Book("calendar.xlsx"),
+    calendar=CropCalendar("calendar.xlsx"),
     fractions={"train": 0.8, "validation": 0.0, "test": 0.2},
 )
 WHEAT, SPRING, WINTER = (
@@ -91,13 +91,13 @@ def tiles() -> list[Tile]:
     ]
 
 
-def ledger() -> ledgers.AuditLog:
+def log() -> audit_log.AuditLog:
     """What was noted: a wheat field too small, one twice, and a point that is nowhere."""
-    found = ledgers.AuditLog()
+    found = audit_log.AuditLog()
     found.read.update({"wheat": 3, "onion": 4, "others": 4})
-    found.drop("wheat", "w.shp", 1, ledgers.TOO_SMALL, "16 m2")
-    found.drop("wheat", "w.shp", 2, ledgers.DUPLICATE, "of row 0")
-    found.drop("others", "p.shp", 3, ledgers.NOT_FINITE, "inf | nan")
+    found.drop("wheat", "w.shp", 1, audit_log.TOO_SMALL, "16 m2")
+    found.drop("wheat", "w.shp", 2, audit_log.DUPLICATE, "of row 0")
+    found.drop("others", "p.shp", 3, audit_log.NOT_FINITE, "inf | nan")
     found.counts.update({"rings repaired": 2, "pixels claimed by two crops": 7})
     found.counts.update({"conflict onion / wheat": 7, "fields cut at a border of splits": 1})
     found.problems.append("o2.shp: expected a .shx next to it, found none")

@@ -8,23 +8,23 @@ import rasterio
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tiling import COL, EAST, EPSG, NEXT, ROW, YEAR, asked, in_zone, place, square, table
+from test_tiling import COL, EAST, EPSG, NEXT, ROW, YEAR, in_zone, place, requested, square, table
 
 from cropmap_jax.geo import grid, splits
 from cropmap_jax.geo.cube_io import colour_table
 from cropmap_jax.geo.tiles import read_tiles, write_tiles
-from cropmap_jax.ground_truth import labels, tiling
+from cropmap_jax.ground_truth import labels, tiling, zones
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 
 WHEAT, MAIZE, NONE, IGNORE = 0, 1, 254, 255
 CODES = {"wheat": WHEAT, "maize": MAIZE, "none_of_these": NONE}
 
 
-def made(fields, out, ledger=None, **changes):
-    """(fields, tiles, {tile id: (label, field ids)}) of a delivery."""
-    ledger = AuditLog() if ledger is None else ledger
-    fields, places = tiling.tile_fields(fields, asked(**changes), ledger)
-    fields, tiles = labels.label_tiles(fields, places, asked(**changes), out, ledger)
+def made(fields, out, log=None, **changes):
+    """(fields, tiles, {tile id: (label, field ids)}) of field data."""
+    log = AuditLog() if log is None else log
+    fields, places = tiling.tile_fields(fields, requested(**changes), log)
+    fields, tiles = labels.label_tiles(fields, places, requested(**changes), out, log)
     return fields, tiles, {t.tile_id: (read(out / t.label), read(out / t.fields)) for t in tiles}
 
 
@@ -80,11 +80,11 @@ def test_rasters_lie_on_exactly_the_tile(tmp_path):
         assert raster.transform == tile.geobox.affine and raster.crs.to_epsg() == EPSG
         assert raster.compression.name == "zstd" and raster.descriptions == ("label, legend own",)
         table_of = raster.colormap(1)
-        assert all(table_of[v] == c for v, c in colour_table(asked().classes_of).items())
+        assert all(table_of[v] == c for v, c in colour_table(requested().classes_of).items())
     with rasterio.open(tmp_path / tile.fields) as raster:
         assert (raster.dtypes, raster.nodata, raster.count) == (("uint32",), 0, 1)
         assert raster.transform == tile.geobox.affine and raster.crs.to_epsg() == EPSG
-    path = write_tiles([tile], tmp_path / "tiles.geojson", asked().classes_of, {})
+    path = write_tiles([tile], tmp_path / "tiles.geojson", requested().classes_of, {})
     assert read_tiles(path)[0] == [tile]
 
 
@@ -106,43 +106,43 @@ def test_a_field_over_tiles_is_whole(tmp_path):
 
 
 def test_pixels_that_two_crops_claim_are_unknown_and_counted(tmp_path):
-    ledger = AuditLog()
+    log = AuditLog()
     rows = [(pixels(10, 10, 10, 10),), (pixels(15, 10, 10, 10), "maize"),
             (pixels(40, 10, 10, 10),), (pixels(45, 10, 10, 10),),
             (pixels(17, 10, 3, 2), "none_of_these"),
             (pixels(10, 10, 10, 10), "unknown")]  # fmt: skip
-    fields, (tile,), found = made(table(*rows), tmp_path, ledger)
+    fields, (tile,), found = made(table(*rows), tmp_path, log)
     label, ids = found[tile.tile_id]
     # Maize claims half of the wheat; the third crop six pixels of that; the two fields of wheat
     # share theirs, which count for the first; unknown claims nothing.
     assert (label[108:118, 10:15] == WHEAT).all() and (label[108:118, 20:25] == MAIZE).all()
     assert (label[108:118, 15:20] == IGNORE).all() and not ids[108:118, 15:20].any()
     assert fields.pixels.tolist() == [50, 50, 100, 50, 0, 0]
-    assert ledger.counts["pixels claimed by two crops"] == 50
-    assert ledger.counts["conflict maize / wheat"] == 50
-    assert ledger.counts["conflict maize / none_of_these"] == 6
-    assert ledger.counts["conflict none_of_these / wheat"] == 6
+    assert log.counts["pixels claimed by two crops"] == 50
+    assert log.counts["conflict maize / wheat"] == 50
+    assert log.counts["conflict maize / none_of_these"] == 6
+    assert log.counts["conflict none_of_these / wheat"] == 6
     # It has pixels, if nobody else claimed them.
-    assert ledger.counts["fields all of whose pixels others claim"] == 1 and not ledger.drops
+    assert log.counts["fields all of whose pixels others claim"] == 1 and not log.drops
     assert (tile.crops["wheat"]["fields"], tile.crops["wheat"]["pixels"]) == (3, 200)
     assert "none_of_these" not in tile.crops and tile.unknown_pixels == 128**2 - 250
 
 
 def test_a_field_is_unknown_in_a_block_of_another_split(tmp_path):
-    ledger = AuditLog()
+    log = AuditLog()
     # Of the second, 13 of 20 columns lie east of the border of blocks. The others lie on one side;
     # the first and the last, on ground of the second.
     rows = [(pixels(-6, 44, 2, 2),), (pixels(-7, 40, 20, 10),), (pixels(-60, 40, 20, 10),),
             (pixels(60, 40, 20, 10),), (pixels(-3, 44, 2, 2),)]  # fmt: skip
-    fields, tiles, found = made(table(*rows), tmp_path, ledger)
+    fields, tiles, found = made(table(*rows), tmp_path, log)
     away, home = fields.split[2], fields.split[3]
     assert fields.split.tolist() == [away, home, away, home, away] and home != away
     west, east = (found[f"{YEAR}_32639_{c:04d}_03000"] for c in (399, 400))
     assert (east[1][78:88, :13] == 2).all() and (west[0][78:88, 121:] == IGNORE).all()
     assert fields.pixels.tolist() == [0, 130, 200, 200, 0]
-    assert ledger.counts["fields cut at a border of splits"] == 1
-    assert ledger.counts["pixels cut at a border of splits"] == 70
-    assert ledger.counts["fields all of whose pixels others claim"] == 2
+    assert log.counts["fields cut at a border of splits"] == 1
+    assert log.counts["pixels cut at a border of splits"] == 70
+    assert log.counts["fields all of whose pixels others claim"] == 2
     (own,) = [t for t in tiles if t.tile_id.endswith("0399_03000")]
     area = pytest.approx(fields.area_ha[2], abs=1e-4)
     assert own.crops == {"wheat": {"fields": 1, "area_ha": area, "pixels": 200}}
@@ -160,18 +160,18 @@ def test_every_point_has_pixels_and_its_disc_is_not_shrunk(tmp_path):
 
 
 def test_fields_too_small_are_noted_and_stay_in_the_table(tmp_path):
-    ledger = AuditLog()
+    log = AuditLog()
     rows = [(pixels(10, 10, 9, 9),), (square(506, 106, 4), "maize"), (square(2000, 100, 9, 60),)]
-    fields, tiles, _ = made(table(*rows), tmp_path, ledger)
+    fields, tiles, _ = made(table(*rows), tmp_path, log)
     assert fields.pixels.tolist() == [81, 0, 0]
-    assert [(d.row, d.reason, d.detail) for d in ledger.drops] == [
+    assert [(d.row, d.reason, d.detail) for d in log.drops] == [
         (1, TOO_SMALL, "16 m2"), (2, TOO_SMALL, "540 m2")
     ]  # fmt: skip
-    assert len(tiles) == 1 and ledger.counts["tiles without a labelled pixel"] == 1
+    assert len(tiles) == 1 and log.counts["tiles without a labelled pixel"] == 1
     assert [p.name for p in (tmp_path / "labels").iterdir()] == [f"{tiles[0].tile_id}.tif"]
 
 
-def test_shrinking_is_what_is_asked_for(tmp_path):
+def test_shrinking_is_what_is_requested(tmp_path):
     rows = [(square(101, 101, 98),)]  # centres at 105 ... 195: 100 of them, 64 shrunk by 5 m
     for shrink, n in ((0.0, 100), (0.5, 64), (1.0, 64), (2.0, 36)):
         fields, _, _ = made(table(*rows), tmp_path, shrink_px=shrink)
@@ -228,15 +228,15 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     assert calls and left == [".prepare.written.json"]
 
 
-def test_progress_is_told_how_many(tmp_path):
+def test_progress_gets_the_total(tmp_path):
     asked_for = {}
 
     def progress(iterable, **kwargs):
         asked_for.update(kwargs)
         return iterable
 
-    fields, places, ledger = place(table((square(1200, 100),)))
-    labels.label_tiles(fields, places, asked(), tmp_path, ledger, progress)
+    fields, places, log = place(table((square(1200, 100),)))
+    labels.label_tiles(fields, places, requested(), tmp_path, log, progress)
     assert asked_for == {"total": 2, "unit": "tile", "desc": "label"}
 
 
@@ -258,12 +258,12 @@ def test_no_field_and_no_pixel_is_in_two_splits(tmp_path_factory, drawn, seed):
         lon, lat = lon + east * 3 / 90e3, lat + north * 3 / 111e3
         code = grid.utm_epsg(lon, lat)
         rows.append((in_zone(lon, lat, wide, code), crop, season, code))
-    out = tmp_path_factory.mktemp("delivery")
+    out = tmp_path_factory.mktemp("field_data")
     fields, tiles, found = made(table(*rows), out, seed=seed)
     splits.check_blocks([(t.tile_id, t.block, t.split) for t in tiles])
     assert splits.find_overlap(*zip(*{t.geobox: (t.block, t.geobox) for t in tiles}.values(),
                                     strict=True) if tiles else ((), ())) is None  # fmt: skip
-    shapes = tiling.footprints(fields, fields.epsg.to_numpy(), 15)
+    shapes = zones.footprints(fields, fields.epsg.to_numpy(), 15)
     inner = shapely.buffer(shapes, -5, join_style="mitre")
     pixel_count = collections.Counter()
     where = {}
@@ -292,7 +292,7 @@ def test_no_field_and_no_pixel_is_in_two_splits(tmp_path_factory, drawn, seed):
     assert fields.pixels.tolist() == [pixel_count[f] for f in fields.field]
 
 
-def test_a_delivery_at_the_border_of_zones_keeps_its_pixels(tmp_path):
+def test_fields_at_the_border_of_zones_keep_their_pixels(tmp_path):
     rows = [(in_zone(48.0007, 36, 300, EPSG), "wheat", YEAR, EPSG),
             (in_zone(47.9960, 36, 200, 32638), "maize", YEAR, 32638),
             (in_zone(53.9990, 36, 200, EPSG), "maize", NEXT, EPSG),

@@ -16,7 +16,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 
 from cropmap_jax.geo import grid
 from cropmap_jax.geo.legend import EUCROPMAP, IGNORE, NONE_OF_THESE
-from cropmap_jax.ground_truth import maps, polygons
+from cropmap_jax.ground_truth import map_axes, maps, polygons
 
 LEGEND = small_table.SETTINGS.classes_of
 FIELDS, TILES = small_table.fields(), small_table.tiles()
@@ -25,8 +25,8 @@ FIELDS, TILES = small_table.fields(), small_table.tiles()
 @pytest.fixture
 def figures(monkeypatch):
     """Figures in the order in which they were saved, still whole."""
-    seen, save = [], maps._save
-    monkeypatch.setattr(maps, "_save", lambda fig, path: (seen.append(fig), save(fig, path)))
+    seen, save = [], map_axes.save
+    monkeypatch.setattr(map_axes, "save", lambda fig, path: (seen.append(fig), save(fig, path)))
     return seen
 
 
@@ -200,7 +200,7 @@ def test_views_are_never_strips_nor_mere_points(latitude):
     squeeze = math.cos(math.radians(latitude))
     for spread in ([0, 0], [5, 0], [0, 5], [1e-6, 1e-6]):
         places = np.array([[10.0, latitude], [10.0 + spread[0], latitude + spread[1]]])
-        left, right, bottom, top = maps._view(places)
+        left, right, bottom, top = map_axes.view(places)
         wide, high = (right - left) * squeeze, top - bottom
         assert 0.4 <= wide / high <= 2.5
         assert min(wide, high) > 0.08  # degrees of latitude, 9 km
@@ -208,19 +208,19 @@ def test_views_are_never_strips_nor_mere_points(latitude):
 
 
 def test_degrees_of_the_axes():
-    east, north = maps._degrees("E", "W"), maps._degrees("N", "S")
+    east, north = map_axes.degrees("E", "W"), map_axes.degrees("N", "S")
     assert [east(v, 0) for v in (-4.5, 0, 51)] == ["4.5°W", "0°", "51°E"]
     assert [north(v, 0) for v in (-1, 33.25)] == ["1°S", "33.25°N"]
 
 
 def test_the_bar_lies_where_the_fewest_places_are():
-    ax = maps.plt.figure().add_subplot()
+    ax = map_axes.plt.figure().add_subplot()
     places = np.array([[0.1, 0.05], [0.9, 0.05], [0.1, 0.95]])
-    maps._bar(ax, (0.0, 1.0, 0.0, 1.0), 100_000.0, places)
+    map_axes.bar(ax, (0.0, 1.0, 0.0, 1.0), 100_000.0, places)
     (line,) = ax.lines
     assert min(line.get_xdata()) > 0.7 and min(line.get_ydata()) > 0.88
     assert line.get_xdata()[1] - line.get_xdata()[0] == pytest.approx(0.2)
-    maps.plt.close(ax.figure)
+    map_axes.plt.close(ax.figure)
 
 
 def test_a_long_legend_of_another_country_fits(figures, tmp_path):

@@ -82,6 +82,6 @@ def test_names_in_other_scripts():
 
 def test_spaces_do_not_count_unless_they_tell_names_apart():
     listed = {"چغندرقند": "beet", "plot 1": "a", "a b": "c", "ab": "d"}
-    asked = ["چغندر قند", "چغندر\u200cقند", "plot۱", "A B", "AB", "a  b", "plot 2"]
-    found, unlisted = names.decide(asked, listed)
+    given = ["چغندر قند", "چغندر\u200cقند", "plot۱", "A B", "AB", "a  b", "plot 2"]
+    found, unlisted = names.decide(given, listed)
     assert found == ["beet", "beet", "a", "c", "d", "c", UNKNOWN] and list(unlisted) == ["plot 2"]

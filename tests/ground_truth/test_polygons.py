@@ -66,9 +66,9 @@ def star(rng, x, y, radius):
     ],
 )
 def test_repair(ring, area, change):
-    mended, found = polygons.repair([shapely.Polygon(ring)])
-    assert shapely.is_valid(mended).all()
-    assert mended[0].area == pytest.approx(area)
+    repaired, found = polygons.repair([shapely.Polygon(ring)])
+    assert shapely.is_valid(repaired).all()
+    assert repaired[0].area == pytest.approx(area)
     np.testing.assert_allclose(found, [change], atol=1e-12)
 
 
@@ -77,18 +77,18 @@ def test_repair_keeps_holes_and_drops_heights_and_nothing():
         [(0, 0, 7), (10, 0, 7), (10, 10, 7), (10, 15, 7), (10, 10, 7), (0, 10, 7)],
         [[(2, 2, 7), (4, 2, 7), (4, 4, 7), (2, 4, 7)]],
     )
-    mended, change = polygons.repair([hole, None, shapely.Polygon(), shapely.box(0, 0, 1, 1)])
-    assert not shapely.has_z(mended).any()
-    np.testing.assert_allclose(shapely.area(mended), [96, 0, 0, 1])
-    assert shapely.is_empty(mended).tolist() == [False, True, True, False]
+    repaired, change = polygons.repair([hole, None, shapely.Polygon(), shapely.box(0, 0, 1, 1)])
+    assert not shapely.has_z(repaired).any()
+    np.testing.assert_allclose(shapely.area(repaired), [96, 0, 0, 1])
+    assert shapely.is_empty(repaired).tolist() == [False, True, True, False]
     np.testing.assert_allclose(change, 0, atol=1e-12)
 
 
 @given(st.lists(rings, min_size=1, max_size=4))
 def test_repair_always_ends_in_valid_polygons(found):
-    mended, change = polygons.repair([shapely.Polygon(ring) for ring in found])
-    assert shapely.is_valid(mended).all()
-    assert set(shapely.get_type_id(mended)) <= {3, 6}
+    repaired, change = polygons.repair([shapely.Polygon(ring) for ring in found])
+    assert shapely.is_valid(repaired).all()
+    assert set(shapely.get_type_id(repaired)) <= {3, 6}
     assert ((change >= 0) & (change <= 1)).all()
 
 

@@ -1,4 +1,4 @@
-"""The whole way, on small deliveries whose tiles are known."""
+"""The whole way, on small field data whose tiles are known."""
 
 import datetime as dt
 import json
@@ -53,17 +53,17 @@ def own(tmp_path):
 
 
 def run(root, changes=None, source="mine", out="out"):
-    asked = config()
-    asked.source = str(root / source)
-    with asked.unlocked():
-        asked.update(changes or {})
-    told = AuditLog()
-    summary = prepare.prepare(settings.read(asked.to_dict()), root / out, told)
-    return summary, told
+    requested = config()
+    requested.source = str(root / source)
+    with requested.unlocked():
+        requested.update(changes or {})
+    log = AuditLog()
+    summary = prepare.prepare(settings.read(requested.to_dict()), root / out, log)
+    return summary, log
 
 
 def test_fields_of_ones_own_become_a_tile_with_dates(own):
-    _, told = run(own, {"shrink_px": 0.0})
+    _, log = run(own, {"shrink_px": 0.0})
     found, legend, about = tiles.read_tiles(own / "out" / "tiles.geojson")
     (tile,) = found
     assert legend.names == ("wheat", "maize")
@@ -89,7 +89,7 @@ def test_fields_of_ones_own_become_a_tile_with_dates(own):
     kept = geopandas.read_file(own / "out" / "fields.gpkg", layer="fields")
     assert kept.crop.tolist() == ["wheat", "maize", "none_of_these", "unknown"]
     np.testing.assert_allclose(kept.area_ha, [0.64, 0.36, 0.25, 0.81], rtol=2e-3)
-    assert any("beets" in note for note in told.notes) and not told.problems
+    assert any("beets" in note for note in log.notes) and not log.problems
 
 
 def test_a_field_is_labelled_inside_its_border(own):
@@ -107,7 +107,7 @@ def test_strict_settings_stop_at_a_problem_and_leave_nothing(own):
     assert not (own / "out").exists()
 
 
-def test_a_delivery_of_which_nothing_can_be_read_is_an_error(tmp_path):
+def test_field_data_of_which_nothing_can_be_read_are_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"config\.source"):
         run(tmp_path, source="nowhere")
     assert not (tmp_path / "out").exists()
@@ -129,21 +129,21 @@ def test_a_second_run_replaces_the_first(own):
 @pytest.fixture(scope="module")
 def iran(tmp_path_factory):
     root = tmp_path_factory.mktemp("iran")
-    asked = sites.Settings(
+    requested = sites.Settings(
         world="iran", sites={"train": 6}, tiles=2, first="2022-04-01", last="2022-04-30",
         label="teams", annotated=0.25,
     )  # fmt: skip
-    simulate(asked, root)
-    field_data.write(asked, root / "cubes", root / "delivery")
+    simulate(requested, root)
+    field_data.write(requested, root / "cubes", root / "field_data")
     value = config("prepare_isrc.py").to_dict() | {
-        "source": str(root / "delivery"), "shrink_px": 0.0,
+        "source": str(root / "field_data"), "shrink_px": 0.0,
     }  # fmt: skip
-    told = AuditLog()
-    prepare.prepare(settings.read(value), root / "out", told)
-    return root, told
+    log = AuditLog()
+    prepare.prepare(settings.read(value), root / "out", log)
+    return root, log
 
 
-def test_labels_of_a_delivery_are_those_it_was_drawn_from_to_the_pixel(iran):
+def test_labels_of_field_data_are_those_they_were_drawn_from_to_the_pixel(iran):
     root, _ = iran
     found, _, _ = tiles.read_tiles(root / "out" / "tiles.geojson")
     labels = {t.tile_id: (t, read(root / "out" / t.label)) for t in found}
@@ -175,15 +175,15 @@ def test_points_of_the_next_year_have_tiles_of_their_own_in_the_same_blocks(iran
     assert {t.season for t in found} == {"1400-1401", "1401-1402"}
 
 
-def test_everything_in_a_delivery_is_accounted_for(iran):
-    root, told = iran
+def test_everything_in_the_field_data_is_accounted_for(iran):
+    root, log = iran
     summary = json.loads((root / "out" / "report.json").read_text())
     table = geopandas.read_file(root / "out" / "fields.gpkg", layer="fields")
     points = geopandas.read_file(root / "out" / "fields.gpkg", layer="points")
-    dropped = [d for d in told.drops if d.reason != "no pixel centre inside once shrunk"]
-    split = told.counts["multipart features split"]
-    assert sum(told.read.values()) + split == len(table) + len(points) + len(dropped)
-    assert summary["problems"] == told.problems
+    dropped = [d for d in log.drops if d.reason != "no pixel centre inside once shrunk"]
+    split = log.counts["multipart features split"]
+    assert sum(log.read.values()) + split == len(table) + len(points) + len(dropped)
+    assert summary["problems"] == log.problems
 
 
 def tile(season, crop_dates):
@@ -198,11 +198,11 @@ def tile(season, crop_dates):
 
 
 def test_months_to_export_reach_from_the_first_window_to_the_last():
-    asked = settings.Settings("s", {}, lead_days=(30, 60), num_periods=6)
+    requested = settings.Settings("s", {}, lead_days=(30, 60), num_periods=6)
     found = prepare.month_spans(
         [tile("a", {"pea": ["2022-06-11", "2022-07-02"]}), tile("a", {"onion": ["2021-12-12"]}),
          tile("b", {})],
-        asked,
+        requested,
     )  # fmt: skip
     # 12 December less 60 days is 13 October: September has ended, and six months begin in April.
     # 2 July less 30 days is 2 June: May has ended. The second year has no dates.
@@ -322,15 +322,15 @@ def test_fields_of_the_date_line_are_cut_in_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "changes, message",
     [
         ({"shrink_px": 40.0}, "a field that labels a pixel, found none among 4; 3 no pixel centre"),
         ({"seed": -1}, r"config.seed: expected 0 or more, found -1"),
         ({"num_periods": 10**9}, r"config.num_periods: expected 1 to 120 months"),
     ],
 )
-def test_a_run_without_a_labelled_pixel_is_an_error(own, changes, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_run_without_a_labelled_pixel_is_an_error(own, changes, message):
+    with pytest.raises(ValueError, match=message):
         run(own, changes)
     assert not (own / "out" / "tiles.geojson").exists()
 

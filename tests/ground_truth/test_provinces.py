@@ -41,8 +41,8 @@ def write(folder, table: geopandas.GeoDataFrame, name: str = "a.shp", crs: str =
 
 
 def read(folder, **changes) -> tuple[geopandas.GeoDataFrame | None, list[str]]:
-    ledger = AuditLog()
-    return provinces.read_provinces(make_settings(folder, **changes), ledger), ledger.problems
+    log = AuditLog()
+    return provinces.read_provinces(make_settings(folder, **changes), log), log.problems
 
 
 # Names.
@@ -183,11 +183,11 @@ def test_a_field_belongs_where_its_representative_point_lies():
             # Across the border: from 50.9 to 51.3, its middle is 51.1.
             shapely.box(50.9, 30.4, 51.3, 30.5),
         ),
-        places, 5.0, ledger := AuditLog(),
+        places, 5.0, log := AuditLog(),
     )  # fmt: skip
     assert found.province.tolist() == ["east", "west", "east"]
     assert found.field.tolist() == [7, 8, 9] and found.field.dtype == np.uint32
-    assert (ledger.drops, ledger.counts) == ([], {})
+    assert (log.drops, log.counts) == ([], {})
 
 
 def test_a_field_in_a_gap_belongs_where_most_of_it_lies():
@@ -199,9 +199,9 @@ def test_a_field_in_a_gap_belongs_where_most_of_it_lies():
         shapely.box(50.625, 30.4, 51.1875, 30.5), shapely.box(50.8125, 30.4, 51.09375, 30.5)
     )
     assert 50.90625 <= shapely.point_on_surface(table.geometry[0]).x < 51
-    ledger = AuditLog()
-    assert assign(table, places, 5.0, ledger).province.tolist() == ["west", "east"]
-    assert ledger.counts == {}
+    log = AuditLog()
+    assert assign(table, places, 5.0, log).province.tolist() == ["west", "east"]
+    assert log.counts == {}
 
 
 def test_the_first_of_overlapping_provinces_holds_a_field():
@@ -217,13 +217,13 @@ def test_a_field_just_outside_belongs_to_the_nearest():
         shapely.Point(50.5, 31.04), shapely.Point(50.5, 31.05), shapely.Point(50.5, 30.9)
     )
     table["row"] = [3, 4, 5]
-    ledger = AuditLog()
-    found = assign(table, outlines(Fars=(50, 30, 51, 31)), 5.0, ledger)
+    log = AuditLog()
+    found = assign(table, outlines(Fars=(50, 30, 51, 31)), 5.0, log)
     assert found.province.tolist() == ["Fars", "Fars"]
     assert found.field.tolist() == [7, 9]
     assert found.index.tolist() == [0, 1]
-    assert ledger.counts == {"fields just outside all provinces": 1}
-    assert ledger.drops == [Drop("maize", "m.shp", 4, OUTSIDE, "5.5 km from Fars")]
+    assert log.counts == {"fields just outside all provinces": 1}
+    assert log.drops == [Drop("maize", "m.shp", 4, OUTSIDE, "5.5 km from Fars")]
 
 
 def test_near_is_meant_on_the_ground():
@@ -232,9 +232,9 @@ def test_near_is_meant_on_the_ground():
     places = outlines(north=(10, 58, 11, 60), east=(10.58, 59, 12, 62))
     table = fields(shapely.Point(10.5, 60.06))
     assert assign(table, places, 5.0, AuditLog()).province.tolist() == ["east"]
-    ledger = AuditLog()
-    assert assign(table, places, 4.0, ledger).empty
-    assert ledger.drops[0].detail == "4.5 km from east"
+    log = AuditLog()
+    assert assign(table, places, 4.0, log).empty
+    assert log.drops[0].detail == "4.5 km from east"
 
 
 def test_the_first_of_equally_near_provinces():
@@ -248,9 +248,9 @@ def test_the_first_of_equally_near_provinces():
 def test_a_polygon_is_as_near_as_its_nearest_edge():
     # From 0.02 to 0.3 degrees north of the province: 2.2 km at latitude 31.
     table = fields(shapely.box(50.4, 31.02, 50.5, 31.3))
-    ledger = AuditLog()
-    assert len(assign(table, outlines(Fars=(50, 30, 51, 31)), 2.3, ledger)) == 1
-    assert assign(table, outlines(Fars=(50, 30, 51, 31)), 2.1, ledger).empty
+    log = AuditLog()
+    assert len(assign(table, outlines(Fars=(50, 30, 51, 31)), 2.3, log)) == 1
+    assert assign(table, outlines(Fars=(50, 30, 51, 31)), 2.1, log).empty
 
 
 def test_without_provinces_all_lie_in_one_place():
@@ -269,9 +269,9 @@ def test_no_fields():
 @given(st.lists(st.tuples(st.floats(49.9, 52.1), st.floats(29.9, 31.1)), max_size=8))
 def test_no_field_is_lost_or_kept_too_far_out(spots):
     places = outlines(west=(50, 30, 51, 31), east=(51, 30, 52, 31))
-    ledger = AuditLog()
-    found = assign(fields(*(shapely.Point(s) for s in spots)), places, 5.0, ledger)
-    dropped = {drop.row for drop in ledger.drops}
+    log = AuditLog()
+    found = assign(fields(*(shapely.Point(s) for s in spots)), places, 5.0, log)
+    dropped = {drop.row for drop in log.drops}
     assert set(found.row) | dropped == set(range(len(spots)))
     assert not set(found.row) & dropped
     for place, spot in zip(found.province, found.geometry, strict=True):
@@ -292,6 +292,6 @@ def test_the_real_provinces(real_dir):
     assert np.abs(found.total_bounds - (44, 25, 63.3, 39.8)).max() < 0.2
     # The capital, and a place 37 km out in the Caspian Sea.
     table = fields(shapely.Point(51.39, 35.69), shapely.Point(50.9, 37.2))
-    ledger = AuditLog()
-    assert assign(table, found, 5.0, ledger).province.tolist() == ["Tehran"]
-    assert ledger.drops[0].row == 1
+    log = AuditLog()
+    assert assign(table, found, 5.0, log).province.tolist() == ["Tehran"]
+    assert log.drops[0].row == 1

@@ -277,7 +277,7 @@ def test_resolved_dates_are_in_order(system, number, start, days):
     except ValueError as error:
         event("refused")
         assert str(error).startswith(f"{WHERE}: ")
-        # Only where a day is missing from its year or harvest starts while planting goes on.
+        # Only where a day is missing from its year or harvest starts while planting continues.
         assert not end or harvest <= planting
         return
     event("resolved")
@@ -346,7 +346,7 @@ def test_years_that_are_refused_with_days(days, message):
 
 
 @pytest.mark.parametrize(
-    ("days", "said"),
+    ("days", "odd"),
     [
         (("09-01", "10-31", "12-01", "-"), "31 days after planting ends, which is short"),
         (("09-01", "10-31", "12-31+1", "-"), "427 days after planting ends, which is long"),
@@ -354,9 +354,9 @@ def test_years_that_are_refused_with_days(days, message):
         (("09-01", "10-31", "12-04+1", "-"), ""),  # 400 days, 2024 being a leap year
     ],
 )
-def test_odd_seasons(days, said):
+def test_odd_seasons(days, odd):
     found = seasons.describe_odd(resolved(*days), "here")
-    assert said in found and bool(said) == bool(found)
+    assert odd in found and bool(odd) == bool(found)
 
 
 @pytest.mark.parametrize("cell, system", [("1402-07-01", "gregorian"), ("2023-07-15", "jalali")])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cropmap_jax.geo import grid, splits
-from cropmap_jax.ground_truth import layers, tiling
+from cropmap_jax.ground_truth import layers, tiling, zones
 from cropmap_jax.ground_truth.audit_log import NOT_FINITE, AuditLog
 from cropmap_jax.ground_truth.polygons import ground_area_ha, project
 from cropmap_jax.ground_truth.settings import Layer, Settings, read
@@ -20,7 +20,7 @@ COL, ROW = 400, 3000  # south-west tile of a block; 400 = 50 * 8, 3000 = 375 * 8
 YEAR, NEXT = "2021-2022", "2022-2023"
 
 
-def asked(**changes) -> Settings:
+def requested(**changes) -> Settings:
     value = {"source": "", "layers": {"a": Layer("a.shp", YEAR, crop="wheat")},
              "classes": ("wheat", "maize"), "fractions": {"train": 0.5, "test": 0.5}}  # fmt: skip
     return Settings(**(value | changes))
@@ -54,18 +54,18 @@ def in_zone(lon: float, lat: float, wide: float, code: int = EPSG) -> shapely.Po
 
 
 def place(fields, **changes):
-    ledger = AuditLog()
-    out, places = tiling.tile_fields(fields, asked(**changes), ledger)
-    return out, places, ledger
+    log = AuditLog()
+    out, places = tiling.tile_fields(fields, requested(**changes), log)
+    return out, places, log
 
 
 def test_a_field_in_one_tile():
-    fields, places, ledger = place(table((square(200, 300),)))
+    fields, places, log = place(table((square(200, 300),)))
     (row,) = fields.itertuples()
     assert (row.epsg, row.tile, row.block) == (EPSG, "32639_0400_03000", "32639_0050_00375")
     assert row.split in ("train", "test")
     assert places == {YEAR: [(EPSG, COL, ROW, row.block, row.split)]}
-    assert not ledger.counts and not ledger.drops
+    assert not log.counts and not log.drops
 
 
 def test_a_field_over_four_tiles_is_at_home_in_the_one_that_holds_most():
@@ -80,7 +80,7 @@ def test_a_field_larger_than_tiles():
     fields, places, _ = place(table((square(640, 640, 3 * 1280),)))
     assert len(places[YEAR]) == 16
     assert fields.tile[0] == "32639_0401_03001"  # of four full ones, the south-western
-    parts = tiling.cut(tiling.footprints(fields, np.array([EPSG]), 15), np.array([EPSG]))
+    parts = zones.cut(zones.footprints(fields, np.array([EPSG]), 15), np.array([EPSG]))
     full = 1280**2
     expected = [full * a * b for b in (0.5, 1, 1, 0.5) for a in (0.5, 1, 1, 0.5)]
     np.testing.assert_allclose(parts.area, expected, rtol=1e-6)
@@ -164,29 +164,29 @@ def test_tiles_of_two_zones_that_overlap_become_one_zone(swap, second):
     # western one larger: both go to zone 38, in whatever order and season they come.
     rows = [(in_zone(47.9990, 36, 120, 32638), "wheat", YEAR, 32638),
             (in_zone(48.0007, 36, 80, EPSG), "wheat", second, EPSG)]  # fmt: skip
-    fields, places, ledger = place(table(*(rows[::-1] if swap else rows)))
+    fields, places, log = place(table(*(rows[::-1] if swap else rows)))
     assert fields.epsg.tolist() == [32638, 32638]
     assert all(tile.startswith("32638_") for tile in fields.tile)
     assert {p.epsg for own in places.values() for p in own} == {32638}
-    assert ledger.counts["fields moved to the neighbouring UTM zone"] == 1
-    assert ledger.counts["places where tiles of two UTM zones would overlap"] == 1
+    assert log.counts["fields moved to the neighbouring UTM zone"] == 1
+    assert log.counts["places where tiles of two UTM zones would overlap"] == 1
 
 
 def test_fields_of_two_zones_apart_stay():
     rows = [(in_zone(47.95, 36, 120, 32638), "wheat", YEAR, 32638),
             (in_zone(48.05, 36, 80, EPSG), "wheat", YEAR, EPSG)]  # fmt: skip
-    fields, _, ledger = place(table(*rows))
-    assert fields.epsg.tolist() == [32638, EPSG] and not ledger.counts
+    fields, _, log = place(table(*rows))
+    assert fields.epsg.tolist() == [32638, EPSG] and not log.counts
 
 
 def test_a_chain_of_fields_over_the_border_ends():
-    # Each overlaps the next: whatever is decided for one pair overlaps the next pair anew.
+    # Each overlaps the next: whatever is decided for one pair overlaps the next pair again.
     lons = 47.9985 + np.arange(-12, 13) * 0.003
     rows = [(in_zone(lon, 36, 60 + 3 * i, code), "wheat", YEAR, code)
             for i, lon in enumerate(lons) for code in [grid.utm_epsg(lon, 36)]]  # fmt: skip
-    fields, places, ledger = place(table(*rows))
+    fields, places, log = place(table(*rows))
     assert set(fields.epsg) == {EPSG}  # the eastern ones are larger
-    assert ledger.counts["fields moved to the neighbouring UTM zone"] == 13
+    assert log.counts["fields moved to the neighbouring UTM zone"] == 13
 
 
 def shared_ground(places) -> list[tuple]:
@@ -230,7 +230,7 @@ def test_no_ground_is_in_two_zones_or_splits(drawn, seed):
     # All ground of known fields lies in tiles that are kept, and no other tile is kept.
     known = fields[fields.crop != "unknown"]
     zone, season = known.epsg.to_numpy(), known.season.to_numpy()
-    parts = tiling.cut(tiling.footprints(known, zone, 15), zone)
+    parts = zones.cut(zones.footprints(known, zone, 15), zone)
     keys = parts[["at", "epsg", "col", "row"]].to_numpy(int).tolist()
     assert {(season[i], grid.tile_id(*key)) for i, *key in keys} == set(kept)
     # Area is kept: UTM stretches it by less than 0.1 % here.
@@ -245,17 +245,17 @@ def test_tiles_that_share_ground_would_be_found():
     assert len(shared_ground({YEAR: pair})) == 2
 
 
-def test_a_real_delivery_shares_no_ground(real_dir):
+def test_real_fields_share_no_ground(real_dir):
     from configs import prepare_isrc
 
     if not (real_dir / "isrc").is_dir():
-        pytest.skip(f"no delivery at {real_dir / 'isrc'}")
+        pytest.skip(f"no field data at {real_dir / 'isrc'}")
     config = prepare_isrc.get_config()
     config.source = str(real_dir / "isrc")
-    wanted, ledger = read(config.to_dict()), AuditLog()
-    fields, places = tiling.tile_fields(layers.read_layers(wanted, ledger), wanted, ledger)
+    wanted, log = read(config.to_dict()), AuditLog()
+    fields, places = tiling.tile_fields(layers.read_layers(wanted, log), wanted, log)
     assert shared_ground(places) == []
-    assert ledger.counts["fields moved to the neighbouring UTM zone"] > 0
+    assert log.counts["fields moved to the neighbouring UTM zone"] > 0
     splits.check_blocks([(grid.tile_id(*p[:3]), p.block, p.split)
                          for own in places.values() for p in own])  # fmt: skip
     for crop in wanted.classes_of.names:
@@ -281,9 +281,9 @@ def test_unknown_fields_keep_no_tile():
 def test_unknown_fields_find_the_tile_of_the_next_zone():
     rows = [(in_zone(48.0007, 36, 120, EPSG), "wheat", YEAR, EPSG),
             (in_zone(47.9990, 36, 80, 32638), "unknown", YEAR, 32638)]  # fmt: skip
-    fields, places, ledger = place(table(*rows))
+    fields, places, log = place(table(*rows))
     assert fields.epsg.tolist() == [EPSG, EPSG] and fields.tile[0] == fields.tile[1]
-    assert not ledger.counts
+    assert not log.counts
     only, places, _ = place(table(rows[1]))
     assert only.epsg[0] == 32638 and only.tile[0] == "" and places == {}
 
@@ -295,9 +295,9 @@ def test_the_antimeridian_is_a_border_like_any_other(lat):
     codes = grid.utm_epsg(179, lat), grid.utm_epsg(-179, lat)
     rows = [(in_zone(180 - off, lat, 120, codes[0]), "wheat", YEAR, codes[0]),
             (in_zone(off - 180, lat, 80, codes[1]), "wheat", YEAR, codes[1])]  # fmt: skip
-    fields, _, ledger = place(table(*rows))
+    fields, _, log = place(table(*rows))
     assert fields.epsg.tolist() == [codes[0]] * 2
-    assert ledger.counts["fields moved to the neighbouring UTM zone"] == 1
+    assert log.counts["fields moved to the neighbouring UTM zone"] == 1
 
 
 def test_north_and_south_of_the_equator_share_no_ground():
@@ -310,9 +310,9 @@ def test_north_and_south_of_the_equator_share_no_ground():
 def test_fields_without_a_zone_are_dropped():
     fields = table((square(100, 100),), (square(100, 400),))
     fields.loc[0, "geometry"] = shapely.box(50, 84.9, 50.1, 85.0)
-    out, places, ledger = place(fields)
+    out, places, log = place(fields)
     assert out.field.tolist() == [2] and out.index.tolist() == [0] and len(places[YEAR]) == 1
-    (drop,) = ledger.drops
+    (drop,) = log.drops
     assert (drop.file, drop.row, drop.reason) == ("a.shp", 0, NOT_FINITE)
     assert drop.detail == "latitude 84.9000 to 85.0000, expected -80 to 84"
 
@@ -348,8 +348,8 @@ def degrees(*shapes) -> geopandas.GeoDataFrame:
     ],
 )
 def test_a_field_is_in_the_zone_that_it_lies_in(box, zones):
-    fields, places, ledger = place(degrees(shapely.box(*box)))
-    assert set(fields.epsg) <= zones and not ledger.drops
+    fields, places, log = place(degrees(shapely.box(*box)))
+    assert set(fields.epsg) <= zones and not log.drops
     for epsg, col, row, *_ in places[YEAR]:
         lon, lat = grid.to_lonlat(grid.tile_geobox(epsg, col, row))
         assert abs((lon - box[0] + 180) % 360 - 180) < 0.2 and abs(lat - box[1]) < 0.05
@@ -362,8 +362,8 @@ def test_tiles_have_a_bound():
 
 
 def test_ground_of_another_zone_is_no_tile():
-    tiling._check_zones([(32701, 140, 6385)])
+    zones.check([(32701, 140, 6385)])
     with pytest.raises(ValueError, match="tile 32601_0140_06385: expected ground of UTM zone"):
-        tiling._check_zones([(32701, 140, 6385), (32601, 140, 6385)])  # 85 degrees north or so
+        zones.check([(32701, 140, 6385), (32601, 140, 6385)])  # 85 degrees north or so
     with pytest.raises(ValueError, match="expected ground of UTM zone EPSG:32630"):
-        tiling._check_zones([(32630, 2000, 3000)])
+        zones.check([(32630, 2000, 3000)])

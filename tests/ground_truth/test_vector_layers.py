@@ -46,16 +46,16 @@ def write(path, geometries, crs="EPSG:4326", encoding="utf-8", **columns):
 
 
 def read(folder, **given):
-    """The table and the ledger of layers that are told apart by what differs from these."""
+    """The table and the log of layers that are distinguished by what differs from these."""
     common = {"files": "a/*.shp", "season": "2021-2022"}
     rows = {
         key: settings.Layer(**{**common, **({} if "names" in row else {"crop": "pea"}), **row})
         for key, row in given.items()
     }
-    book = audit_log.AuditLog()
+    log = audit_log.AuditLog()
     made = settings.Settings(source=str(folder), layers=rows, legend="isrc")
     settings.check(made)
-    return layers.read_layers(made, book), book
+    return layers.read_layers(made, log), log
 
 
 def good(folder):
@@ -65,11 +65,11 @@ def good(folder):
 
 
 def problem(folder, files="a/*", **layer):
-    """The one problem of a layer, beside another that is read as if nothing had happened."""
-    table, book = read(folder, bad={"files": files, **layer}, good=good(folder))
+    """The one problem of a layer, next to another that is read as if nothing had happened."""
+    table, log = read(folder, bad={"files": files, **layer}, good=good(folder))
     assert table.layer.tolist() == ["good"]
-    assert len(book.problems) == 1
-    return book.problems[0]
+    assert len(log.problems) == 1
+    return log.problems[0]
 
 
 # --- what a table holds ---------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_the_table(tmp_path):
     write(tmp_path / "a" / "y.shp", [square(2)])
     write(tmp_path / "a" / "x.shp", [square(0), square(1)])
     write(tmp_path / "p" / "x.gpkg", [shapely.Point(51.5, 35.5)])
-    table, book = read(
+    table, log = read(
         tmp_path, first={"files": "p/*.gpkg", "season": "1401-1402"}, second={"crop": "maize"}
     )
     assert tuple(table.columns) == layers.COLUMNS
@@ -94,7 +94,7 @@ def test_the_table(tmp_path):
     assert set(table.name) == set(table.sheets) == {""}
     # 0.01 degrees are 913 m east and 1109 m north at 35 degrees: 101 ha.
     np.testing.assert_allclose(table.area_ha, [0, 101.25, 101.25, 101.25], atol=0.1)
-    assert book == audit_log.AuditLog(read={"first": 1, "second": 3})
+    assert log == audit_log.AuditLog(read={"first": 1, "second": 3})
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32639", "EPSG:3857", "EPSG:31468", "EPSG:4267"])
@@ -111,18 +111,18 @@ def test_a_crs_and_an_encoding_of_the_config(tmp_path):
     path.with_suffix(".prj").unlink()
     path.with_suffix(".cpg").unlink()
     names = {WHEAT: "none_of_these", "pea": "pea"}
-    table, book = read(tmp_path, other={
+    table, log = read(tmp_path, other={
         "names": names, "name_column": NAME, "crs": "EPSG:32639", "encoding": "utf-8"
     })  # fmt: skip
     assert table.geometry[0].hausdorff_distance(square()) < 1e-6
-    assert table.crop.tolist() == ["none_of_these", "pea"] and not book.problems
+    assert table.crop.tolist() == ["none_of_these", "pea"] and not log.problems
 
 
 def test_names_and_sheets(tmp_path):
     kinds = ["spring", "Autumn ", "odd", None]
     texts = ["pea", " Wheat", "what", None]
     write(tmp_path / "a" / "x.shp", map(square, range(4)), text=texts, kind=kinds)
-    table, book = read(tmp_path, other={
+    table, log = read(tmp_path, other={
         "names": {"pea": "pea", "wheat": "none_of_these"},
         "name_column": "text",
         "sheets": ("S", "A"),
@@ -132,12 +132,12 @@ def test_names_and_sheets(tmp_path):
     assert table.crop.tolist() == ["pea", "none_of_these", "unknown", "unknown"]
     assert table.name.tolist() == ["pea", "Wheat", "what", ""]
     assert table.sheets.tolist() == ["S", "A", "", ""]
-    assert book.notes == [
+    assert log.notes == [
         "a/x.shp: config.layers.other.name_column: not listed, so unknown: what (1), no text (1)",
         "a/x.shp: config.layers.other.sheet_column: not listed, so of any season: odd (1), "
         "no text (1)",
     ]
-    assert not book.problems and not book.drops
+    assert not log.problems and not log.drops
 
 
 def test_numbers_serve_as_names(tmp_path):
@@ -159,14 +159,14 @@ def test_parts_heights_and_points_among_polygons(tmp_path):
               shapely.MultiPoint([(51.6, 35.6), (51.7, 35.7)]),
               shapely.multipolygons([square(4)])]  # fmt: skip
     write(tmp_path / "a" / "x.gpkg", shapes)
-    table, book = read(tmp_path, pea={"files": "a/*.gpkg"})
+    table, log = read(tmp_path, pea={"files": "a/*.gpkg"})
     assert table.row.tolist() == [0, 0, 1, 2, 2, 3, 4, 4, 5]
     flat, point = "polygon", "point"
     assert table.kind.tolist() == [flat] * 4 + [point] * 4 + [flat]
     assert set(table.geometry.geom_type) == {"Polygon", "Point"} and not table.has_z.any()
     assert table.field.is_unique
-    assert book.counts == {"multipart features split": 3, "heights left out": 1}
-    assert book.drops == [audit_log.Drop("pea", "a/x.gpkg", 2, NOT_AN_AREA, "LineString")]
+    assert log.counts == {"multipart features split": 3, "heights left out": 1}
+    assert log.drops == [audit_log.Drop("pea", "a/x.gpkg", 2, NOT_AN_AREA, "LineString")]
 
 
 def test_rings_are_repaired_or_dropped(tmp_path):
@@ -178,16 +178,16 @@ def test_rings_are_repaired_or_dropped(tmp_path):
     flat = [(51.6, 35), (51.7, 35), (51.65, 35)]
     shapes = [shapely.Polygon(ring) for ring in (spike, tie, square(9).exterior.coords, loop, flat)]
     write(tmp_path / "a" / "x.gpkg", shapes)
-    table, book = read(tmp_path, pea={"files": "a/*.gpkg"})
+    table, log = read(tmp_path, pea={"files": "a/*.gpkg"})
     assert table.row.tolist() == [0, 2, 3, 3]
     assert shapely.is_valid(table.geometry.values).all()
-    assert [(d.row, d.reason, d.detail) for d in book.drops] == [
+    assert [(d.row, d.reason, d.detail) for d in log.drops] == [
         (1, REPAIR, "area +100 %"),
         (4, EMPTY, "ring without area"),
     ]
-    assert book.counts == {"rings repaired": 2}
+    assert log.counts == {"rings repaired": 2}
     # Before 1 - 0.01, after 1 + 0.01.
-    assert book.notes == ["a/x.gpkg: 2 rings repaired, areas change by at most 2.0 % (row 3)"]
+    assert log.notes == ["a/x.gpkg: 2 rings repaired, areas change by at most 2.0 % (row 3)"]
 
 
 def test_what_is_no_field_is_dropped_with_a_reason(tmp_path):
@@ -195,9 +195,9 @@ def test_what_is_no_field_is_dropped_with_a_reason(tmp_path):
               shapely.Polygon([(51, 35), (52, 35), (np.inf, 36)]), shapely.box(400, 35, 400.01, 36),
               shapely.MultiLineString([[(51, 35), (52, 36)], [(51, 36), (52, 35)]])]  # fmt: skip
     write(tmp_path / "a" / "x.gpkg", shapes)
-    table, book = read(tmp_path, pea={"files": "a/*.gpkg"})
+    table, log = read(tmp_path, pea={"files": "a/*.gpkg"})
     assert table.row.tolist() == [0]
-    assert {d.row: (d.reason, d.detail) for d in book.drops} == {
+    assert {d.row: (d.reason, d.detail) for d in log.drops} == {
         1: (EMPTY, ""),
         2: (EMPTY, ""),
         3: (NOT_AN_AREA, "LineString"),
@@ -205,7 +205,7 @@ def test_what_is_no_field_is_dropped_with_a_reason(tmp_path):
         5: (NOT_FINITE, "x 400.01, y 35"),
         6: (NOT_AN_AREA, "MultiLineString"),
     }
-    assert book.read == {"pea": 7} and book.reasons("pea")[EMPTY] == 2
+    assert log.read == {"pea": 7} and log.reasons("pea")[EMPTY] == 2
 
 
 def test_rings_that_are_no_rings_do_not_end_the_file(tmp_path):
@@ -219,8 +219,8 @@ def test_rings_that_are_no_rings_do_not_end_the_file(tmp_path):
     (tmp_path / "a" / "x.geojson").write_text(
         json.dumps({"type": "FeatureCollection", "features": features})
     )
-    table, book = read(tmp_path, pea={"files": "a/*.geojson"})
-    assert table.row.tolist() == [1, 2] and [d.row for d in book.drops] == [0]
+    table, log = read(tmp_path, pea={"files": "a/*.geojson"})
+    assert table.row.tolist() == [1, 2] and [d.row for d in log.drops] == [0]
 
 
 def test_duplicates_within_season_and_crop(tmp_path):
@@ -231,14 +231,14 @@ def test_duplicates_within_season_and_crop(tmp_path):
     flat = polygons.project([square(), points[0]], "EPSG:4326", "EPSG:3857")
     write(tmp_path / "b" / "x.gpkg", flat, "EPSG:3857")
     layer = {"files": "b/*"}
-    table, book = read(
+    table, log = read(
         tmp_path,
         pea={"files": "a/*"},
         more=layer,
         later={**layer, "season": "2022-2023"},
         other={**layer, "crop": "maize"},
     )
-    assert [(d.layer, d.row, d.reason, d.detail) for d in book.drops] == [
+    assert [(d.layer, d.row, d.reason, d.detail) for d in log.drops] == [
         ("pea", 2, DUPLICATE, "a/x.gpkg row 0"),
         ("pea", 4, DUPLICATE, "a/x.gpkg row 3"),
         ("more", 0, DUPLICATE, "a/x.gpkg row 0"),
@@ -246,7 +246,7 @@ def test_duplicates_within_season_and_crop(tmp_path):
     ]
     assert table.groupby("layer").size().to_dict() == {"pea": 4, "later": 2, "other": 2}
     assert table.field.tolist() == list(range(1, 9)) and table.index.tolist() == list(range(8))
-    assert book.notes[0] == ("b/x.gpkg: read for config.layers.more, and again for "
+    assert log.notes[0] == ("b/x.gpkg: read for config.layers.more, and again for "
                              "config.layers.later")  # fmt: skip
 
 
@@ -268,15 +268,15 @@ def test_every_feature_is_kept_or_dropped(tmp_path, found):
     path = tmp_path / "a" / "x.gpkg"
     path.unlink(missing_ok=True)
     write(path, [square(20), *found])
-    table, book = read(tmp_path, pea={"files": "a/*.gpkg"})
-    told = set(table.row) | {d.row for d in book.drops}
-    assert told == set(range(book.read["pea"])) == set(range(len(found) + 1))
+    table, log = read(tmp_path, pea={"files": "a/*.gpkg"})
+    message = set(table.row) | {d.row for d in log.drops}
+    assert message == set(range(log.read["pea"])) == set(range(len(found) + 1))
     assert shapely.is_valid(table.geometry.values).all()
     assert set(table.geometry.geom_type) <= {"Polygon", "Point"}
     assert ((table.area_ha > 0) == (table.kind == "polygon")).all()
 
 
-# --- what is left out, while the rest goes on -----------------------------------------------------
+# --- what is left out, while the rest is read -----------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".shx", ".prj", ".dbf"])
@@ -292,8 +292,8 @@ def test_parts_of_a_shapefile_that_are_not_needed(tmp_path):
     path = write(tmp_path / "a" / "x.SHP", [square(), square(1)])
     for suffix in (".dbf", ".prj"):
         path.with_suffix(suffix).unlink()
-    table, book = read(tmp_path, pea={"crs": "EPSG:4326", "files": "a/*"})
-    assert len(table) == 2 and not book.problems
+    table, log = read(tmp_path, pea={"crs": "EPSG:4326", "files": "a/*"})
+    assert len(table) == 2 and not log.problems
 
 
 def test_columns_that_nobody_asks_for_may_be_written_in_anything(tmp_path):
@@ -356,19 +356,23 @@ def test_tables_and_several_layers(tmp_path):
 def test_unknown_crs(tmp_path, text, found):
     path = write(tmp_path / "a" / "x.shp", [square()])
     path.with_suffix(".prj").write_text(text)
-    told = problem(tmp_path)
-    assert told.startswith("a/x.shp: expected a geographic or projected coordinate system, found")
-    assert found in told and told.endswith("set config.layers.bad.crs, e.g. to EPSG:4326")
-    table, book = read(tmp_path, pea={"crs": "EPSG:4326"})
-    assert len(table) == 1 and not book.problems
+    message = problem(tmp_path)
+    assert message.startswith(
+        "a/x.shp: expected a geographic or projected coordinate system, found"
+    )
+    assert found in message and message.endswith("set config.layers.bad.crs, e.g. to EPSG:4326")
+    table, log = read(tmp_path, pea={"crs": "EPSG:4326"})
+    assert len(table) == 1 and not log.problems
 
 
 def test_crs_that_is_nonsense(tmp_path):
     path = write(tmp_path / "a" / "x.shp", [square()])
     path.with_suffix(".prj").write_text("GEOGCS[nonsense")
-    told = problem(tmp_path)
-    assert told.startswith("a/x.shp: expected a coordinate system, found one that cannot be read")
-    assert told.endswith("delete its .prj and set config.layers.bad.crs")
+    message = problem(tmp_path)
+    assert message.startswith(
+        "a/x.shp: expected a coordinate system, found one that cannot be read"
+    )
+    assert message.endswith("delete its .prj and set config.layers.bad.crs")
     path.with_suffix(".prj").unlink()
     for crs in ("EPSG:99999", "EPSG:4978", "EPSG:5773"):  # none, geocentric, heights
         assert f"found '{crs}': set config.layers.bad.crs" in problem(tmp_path, crs=crs)
@@ -415,28 +419,28 @@ def test_utf8_that_is_declared_as_latin(tmp_path, column, declared):
     path = write(tmp_path / "a" / "x.shp", [square(), square(1)], **{column: [WHEAT, "pea"]})
     path.with_suffix(".cpg").write_text(declared)
     layer = {"names": {WHEAT: "none_of_these", "pea": "pea"}, "name_column": column}
-    told = problem(tmp_path, crop="", **layer)
+    message = problem(tmp_path, crop="", **layer)
     read_right = WHEAT if column == "text" else NAME
-    assert told.startswith(
+    assert message.startswith(
         f"a/x.shp: expected texts in the encoding it declares, found UTF-8 ({read_right!r} is read"
     )
-    assert told.endswith('set config.layers.bad.encoding = "utf-8"')
-    table, book = read(tmp_path, other={**layer, "encoding": "utf-8"})
-    assert table.crop.tolist() == ["none_of_these", "pea"] and not book.problems
+    assert message.endswith('set config.layers.bad.encoding = "utf-8"')
+    table, log = read(tmp_path, other={**layer, "encoding": "utf-8"})
+    assert table.crop.tolist() == ["none_of_these", "pea"] and not log.problems
 
 
 def test_another_encoding_that_is_declared_as_utf8(tmp_path):
     path = write(tmp_path / "a" / "x.shp", [square()], encoding="cp1256", text=[WHEAT])
     path.with_suffix(".cpg").write_text("UTF-8")
     layer = {"names": {WHEAT: "none_of_these"}, "name_column": "text"}
-    told = problem(tmp_path, crop="", **layer)
-    assert told.startswith("a/x.shp: expected texts in the encoding it declares, found bytes")
-    assert 'set config.layers.bad.encoding to what they were written in, such as "utf-8"' in told
+    message = problem(tmp_path, crop="", **layer)
+    assert message.startswith("a/x.shp: expected texts in the encoding it declares, found bytes")
+    assert 'set config.layers.bad.encoding to what they were written in, such as "utf-8"' in message
     table, _ = read(tmp_path, other={**layer, "encoding": "cp1256"})
     assert table.crop.tolist() == ["none_of_these"]
-    told = problem(tmp_path, crop="", **layer, encoding="utf-9")
-    assert told == ('config.layers.bad.encoding: expected one such as "utf-8" or "cp1256", found '
-                    "'utf-9'")  # fmt: skip
+    message = problem(tmp_path, crop="", **layer, encoding="utf-9")
+    expected = 'config.layers.bad.encoding: expected one such as "utf-8" or "cp1256", found'
+    assert message == f"{expected} 'utf-9'"
 
 
 @pytest.mark.parametrize("text", ["R\u00fcben", "Bl\u00e9", "\u00e4"])
@@ -451,10 +455,10 @@ def test_another_script_that_is_read_as_latin(tmp_path, encoding, text):
     write(tmp_path / "a" / "x.shp", [square(), square(1)], encoding=encoding, crop=[text, "maize"])
     (tmp_path / "a" / "x.cpg").unlink()
     layer = {"name_column": "crop", "names": {text: "pea"}}
-    said = problem(tmp_path, files="a/*.shp", **layer)
+    message = problem(tmp_path, files="a/*.shp", **layer)
     # Of several encodings the first that gives one script is suggested.
-    assert f"which may be {text!r} in" in said or encoding != "cp1256"
-    assert "config.layers.bad.encoding to what they were written in, such as" in said
+    assert f"which may be {text!r} in" in message or encoding != "cp1256"
+    assert "config.layers.bad.encoding to what they were written in, such as" in message
     table, _ = read(tmp_path, pea={"files": "a/*.shp", **layer, "encoding": encoding})
     assert list(table.crop) == ["pea", "unknown"]
 
@@ -489,9 +493,9 @@ def test_no_file_matches(tmp_path):
         f"{start} 'crops/Pea/*.gpkg' {below} ._x.shp, x.cpg, x.dbf, x.prj, x.shp, x.shx in "
     )
     assert "found that pattern" in problem(tmp_path, "/crops/*.shp")
-    table, book = read(tmp_path, pea={"files": "crops/**/*"}, bad={"files": "none/*"})
-    assert len(table) == 1 and len(book.problems) == 1
-    assert list(book.read.items()) == [("pea", 1), ("bad", 0)]
+    table, log = read(tmp_path, pea={"files": "crops/**/*"}, bad={"files": "none/*"})
+    assert len(table) == 1 and len(log.problems) == 1
+    assert list(log.read.items()) == [("pea", 1), ("bad", 0)]
 
 
 def test_nothing_at_all(tmp_path):
@@ -510,25 +514,25 @@ def test_nothing_at_all(tmp_path):
         read(tmp_path, pea={})
 
 
-# --- a real delivery ------------------------------------------------------------------------------
+# --- real field data ------------------------------------------------------------------------------
 
 
-def test_the_real_delivery(real_dir: pathlib.Path):
+def test_real_field_data(real_dir: pathlib.Path):
     from configs import prepare_isrc
 
     if not (real_dir / "isrc").is_dir():
-        pytest.skip(f"no delivery at {real_dir / 'isrc'}")
+        pytest.skip(f"no field data at {real_dir / 'isrc'}")
     config = prepare_isrc.get_config()
     config.source = str(real_dir / "isrc")
-    book = audit_log.AuditLog()
-    table = layers.read_layers(settings.read(config.to_dict()), book)
+    log = audit_log.AuditLog()
+    table = layers.read_layers(settings.read(config.to_dict()), log)
     assert table.field.tolist() == list(range(1, len(table) + 1))
     assert shapely.is_valid(table.geometry.values).all() and not table.has_z.any()
-    assert book.read["pea"] == 2141 and book.read["other_points"] == 3351
+    assert log.read["pea"] == 2141 and log.read["other_points"] == 3351
     kept = table.groupby("layer").size()
-    for layer, number in book.read.items():
-        assert number == kept.get(layer, 0) + sum(book.reasons(layer).values()), layer
-    absent = [line.split()[0] for line in book.problems]
+    for layer, number in log.read.items():
+        assert number == kept.get(layer, 0) + sum(log.reasons(layer).values()), layer
+    absent = [line.split()[0] for line in log.problems]
     assert "config.layers.maize.files:" in absent and "config.layers.sugarbeet.files:" in absent
     assert set(table.crop[table.layer == "other_points"]) >= {"none_of_these", "unknown", "canola"}
     # All of it lies in Iran.
@@ -555,8 +559,8 @@ def test_a_field_across_180_degrees(tmp_path, shape, crs):
     write(tmp_path / "a" / "x.gpkg", [shape, square()], crs if crs == 4326 else crs)
     if crs == 3857:
         write(tmp_path / "a" / "x.gpkg", [shape, polygons.project([square()], 4326, 3857)[0]], crs)
-    table, book = read(tmp_path, pea={"files": "a/*"})
-    assert not book.drops and not book.problems and len(table) == 2
+    table, log = read(tmp_path, pea={"files": "a/*"})
+    assert not log.drops and not log.problems and len(table) == 2
     west, _, east, _ = table.geometry[0].bounds
     assert east - west == pytest.approx(0.004, abs=2e-5)
     # 0.004 by 0.001 degrees at 16 degrees south are 428 m by 111 m.
@@ -571,8 +575,8 @@ def test_longitudes_up_to_360_degrees(tmp_path):
 
 def test_coordinates_that_were_left_empty_or_swapped(tmp_path):
     write(tmp_path / "a" / "x.gpkg", [shapely.Point(0, 0), square(), shapely.Point(0, 51)])
-    table, book = read(tmp_path, pea={"files": "a/*"})
-    assert table.row.tolist() == [1, 2] and book.drops[0].detail == "x 0, y 0"
+    table, log = read(tmp_path, pea={"files": "a/*"})
+    assert table.row.tolist() == [1, 2] and log.drops[0].detail == "x 0, y 0"
     write(tmp_path / "c" / "x.gpkg", [shapely.Point(35, 151)])
     assert problem(tmp_path, "c/*").endswith("are latitude and longitude swapped?")
 
@@ -580,10 +584,10 @@ def test_coordinates_that_were_left_empty_or_swapped(tmp_path):
 def test_what_is_larger_than_a_province_is_dropped(tmp_path):
     strip = shapely.LineString([(50, 30), (58, 38)]).buffer(0.0001)
     write(tmp_path / "a" / "x.gpkg", [square(), shapely.box(40, 30, 70, 60), strip])
-    table, book = read(tmp_path, pea={"files": "a/*"})
+    table, log = read(tmp_path, pea={"files": "a/*"})
     assert table.row.tolist() == [0]
-    assert [(d.row, d.reason) for d in book.drops] == [(1, TOO_LARGE), (2, TOO_LARGE)]
-    assert "km2, expected at most 1,000 (config.max_field_ha)" in book.drops[0].detail
+    assert [(d.row, d.reason) for d in log.drops] == [(1, TOO_LARGE), (2, TOO_LARGE)]
+    assert "km2, expected at most 1,000 (config.max_field_ha)" in log.drops[0].detail
 
 
 def test_a_deleted_record_costs_that_record(tmp_path):
@@ -592,9 +596,9 @@ def test_a_deleted_record_costs_that_record(tmp_path):
     head, row = struct.unpack("<HH", table[8:12])
     table[head + row : head + row + 1] = b"*"
     path.with_suffix(".dbf").write_bytes(table)
-    found, book = read(tmp_path, pea={"name_column": "name", "names": {"c": "pea"}})
+    found, log = read(tmp_path, pea={"name_column": "name", "names": {"c": "pea"}})
     assert found.row.tolist() == [0, 2] and found.crop.tolist() == ["unknown", "pea"]
-    assert [(d.row, d.reason) for d in book.drops] == [(1, DELETED)]
+    assert [(d.row, d.reason) for d in log.drops] == [(1, DELETED)]
 
 
 def test_zip_files(tmp_path):
@@ -613,10 +617,10 @@ def test_zip_files(tmp_path):
     pack("2.zip", [tmp_path / "a" / "1.zip"], "again")
     pack("3.zip", [p for p in parts if p.suffix != ".prj"], "without")
     (tmp_path / "a" / "4.zip").write_bytes(b"PK and no more")
-    table, book = read(tmp_path, pea={"files": "a/*.zip"})
+    table, log = read(tmp_path, pea={"files": "a/*.zip"})
     assert table.file.tolist() == ["a/1.zip/deep/inside/x.shp"] * 2
-    assert len(book.drops) == 2  # the same two, in the zip file in the second
-    assert book.problems == [
+    assert len(log.drops) == 2  # the same two, in the zip file in the second
+    assert log.problems == [
         "a/4.zip: expected a zip file, found: File is not a zip file",
         "a/3.zip/without/x.shp: expected x.prj next to it, or config.layers.pea.crs, found none",
     ]

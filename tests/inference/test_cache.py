@@ -8,33 +8,34 @@ KB = (np.zeros(1000, np.uint8),)
 
 
 def test_arrays_stay_until_their_last_use():
-    shelf = Cache(10_000)
-    shelf.expect("a")
-    shelf.expect("a")
-    shelf.put("a", KB)
-    shelf.used("a")
-    assert "a" in shelf and shelf.expected("a") and shelf.get("a") is KB and shelf.size == 1000
-    shelf.used("a")
-    assert "a" not in shelf and not shelf.expected("a") and shelf.get("a") is None
-    assert shelf.size == 0
+    cache = Cache(10_000)
+    cache.expect("a")
+    cache.expect("a")
+    assert cache.uses("a") == 2 and cache.uses("b") == 0
+    cache.put("a", KB)
+    cache.used("a")
+    assert "a" in cache and cache.expected("a") and cache.get("a") is KB and cache.size == 1000
+    cache.used("a")
+    assert "a" not in cache and not cache.expected("a") and cache.get("a") is None
+    assert cache.size == 0
 
 
 def test_what_nobody_expects_is_not_kept():
-    shelf = Cache(10_000)
-    shelf.put("a", KB)
-    shelf.used("a")
-    assert shelf.get("a") is None and shelf.size == 0
+    cache = Cache(10_000)
+    cache.put("a", KB)
+    cache.used("a")
+    assert cache.get("a") is None and cache.size == 0
 
 
 def test_the_longest_unused_goes_first_and_the_limit_holds():
-    shelf = Cache(2500)
+    cache = Cache(2500)
     for key in "abc":
-        shelf.expect(key)
-    shelf.put("a", KB)
-    shelf.put("b", KB)
-    shelf.get("a")
-    shelf.put("c", KB)
-    assert [key in shelf for key in "abc"] == [True, False, True]
-    assert shelf.size == 2000 and shelf.expected("b")
-    shelf.put("a", KB * 3)
-    assert shelf.size == 0  # too large by itself
+        cache.expect(key)
+    cache.put("a", KB)
+    cache.put("b", KB)
+    cache.get("a")
+    cache.put("c", KB)
+    assert [key in cache for key in "abc"] == [True, False, True]
+    assert cache.size == 2000 and cache.expected("b")
+    cache.put("a", KB * 3)
+    assert cache.size == 0  # too large by itself

@@ -1,17 +1,15 @@
-"""Which cubes make a map, and which of them belong together."""
+"""Which cubes belong together."""
 
 import datetime as dt
 
 import making
 import numpy as np
-import pytest
 from mapping import small_maps
 
-from cropmap_jax.geo import calendars
-from cropmap_jax.geo.periods import dekad_periods, month_periods
-from cropmap_jax.inference import mosaic_groups
+from cropmap_jax.geo import cube_io
+from cropmap_jax.geo.periods import month_periods
+from cropmap_jax.mapping.cubes import join
 
-RECIPE = small_maps.make_recipe()
 JUNE = dt.date(2022, 6, 1)
 
 
@@ -21,20 +19,20 @@ def tile(cube_id, col=0, row=0, size=16, **settings):
     return making.make_cube(cube_id, size, tile=place, **settings)
 
 
-def survey(cubes_dir, *cubes, as_of=JUNE, season=None, recipe=RECIPE):
-    small_maps.write(cubes_dir, *cubes)
-    return mosaic_groups.survey(cubes_dir, recipe, as_of, season)
+def survey(cubes_dir, *cubes, num_periods=2):
+    infos = cube_io.list_cubes(small_maps.write(cubes_dir, *cubes))
+    return join(infos, num_periods, JUNE, 16)
 
 
-def ids(grounds) -> list[list[str]]:
-    return sorted(sorted(cube.cube_id for cube in found.cubes) for found in grounds)
+def ids(groups) -> list[list[str]]:
+    return sorted(sorted(cube.cube_id for cube in found.cubes) for found in groups)
 
 
-def test_cubes_that_touch_on_one_grid_make_one_sheet(tmp_path):
+def test_cubes_that_touch_on_one_grid_make_one_group(tmp_path):
     first = making.make_cube("a", 16)
     cubes = [
         first,
-        small_maps.moved(making.make_cube("b", 16), 160),  # beside it
+        small_maps.moved(making.make_cube("b", 16), 160),  # next to it
         small_maps.moved(making.make_cube("c", 16), 320, 160),  # at b's corner
         small_maps.moved(making.make_cube("d", 16), 640),  # a gap of 16 pixels
         small_maps.moved(making.make_cube("e", 16), -164),  # not on the pixel grid
@@ -42,16 +40,15 @@ def test_cubes_that_touch_on_one_grid_make_one_sheet(tmp_path):
     ]
     found = survey(tmp_path, *cubes)
     assert ids(found) == [["a", "b", "c"], ["d"], ["e"], ["g"]]
-    sheet = next(f for f in found if len(f.cubes) == 3)
-    assert [c.cube_id for c in sheet.cubes] == ["a", "b", "c"]
-    assert sheet.sheet.boxes == ((0, 0, 16, 16), (0, 16, 16, 32), (16, 32, 32, 48))
-    assert (sheet.lattice.x, sheet.lattice.y) == small_maps.CORNER
+    group = next(f for f in found if len(f.cubes) == 3)
+    assert [c.cube_id for c in group.cubes] == ["a", "b", "c"]
+    assert group.tiling.boxes == ((0, 0, 16, 16), (0, 16, 16, 32), (16, 32, 32, 48))
+    assert (group.lattice.x, group.lattice.y) == small_maps.CORNER
 
 
 def test_cubes_of_other_windows_are_not_neighbours_but_late_beginners_are(tmp_path):
     spring = month_periods(dt.date(2022, 4, 1), dt.date(2022, 8, 1))
     until_april = month_periods(dt.date(2021, 12, 1), dt.date(2022, 4, 1))
-    recipe = small_maps.make_recipe(num_periods=4)
     cubes = [
         making.make_cube("a", 16),  # February to May
         small_maps.changed(
@@ -59,58 +56,12 @@ def test_cubes_of_other_windows_are_not_neighbours_but_late_beginners_are(tmp_pa
         ),  # April and May
         small_maps.moved(making.make_cube("c", 16, until_april), 320),  # January to April
     ]
-    assert ids(survey(tmp_path, *cubes, recipe=recipe)) == [["a", "b"], ["c"]]
-
-
-def test_the_season_must_be_named_where_there_are_several(tmp_path):
-    other = small_maps.changed(making.make_cube("b", 16), season="2022-2023")
-    with pytest.raises(
-        ValueError, match="--season: expected one of '2021-2022', '2022-2023' .*none"
-    ):
-        survey(tmp_path, making.make_cube("a", 16), other)
-    assert ids(mosaic_groups.survey(tmp_path, RECIPE, JUNE, "2022-2023")) == [["b"]]
-    with pytest.raises(ValueError, match="found '2020'"):
-        mosaic_groups.survey(tmp_path, RECIPE, JUNE, "2020")
-
-
-def test_shared_ground_is_refused(tmp_path):
-    cubes = making.make_cube("a", 16), small_maps.moved(making.make_cube("b", 16), 150)
-    with pytest.raises(ValueError, match="cubes a and b: expected no shared ground, found 1597 m²"):
-        survey(tmp_path, *cubes)
-
-
-def test_periods_of_another_kind_are_refused(tmp_path):
-    dekads = dekad_periods(dt.date(2022, 1, 1), dt.date(2022, 8, 1))
-    with pytest.raises(ValueError, match="cube a: expected periods of a month .*, found dekad"):
-        survey(tmp_path, making.make_cube("a", 16, dekads))
-
-
-def test_an_as_of_date_before_the_first_period_has_ended_is_refused(tmp_path):
-    bare = small_maps.changed(making.make_cube("a", 16), harvest={})
-    with pytest.raises(
-        ValueError, match="cube a: as-of 2021-12-31 .* expected 2022-01-01 or later"
-    ):
-        survey(tmp_path, bare, as_of=dt.date(2021, 12, 31))
-
-
-def test_an_as_of_date_before_all_planting_is_refused(tmp_path):
-    season = calendars.Season(dt.date(2022, 9, 1), planting=dt.date(2022, 6, 2))
-    made = small_maps.changed(making.make_cube("a", 16), harvest={calendars.ANY_CROP: (season,)})
-    with pytest.raises(ValueError, match="cube a: as-of 2022-06-01 lies before .* 2022-06-02 or"):
-        survey(tmp_path, made)
-    (found,) = mosaic_groups.survey(tmp_path, RECIPE, dt.date(2022, 6, 2))
-    assert len(found.cubes) == 1
-
-
-def test_unplanted_classes_and_their_dates():
-    info = making.make_cube("a", 16).info
-    # Harvests on 1 July, 1 August and 1 September; planting 120 days before, unknown for the first.
-    august, september = dt.date(2022, 4, 3), dt.date(2022, 5, 4)
-    assert mosaic_groups.unplanted(info, RECIPE, august) == {"maize": september}
-    day = dt.timedelta(days=1)
-    both = {"rapeseed": august, "maize": september}
-    assert mosaic_groups.unplanted(info, RECIPE, august - day) == both
-    assert mosaic_groups.unplanted(info, RECIPE, september) == {}
+    found = survey(tmp_path, *cubes, num_periods=4)
+    assert ids(found) == [["a", "b"], ["c"]]
+    # The group's window is the longest; each cube has indices of its own.
+    both = next(f for f in found if len(f.cubes) == 2)
+    assert [one.window.indices.tolist() for one in both.cubes] == [[2, 3, 4, 5], [-1, -1, 0, 1]]
+    assert both.window.missing == 0 and (both.window.day_of_year > 0).all()
 
 
 def test_inputs_change_with_the_cube_and_with_what_its_chips_reach(tmp_path):

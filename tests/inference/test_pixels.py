@@ -12,34 +12,48 @@ import rasterio.shutil
 from mapping import small_maps
 from rasterio.vrt import WarpedVRT
 
-from cropmap_jax.geo import cube, cube_io, windows
+from cropmap_jax.geo import cube_io, windows
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
-from cropmap_jax.inference import mosaic_groups, pixels
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.inference import pixels
+from cropmap_jax.inference.raster_source import RasterSource
 from cropmap_jax.inference.tiling import Box
+from cropmap_jax.mapping.cubes import join
 
-DAY = to_day(dt.date(2022, 3, 15))
+DATE = dt.date(2022, 3, 15)
 
 
-def reader(cubes_dir, num_periods=4, as_of=DAY, limit=2**20):
-    recipe = small_maps.make_recipe(num_periods=num_periods)
-    date = dt.date(1970, 1, 1) + dt.timedelta(days=as_of)
-    grounds = mosaic_groups.survey(cubes_dir, recipe, date)
-    return pixels.PixelReader(grounds, as_of, num_periods, limit)
+class Reader:
+    """Reads boxes of the only group of a folder."""
+
+    def __init__(self, cubes_dir, num_periods=4, limit=2**20):
+        infos = cube_io.list_cubes(cubes_dir)
+        (self._group,) = join(infos, num_periods, DATE, 16)
+        source = RasterSource({info.cube_id: info.path for info in infos})
+        self._reader = pixels.PixelReader(source, SENTINEL, limit)
+
+    def expect(self, box):
+        self._reader.expect(self._group, box)
+
+    def read(self, box):
+        return self._reader.read(self._group, box)
 
 
 def expected(path, num_periods=4) -> dict[str, np.ndarray]:
     raw = cube_io.read_raw(path)
-    chosen = windows.window_indices(to_days(raw.info.periods), DAY, num_periods)
-    return {s: windows.take_window(getattr(raw, s), chosen, cube.NODATA) for s in cube.BANDS}
+    window = windows.as_of_window(to_days(raw.info.periods), to_day(DATE), num_periods)
+    return {
+        s.name: windows.take_window(raw.pixels[s.name], window.indices, s.nodata) for s in SENTINEL
+    }
 
 
 def test_a_window_is_what_training_sees(tmp_path):
     path = cube_io.write_cube(making.make_cube("a", (20, 30)), tmp_path)
     # December to February and a period from before the cube begins.
     whole = expected(path)
-    assert (whole["s1"][0] == cube.NODATA).all() and (whole["s1"][1:] != cube.NODATA).any()
+    assert (whole["s1"][0] == -32768).all() and (whole["s1"][1:] != -32768).any()
     box = Box(3, 5, 17, 29)
-    found = reader(tmp_path).read(0, box)
+    found = Reader(tmp_path).read(box)
     for sensor, values in whole.items():
         assert found[sensor].dtype == np.int16
         np.testing.assert_array_equal(found[sensor], values[:, 3:17, 5:29])
@@ -57,23 +71,51 @@ def test_a_box_across_cubes_is_put_together(tmp_path, limit):
     ]
     # One of the four is not there.
     small_maps.write(tmp_path / "parts", *parts[:3])
-    found = reader(tmp_path / "parts", limit=limit)
+    found = Reader(tmp_path / "parts", limit=limit)
     box = Box(2, 3, 19, 28)
     for _ in range(2):
-        found.expect(0, box)
+        found.expect(box)
     for _ in range(2):
-        again = found.read(0, box)
+        again = found.read(box)
         for sensor, values in expected(path).items():
-            values[:, 9:, 11:] = cube.NODATA
+            values[:, 9:, 11:] = -32768
             np.testing.assert_array_equal(again[sensor], values[:, 2:19, 3:28])
+
+
+class Counting:
+    """A source that counts the pixels it gives away."""
+
+    def __init__(self, source):
+        self._source, self.read_pixels = source, 0
+
+    def read(self, cube_id, indices, box, sensors):
+        self.read_pixels += box.shape[0] * box.shape[1]
+        return self._source.read(cube_id, indices, box, sensors)
+
+
+def test_what_nobody_will_look_at_again_is_not_read(tmp_path):
+    path = cube_io.write_cube(making.make_cube("a", (128, 256), missing=False), tmp_path)
+    (group,) = join([cube_io.read_info(path)], 2, DATE, 16)
+    source = Counting(RasterSource({"a": path}))
+    reader = pixels.PixelReader(source, SENTINEL[:1], 2**30)
+    box = Box(10, 100, 40, 140)
+    reader.expect(group, box)
+    assert list(reader.read(group, box)) == ["s1"]
+    assert source.read_pixels == 30 * 40 and reader.size == 0
+    # What two boxes share of a part is reason enough to read all of the part, once.
+    for _ in range(2):
+        reader.expect(group, box)
+    for _ in range(2):
+        reader.read(group, box)
+    assert source.read_pixels == 30 * 40 + 128 * 256 and reader.size == 0
 
 
 def test_a_cube_that_begins_later_has_no_early_periods(tmp_path):
     late = month_periods(dt.date(2022, 2, 1), dt.date(2022, 8, 1))
     cube_io.write_cube(making.make_cube("a", 16, late, missing=False), tmp_path)
-    found = reader(tmp_path, num_periods=3).read(0, Box(0, 0, 16, 16))
+    found = Reader(tmp_path, num_periods=3).read(Box(0, 0, 16, 16))
     for values in found.values():
-        assert (values[:2] == cube.NODATA).all() and (values[2] != cube.NODATA).all()
+        assert (values[:2] == -32768).all() and (values[2] != -32768).all()
 
 
 def test_damage_names_the_file(tmp_path):
@@ -83,10 +125,10 @@ def test_damage_names_the_file(tmp_path):
     whole = stack.read_bytes()
     stack.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=f"{stack}: damaged or not a GeoTIFF"):
-        reader(tmp_path).read(0, box)
+        Reader(tmp_path).read(box)
     stack.unlink()
     with pytest.raises(ValueError, match=f"{stack}: expected the cube's s2, found no file"):
-        reader(tmp_path).read(0, box)
+        Reader(tmp_path).read(box)
 
 
 @pytest.mark.parametrize("kind", ["vrt", "png"])
@@ -100,17 +142,17 @@ def test_what_is_only_called_a_geotiff_is_refused(tmp_path, kind):
     else:
         matplotlib.image.imsave(stack, np.zeros((16, 16)), format="png")
     with pytest.raises(ValueError, match=r"s2\.tif: damaged or not a GeoTIFF"):
-        reader(tmp_path / "cubes").read(0, Box(0, 0, 16, 16))
+        Reader(tmp_path / "cubes").read(Box(0, 0, 16, 16))
 
 
 def test_a_sidecar_changes_nothing(tmp_path):
     path = cube_io.write_cube(making.make_cube("a", 16), tmp_path)
     box = Box(0, 0, 16, 16)
-    before = reader(tmp_path).read(0, box)
+    before = Reader(tmp_path).read(box)
     band = '<PAMRasterBand band="{}"><NoDataValue>{}</NoDataValue></PAMRasterBand>'
     text = "".join(band.format(i, 1) for i in range(1, 91))
     (path / "s2.tif.aux.xml").write_text(f"<PAMDataset><SRS>EPSG:32640</SRS>{text}</PAMDataset>")
-    after = reader(tmp_path).read(0, box)
+    after = Reader(tmp_path).read(box)
     for sensor, values in before.items():
         np.testing.assert_array_equal(after[sensor], values)
 
@@ -128,7 +170,7 @@ def test_a_raster_of_another_cube_is_noticed(tmp_path, other, what):
     strange = cube_io.write_cube(making.make_cube("b", **({"size": 16} | other)), tmp_path)
     shutil.copy(strange / "s1.tif", path / "s1.tif")
     with pytest.raises(ValueError, match=f"{path / 's1.tif'}: expected {what} .*, found"):
-        reader(tmp_path / "cubes").read(0, Box(0, 0, 16, 16))
+        Reader(tmp_path / "cubes").read(Box(0, 0, 16, 16))
 
 
 def test_a_raster_in_another_crs_is_noticed(tmp_path):
@@ -136,4 +178,4 @@ def test_a_raster_in_another_crs_is_noticed(tmp_path):
     with rasterio.open(path / "s1.tif", "r+") as raster:
         raster.crs = "EPSG:32640"
     with pytest.raises(ValueError, match="expected CRS EPSG:32639, found EPSG:32640"):
-        reader(tmp_path).read(0, Box(0, 0, 16, 16))
+        Reader(tmp_path).read(Box(0, 0, 16, 16))

@@ -11,6 +11,7 @@ import making
 import numpy as np
 import rasterio
 from affine import Affine
+from inference.stand_ins import StandIn
 from odc.geo.geobox import GeoBox
 from training import small_runs
 
@@ -87,7 +88,7 @@ def say_where(examples: list[dict]) -> list[np.ndarray]:
     """Stands in for a network: class and probability follow from the coordinates in the pixels."""
     out = []
     for example in examples:
-        row, col = (example["s1"][-1, ..., band].astype(int) for band in range(2))
+        row, col = (example["pixels"]["s1"][-1, ..., band].astype(int) for band in range(2))
         hit = expected_class(row, col)[..., None] == np.arange(3)
         out.append(np.where(hit, expected_percent(row, col)[..., None] / 100, 0.1))
     return out
@@ -113,6 +114,8 @@ def make_map(workdir, cubes, out, predict=None, **options):
     """Runs the whole of it; returns the `MapMaker` and its result."""
     settings = {"as_of": AS_OF, "batch_size": 2} | options
     chosen = crop_map.Options(workdir=str(workdir), cubes=str(cubes), out=str(out), **settings)
+    if callable(predict):
+        predict = StandIn(predict)
     with crop_map.MapMaker(chosen, predict) as maker:
         done = sum(1 for _ in maker.run())
         return maker, maker.finish(), done

@@ -15,8 +15,8 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 ENV = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 # Killed when the first cube's rasters are written and its record is not.
 KILL = (
-    "import os, runpy, signal; from cropmap_jax.mapping import rasters; write = rasters._write; "
-    "rasters._write = lambda path, data: os.kill(os.getpid(), signal.SIGKILL) "
+    "import os, runpy, signal; from cropmap_jax.geo import files; write = files.write_synced; "
+    "files.write_synced = lambda path, data: os.kill(os.getpid(), signal.SIGKILL) "
     "if path.name == 'map.json' else write(path, data); "
     "runpy.run_module('experiments.predict', run_name='__main__')"
 )

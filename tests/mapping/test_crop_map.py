@@ -13,8 +13,8 @@ import rasterio
 from mapping import small_maps
 from mapping.small_maps import make_map, read
 
-from cropmap_jax.inference.predictors import Predictor
-from cropmap_jax.mapping import crop_map, metadata
+from cropmap_jax.inference.predictors import NetworkPredictor
+from cropmap_jax.mapping import metadata
 from cropmap_jax.training import checkpoints
 
 
@@ -114,17 +114,18 @@ class Fragile:
     """A network that is interrupted after some batches."""
 
     def __init__(self, workdir, batches):
-        self._network, self._left = Predictor(checkpoints.load(workdir), 2, True), batches
+        self._network = NetworkPredictor(checkpoints.load(workdir), 2, True)
+        self._left = batches
 
     def __call__(self, examples):
         self._left -= 1
         if self._left < 0:
             raise KeyboardInterrupt
-        return self._network(examples)
+        return self._network.predict(examples)
 
 
 def test_an_interrupted_map_goes_on_to_the_same_end(workdir, row_of_three, tmp_path):
-    make_map(workdir, row_of_three, tmp_path / "whole")
+    make_map(workdir, row_of_three, tmp_path / "whole", Fragile(workdir, 9))
     out = tmp_path / "map"
     # Four chips, of which the first two are predicted: enough for the first cube alone.
     with pytest.raises(KeyboardInterrupt):
@@ -189,8 +190,8 @@ def test_other_settings_are_refused_and_named(workdir, coded, world, tmp_path):
 def test_a_neighbour_that_changes_makes_the_map_stale(workdir, row_of_three, tmp_path):
     def stubborn(examples):
         """Each chip has its own answer, which follows from all that it sees."""
-        answers = [1 + int(e["s2"].astype(np.int64).sum()) % 97 for e in examples]
-        shapes = [(*e["label"].shape, 3) for e in examples]
+        answers = [1 + int(e["pixels"]["s2"].astype(np.int64).sum()) % 97 for e in examples]
+        shapes = [(*e["wanted"].shape, 3) for e in examples]
         return [np.full(s, a / 100) for s, a in zip(shapes, answers, strict=True)]
 
     cubes = shutil.copytree(row_of_three, tmp_path / "cubes")
@@ -280,11 +281,3 @@ def test_mistakes_are_found_before_anything_is_written(workdir, coded, tmp_path)
     with pytest.raises(ValueError, match="none: expected a folder of cubes, found none"):
         make_map(workdir, tmp_path / "none", out)
     assert not out.exists()
-
-
-def test_strips_are_as_wide_as_memory_allows():
-    # 256 MiB hold 124 chips of 160 x 160 x 21 float32, 2,150,400 bytes each: four rows of 31.
-    assert crop_map.parts_across(21, 1) == 31 - 4
-    # 113 parts of 128 x 128 pixels of six periods of twelve int16, 2,359,296 bytes each.
-    assert crop_map.parts_across(3, 6) == 28 - 4
-    assert crop_map.parts_across(250, 36) == 1

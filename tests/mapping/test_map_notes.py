@@ -10,12 +10,14 @@ from mapping import small_maps
 
 from cropmap_jax.geo import calendars, cube
 from cropmap_jax.geo.periods import month_periods
-from cropmap_jax.geo.sensors import SENSORS, SENTINEL
-from cropmap_jax.inference import mosaic_groups, pixels
+from cropmap_jax.geo.sensors import SENTINEL
+from cropmap_jax.inference import pixels
+from cropmap_jax.mapping import cubes as mapped
 from cropmap_jax.mapping import notes
 from cropmap_jax.training import checkpoints
 
 RECIPE = small_maps.make_recipe()
+S1, S2 = SENTINEL
 ALL = {sensor: list(sensor.bands) for sensor in SENTINEL}
 
 
@@ -75,18 +77,18 @@ def test_pixels_of_another_size_are_refused(tmp_path):
     folder = small_maps.write(tmp_path, making.make_cube("a", 16), coarse)
     day = dt.date(2022, 6, 1)
     with pytest.raises(ValueError, match="cubes a and b: .* one size, found 10 m and 20 m"):
-        mosaic_groups.find_cubes(folder, RECIPE, day)
+        mapped.find_cubes(folder, RECIPE, day)
     at_60 = dataclasses.replace(RECIPE, pixel_m=60.0)
     with pytest.raises(ValueError, match="cube a: expected pixels of 60 m as in training, found 1"):
-        mosaic_groups.find_cubes(folder, at_60, day)
+        mapped.find_cubes(folder, at_60, day)
 
 
 def test_an_as_of_date_years_after_all_images_is_refused(tmp_path):
     folder = small_maps.write(tmp_path, making.make_cube("a", 16))
     for day in (dt.date(2023, 9, 3), dt.date(9999, 12, 31)):
         with pytest.raises(ValueError, match=f"--as_of {day}: .* by 2022-09-01 .cube a."):
-            mosaic_groups.find_cubes(folder, RECIPE, day)
-    assert mosaic_groups.find_cubes(folder, RECIPE, dt.date(2023, 9, 2))
+            mapped.find_cubes(folder, RECIPE, day)
+    assert mapped.find_cubes(folder, RECIPE, dt.date(2023, 9, 2))
 
 
 def seen(name="a", s1=(1, 1), s2=(1, 1), s1_missing=(), s2_missing=(), before=0) -> dict:
@@ -111,19 +113,19 @@ def after(*records, trained=ALL) -> list[str]:
 
 
 def test_a_sensor_or_a_band_without_a_value():
-    no_s1 = {"s1": (0, 0), "s1_missing": SENSORS["s1"].bands}
+    no_s1 = {"s1": (0, 0), "s1_missing": S1.bands}
     assert after(seen()) == []
     (note,) = after(seen(**no_s1), seen("b", **no_s1))
     assert note.startswith("Sentinel-1: no value in the window of both cubes, although the net")
     (note,) = after(seen(**no_s1), seen("b"), seen("c"))
     assert "in the window of 1 of 3 cubes (a)," in note
-    (note,) = after(seen(s2=(0, 0), s2_missing=SENSORS["s2"].bands))
+    (note,) = after(seen(s2=(0, 0), s2_missing=S2.bands))
     assert note.startswith("Sentinel-2: no value in the window of cube a,")
     (note,) = after(seen(s2_missing=["B5", "B11"]))
     assert note.startswith("Sentinel-2: no value of B5, B11 in the window of cube a,")
     # What training never had is not missed.
-    assert after(seen(**no_s1), trained=ALL | {SENSORS["s1"]: []}) == []
-    assert after(seen(s2_missing=["B5"]), trained=ALL | {SENSORS["s2"]: ["B4", "B8"]}) == []
+    assert after(seen(**no_s1), trained=ALL | {S1: []}) == []
+    assert after(seen(s2_missing=["B5"]), trained=ALL | {S2: ["B4", "B8"]}) == []
 
 
 def test_windows_without_images_or_with_few():
@@ -142,18 +144,15 @@ def test_windows_without_images_or_with_few():
 
 def test_bands_that_the_network_listens_to(tmp_path):
     run = small_maps.save_checkpoint(tmp_path, unseen={"s1": [0, 1], "s2": [7]})
-    expected = [band for band in SENSORS["s2"].bands if band != "B8A"]
-    assert notes.trained_bands(checkpoints.load(run)) == {
-        SENSORS["s1"]: [],
-        SENSORS["s2"]: expected,
-    }
+    expected = [band for band in S2.bands if band != "B8A"]
+    assert notes.trained_bands(checkpoints.load(run)) == {S1: [], S2: expected}
 
 
 def test_values_are_counted_by_hand():
     found = {"s1": np.zeros((2, 3, 4, 2), np.int16), "s2": np.zeros((2, 3, 4, 10), np.int16)}
     found["s1"][0, 0, :3, 1] = -32768
     found["s2"][1] = -32768
-    counts = pixels.count_values(found)
+    counts = pixels.count_values(found, SENTINEL)
     assert counts.tolist() == [[12, 9, *[12] * 10], [12, 12, *[0] * 10]]
 
 
@@ -166,7 +165,7 @@ def test_a_map_says_what_it_lacked(tmp_path):
     run = small_maps.save_checkpoint(tmp_path / "run")
 
     def even(examples):
-        return [np.full((*e["label"].shape, 3), 0.6, np.float32) for e in examples]
+        return [np.full((*e["wanted"].shape, 3), 0.6, np.float32) for e in examples]
 
     _, result, _ = small_maps.make_map(run, cubes, tmp_path / "map", even)
     assert [note.split(" in the window")[0].split(" hold")[0] for note in result.notes] == [

@@ -9,9 +9,10 @@ import numpy as np
 import rasterio
 from mapping import small_maps
 
+from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import EUCROPMAP
-from cropmap_jax.inference import mosaic_groups
 from cropmap_jax.inference.tiling import Box
+from cropmap_jax.mapping import cubes as mapped
 from cropmap_jax.mapping import mosaics, rasters
 
 RECORD = {"settings": {"as_of": "2022-06-01"}}
@@ -27,8 +28,8 @@ def write(root, *cubes):
     """Maps of cubes and a mosaic of each grid."""
     small_maps.write(root / "cubes", *cubes)
     (root / "map").mkdir()
-    recipe = small_maps.make_recipe()
-    made = mosaics.join(mosaic_groups.survey(root / "cubes", recipe, dt.date(2022, 6, 1)))
+    infos = cube_io.list_cubes(root / "cubes")
+    made = mosaics.join(mapped.join(infos, 2, dt.date(2022, 6, 1), 16))
     infos = {cube.info.cube_id: cube.info for cube in cubes}
     for mosaic in made:
         for cube_id, box in mosaic.tiles():
@@ -55,7 +56,7 @@ def test_a_mosaic_equals_its_cubes_where_they_lie_and_holds_nothing_elsewhere(tm
     found = write(tmp_path, *cubes)
     # As a whole it may go elsewhere.
     shutil.move(tmp_path / "map", tmp_path / "elsewhere")
-    assert list(found) == ["32639"] and len(found["32639"].grounds) == 2
+    assert list(found) == ["32639"] and len(found["32639"].groups) == 2
     expected = np.full((60, 60), 255, np.uint8)
     for box in (Box(0, 0, 20, 30), Box(20, 0, 60, 20), Box(50, 50, 60, 60)):
         expected[box.inside(Box(0, 0, 60, 60))] = number_pixels(box)

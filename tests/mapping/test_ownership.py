@@ -19,7 +19,7 @@ from cropmap_jax.training import checkpoints
 
 
 def even(examples):
-    return [np.full((*e["label"].shape, 3), 0.6, np.float32) for e in examples]
+    return [np.full((*e["wanted"].shape, 3), 0.6, np.float32) for e in examples]
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +334,7 @@ def test_a_virtual_raster_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_network_that_answers_with_no_numbers_makes_no_map(run, cubes, tmp_path):
     def broken(examples):
-        return [np.full((*e["label"].shape, 3), np.nan, np.float32) for e in examples]
+        return [np.full((*e["wanted"].shape, 3), np.nan, np.float32) for e in examples]
 
     with pytest.raises(ValueError, match="--workdir: the network's probabilities are not numbers"):
         small_maps.make_map(run, cubes, tmp_path / "map", broken)

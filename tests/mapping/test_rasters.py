@@ -85,7 +85,7 @@ def test_no_space_leaves_nothing(tmp_path, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rasters, "_write", full)
+    monkeypatch.setattr(rasters.files, "write_synced", full)
     with pytest.raises(OSError, match="a.b-c: could not be written .No space left"):
         write(tmp_path, 16)
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from cropmap_jax.geo.legend import EUCROPMAP, Legend, make_class
 from cropmap_jax.inference.tiling import Box
 from cropmap_jax.mapping import metadata, mosaics, picture, rasters, summary
 
-SETTINGS = metadata.Settings("abc", 3, small_maps.AS_OF, 0.5)
+SETTINGS = metadata.Settings("abc", 3, small_maps.AS_OF, 0.5, halo_px=16)
 RECIPE = small_maps.make_recipe()
 
 

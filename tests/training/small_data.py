@@ -63,7 +63,10 @@ def coordinates(index: int, periods: int, shape: tuple[int, int]) -> tuple[np.nd
 def make_dataset(
     grounds: list[Ground], chip: int = 8, overlap: int = 0, harvest=HARVEST, planting=(0, 0, 0)
 ) -> InMemory:
-    """A dataset of these cubes; harvest and planting per class, or per cube and class."""
+    """A dataset of these cubes; harvest and planting per class, or per cube and class.
+
+    From one cube to the next it is 10 km.
+    """
     found: dict[str, list[dict]] = {}
     tables: dict[str, list] = {}
     for index, ground in enumerate(grounds):
@@ -101,7 +104,7 @@ def make_dataset(
                 "season": "2022",
                 "crs": "EPSG:32631",
                 "shape": list(g.label.shape),
-                "transform": [10.0, 0.0, 500_000.0, 0.0, -10.0, 6_000_000.0],
+                "transform": [10.0, 0.0, 500_000.0 + 10_000 * i, 0.0, -10.0, 6_000_000.0],
                 "periods": to_days(g.periods).tolist(),
             }
             for i, g in enumerate(grounds)

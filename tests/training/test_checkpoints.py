@@ -94,7 +94,7 @@ def test_only_the_last_ones_are_kept(workdir, tmp_path):
     assert sorted(p.name for p in checkpoints.folder(tmp_path).iterdir()) == ["2", "3", "4"]
 
 
-def test_the_best_is_kept_beside_the_last_and_can_be_asked_for(tmp_path):
+def test_the_best_is_kept_next_to_the_last_and_can_be_requested(tmp_path):
     checkpointer = checkpoints.Checkpointer(tmp_path, META, keep=2)
     # Step 3 was not validated; steps 2 and 4 are equally good, and the later one counts.
     for step, f1 in ((1, 0.1), (2, 0.5), (3, None), (4, 0.5), (5, 0.4), (6, 0.3), (7, 0.2)):
@@ -163,7 +163,7 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(workdir, tmp_path, damag
     with pytest.raises(ValueError, match=message) as raised:
         checkpoints.load(copied)
     assert "\n" not in str(raised.value)
-    # And to go on with the run says the same.
+    # And resuming the run says the same.
     checkpointer = checkpoints.Checkpointer(copied, {})
     with pytest.raises(ValueError, match=message):
         checkpointer.meta()

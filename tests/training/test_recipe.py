@@ -9,6 +9,7 @@ from training import small_data, small_runs
 from cropmap_jax.geo.legend import EUCROPMAP
 from cropmap_jax.models import count_parameters, variable_shapes
 from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.train_config import check_same_config
 
 RECIPE = small_runs.make_recipe()
 
@@ -120,3 +121,18 @@ def test_a_dataset_of_another_legend_or_period_is_refused():
     with pytest.raises(ValueError, match="expected periods of a month .* found dekad"):
         RECIPE.check_dataset(dataclasses.replace(data, period_kind="dekad"))
     assert data.legend == small_data.LEGEND
+
+
+def test_a_run_that_an_earlier_version_began_has_the_same_settings():
+    config = {"model": RECIPE.model, "sensors": ["s1", "s2"], "epochs": 2}
+    config |= {"scaling": RECIPE.to_json()["scaling"], "scratch": RECIPE.model}
+    meta = json.loads(json.dumps({"recipe": RECIPE.to_json(), "config": config, "stage": "x"}))
+    older = json.loads(json.dumps(meta))
+    for part in (older["recipe"], older["config"]):
+        del part["sensors"], part["model"]["name"]
+        part["scaling"]["s1_db"] = part["scaling"].pop("s1")
+    del older["config"]["scratch"]["name"]
+    check_same_config(older, meta, "W")
+    older["config"]["epochs"] = 3
+    with pytest.raises(ValueError, match="found config.epochs: was 3, now 2$"):
+        check_same_config(older, meta, "W")

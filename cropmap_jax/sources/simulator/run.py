@@ -5,8 +5,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import re
-import shutil
 from collections.abc import Callable, Generator, Iterable
 
 from cropmap_jax.geo import cube_io, files, grid, processes
@@ -96,10 +94,8 @@ def _is_there(
 def _tidy(cubes_dir: pathlib.Path, truth_dir: pathlib.Path, ids: list[list[str]]) -> None:
     """Removes what a run that was killed left unfinished of these tiles."""
     own = {one for site in ids for one in site}
-    for path in cubes_dir.iterdir() if cubes_dir.is_dir() else ():
-        part = re.fullmatch(r"\.(.+)\.\d+\.part", path.name)
-        if part and part[1] in own:
-            shutil.rmtree(path, ignore_errors=True)
+    if cubes_dir.is_dir():
+        files.tidy(cubes_dir, own)
     for one in own:
         if (truth_dir / one).is_dir():
             files.tidy(truth_dir / one)

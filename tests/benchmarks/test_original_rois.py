@@ -1,9 +1,11 @@
-"""The original system's regions on made-up deliveries: every figure worked out by hand."""
+"""The original system's regions on made-up field data: every figure worked out by hand."""
 
 import datetime as dt
 import json
 import pathlib
 import runpy
+import subprocess
+import sys
 
 import geopandas
 import numpy as np
@@ -13,15 +15,17 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropmap_jax.ground_truth import seed_rois, seed_table, settings
+from benchmarks.seed import original_rois, original_table
+from cropmap_jax.ground_truth import settings
 from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.ground_truth.polygons import project
 from cropmap_jax.ground_truth.seasons import MonthDay
 
 D = dt.date
 YEAR = "1400-1401"
-NUMBERS = seed_rois.Numbers()
-CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "seed" / "prepare_isrc.py"
+NUMBERS = original_rois.Numbers()
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+CONFIG = CHECKOUT / "benchmarks" / "seed" / "prepare_isrc.py"
 # South-west corner of everything, in EPSG:3857: 51.1 E, 31.9 N.
 X0, Y0 = 5_690_000, 3_750_000
 TITLES = ("Province", "Planting Start", "Planting End", "Harvest Start", "Harvest End")
@@ -56,7 +60,7 @@ def make_fields(*rows: tuple) -> geopandas.GeoDataFrame:
     return geopandas.GeoDataFrame(table, geometry=shapes, crs="EPSG:4326")
 
 
-def make_settings(source: str = "delivery") -> settings.Settings:
+def make_settings(source: str = "field_data") -> settings.Settings:
     sheets = {
         "cotton": ["Cotton"], "onion": ["Onion_Spring", "Onion_Winter"],
         "sugarbeet": ["Beet_Spring", "Beet_Autumn"],
@@ -81,8 +85,8 @@ def make_outlines() -> geopandas.GeoDataFrame:
     return geopandas.GeoDataFrame({"province": ["Fars", "Yazd"]}, geometry=shapes, crs="EPSG:4326")
 
 
-def make_row(sheet: str, texts: tuple, place: str = "fars") -> seed_rois.Row:
-    return seed_rois.Row(sheet, place, days(*texts), f"book, {sheet}")
+def make_row(sheet: str, texts: tuple, place: str = "fars") -> original_rois.Row:
+    return original_rois.Row(sheet, place, days(*texts), f"book, {sheet}")
 
 
 ROWS = [
@@ -92,16 +96,14 @@ ROWS = [
 ]  # fmt: skip
 
 
-def make_rois(
-    *rows: tuple, calendar=ROWS, ledger: AuditLog | None = None
-) -> geopandas.GeoDataFrame:
-    return seed_rois.make_rois(
+def make_rois(*rows: tuple, calendar=ROWS, log: AuditLog | None = None) -> geopandas.GeoDataFrame:
+    return original_rois.make_rois(
         make_fields(*rows),
         make_outlines(),
         calendar,
         make_settings(),
         NUMBERS,
-        ledger or AuditLog(),
+        log or AuditLog(),
     )
 
 
@@ -123,7 +125,7 @@ def corners(shape) -> list[float]:
         (SPRING, D(2021, 12, 21), D(2022, 3, 21)),
         # All in 1400: 20 Aban is day 236, 11 Bahman is day 186 + 120 + 11 = 317.
         (WINTER, D(2021, 11, 11), D(2022, 1, 31)),
-        # Falls while planting goes on: 10 Ordibehesht is day 41, 1 Mehr is day 187 of 1401.
+        # Falls while planting continues: 10 Ordibehesht is day 41, 1 Mehr is day 187 of 1401.
         (BEETS, D(2022, 4, 30), D(2022, 9, 23)),
         # Falls twice, but there is no third year: 1 Ordibehesht and 1 Farvardin 1401.
         (("12-01", "02-01", "01-01"), D(2022, 4, 21), D(2022, 3, 21)),
@@ -132,27 +134,25 @@ def corners(shape) -> list[float]:
     ],
 )
 def test_the_old_rule_of_years(calendar, planted, harvested):
-    dates = seed_rois.old_dates(days(*calendar[:3]), YEAR, "jalali", "here")
+    dates = original_rois.old_dates(days(*calendar[:3]), YEAR, "jalali", "here")
     assert dates[1:] == [planted, harvested]
 
 
 @given(months=st.lists(st.integers(1, 12), min_size=3, max_size=3))
 def test_old_dates_never_leave_the_two_years_and_never_return_to_the_first(months):
-    dates = seed_rois.old_dates([MonthDay(m, 1) for m in months], "2021-2022", "gregorian", "")
+    dates = original_rois.old_dates([MonthDay(m, 1) for m in months], "2021-2022", "gregorian", "")
     years = [date.year for date in dates]
     assert years == sorted(years) and set(years) <= {2021, 2022}
     assert [date.month for date in dates] == months
     assert (years[-1] == 2021) == (months == sorted(months))
 
 
-def test_a_day_that_the_year_lacks_is_told_once_and_makes_no_region():
+def test_a_day_that_the_year_lacks_is_reported_once_and_makes_no_region():
     # 1400 has 29 days in its last month.
-    ledger, row = AuditLog(), make_row("Cotton", ("02-15", "03-31", "12-30", "12-30"))
-    rois = make_rois(
-        ("cotton", square(0, 0)), ("cotton", square(9000, 0)), calendar=[row], ledger=ledger
-    )
+    log, row = AuditLog(), make_row("Cotton", ("02-15", "03-31", "12-30", "12-30"))
+    rois = make_rois(("cotton", square(0, 0)), ("cotton", square(9000, 0)), calendar=[row], log=log)
     assert rois.empty
-    assert len(ledger.problems) == 1 and "book, Cotton" in ledger.problems[0]
+    assert len(log.problems) == 1 and "book, Cotton" in log.problems[0]
 
 
 # Clusters and boxes.
@@ -202,7 +202,9 @@ def test_points_and_fields_without_a_class_make_no_region():
 
 def test_province_of_a_box_on_a_border_is_that_of_its_larger_part():
     boxes = [square(x, 0, 640) for x in (49_000, 49_600, 49_720, 200_000)]
-    found = seed_rois.find_provinces(geopandas.GeoSeries(boxes, crs="EPSG:3857"), make_outlines())
+    found = original_rois.find_provinces(
+        geopandas.GeoSeries(boxes, crs="EPSG:3857"), make_outlines()
+    )
     assert found == ["Fars", "Fars", "Yazd", ""]
 
 
@@ -211,17 +213,17 @@ def test_province_that_holds_a_box_wins_over_one_that_cuts_it():
     outlines.loc[0, "geometry"] = shapely.union(*outlines.geometry[:2])
     outlines.loc[1, "geometry"] = world([square(100, -1000, 9000)])[0]
     boxes = geopandas.GeoSeries([square(0, 0, 640)], crs="EPSG:3857")
-    assert seed_rois.find_provinces(boxes, outlines) == ["Fars"]
+    assert original_rois.find_provinces(boxes, outlines) == ["Fars"]
 
 
 def test_every_dated_calendar_of_the_province_makes_a_region():
-    ledger = AuditLog()
+    log = AuditLog()
     rois = make_rois(
         ("onion", square(0, 0)),
         ("onion", square(60_000, 0)),
         ("cotton", square(60_000, 0)),
         ("onion", square(200_000, 0)),
-        ledger=ledger,
+        log=log,
     )
     keys = ["roi", "cluster", "province", "sheet", "harvest_date"]
     assert rois[keys].values.tolist() == [
@@ -229,11 +231,11 @@ def test_every_dated_calendar_of_the_province_makes_a_region():
         [2, 1, "Fars", "Onion_Winter", D(2022, 1, 31)],
         [3, 2, "Yazd", "Onion_Winter", D(2022, 1, 31)],
     ]
-    assert dict(ledger.counts) == {
-        "seed: clusters onion": 3,
-        "seed: clusters onion outside all provinces": 1,
-        "seed: clusters cotton": 1,
-        "seed: clusters cotton without a dated calendar": 1,
+    assert dict(log.counts) == {
+        "original: clusters onion": 3,
+        "original: clusters onion outside all provinces": 1,
+        "original: clusters cotton": 1,
+        "original: clusters cotton without a dated calendar": 1,
     }
 
 
@@ -252,7 +254,7 @@ def test_an_attribute_selects_the_sheet_and_the_fields_that_are_clustered():
 
 def test_conflicting_dates_are_of_one_cluster():
     rois = make_rois(("onion", square(0, 0)), ("onion", square(60_000, 0)))
-    assert seed_table.conflicting(rois).tolist() == [True, True, False]
+    assert original_table.conflicting(rois).tolist() == [True, True, False]
 
 
 def test_annotated_share_counts_ground_once_and_only_the_regions_crop():
@@ -265,7 +267,7 @@ def test_annotated_share_counts_ground_once_and_only_the_regions_crop():
     rois = make_rois(*rows[:2])
     # 150 m x 100 m of a box of 640 m.
     expected = 15_000 / 640**2
-    assert seed_table.annotated(rois, make_fields(*rows)) == pytest.approx([expected], rel=1e-6)
+    assert original_table.annotated(rois, make_fields(*rows)) == pytest.approx([expected], rel=1e-6)
 
 
 def test_fields_of_other_crops_in_a_region():
@@ -276,17 +278,17 @@ def test_fields_of_other_crops_in_a_region():
         ("onion", square(0, 200), {"season": "1401-1402"}),
         ("cotton", square(0, 200)),
     ]
-    assert seed_table.count_foreign(make_rois(rows[0]), make_fields(*rows)).tolist() == [1]
+    assert original_table.count_foreign(make_rois(rows[0]), make_fields(*rows)).tolist() == [1]
 
 
 def test_shared_ground():
     # Boxes of 640 m from -270 m: the second begins 320 m further, the third far away.
     rows = [("cotton", square(0, 0)), ("onion", square(320, 0)), ("cotton", square(9000, 0))]
     rois = make_rois(*rows, calendar=[make_row("Cotton", COTTON), make_row("Onion_Winter", WINTER)])
-    assert seed_table.shared(rois) == pytest.approx((0.5 + 0.5 + 0) / 3)
+    assert original_table.shared(rois) == pytest.approx((0.5 + 0.5 + 0) / 3)
     # With both calendars of onion, both of its boxes are shared wholly.
     rois = make_rois(*rows)
-    assert seed_table.shared(rois) == pytest.approx((0.5 + 1 + 1 + 0) / 4)
+    assert original_table.shared(rois) == pytest.approx((0.5 + 1 + 1 + 0) / 4)
 
 
 def test_pixels_on_the_ground():
@@ -297,13 +299,13 @@ def test_pixels_on_the_ground():
     p = 2 * np.arctan(np.exp((Y0 + 50) / 6378137)) - np.pi / 2
     w = np.sqrt(1 - 0.00669438 * np.sin(p) ** 2)
     expected = 640**2 * np.cos(p) ** 2 * (1 - 0.00669438) / w**4
-    assert seed_table.ground_m2(rois) == pytest.approx([expected], rel=1e-5)
+    assert original_table.ground_m2(rois) == pytest.approx([expected], rel=1e-5)
 
 
 # The whole way, from files.
 
 
-def write_delivery(folder: pathlib.Path, change: dict | None = None) -> settings.Settings:
+def write_field_data(folder: pathlib.Path, change: dict | None = None) -> settings.Settings:
     """Cotton near an onion field, another onion field, five points; Cotton has no dates in Yazd."""
     layers = {
         "cotton": {"geometry": [square(0, 0), square(60_000, 0)]},
@@ -334,8 +336,8 @@ def write_delivery(folder: pathlib.Path, change: dict | None = None) -> settings
 
 
 def test_run_counts_every_defect(tmp_path):
-    asked, ledger = write_delivery(tmp_path), AuditLog()
-    text = seed_rois.run(asked, {"cluster_m": 2000.0}, tmp_path / "out", ledger)
+    requested, log = write_field_data(tmp_path), AuditLog()
+    text = original_rois.run(requested, {"cluster_m": 2000.0}, tmp_path / "out", log)
     table, left_out = text.split("left out: ", 1)
     assert table.rstrip() == (tmp_path / "out" / "seed_table.md").read_text("utf-8").rstrip()
     assert "sugarbeet.geojson" in left_out and "13-05" in left_out
@@ -375,8 +377,8 @@ def test_run_counts_every_defect(tmp_path):
 
 
 def test_run_writes_regions_as_wgs_84_boxes(tmp_path):
-    asked = write_delivery(tmp_path)
-    seed_rois.run(asked, {}, tmp_path / "out", AuditLog())
+    requested = write_field_data(tmp_path)
+    original_rois.run(requested, {}, tmp_path / "out", AuditLog())
     found = json.loads((tmp_path / "out" / "rois.geojson").read_text(encoding="utf-8"))
     assert len(found["features"]) == 4
     first = found["features"][0]
@@ -387,46 +389,88 @@ def test_run_writes_regions_as_wgs_84_boxes(tmp_path):
     box = project([shapely.geometry.shape(first["geometry"])], "EPSG:4326", "EPSG:3857")[0]
     assert corners(box) == [-270, -270, 370, 370]
     written = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert written == [".prepare.written.json", "rois.geojson", "seed_table.md"]
+    assert written == [".seed.written.json", "rois.geojson", "seed_table.md"]
 
 
 def test_run_reads_gregorian_dates_of_a_spreadsheet(tmp_path):
-    asked = write_delivery(
+    requested = write_field_data(
         tmp_path, {"Cotton": [("Fars", D(2020, 5, 1), "6/10", "10-01", "12-30")]}
     )
-    layers = {k: {**vars(v), "season": "2021-2022"} for k, v in asked.layers.items()}
-    calendar = {**vars(asked.calendar), "system": "gregorian", "year_start": "09-23"}
-    changed = vars(asked) | {"layers": layers, "calendar": calendar}
-    changed["provinces"] = vars(asked.provinces)
-    rows = seed_rois.read_rows(settings.read(changed))
+    layers = {k: {**vars(v), "season": "2021-2022"} for k, v in requested.layers.items()}
+    calendar = {**vars(requested.calendar), "system": "gregorian", "year_start": "09-23"}
+    changed = vars(requested) | {"layers": layers, "calendar": calendar}
+    changed["provinces"] = vars(requested.provinces)
+    rows = original_rois.read_rows(settings.read(changed))
     cotton = next(row for row in rows if row.sheet == "Cotton")
     assert (cotton.place, cotton.days) == ("fars", days("05-01", "06-10", "10-01", "12-30"))
 
 
 def test_run_refuses_an_unknown_number(tmp_path):
-    with pytest.raises(ValueError, match="config.seed_rois.*crs, cluster_m, least_m.*'cluster'"):
-        seed_rois.run(make_settings(str(tmp_path)), {"cluster": 1}, tmp_path / "out", AuditLog())
+    with pytest.raises(ValueError, match="config.original.*crs, cluster_m, least_m.*'cluster'"):
+        original_rois.run(
+            make_settings(str(tmp_path)), {"cluster": 1}, tmp_path / "out", AuditLog()
+        )
 
 
 def test_run_without_a_region_says_so_and_writes_nothing(tmp_path):
-    asked = write_delivery(tmp_path)
+    requested = write_field_data(tmp_path)
     (tmp_path / "book.xlsx").unlink()
     with pytest.raises(ValueError, match="in a province for which its calendar has dates.*book"):
-        seed_rois.run(asked, {}, tmp_path / "out", AuditLog())
+        original_rois.run(requested, {}, tmp_path / "out", AuditLog())
     assert not (tmp_path / "out").exists()
 
 
 def test_config_has_the_original_numbers():
     config = runpy.run_path(str(CONFIG))["get_config"]().to_dict()
-    assert seed_rois.Numbers(**config.pop("seed_rois")) == NUMBERS
+    assert original_rois.Numbers(**config.pop("original")) == NUMBERS
     assert settings.read(config | {"source": "x"}).repair_limit == 1.0
 
 
 def test_real_polygons_give_the_figures_known_of_the_original(real_dir, tmp_path):
     config = runpy.run_path(str(CONFIG))["get_config"]().to_dict()
-    numbers = config.pop("seed_rois")
-    asked = settings.read(config | {"source": str(real_dir / "isrc")})
-    text = seed_rois.run(asked, numbers, tmp_path, AuditLog())
+    numbers = config.pop("original")
+    requested = settings.read(config | {"source": str(real_dir / "isrc")})
+    text = original_rois.run(requested, numbers, tmp_path, AuditLog())
     # Known of the original system: 417 places of conflicting dates, 4.1 % of the pixels annotated.
     assert "| a field has the dates of every calendar of its crop | 417 of " in text
     assert "| 4.1% of the regions' pixels" in text
+
+
+def test_the_command_writes_regions_and_table(tmp_path):
+    folder = tmp_path / "crops" / "Canola" / "GCP" / "1400-1401"
+    folder.mkdir(parents=True)
+    # Two fields 1 km apart and one 11 km off: two clusters.
+    shapes = [shapely.box(x, 36.0, x + 0.001, 36.001) for x in (54.0, 54.011, 54.12)]
+    geopandas.GeoDataFrame({"Product": ["x"] * 3}, geometry=shapes, crs=4326).to_file(
+        folder / "canola.shp"
+    )
+    (tmp_path / "provinces").mkdir()
+    geopandas.GeoDataFrame(
+        {"province": ["Golestan"]}, geometry=[shapely.box(53, 35, 56, 38)], crs=4326
+    ).to_file(tmp_path / "provinces" / "p.shp")
+    book = openpyxl.Workbook()
+    book.active.title = "Canola"
+    book.active.append(
+        ["Province", "Planting Start Date", "Planting End Date", "Harvest Start Date",
+         "Harvest End Date"]
+    )  # fmt: skip
+    book.active.append(["Golestan", "07-11", "09-20", "02-21", "05-31"])
+    book.save(tmp_path / "CropsCalendar.xlsx")
+    command = [sys.executable, "-m", "benchmarks.seed", f"--config={CONFIG}"]
+    command += [f"--config.source={tmp_path}", f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rois = geopandas.read_file(tmp_path / "out" / "rois.geojson")
+    assert sorted(rois.fields) == [1, 2] and set(rois.crop) == {"canola"}
+    assert set(rois.harvest_date.astype(str).str[:10]) == {"2022-05-11"}
+    assert (tmp_path / "out" / "seed_table.md").is_file()
+    assert f"table: {tmp_path / 'out' / 'seed_table.md'}" in done.stdout
+
+
+def test_a_mistake_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.seed", f"--config={CONFIG}"]
+    command += [f"--config.source={tmp_path / 'nowhere'}", f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 1 and not (tmp_path / "out").exists()
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ") and "nowhere" in line

@@ -15,13 +15,13 @@ import pandas as pd
 import shapely
 from sklearn.cluster import DBSCAN
 
+from benchmarks.seed.original_table import FILES, compare, write
 from cropmap_jax.geo import files
 from cropmap_jax.geo.text import plain
 from cropmap_jax.ground_truth import crop_calendar, layers, provinces, seasons
 from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.ground_truth.polygons import project
 from cropmap_jax.ground_truth.provinces import place_key
-from cropmap_jax.ground_truth.seed_table import SEED_FILES, compare, write
 from cropmap_jax.ground_truth.settings import COLUMNS, NONE, UNKNOWN, Settings
 
 DATES = COLUMNS[1:]
@@ -29,8 +29,6 @@ ROI_COLUMNS = (
     "crop", "roi", "cluster", "province", "sheet", "season", "planting_end", "harvest_date",
     "fields",
 )  # fmt: skip
-__all__ = ["Numbers", "Row", "compare", "find_provinces", "make_clusters", "make_rois", "old_dates",
-           "read_rows", "run", "write"]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Row:
 
     Args:
       sheet: its name.
-      place: `place_key` of the province; "" in a delivery without provinces.
+      place: `place_key` of the province; "" without provinces.
       days: start and end of planting, start and end of harvest.
       where: file, sheet and row, for messages.
     """
@@ -65,65 +63,67 @@ class Row:
     where: str
 
 
-def run(settings: Settings, numbers: Mapping, out: pathlib.Path, ledger: AuditLog) -> str:
-    """Reads a delivery, writes `rois.geojson` and `seed_table.md`, and returns what to print.
+def run(settings: Settings, numbers: Mapping, out: pathlib.Path, log: AuditLog) -> str:
+    """Reads field data, writes `rois.geojson` and `seed_table.md`, and returns what to print.
 
     Args:
-      settings: how to read the delivery.
+      settings: how to read them.
       numbers: see `Numbers`; what is missing has the original system's value.
       out: folder to write.
-      ledger: records what could not be read.
+      log: records what could not be read.
 
     Returns:
       The tables, and a line for everything that was left out.
 
     Raises:
-      ValueError: an unknown number, nothing usable in the delivery, or no region.
+      ValueError: an unknown number, nothing usable in the field data, or no region.
     """
     known = [f.name for f in dataclasses.fields(Numbers)]
     for key in sorted(set(numbers) - set(known)):
-        raise ValueError(f"config.seed_rois: expected keys among {', '.join(known)}, found {key!r}")
-    fields = layers.read_layers(settings, ledger)
-    calendars = crop_calendar.read_book(settings, ledger)
-    outlines = provinces.read_provinces(settings, ledger)
+        raise ValueError(f"config.original: expected keys among {', '.join(known)}, found {key!r}")
+    fields = layers.read_layers(settings, log)
+    calendars = crop_calendar.read_calendars(settings, log)
+    outlines = provinces.read_provinces(settings, log)
     rows = read_rows(settings) if calendars else []
-    rois = make_rois(fields, outlines, rows, settings, Numbers(**numbers), ledger)
+    rois = make_rois(fields, outlines, rows, settings, Numbers(**numbers), log)
     if rois.empty:
-        why = f" ({ledger.problems[-1]})" if ledger.problems else ""
+        why = f" ({log.problems[-1]})" if log.problems else ""
         raise ValueError(f"{settings.source}: expected polygons of a crop in a province for which "
                          f"its calendar has dates, found none{why}")  # fmt: skip
     reach = settings.provinces.reach_km if settings.provinces else 0.0
     placed = provinces.assign(fields, outlines, reach, AuditLog())
     with files.Lock(out, "--out"):
-        files.Written(out, "prepare").claim(*SEED_FILES)
+        files.Written(out, "seed").claim(*FILES)
         text = write(rois, compare(rois, placed, settings, calendars), out)
     return "\n".join(plain(line) for line in (
-        *text.split("\n"), *(f"left out: {problem}" for problem in ledger.problems)
+        *text.split("\n"), *(f"left out: {problem}" for problem in log.problems)
     ))  # fmt: skip
 
 
 def read_rows(settings: Settings) -> list[Row]:
     """Rows with all four dates, of the workbook's sheets that the layers name.
 
-    Sheets and rows that cannot be read are left out; `workbook.read_book` reports them.
+    Sheets and rows that cannot be read are left out; `crop_calendar.read_calendars` reports them.
     """
-    book = settings.calendar
-    path = pathlib.Path(settings.source) / book.file
+    calendar = settings.calendar
+    path = pathlib.Path(settings.source) / calendar.file
     wanted = {name for layer in settings.layers.values() for name in layer.sheets}
     found = []
     for sheet, cells in pd.read_excel(path, sheet_name=None, header=None, dtype=object).items():
         cells = cells.astype(object).where(cells.notna(), None).dropna(how="all")
         titles = [_folded(title) for title in cells.iloc[0]] if len(cells) else []
         at = [
-            titles.index(t) for t in (_folded(book.columns[c]) for c in DATES) if t and t in titles
+            titles.index(t)
+            for t in (_folded(calendar.columns[c]) for c in DATES)
+            if t and t in titles
         ]
         if sheet.strip() not in wanted or len(at) < len(DATES):
             continue
-        place = _folded(book.columns["province"]) if settings.provinces else ""
+        place = _folded(calendar.columns["province"]) if settings.provinces else ""
         for number, row in zip(cells.index[1:], cells.values[1:], strict=True):
-            where = f"{book.file}, sheet {sheet!r}, row {number + 1}"
+            where = f"{calendar.file}, sheet {sheet!r}, row {number + 1}"
             try:
-                days = tuple(seasons.parse_month_day(row[i], book.system, where) for i in at)
+                days = tuple(seasons.parse_month_day(row[i], calendar.system, where) for i in at)
             except ValueError:
                 continue
             if None not in days:
@@ -168,7 +168,7 @@ def make_rois(
     rows: Iterable[Row],
     settings: Settings,
     numbers: Numbers,
-    ledger: AuditLog,
+    log: AuditLog,
 ) -> geopandas.GeoDataFrame:
     """The regions of interest of the polygons of each crop and season; points make none.
 
@@ -176,9 +176,9 @@ def make_rois(
       fields: the table of fields, EPSG:4326.
       outlines: provinces, EPSG:4326, or None: every row holds everywhere.
       rows: of the calendar.
-      settings: of the delivery.
+      settings: of the field data.
       numbers: of the original system.
-      ledger: counts clusters and those without a province or calendar, and records days that a
+      log: counts clusters and those without a province or calendar, and records days that a
         year does not have.
 
     Returns:
@@ -193,11 +193,11 @@ def make_rois(
     sheets = _crop_sheets(settings)
     clusters = make_clusters(fields[fields.crop.isin(list(sheets))], numbers)
     clusters["province"] = find_provinces(clusters.geometry, outlines)
-    found, geometry, told = [], [], set()
+    found, geometry, unusable = [], [], set()
     for own in clusters.itertuples():
-        ledger.counts[f"seed: clusters {own.crop}"] += 1
+        log.counts[f"original: clusters {own.crop}"] += 1
         if outlines is not None and not own.province:
-            ledger.counts[f"seed: clusters {own.crop} outside all provinces"] += 1
+            log.counts[f"original: clusters {own.crop} outside all provinces"] += 1
             continue
         names = own.sheets.split(";") if own.sheets else sheets[own.crop]
         place = place_key(own.province)
@@ -206,14 +206,14 @@ def make_rois(
             try:
                 dates = old_dates(row.days[:3], own.season, settings.calendar.system, row.where)
             except ValueError as error:
-                told.add(str(error))
+                unusable.add(str(error))
                 continue
             dated.append((row.sheet, own.season, *dates[1:], own.fields))
         if not dated:
-            ledger.counts[f"seed: clusters {own.crop} without a dated calendar"] += 1
+            log.counts[f"original: clusters {own.crop} without a dated calendar"] += 1
         found += [(own.crop, 0, own.cluster, own.province, *row) for row in dated]
         geometry += [own.geometry] * len(dated)
-    ledger.problems += sorted(told)
+    log.problems += sorted(unusable)
     frame = pd.DataFrame(found, columns=list(ROI_COLUMNS))
     frame["roi"] = frame.groupby("crop").cumcount() + 1
     return geopandas.GeoDataFrame(frame, geometry=geometry, crs=numbers.crs)

@@ -1,4 +1,4 @@
-"""Counts of a delivery, by hand; see small_table."""
+"""The report's counts, by hand; see small_table."""
 
 import csv
 import dataclasses
@@ -7,25 +7,24 @@ import json
 import pytest
 from ground_truth import small_table
 
-from cropmap_jax.ground_truth import audit_log as ledgers
-from cropmap_jax.ground_truth import markdown, report
+from cropmap_jax.ground_truth import audit_log, markdown, report
 
 SPAN = {small_table.YEAR: ("2021-07-01", "2022-05-31")}
 
 
 @pytest.fixture
-def ledger():
-    return small_table.ledger()
+def log():
+    return small_table.log()
 
 
 @pytest.fixture
-def summary(ledger):
-    return summarise(ledger)
+def summary(log):
+    return summarise(log)
 
 
-def summarise(ledger, fields=None, settings=small_table.SETTINGS):
+def summarise(log, fields=None, settings=small_table.SETTINGS):
     fields = small_table.fields() if fields is None else fields
-    return report.summarise(fields, small_table.tiles(), settings, ledger, SPAN)
+    return report.summarise(fields, small_table.tiles(), settings, log, SPAN)
 
 
 def test_json_holds_the_summary(summary):
@@ -38,24 +37,24 @@ def test_layers_by_hand(summary):
     # One onion of four was neither kept nor dropped: its file was left out.
     assert found == {"wheat": [3, 0, 0, 1], "onion": [4, 0, 1, 3], "others": [4, 0, 0, 3]}
     dropped = {k: r["dropped"] for k, r in summary["layers"].items()}
-    assert dropped["wheat"] == {ledgers.TOO_SMALL: 1, ledgers.DUPLICATE: 1}
-    assert dropped["onion"] == {} and dropped["others"] == {ledgers.NOT_FINITE: 1}
+    assert dropped["wheat"] == {audit_log.TOO_SMALL: 1, audit_log.DUPLICATE: 1}
+    assert dropped["onion"] == {} and dropped["others"] == {audit_log.NOT_FINITE: 1}
     assert [r["dropped_unnamed"] for r in summary["layers"].values()] == [0, 0, 1]
 
 
-def test_parts_of_a_multipolygon_are_more_rows_than_features(ledger):
-    ledger.read["wheat"] = 2
-    assert summarise(ledger)["layers"]["wheat"]["more_by_splitting"] == 1
+def test_parts_of_a_multipolygon_are_more_rows_than_features(log):
+    log.read["wheat"] = 2
+    assert summarise(log)["layers"]["wheat"]["more_by_splitting"] == 1
 
 
-def test_a_field_that_others_cover_is_kept_though_it_labels_nothing(ledger):
-    ledger.drops = [d for d in ledger.drops if d.reason != ledgers.TOO_SMALL]
-    assert summarise(ledger)["layers"]["wheat"]["kept"] == 2
+def test_a_field_that_others_cover_is_kept_though_it_labels_nothing(log):
+    log.drops = [d for d in log.drops if d.reason != audit_log.TOO_SMALL]
+    assert summarise(log)["layers"]["wheat"]["kept"] == 2
 
 
-def test_a_part_that_labels_is_kept_though_another_part_was_too_small(ledger):
-    ledger.drop("wheat", "w.shp", 0, ledgers.TOO_SMALL)
-    assert summarise(ledger)["layers"]["wheat"]["kept"] == 1
+def test_a_part_that_labels_is_kept_though_another_part_was_too_small(log):
+    log.drop("wheat", "w.shp", 0, audit_log.TOO_SMALL)
+    assert summarise(log)["layers"]["wheat"]["kept"] == 1
 
 
 def test_crops_by_hand(summary):
@@ -111,10 +110,10 @@ def test_candidate_seasons_by_hand(summary):
     ]
 
 
-def test_a_chosen_sheet_without_dates_leaves_no_season(ledger):
+def test_a_chosen_sheet_without_dates_leaves_no_season(log):
     fields = small_table.fields()
     fields.loc[fields.field == 3, "sheets"] = "Onion_Autumn"
-    found = summarise(ledger, fields)["calendars"]
+    found = summarise(log, fields)["calendars"]
     assert found["several"]["onion"] == 0 and [r["province"] for r in found["none"]] == [
         "Qom",
         "Yazd",
@@ -130,9 +129,9 @@ def test_conflicts_repairs_and_months(summary):
     }
 
 
-def test_months_that_are_no_dates_are_named(ledger):
+def test_months_that_are_no_dates_are_named(log):
     with pytest.raises(ValueError, match="months to export: .*found '2022-13-01'"):
-        report.summarise(small_table.fields(), [], small_table.SETTINGS, ledger,
+        report.summarise(small_table.fields(), [], small_table.SETTINGS, log,
                          {"a": ("2022-13-01", "2022-05-31")})  # fmt: skip
 
 
@@ -149,13 +148,13 @@ def test_text_by_hand(summary):
     assert lines[-1] == "problem: o2.shp: expected a .shx next to it, found none"
 
 
-def test_the_report_is_written_whole_and_replaced(summary, ledger, tmp_path):
+def test_the_report_is_written_whole_and_replaced(summary, log, tmp_path):
     out = tmp_path / "new" / "out"
-    assert report.write(summary, ledger, out) == out / "report.md"
-    report.write(summary, ledger, out, ["map_crops.png"])
+    assert report.write(summary, log, out) == out / "report.md"
+    report.write(summary, log, out, ["map_crops.png"])
     assert sorted(f.name for f in out.iterdir()) == ["report.json", "report.md"]
     found = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert found == summary | {"drops": [dataclasses.asdict(d) for d in ledger.drops]}
+    assert found == summary | {"drops": [dataclasses.asdict(d) for d in log.drops]}
     text = (out / "report.md").read_text(encoding="utf-8")
     assert "7 fields and points in 3 tiles of 2 blocks; legend own. Not counted: 1" in text
     assert "![map_crops.png](map_crops.png)" in text
@@ -165,7 +164,7 @@ def test_the_report_is_written_whole_and_replaced(summary, ledger, tmp_path):
         "| wheat | 2021-2022 | 1 | 0 | 1 | 1.4 | 100 | 0 | 0 |",
         "| wheat | 2021-2022 | wheat | 3 | 0 | 0 | 1 | 2 | 1 no pixel centre inside once shrunk, "
         "1 same ground and crop as another |",
-        "| wished | 80% | 0% | 20% |",
+        "| requested | 80% | 0% | 20% |",
         "| onion | 44.8% | 0.0% | 55.2% |",
         "| unknown | 32,598 | 0 | 16,320 | 48,918 | 99.52% |",
         "| onion | Yazd | 2021-2022 | 1 |",
@@ -176,8 +175,8 @@ def test_the_report_is_written_whole_and_replaced(summary, ledger, tmp_path):
         assert f"\n{line}\n" in text
 
 
-def test_tables_of_the_report_have_as_many_cells_as_titles(summary, ledger, tmp_path):
-    lines = report.write(summary, ledger, tmp_path).read_text(encoding="utf-8").splitlines()
+def test_tables_of_the_report_have_as_many_cells_as_titles(summary, log, tmp_path):
+    lines = report.write(summary, log, tmp_path).read_text(encoding="utf-8").splitlines()
     tables, width = 0, 0
     for line in lines:
         cells = line.replace("\\|", "").count("|")
@@ -187,10 +186,10 @@ def test_tables_of_the_report_have_as_many_cells_as_titles(summary, ledger, tmp_
     assert tables >= 8
 
 
-def test_many_drops_go_to_a_file(summary, ledger, tmp_path):
+def test_many_drops_go_to_a_file(summary, log, tmp_path):
     for row in range(markdown.MOST_ROWS):
-        ledger.drop("others", "نام.shp", row, ledgers.EMPTY)
-    text = report.write(summary, ledger, tmp_path).read_text(encoding="utf-8")
+        log.drop("others", "نام.shp", row, audit_log.EMPTY)
+    text = report.write(summary, log, tmp_path).read_text(encoding="utf-8")
     assert "203 rows: see [drops.csv](drops.csv)" in text and "| p.shp |" not in text
     with open(tmp_path / "drops.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -198,10 +197,10 @@ def test_many_drops_go_to_a_file(summary, ledger, tmp_path):
     assert rows[-1]["file"] == "نام.shp" and rows[-1]["row"] == "199"
 
 
-def test_without_workbook_and_tiles_the_report_says_so(ledger, tmp_path):
+def test_without_workbook_and_tiles_the_report_says_so(log, tmp_path):
     settings = dataclasses.replace(small_table.SETTINGS, calendar=None)
-    found = report.summarise(small_table.fields()[:0], [], settings, ledger, {})
-    text = report.write(found, ledger, tmp_path).read_text(encoding="utf-8")
+    found = report.summarise(small_table.fields()[:0], [], settings, log, {})
+    text = report.write(found, log, tmp_path).read_text(encoding="utf-8")
     assert "No workbook: no crop has a harvest date." in text
     assert "0 fields and points in 0 tiles of 0 blocks" in text
     assert report.text(found).splitlines()[2].split()[:3] == ["wheat", "2", "0"]

@@ -19,7 +19,7 @@ from cropmap_jax.ground_truth.settings import NONE, UNKNOWN, Settings
 PIXEL_M = 10.0
 """Side of a pixel in the units of the regions' CRS."""
 WORLD = "EPSG:4326"
-SEED_FILES = ("rois.geojson", "seed_table.md")
+FILES = ("rois.geojson", "seed_table.md")
 Finding = tuple[str, str, str]
 """What is wrong, how much of it the original system has here, and what the fix makes of it."""
 
@@ -30,13 +30,13 @@ def compare(
     settings: Settings,
     calendars: Calendars,
 ) -> list[Finding]:
-    """Counts the defects of the original ground truth on a delivery.
+    """Counts the defects of the original ground truth on field data.
 
     Args:
-      rois: of `seed_rois.make_rois`, at least one.
+      rois: of `original_rois.make_rois`, at least one.
       fields: the table of fields and points, with `province`.
-      settings: of the delivery.
-      calendars: of its workbook.
+      settings: of the field data.
+      calendars: of their workbook.
     """
     polygons = fields[(fields.kind == "polygon") & ~fields.crop.isin([NONE, UNKNOWN])]
     regions = f"of {len(rois):,d} regions"
@@ -159,9 +159,11 @@ def shared(rois: geopandas.GeoDataFrame) -> float:
 
 def _years(rois: geopandas.GeoDataFrame, settings: Settings, calendars: Calendars) -> Finding:
     """How many regions have dates of the wrong year."""
-    book = settings.calendar
+    calendar = settings.calendar
     first = {
-        season: seasons.parse_year(season, book.system, book.year_start, "config.layers").first
+        season: seasons.parse_year(
+            season, calendar.system, calendar.year_start, "config.layers"
+        ).first
         for season in rois.season.unique()
     }
     start = rois.season.map(first)
@@ -203,7 +205,7 @@ def write(rois: geopandas.GeoDataFrame, table: Sequence[Finding], out: pathlib.P
     """Writes `rois.geojson` (WGS 84) and `seed_table.md`, each whole or not at all.
 
     Args:
-      rois: of `seed_rois.make_rois`.
+      rois: of `original_rois.make_rois`.
       table: of `compare`.
       out: folder, made if there is none.
 
@@ -216,7 +218,7 @@ def write(rois: geopandas.GeoDataFrame, table: Sequence[Finding], out: pathlib.P
         project(rois.geometry.values, rois.crs, WORLD), crs=WORLD
     )
     text = render(rois, table)
-    for name, content in zip(SEED_FILES, (_geojson(world), text), strict=True):
+    for name, content in zip(FILES, (_geojson(world), text), strict=True):
         files.write_bytes(out / name, content.encode())
     return text
 

@@ -1,0 +1,94 @@
+"""Pixels of a dataset's cubes, put together from the chips that they were cut into."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.data.records import Records, Whole
+from cropmap_jax.geo import legend
+from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.inference import pixels
+from cropmap_jax.inference.pixels import Pixels
+from cropmap_jax.inference.tiling import Box
+
+
+class DatasetSource:
+    """A `PixelSource` of the cubes of a dataset, whatever their split, and their annotation.
+
+    Of a chip that a box touches, the periods of the window are read and no others.
+
+    Args:
+      data: the dataset.
+    """
+
+    def __init__(self, data: Dataset):
+        self._data = data
+        self._number = {row["id"]: index for index, row in enumerate(data.cubes)}
+        # Which records are of which cube: `order` sorts a split's chip table by cube.
+        self._order = {s: np.argsort(t.cube, kind="stable") for s, t in data.chips.items()}
+        self._open = functools.cache(data.source)
+
+    def read(
+        self, cube_id: str, indices: np.ndarray, box: Box, sensors: Sequence[Sensor]
+    ) -> Pixels:
+        """See `PixelSource.read`."""
+        index = self._number[cube_id]
+        source, chip = self._source(index), self._data.chip
+        out = pixels.empty(sensors, len(indices), box.shape)
+        whole = pixels.empty(sensors, len(indices), (chip, chip))
+        for record, place in self._chips(index, box):
+            source.read_window(record, indices, whole)
+            shared = place.common(box)
+            if shared is None:
+                continue
+            (rows, cols), (to_rows, to_cols) = shared.inside(place), shared.inside(box)
+            for name, values in out.items():
+                values[:, to_rows, to_cols] = whole[name][:, rows, cols]
+        return out
+
+    def annotation(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """What is known of a cube.
+
+        Args:
+          index: number of the cube in `Dataset.cubes`.
+
+        Returns:
+          Its label uint8 [H, W] and fields uint32 [H, W].
+
+        Raises:
+          ValueError: names the file that is damaged.
+        """
+        shape = self._shape(index)
+        label, fields = np.full(shape, legend.IGNORE, np.uint8), np.zeros(shape, np.uint32)
+        source, whole = self._source(index), Box(0, 0, *shape)
+        for record, place in self._chips(index, whole):
+            shared = place.common(whole)
+            if shared is not None:
+                here, there = shared.inside(whole), shared.inside(place)
+                label[here] = source.label(record)[there]
+                fields[here] = source.fields(record)[there]
+        return label, fields
+
+    def _shape(self, index: int) -> tuple[int, int]:
+        height, width = self._data.cubes[index]["shape"]
+        return int(height), int(width)
+
+    def _source(self, index: int) -> Records | Whole:
+        source: Records | Whole = self._open(self._data.cubes[index]["split"])
+        return source
+
+    def _chips(self, index: int, box: Box) -> list[tuple[int, Box]]:
+        """Records of a cube whose chips touch a box, and where they lie in the cube."""
+        split, chip = self._data.cubes[index]["split"], self._data.chip
+        table, order = self._data.chips[split], self._order[split]
+        low, high = np.searchsorted(table.cube, [index, index + 1], sorter=order)
+        own = order[low:high]
+        rows, cols = table.row[own], table.col[own]
+        near = (rows < box.bottom) & (rows + chip > box.top)
+        near &= (cols < box.right) & (cols + chip > box.left)
+        return [
+            (int(record), Box(0, 0, chip, chip).shift(int(row), int(col)))
+            for record, row, col in zip(own[near], rows[near], cols[near], strict=True)
+        ]
