@@ -1,4 +1,4 @@
-"""A run from end to end: what it writes, how it stops, and that it goes on where it was."""
+"""A run from end to end: what it writes, how it stops, and that it resumes where it was."""
 
 import dataclasses
 import json
@@ -23,6 +23,7 @@ from cropmap_jax.training import (
     metric_log,
     parallel,
     steps,
+    stopping,
     train_config,
     validation,
 )
@@ -76,7 +77,7 @@ def test_metrics_are_lines_of_json(whole):
         found = [line[f"learning_rate/{group}"] for line in trained]
         assert found == pytest.approx([peak * f for f in factors], abs=1e-8)
     assert all(line["grad_norm"] > 0 for line in trained)
-    # The first step compiles: its speed says nothing.
+    # The first step compiles: its speed means nothing.
     speeds = ("chips_per_second", "step_ms", "waiting")
     assert [name for name in speeds if name in trained[0]] == []
     for line in trained[1:]:
@@ -112,7 +113,7 @@ def test_a_signal_saves_and_the_next_run_ends_where_an_uninterrupted_one_does(
     with monkeypatch.context() as patch:
         patch.setattr(metric_log.MetricLog, "write", interrupted)
         name = signal.Signals(number).name
-        with pytest.raises(loop.Stopped, match=f"by {name} after step 2, .*{tmp_path}") as stop:
+        with pytest.raises(stopping.Stopped, match=f"by {name} after step 2, .*{tmp_path}") as stop:
             train(tmp_path)
     assert stop.value.exit_code == 128 + number
     assert signal.getsignal(number) == before
@@ -133,7 +134,7 @@ def test_a_signal_during_validation_stops_before_the_next_step(whole, tmp_path, 
 
     with monkeypatch.context() as patch:
         patch.setattr(validation.Validation, "__call__", interrupted)
-        with pytest.raises(loop.Stopped, match="by SIGTERM after step 3,"):
+        with pytest.raises(stopping.Stopped, match="by SIGTERM after step 3,"):
             train(tmp_path)
     assert checkpoints.load(tmp_path, "best").step == 3
     train(tmp_path)
@@ -157,7 +158,7 @@ def test_every_validation_is_of_a_state_that_is_saved(tmp_path):
 
 
 def test_a_checkpoint_that_is_due_is_saved_once(tmp_path):
-    # Always due: what was asked for before the last checkpoint is answered after it.
+    # Always due: what was requested before the last checkpoint is answered after it.
     data = small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8))] * 2)
     train(tmp_path, data, epochs=11, checkpoint_every=99, checkpoint_minutes=1e-9, keep=99)
     assert steps_saved(tmp_path) == [3, 6, 9, 11]
@@ -370,7 +371,7 @@ def test_a_checkpoint_says_what_it_and_the_runs_before_it_have_learnt_from(tmp_p
     )
     own = json.loads(json.dumps(DATA.ground))
     assert list(checkpoints.load(tmp_path).cubes) == [*own, before]
-    # A run that is resumed is not told again.
+    # A run that is resumed does not repeat the note.
     shutil.rmtree(checkpoints.folder(tmp_path) / "2")
     train(tmp_path, epochs=1, checkpoint_every=1)
     restored = checkpoints.load(tmp_path)
@@ -418,10 +419,10 @@ def test_validation_scores_by_hand(monkeypatch):
         """Says class 0 on pixels 0, 2 and 4 of the first row, class 1 on 2 and 3, oats always."""
 
         def apply(self, variables, s1, *_, train):
-            said = np.full((1, 8, 8, 3), -1.0, np.float32)
-            said[0, 0, [0, 2, 4], 0] = said[0, 0, [2, 3], 1] = 1
-            said[..., 2] = 1
-            return said + 0 * s1[:, -1, ..., :1]
+            logits = np.full((1, 8, 8, 3), -1.0, np.float32)
+            logits[0, 0, [0, 2, 4], 0] = logits[0, 0, [2, 3], 1] = 1
+            logits[..., 2] = 1
+            return logits + 0 * s1[:, -1, ..., :1]
 
     monkeypatch.setattr(type(RECIPE), "network", lambda self: Network())
     found = scores(data, 1)
@@ -444,7 +445,7 @@ class Always:
 @pytest.mark.parametrize(
     ("classes", "f1"),
     [
-        ([0, 0], None),  # 1 whatever the network says: no score, and so no best checkpoint
+        ([0, 0], None),  # 1 whatever the network predicts: no score, and so no best checkpoint
         ([0, 1], (2 / 3 + 0) / 2),  # a hit and a false alarm; a miss
         ([0, 254], 2 / 3),  # none of these is a negative
         ([254, 254], None),
@@ -524,14 +525,14 @@ def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count
         size = 4 // count
         assert [len(batch["label"]) for batch in batches] == [size, size]
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
-        mine = validation.stack(expected[index::count], 2 * size)
+        mine = jax.tree.map(lambda *leaves: np.stack(leaves), *expected[index::count])
         known = len(expected[index::count])
         assert (joined["label"][known:] == IGNORE).all()
         a, b = small_runs.leaves(joined), small_runs.leaves(mine)
         assert a.keys() == b.keys()
         for key, values in b.items():
             assert a[key].dtype == values.dtype
-            np.testing.assert_array_equal(a[key][:known], values[:known], err_msg=key)
+            np.testing.assert_array_equal(a[key][:known], values, err_msg=key)
 
 
 @pytest.mark.parametrize(
@@ -571,22 +572,11 @@ def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
     for _ in range(3):
         assert scored(parallel.replicate(VARIABLES)) == expected
     assert opened == ["validation"]
-    # A thread that was told to end may take a moment longer than the one who told it.
+    # A thread that was stopped may take a moment longer than the one that stopped it.
     left = set(threading.enumerate()) - before
     for thread in left:
         thread.join(10)
     assert not [thread.name for thread in left if thread.is_alive()]
-
-
-def test_stack_fills_a_short_batch_with_unknown_pixels():
-    examples = [
-        {"pixels": {"s1": np.full((2, 2), i)}, "label": np.zeros((2, 2), np.uint8)} for i in (1, 2)
-    ]
-    batch = validation.stack(examples, 4)
-    assert batch["pixels"]["s1"][:, 0, 0].tolist() == [1, 2, 2, 2]
-    assert batch["label"][:, 0, 0].tolist() == [0, 0, IGNORE, IGNORE]
-    assert examples[1]["label"].max() == 0
-    assert jax.tree.map(len, validation.stack(examples, 2)) == {"pixels": {"s1": 2}, "label": 2}
 
 
 def test_a_moved_dataset_is_the_same_and_a_rebuilt_one_is_not():
