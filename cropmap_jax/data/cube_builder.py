@@ -306,8 +306,8 @@ def _open_whole(folder: pathlib.Path) -> dataset.Dataset:
 
 
 def _prepare(builder: CubeDatasetBuilder, scratch: str) -> None:
-    # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
-    # folder.
+    # One bar, over cubes, is enough; nothing is downloaded, whatever the name of TFDS's step and
+    # of its folder.
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         try:

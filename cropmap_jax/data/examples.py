@@ -21,7 +21,7 @@ Example = dict[str, Any]
 none of these, 255 unknown; and what `Facts` holds."""
 
 Facts = dict[str, Any]
-"""What an example holds besides pixels and label: "day_of_year" int32 [T], middle of the period, 0
+"""What an example holds next to pixels and label: "day_of_year" int32 [T], middle of the period, 0
 before the cube begins; "lead" int32, days from the window's end to harvest, `sampling.LEAD_UNKNOWN`
 without a harvest date; "planted" float32 [classes], 0 for a crop not yet planted on the as-of date;
 while training also "turn" int32 from 0 to 7, see `augment`."""

@@ -1,8 +1,9 @@
 """From records to batches: as-of windows, crops, and what augmentation does to each example.
 
 All that is random is drawn on the host with a generator of its own per (seed, epoch, index); pixels
-stay int16 until they are on the device, where `augment.augment` turns them and `scaling.scale`
-makes physical units, masks and zeros of them. Missing is the nodata value all the way.
+stay as they are stored until they are on the device, where `augment.augment` turns them and
+`scaling.scale` makes physical units, masks and zeros of them. Missing is the no-data value all the
+way.
 """
 
 import dataclasses
@@ -14,11 +15,9 @@ import numpy as np
 
 from cropmap_jax.data import checks, dataset, sampling
 from cropmap_jax.data.examples import Example, Record
-from cropmap_jax.data.sampling import LEAD_UNKNOWN, SamplingConfig, harvest_days
+from cropmap_jax.data.sampling import SamplingConfig, harvest_days
 from cropmap_jax.geo import periods, windows
 from cropmap_jax.geo.sensors import Sensor
-
-__all__ = ["LEAD_UNKNOWN", "SamplingConfig", "harvest_days"]
 
 MOST_EXAMPLES = 10**8
 """Of an epoch, whose order is kept in memory."""

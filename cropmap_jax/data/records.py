@@ -1,6 +1,6 @@
 """Random access to the records of a dataset that reads no more of them than is requested.
 
-TFDS reads a record whole, unpacks and copies it several times, and half of it is thrown away: a
+TFDS reads a record whole, unpacks and copies it several times, and half of it is discarded: a
 window is six of twelve periods or more. `build` writes ArrayRecord files that are not compressed
 (pixels without gaps lose a quarter to zstd, which costs more time than all the rest), so each
 period lies at a known place of its file and goes from there into the batch in one system call.
@@ -120,7 +120,7 @@ class Records:
         self._shards = [Shard(f, n) for f, n in zip(files, counts, strict=True)]
         self._ends = np.cumsum(counts)
         # Where the sensors' pixels and the label lie in each record and how long they are, once it
-        # has been seen. Two threads may look at one at the same time: they find the same.
+        # has been seen. Two threads may read one at the same time: they find the same.
         self._places = np.full((sum(counts), len(self._names), 2), -1, np.int64)
 
     def __len__(self) -> int:

@@ -72,9 +72,9 @@ def train(
     config.check_devices(parallel.process_count(), parallel.local_devices())
     shard = (parallel.process_index(), parallel.process_count())
     source = input_pipeline.training_input(
-        data, config.loading, config.batch_size, config.epochs, config.seed, shard=shard
+        data, config.sampling, config.batch_size, config.epochs, config.seed, shard=shard
     )
-    validation = Validation(data, recipe, config.loading, config.batch_size, config.accumulate)
+    validation = Validation(data, recipe, config.sampling, config.batch_size, config.accumulate)
     optimizer = config.make_optimizer(source.steps)
     train_step = steps.make_train_step(
         recipe,

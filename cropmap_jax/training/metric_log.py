@@ -56,7 +56,7 @@ class _Board:
     """A file of TensorBoard's, appended to here and now.
 
     The writer of tensorboardX does it in a thread of its own, which at a full disk ends with a
-    traceback and leaves the next write waiting for ever.
+    traceback and leaves the next write waiting forever.
 
     Args:
       folder: of such files, one for each start.

@@ -218,7 +218,7 @@ class Agreement:
     """Lets processes agree: what any of them raises at a step, all see at the same later step.
 
     A signal reaches processes at different moments. If each stopped at a step of its own, the
-    others would wait for it for ever. Nothing waits for the answer: it is read `lag` steps after
+    others would wait for it forever. Nothing waits for the answer: it is read `lag` steps after
     its request, when it has long come. A process that is alone sees it at once.
 
     Args:

@@ -17,6 +17,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.data import cube_builder, cube_set, dataset, input_pipeline, pieces
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
@@ -408,7 +409,7 @@ def test_after_a_crash_in_the_middle_nothing_remains_and_the_next_try_succeeds(
 def test_what_a_killed_build_left_is_never_opened_and_is_cleared_away(copies):
     cubes_dir, data_dir = copies
     folder = data_dir / "cubes" / "small"
-    # Everything is there but the renaming, which says that everything is there.
+    # Everything is there but the renaming, which marks a dataset as whole.
     left = folder / "incomplete.ABCDEF_1.0.0"
     (folder / "1.0.0").rename(left)
     assert nothing_is_taken_for_whole(data_dir)
@@ -489,19 +490,19 @@ def test_records_cut_short_never_pass_for_built(copies):
 
 
 def test_one_build_of_a_name_at_a_time(folders, tmp_path, monkeypatch):
-    read, said = cube_io.open_cube, []
+    read, errors = cube_io.open_cube, []
 
     def another_build(*args, **kwargs):
         monkeypatch.setattr(cube_io, "open_cube", read)
         with pytest.raises(ValueError) as caught:
             build(folders[0], tmp_path / "data")
-        said.append(str(caught.value))
+        errors.append(str(caught.value))
         assert build(folders[0], tmp_path / "data", name="other")[1]
         return read(*args, **kwargs)
 
     monkeypatch.setattr(cube_io, "open_cube", another_build)
     assert build(folders[0], tmp_path / "data")[1]
-    assert f"dataset {tmp_path}/data/cubes/small: in use by " in said[0]
+    assert f"dataset {tmp_path}/data/cubes/small: in use by " in errors[0]
     assert same_records(opened(tmp_path / "data"), opened(tmp_path / "data", "other"))
 
 
@@ -655,10 +656,8 @@ def test_cubes_of_different_lengths_make_batches_together(tmp_path):
     build(tmp_path / "cubes", tmp_path / "data")
     data = opened(tmp_path / "data")
     assert [len(data.periods(i)) for i in (0, 1)] == [4, 9]
-    loading = input_pipeline.SamplingConfig(
-        num_periods=6, augment=False, as_of=(to_day(LAST_END),) * 2
-    )
-    (batch,) = input_pipeline.training_input(data, loading, 2, 1, 0).batches
+    config = SamplingConfig(num_periods=6, augment=False, as_of=(to_day(LAST_END),) * 2)
+    (batch,) = input_pipeline.training_input(data, config, 2, 1, 0).batches
     assert batch["pixels"]["s2"].shape == (2, 6, 16, 16, 10)
     # The longer cube has all six periods; of the shorter one, two are from before it begins.
     missing = (batch["pixels"]["s1"] == -32768).all((2, 3, 4)) & (
