@@ -152,8 +152,8 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
     )
     if sampling.crop and sampling.crop % recipe.size_multiple:
         raise ValueError(
-            f"--config.crop: expected a multiple of {recipe.size_multiple}, as the network "
-            f"{recipe.model['name']} takes (config.model), found {sampling.crop}"
+            f"--config.crop: expected a multiple of {recipe.size_multiple} (what the network "
+            f"{recipe.model['name']} takes with this config.model), found {sampling.crop}"
         )
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")

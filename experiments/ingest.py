@@ -4,10 +4,10 @@
         --harvest potato=2022-10-01 --months --split columns:train=0-52,test=53-62
 
 The input is an .npz of arrays or a folder with s1 and s2 as .tif (and dates.csv) or .nc, on one
-grid of square pixels in a CRS with true metres. Another sensor that the library knows is read by
-its name. Fill values that nobody declared (-9999, 65535, 0 in every band and the like) are missing,
-with a count. Everything is checked before the first cube is written. Interrupted, the same command
-resumes: cubes that are there are left as they are.
+grid of square pixels in a CRS with true metres. Another sensor that a module of yours registers
+(--import) is read by its name. Fill values that nobody declared (-9999, 65535, 0 in every band and
+the like) are missing, with a count. Everything is checked before the first cube is written.
+Interrupted, the same command resumes: cubes that are there are left as they are.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from cropmap_jax.sources.ingest import annotations, run, satellites
 from cropmap_jax.sources.ingest.options import Options
 from experiments import _cli
 
+_cli.extensible()
 flags.DEFINE_string(
     "input", None, "An .npz file, or a folder with s1 and s2 as .tif or .nc.", required=True
 )

@@ -95,7 +95,7 @@ def predict_dataset(
     source = DatasetSource(data)
     plans = []
     for index in np.unique(data.split(split).cube).tolist():
-        label, _ = source.annotation(index)
+        label = source.label(index)
         look = shown(index, label)
         wanted = None if look else np.packbits(label != legend.IGNORE)
         plans.append(_Plan(index, look, wanted))
@@ -205,7 +205,7 @@ class _Opened:
         as_of: np.ndarray,
     ):
         self._crops, self._look = crops, plan.look
-        label, fields = source.annotation(plan.index)
+        label = source.label(plan.index)
         shape = (*label.shape, len(crops))
         blank = np.full((*label.shape, 3), np.nan, np.float32)
         self.result = CubePrediction(
@@ -215,7 +215,7 @@ class _Opened:
             as_of=np.asarray(as_of),
             window_end=np.zeros(len(crops), np.int64),
             label=label,
-            fields=fields,
+            fields=source.fields(plan.index),
             rgb=[blank] * len(crops) if plan.look else [],
             seen=np.zeros(shape, bool),
             sensors=[frozenset[str]()] * len(crops),

@@ -1,1 +1,1 @@
-"""Where and when: cubes, legends, tile grid, periods, windows, calendars, splits, chips."""
+"""Where and when: cubes, legends, tile grid, periods, windows, calendars, splits; and files."""

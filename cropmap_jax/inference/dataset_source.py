@@ -1,7 +1,7 @@
 """Pixels of a dataset's cubes, put together from the chips that they were cut into."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -48,28 +48,32 @@ class DatasetSource:
                 values[:, to_rows, to_cols] = whole[name][:, rows, cols]
         return out
 
-    def annotation(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is known of a cube.
+    def label(self, index: int) -> np.ndarray:
+        """What is annotated of a cube, uint8 [H, W].
 
         Args:
           index: number of the cube in `Dataset.cubes`.
 
-        Returns:
-          Its label uint8 [H, W] and fields uint32 [H, W].
-
         Raises:
           ValueError: names the file that is damaged.
         """
-        shape = self._shape(index)
-        label, fields = np.full(shape, legend.IGNORE, np.uint8), np.zeros(shape, np.uint32)
-        source, whole = self._source(index), Box(0, 0, *shape)
+        out = np.full(self._shape(index), legend.IGNORE, np.uint8)
+        return self._assemble(index, self._source(index).label, out)
+
+    def fields(self, index: int) -> np.ndarray:
+        """Ids of the fields in a cube, uint32 [H, W], 0 where there is none; as `label`."""
+        out = np.zeros(self._shape(index), np.uint32)
+        return self._assemble(index, self._source(index).fields, out)
+
+    def _assemble(
+        self, index: int, read: Callable[[int], np.ndarray], out: np.ndarray
+    ) -> np.ndarray:
+        whole = Box(0, 0, *out.shape)
         for record, place in self._chips(index, whole):
             shared = place.common(whole)
             if shared is not None:
-                here, there = shared.inside(whole), shared.inside(place)
-                label[here] = source.label(record)[there]
-                fields[here] = source.fields(record)[there]
-        return label, fields
+                out[shared.inside(whole)] = read(record)[shared.inside(place)]
+        return out
 
     def _shape(self, index: int) -> tuple[int, int]:
         height, width = self._data.cubes[index]["shape"]

@@ -23,6 +23,7 @@ from cropmap_jax.models.variables import HEAD
 
 Array = jax.Array
 
+HALO_PX = 16
 LEVELS = 4  # of the original U-Net above its bottleneck: each halves height and width
 HEADS = ("linear", "conv")
 NORMS = ("batch", "group")
@@ -126,9 +127,9 @@ class DualUNet3D(nn.Module):
     European pretraining; `num_classes=8, head="conv"` makes that of fine-tuning. Parameters and
     batch statistics lie under the sensors' names and "head".
 
-    A map gives a tile `halo` = 2^(levels + 1) pixels of its surroundings, 32 with four levels. In
-    principle a pixel depends on others as far away as `reach`, 108 pixels with four levels, through
-    the 3 x 3 convolutions of all levels; but little of that comes from beyond the halo.
+    A map gives a part `halo` pixels of its surroundings, 16. A pixel depends on others as far away
+    as `reach`, 108 pixels with four levels, through the 3 x 3 convolutions of all levels: what a
+    halo leaves out of that, chips of training lack too at their edges, and blending evens out.
 
     Attributes:
         bands: ((sensor, number of bands), ...), in the order of their features; or a mapping.
@@ -190,8 +191,8 @@ class DualUNet3D(nn.Module):
 
     @property
     def halo(self) -> int:
-        """Pixels around a tile that it is to see in a map: two of the bottleneck's."""
-        return 2 << self.levels
+        """Pixels around a part of a map that it is to see: as many as chips are blended over."""
+        return HALO_PX
 
     @property
     def reach(self) -> int:

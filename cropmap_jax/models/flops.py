@@ -5,8 +5,9 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.sharding import SingleDeviceSharding
 
-from cropmap_jax.models.variables import input_shapes, variable_shapes
+from cropmap_jax.models.variables import cpu, input_shapes, variable_shapes
 
 
 def count_flops(
@@ -26,7 +27,7 @@ def count_flops(
         train: whether to count the gradients to all parameters too.
 
     Returns:
-        The number of operations.
+        The number of operations; 0 where JAX_PLATFORMS leaves out the CPU, which counts.
 
     Example:
         >>> count_flops(DualUNet3D({"s1": 2, "s2": 10}), {"s1": 2, "s2": 10}, 64, 64)
@@ -57,7 +58,13 @@ def count_flops(
 
 
 def _count(function: Callable[..., Any], *arguments: Any) -> int:
-    # XLA counts for the CPU whatever the device: the arithmetic is the same.
-    lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=("cpu",))
-    cost = lowered.cost_analysis()
-    return round(float(cost["flops"]))
+    # For the CPU whatever the device: the arithmetic is the same, and JAX has XLA count on none of
+    # the devices that come as plug-ins.
+    if (device := cpu()) is None:
+        return 0
+    place = SingleDeviceSharding(device)
+    there = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), arguments
+    )
+    cost = jax.jit(function).lower(*there).cost_analysis()
+    return round(float((cost or {}).get("flops", 0)))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from cropmap_jax.models.variables import input_shapes
+from cropmap_jax.models.variables import cpu, input_shapes
 
 Array = jax.Array
 
@@ -43,7 +43,7 @@ def initial_variables(network: nn.Module, bands: Mapping[str, int], seed: int) -
         no layer has any.
     """
     words = np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)
-    with jax.default_device(_cpu()):
+    with jax.default_device(cpu()):
         drawn = jax.device_get(_init(network, tuple(bands.items()), words))
     # Arrays of jax's cannot be written to.
     variables: dict[str, Any] = jax.tree.map(np.array, drawn)
@@ -55,13 +55,6 @@ def _init(network: nn.Module, bands: tuple[tuple[str, int], ...], words: Array) 
     shapes = input_shapes(network, dict(bands))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     return network.init(jax.random.wrap_key_data(words, impl=_HOST), *zeros)
-
-
-def _cpu() -> Any:
-    try:
-        return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS names others only
-        return None
 
 
 def _random_bits(key: Array, width: int, shape: Sequence[int]) -> Array:

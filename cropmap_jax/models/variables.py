@@ -14,6 +14,14 @@ HEAD = "head"
 """The top-level name of the head's parameters and statistics; all others are the trunk's."""
 
 
+def cpu() -> jax.Device | None:
+    """The CPU of this process; None where JAX_PLATFORMS names only other devices."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
+
+
 class Inputs(NamedTuple):
     """A network's inputs: see `registry`."""
 

@@ -1,1 +1,1 @@
-"""From datasets to checkpoints: input pipeline, losses, optimisers, parallelism, the loop."""
+"""From batches to checkpoints: steps, losses, optimisers, parallelism, the loop."""

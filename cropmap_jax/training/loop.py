@@ -156,8 +156,8 @@ def check_chip(data: Dataset, recipe: Recipe) -> None:
     """
     if data.chip % recipe.size_multiple:
         raise ValueError(
-            f"{data.path}: expected chips of a multiple of {recipe.size_multiple} pixels, as the "
-            f"network {recipe.model['name']} takes, found {data.chip}"
+            f"{data.path}: expected chips of a multiple of {recipe.size_multiple} pixels (what "
+            f"the network {recipe.model['name']} takes), found {data.chip}"
         )
 
 

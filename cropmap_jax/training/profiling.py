@@ -141,8 +141,8 @@ def describe(
         f"{recipe.model['dtype']}{kept}, {recipe.loss} loss",
         f"{everywhere} x {devices[0].device_kind}"
         + (f" in {processes} processes" if processes > 1 else "")
-        + f", batch {train_config.batch_size} ({share}), "
-        f"{flops / 1e9:,.3g} GFLOP a step",
+        + f", batch {train_config.batch_size} ({share})"
+        + (f", {flops / 1e9:,.3g} GFLOP a step" if flops else ""),
         f"{source.steps:,} steps ({train_config.epochs} epochs of {source.steps_per_epoch:.4g})"
         + (f", resuming after step {step:,}" if step else ""),
     ]

@@ -1,5 +1,7 @@
 """Whole cubes of a dataset, each crop as of its own date."""
 
+import datetime as dt
+
 import in_float64
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from training.small_data import NUMBER, PERIOD, Ground, day
 from cropmap_jax.evaluation import predictions
 from cropmap_jax.evaluation.views import window_groups
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.inference import predictors
 from cropmap_jax.training import steps
@@ -165,6 +168,21 @@ def test_seasons_are_kept_apart_and_neighbours_of_other_splits_are_seen():
     assert (first.probability == 160).all() and (second.probability == 128).all()
     # What is wanted of the neighbour's chip lies in the first cube.
     assert sorted(spy.wanted) == [8 * 16, 8 * 128, 8 * 128]
+
+
+def test_a_neighbour_that_begins_after_the_date_is_not_seen():
+    late = month_periods(dt.date(2022, 6, 1), dt.date(2022, 8, 1))
+    label = np.zeros((8, 128), np.uint8)
+    data = small_data.make_dataset([Ground("test", label), Ground("train", label, periods=late)])
+    data.cubes[1]["transform"][2] = 500_000.0 + 1280
+
+    def width(examples):
+        return [np.full((*e["wanted"].shape, 3), e["wanted"].shape[1], float) for e in examples]
+
+    for date, expected in (("2022-06-01", 128), ("2022-07-01", 160)):
+        dates = np.full((2, 1), day(date))
+        (found,) = predict(data, [0], dates, StandIn(width))
+        assert (found.probability == expected).all()
 
 
 def test_cubes_come_in_strips_and_in_chunks_of_neighbours(monkeypatch):

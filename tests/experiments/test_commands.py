@@ -93,7 +93,7 @@ def world(tmp_path_factory):
         "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", root / "pretrained",
         data, "--config.dataset=cubes/europe", *TINY,
         # Fine-tuning takes over the one and not the other.
-        "--config.scaling.s1_db=(-30.0, 5.0)", "--config.model.dtype=bfloat16",
+        "--config.scaling.s1=(-30.0, 5.0)", "--config.model.dtype=bfloat16",
         "--config.model.use_validity=False", alone=True,
     )  # fmt: skip
     tuned = ("--workdir", root / "run")
@@ -131,14 +131,14 @@ def test_finetune_stores_what_it_used(world):
     root, out = world
     before, after = checkpoints.load(root / "pretrained"), checkpoints.load(root / "run")
     assert after.recipe.scaling == before.recipe.scaling
-    assert after.recipe.scaling.s1_db == (-30.0, 5.0)
+    assert after.recipe.scaling["s1"] == (-30.0, 5.0)
     assert (before.recipe.model["dtype"], after.recipe.model["dtype"]) == ("bfloat16", "float32")
     for restored in (before, after):
         assert {leaf.dtype for leaf in jax.tree.leaves(restored.variables)} == {np.dtype("float32")}
     trunks = [models.trunk_arguments(recipe.model) for recipe in (after.recipe, before.recipe)]
     assert trunks[0] == trunks[1]
     assert after.config["model"] == after.recipe.model
-    assert after.config["scaling"]["s1_db"] == [-30.0, 5.0]
+    assert after.config["scaling"]["s1"] == [-30.0, 5.0]
     assert (after.config["init_checkpoint"], after.config["init_step"]) == ("last", before.step)
     assert f"trunk from {root / 'pretrained'}, step {before.step};" in out["finetune"]
 

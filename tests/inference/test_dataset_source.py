@@ -57,9 +57,8 @@ def test_annotation_is_that_of_the_cubes(built):
     folders, data = built
     for index, row in enumerate(data.cubes):
         made = cube_io.read_raw(folders[row["id"]])
-        label, fields = DatasetSource(data).annotation(index)
-        np.testing.assert_array_equal(label, made.label)
-        np.testing.assert_array_equal(fields, made.fields)
+        np.testing.assert_array_equal(DatasetSource(data).label(index), made.label)
+        np.testing.assert_array_equal(DatasetSource(data).fields(index), made.fields)
 
 
 def test_only_chips_that_a_box_touches_are_read(monkeypatch):
@@ -98,5 +97,5 @@ def test_every_pixel_comes_from_its_place_however_it_was_cut(data):
     for name, values in (("s1", s1), ("s2", s2)):
         whole = windows.take_window(values, indices, -32768)
         np.testing.assert_array_equal(read[name], whole[:, top : box.bottom, left : box.right])
-    np.testing.assert_array_equal(found.annotation(1)[0], labels[1])
-    np.testing.assert_array_equal(found.annotation(1)[1], fields)
+    np.testing.assert_array_equal(found.label(1), labels[1])
+    np.testing.assert_array_equal(found.fields(1), fields)

@@ -314,7 +314,7 @@ def test_rematerialising_keeps_nothing_large(capsys):
 
 
 def test_what_a_tile_and_its_surroundings_have_to_be():
-    assert (DualUNet3D(BANDS).size_multiple, DualUNet3D(BANDS).halo) == (16, 32)
+    assert (DualUNet3D(BANDS).size_multiple, DualUNet3D(BANDS).halo) == (16, 16)
     flat = Small(levels=0)
     assert (flat.size_multiple, flat.halo) == (1, 2)
     # Four convolutions of 3 x 3 and that over time: conv3d, bottleneck's two; and the conv head's.
