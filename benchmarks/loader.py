@@ -187,10 +187,10 @@ def run(
 ) -> tuple[float, int]:
     """Windows a second, and how many; `applied`: to the end of the last turn on the device."""
     ends = [int(end) for end in data.periods(0)[:, 1]]
-    loading = input_pipeline.SamplingConfig(args.periods, as_of=(ends[args.periods - 1], ends[-1]))
-    loading = dataclasses.replace(loading, **settings)
+    config = sampling.SamplingConfig(args.periods, as_of=(ends[args.periods - 1], ends[-1]))
+    config = dataclasses.replace(config, **settings)
     made = input_pipeline.training_input(
-        data, loading, args.batch, passes, seed=0, num_threads=args.threads
+        data, config, args.batch, passes, seed=0, num_threads=args.threads
     )
     begin, count, before = time.perf_counter(), 0, None
     for batch in made.batches:
@@ -222,14 +222,14 @@ def drop_from_cache(data: dataset.Dataset) -> None:
 def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
     """Spread of each stage's milliseconds an example, one after the other in one thread."""
     ends = [int(end) for end in data.periods(0)[:, 1]]
-    loading = input_pipeline.SamplingConfig(
+    config = sampling.SamplingConfig(
         args.periods, as_of=(ends[args.periods - 1], ends[-1]), **DROPPED
     )
     source, table, batch = data.source("train"), data.split("train"), args.batch
     numbers = range(len(table) // batch * batch)
-    draws = sampling.ExampleSampler(data, table, source, loading, np.arange(len(table)), 0)
-    make = sampling.MakeBatch(draws, source, loading, data.chip, batch, (0, 1))
-    done = [draws[i] for i in numbers]
+    sampler = sampling.ExampleSampler(data, table, source, config, np.arange(len(table)), 0)
+    make = sampling.MakeBatch(sampler, source, config, data.chip, batch, (0, 1))
+    done = [sampler[i] for i in numbers]
     images = make.map(0)
     out = {name: values[0] for name, values in images["pixels"].items()}
     on_device = jax.device_put(images)
@@ -238,9 +238,9 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
     for step in (_AUGMENT, _SCALE, _BOTH):
         on_device_by(step)  # compiles
     stages = {
-        "draw (order, as-of, turn, dropout)": lambda: [draws[i] for i in numbers],
-        "read windows": lambda: [source.read_window(d["chip"], d["chosen"], out) for d in done],
-        "read and decode labels": lambda: [source.label(d["chip"]) for d in done],
+        "draw (order, as-of, turn, dropout)": lambda: [sampler[i] for i in numbers],
+        "read windows": lambda: [source.read_window(d.chip, d.window, out) for d in done],
+        "read and decode labels": lambda: [source.label(d.chip) for d in done],
         "all of a batch, new memory": lambda: [make.map(i) for i in batches],
         "TFDS reads and decodes": None,
         "copy to the device": lambda: [
@@ -251,7 +251,7 @@ def measure_stages(data: dataset.Dataset, args: argparse.Namespace) -> dict:
         "turn and scale, as training does": lambda: [on_device_by(_BOTH) for _ in batches],
     }
     reference = through_tfds(data).source("train")
-    stages["TFDS reads and decodes"] = lambda: [reference[d["chip"]] for d in done]
+    stages["TFDS reads and decodes"] = lambda: [reference[d.chip] for d in done]
     times: dict[str, list] = {name: [] for name in stages}
     for _ in range(args.runs):
         for name, act in stages.items():

@@ -20,7 +20,8 @@ import tempfile
 import numpy as np
 
 from benchmarks import loader, report
-from cropmap_jax.data import dataset, input_pipeline
+from cropmap_jax.data import dataset
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.training import loop, scaling, steps
 from cropmap_jax.training.recipe import Recipe
@@ -96,18 +97,18 @@ def train(data: dataset.Dataset, crop: int, args, workdir: str, width: int | Non
         model, data.legend, scaling.default(SENTINEL), data.period_kind, "sigmoid", lead_days=30
     )
     ends = [int(end) for end in data.periods(0)[:, 1]]
-    loading = input_pipeline.SamplingConfig(
+    sampling = SamplingConfig(
         as_of=(ends[min(5, len(ends) - 1)], ends[-1]),
         crop=crop,
         crops_per_chip=-(-args.steps * args.batch // len(data.split("train"))),
         **loader.DROPPED,
     )
-    plan = TrainConfig(
+    train_config = TrainConfig(
         stage="pretrain",
         epochs=1,
         batch_size=args.batch,
         seed=0,
-        loading=loading,
+        sampling=sampling,
         optimizer="adam" if width else "sgd",
         learning_rates={"trunk": 1e-4, "head": 1e-4},
         schedule="constant",
@@ -120,7 +121,7 @@ def train(data: dataset.Dataset, crop: int, args, workdir: str, width: int | Non
         config={},
     )
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        loop.train(data, recipe, plan, steps.init_variables(recipe, 0), workdir)
+        loop.train(data, recipe, train_config, steps.init_variables(recipe, 0), workdir)
     lines = pathlib.Path(workdir, "metrics.jsonl").read_text().splitlines()
     found = [r for r in map(json.loads, lines) if "waiting" in r][1:]
     keys = ("step_ms", "waiting", "chips_per_second")

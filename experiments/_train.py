@@ -1,4 +1,4 @@
-"""What `pretrain` and `finetune` share: from a config to a recipe, a plan and a finished run.
+"""What `pretrain` and `finetune` share: from a config to recipe, settings and a finished run.
 
 --import my_networks                    a module that registers networks or sensors of one's own
 --profile 20                            write a trace of 20 steps
@@ -84,7 +84,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
             raise ValueError(
                 f"--config.{name}: expected settings by name, found {checks.shown(config[name])}"
             )
-    checks.whole("--config.seed", config.seed, 0, 2**63 - 1)  # variables are drawn before a plan is
+    checks.whole("--config.seed", config.seed, 0, 2**63 - 1)  # variables are drawn earlier
     if finetunes:
         checks.switch("--config.from_scratch", config.from_scratch)
         if not isinstance(config.get("scratch", {}), ConfigDict | dict):
@@ -129,15 +129,16 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
     )
 
 
-def make_plan(config: ConfigDict, stage: str, recipe):
-    """The plan of a run."""
+def make_train_config(config: ConfigDict, stage: str, recipe):
+    """How a run learns."""
     from cropmap_jax.data import checks, input_pipeline
+    from cropmap_jax.data.sampling import SamplingConfig
     from cropmap_jax.training import optim
     from cropmap_jax.training.train_config import TrainConfig
 
     checks.keys("--config.learning_rate", config.learning_rate.to_dict(), optim.GROUPS)
     checks.values("--config.as_of", config.as_of)
-    loading = input_pipeline.SamplingConfig(
+    sampling = SamplingConfig(
         num_periods=recipe.num_periods,
         sensors=recipe.sensors,
         lead_days=config.lead_days,
@@ -149,17 +150,17 @@ def make_plan(config: ConfigDict, stage: str, recipe):
         period_dropout=config.period_dropout,
         sensor_dropout=config.sensor_dropout,
     )
-    if loading.crop and loading.crop % recipe.size_multiple:
+    if sampling.crop and sampling.crop % recipe.size_multiple:
         raise ValueError(
             f"--config.crop: expected a multiple of {recipe.size_multiple} (what the network "
-            f"{recipe.model['name']} takes with this config.model), found {loading.crop}"
+            f"{recipe.model['name']} takes with this config.model), found {sampling.crop}"
         )
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")
     same += ("accumulate", "remat", "checkpoint_minutes")
     return TrainConfig(
         stage=stage,
-        loading=loading,
+        sampling=sampling,
         learning_rates=config.learning_rate.to_dict(),
         config=config.to_dict(),
         **{name: config[name] for name in same},
@@ -167,14 +168,22 @@ def make_plan(config: ConfigDict, stage: str, recipe):
 
 
 def train(
-    data, recipe, plan, variables, workdir: str, following: str, ancestors: Sequence[dict] = ()
+    data,
+    recipe,
+    train_config,
+    variables,
+    workdir: str,
+    following: str,
+    ancestors: Sequence[dict] = (),
 ) -> None:
     """Trains, and prints where the result lies and what to run next."""
     from cropmap_jax.geo import processes
     from cropmap_jax.training import loop, parallel
 
     with processes.stoppable():  # also before its first step and while the last is saved
-        record = loop.train(data, recipe, plan, variables, workdir, _PROFILE.value, ancestors)
+        record = loop.train(
+            data, recipe, train_config, variables, workdir, _PROFILE.value, ancestors
+        )
     if parallel.process_index() > 0:
         return
     shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if "rate" not in k)

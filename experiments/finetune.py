@@ -81,11 +81,11 @@ def main(_):
         ancestors = []
     else:
         recipe, variables, ancestors = _from_checkpoint(config, data, workdir)
-    plan = _train.make_plan(config, "finetune", recipe)
+    train_config = _train.make_train_config(config, "finetune", recipe)
     _train.train(
         data,
         recipe,
-        plan,
+        train_config,
         variables,
         workdir,
         f"python -m experiments.evaluate --workdir {workdir} --crop {data.legend.names[0]}",

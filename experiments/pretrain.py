@@ -29,12 +29,12 @@ def main(_):
     _train.start()
     data = dataset.open_dataset(config.data_dir, config.dataset)
     recipe = _train.make_recipe(config, data)
-    plan = _train.make_plan(config, "pretrain", recipe)
+    train_config = _train.make_train_config(config, "pretrain", recipe)
     variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     _train.train(
         data,
         recipe,
-        plan,
+        train_config,
         variables,
         workdir,
         "python -m experiments.finetune --config configs/finetune.py --workdir W2 "

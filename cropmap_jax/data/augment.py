@@ -8,8 +8,10 @@ the pixels that scales them.
 import jax
 import jax.numpy as jnp
 
+from cropmap_jax.data.examples import Batch
 
-def augment(batch: dict) -> dict:
+
+def augment(batch: Batch) -> Batch:
     """Turns each example of a batch as was drawn for it.
 
     Args:

@@ -7,14 +7,15 @@ that is given as text is an error, as is a boolean that is given as a number.
 import difflib
 import numbers
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 MOST = 2**31 - 1
 """The largest count: steps are counted in int32."""
 LEAD_DAYS = (-366, 366)
-"""Leads in days that a run may ask for: within a year of harvest."""
+"""Leads in days that may be requested: within a year of harvest."""
 
 
-def whole(name: str, value, least: int, most: int = MOST) -> None:
+def whole(name: str, value: Any, least: int, most: int = MOST) -> None:
     """Requires a whole number from `least` to `most`.
 
     Raises:
@@ -26,7 +27,7 @@ def whole(name: str, value, least: int, most: int = MOST) -> None:
         raise ValueError(f"{name}: expected a whole number {bounds}, found {shown(value)}")
 
 
-def real(name: str, value, least: float, most: float, above: bool = False) -> None:
+def real(name: str, value: Any, least: float, most: float, above: bool = False) -> None:
     """Requires a finite number from `least` (or above it) to `most`.
 
     Raises:
@@ -39,7 +40,7 @@ def real(name: str, value, least: float, most: float, above: bool = False) -> No
         raise ValueError(f"{name}: expected a number {start} {most:g}, found {shown(value)}")
 
 
-def choice(name: str, value, choices: Iterable) -> None:
+def choice(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Requires one of some values, of the same type.
 
     Raises:
@@ -51,7 +52,7 @@ def choice(name: str, value, choices: Iterable) -> None:
         raise ValueError(f"{name}: expected one of {listed}, found {shown(value)}")
 
 
-def switch(name: str, value) -> None:
+def switch(name: str, value: Any) -> None:
     """Requires a boolean.
 
     Raises:
@@ -60,7 +61,7 @@ def switch(name: str, value) -> None:
     choice(name, value, (True, False))
 
 
-def text(name: str, value, most: int = 1000) -> None:
+def text(name: str, value: Any, most: int = 1000) -> None:
     """Requires text of at most so many characters.
 
     Raises:
@@ -72,7 +73,7 @@ def text(name: str, value, most: int = 1000) -> None:
         )
 
 
-def keys(name: str, value, expected: Iterable[str], optional: Iterable[str] = ()) -> None:
+def keys(name: str, value: Any, expected: Iterable[str], optional: Iterable[str] = ()) -> None:
     """Requires a mapping with all expected keys, and no others but optional ones.
 
     Raises:
@@ -91,7 +92,7 @@ def keys(name: str, value, expected: Iterable[str], optional: Iterable[str] = ()
             raise ValueError(f"{name}.{key}: expected a setting, found none")
 
 
-def values(name: str, value, count: int | None = None) -> None:
+def values(name: str, value: Any, count: int | None = None) -> None:
     """Requires a list or tuple, of `count` values if given.
 
     Raises:
@@ -102,15 +103,15 @@ def values(name: str, value, count: int | None = None) -> None:
         raise ValueError(f"{name}: expected a list of {size}values, found {shown(value)}")
 
 
-def nearest(name, known: Iterable[str], prefix: str = "") -> str:
+def nearest(name: Any, known: Iterable[str], prefix: str = "") -> str:
     """What a mistyped name may have meant: "did you mean A? expected one of A, B"."""
-    known, dot = sorted(known), f"{prefix}." if prefix else ""
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    names, dot = sorted(known), f"{prefix}." if prefix else ""
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {dot}{near[0]}? " if near else ""
-    return f"{hint}expected one of {', '.join(known)}"
+    return f"{hint}expected one of {', '.join(names)}"
 
 
-def shown(value) -> str:
+def shown(value: Any) -> str:
     """A value as it is written in Python, cut where it is long."""
-    said = repr(value)
-    return said if len(said) <= 80 else said[:77] + "..."
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

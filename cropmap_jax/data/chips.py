@@ -26,7 +26,7 @@ def chip_origins(length: int, size: int, overlap: int = 0) -> list[int]:
     return origins
 
 
-def cut(array: np.ndarray, row: int, col: int, size: int, fill, axis: int = 0) -> np.ndarray:
+def cut(array: np.ndarray, row: int, col: int, size: int, fill: int, axis: int = 0) -> np.ndarray:
     """Cuts a `size` x `size` chip; what lies outside the array is `fill`.
 
     Args:

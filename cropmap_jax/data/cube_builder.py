@@ -10,14 +10,13 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import hashlib
 import io
-import math
 import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -25,15 +24,15 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import dataset_builder, writer
 from tqdm import tqdm
 
-from cropmap_jax.data import chips, dataset, dataset_files, ownership, pieces
+from cropmap_jax.data import chips, cube_set, dataset, dataset_files, ownership, pieces
 from cropmap_jax.data.band_statistics import Statistics
-from cropmap_jax.data.dataset_files import FORMAT
-from cropmap_jax.data.pieces import Piece
-from cropmap_jax.geo import calendars, cube, cube_io, files, legend, periods, splits
+from cropmap_jax.data.examples import Record
+from cropmap_jax.data.pieces import Piece, Window
+from cropmap_jax.geo import cube_io, files, legend, periods, splits
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 
-class CubesConfig(tfds.core.BuilderConfig):
+class CubesConfig(tfds.core.BuilderConfig):  # type: ignore[misc]  # TFDS has no types
     """Which cubes make the dataset, and how they are cut.
 
     Args:
@@ -59,62 +58,7 @@ class CubesConfig(tfds.core.BuilderConfig):
         self.progress, self.sensors = progress, sensors
 
 
-def check_cubes(infos: list[cube.CubeInfo]) -> None:
-    """Requires cubes that belong together: the same legend, sensors, kind of period and size of
-    pixels, and no shared ground.
-
-    Raises:
-      ValueError: names the two cubes that disagree and how.
-    """
-    first = infos[0]
-    for info in infos[1:]:
-        if info.legend != first.legend:
-            raise ValueError(
-                f"cubes {first.cube_id} and {info.cube_id}: expected one legend, found "
-                f"{first.legend.name!r} ({', '.join(first.legend.names)}) and "
-                f"{info.legend.name!r} ({', '.join(info.legend.names)})"
-            )
-        if info.sensors != first.sensors:
-            raise ValueError(
-                f"cubes {first.cube_id} and {info.cube_id}: expected the same sensors, found "
-                f"{_list(first.sensors)} and {_list(info.sensors)}"
-            )
-        kinds = periods.period_kind(first.periods), periods.period_kind(info.periods)
-        if kinds[0] != kinds[1]:
-            raise ValueError(
-                f"cubes {first.cube_id} and {info.cube_id}: expected periods of one kind, found "
-                f"{kinds[0]} and {kinds[1]}"
-            )
-        sizes = first.geobox.affine.a, info.geobox.affine.a
-        if not math.isclose(*sizes, rel_tol=1e-6):
-            raise ValueError(
-                f"cubes {first.cube_id} and {info.cube_id}: expected one pixel size, found "
-                f"{sizes[0]:.10g} m and {sizes[1]:.10g} m; build a dataset of each"
-            )
-    splits.check_blocks([(info.cube_id, info.block, info.split) for info in infos])
-    for season in sorted({info.season for info in infos}):
-        own = [info for info in infos if info.season == season]
-        found = splits.find_overlap([i.cube_id for i in own], [i.geobox for i in own])
-        if found:
-            raise ValueError(
-                f"cubes {found[0]} and {found[1]} of season {season!r}: expected no shared "
-                f"ground, found {found[2]:.0f} m²"
-            )
-
-
-def _list(found: tuple[Sensor, ...]) -> str:
-    return ", ".join(f"{s.name} ({' '.join(s.bands)}, {s.unit})" for s in found)
-
-
-def fingerprint(infos: list[cube.CubeInfo], config: CubesConfig) -> str:
-    """Hash of what the dataset is made from: every item (with its checksums) and the cut."""
-    digest = hashlib.sha256(f"{FORMAT} {config.chip} {config.overlap}".encode())
-    for info in infos:
-        digest.update((info.path / cube_io.ITEM).read_bytes())
-    return digest.hexdigest()
-
-
-class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
+class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[misc]  # likewise
     """Chips of cubes: pixels of every sensor and tri-state labels.
 
     Subclasses set VERSION, and LEGEND where the dataset has a fixed one. All periods of a cube are
@@ -144,7 +88,9 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
     def _example_writer(self) -> writer.ExampleWriter:
         return _UncompressedWriter(self.info.file_format)
 
-    def _shard_iterators_per_split(self, dl_manager) -> dict[str, list[Callable]]:
+    def _shard_iterators_per_split(
+        self, dl_manager: Any
+    ) -> dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]]:
         del dl_manager
         infos = cube_io.list_cubes(self.builder_config.cubes_dir)
         if self.LEGEND is not None and infos[0].legend != self.LEGEND:
@@ -152,20 +98,20 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
                 f"{infos[0].path}: dataset {self.name!r} expects legend {self.LEGEND.name!r}, "
                 f"found {infos[0].legend.name!r}; use --dataset cubes for other legends"
             )
-        check_cubes(infos)
+        cube_set.check(infos)
         self._sensors = infos[0].sensors
         self._statistics = {sensor.name: Statistics(sensor) for sensor in self._sensors}
         present = [s for s in splits.SPLITS if any(info.split == s for info in infos)]
-        self.info.metadata.update(_metadata(infos, self.builder_config))
-        self._bar = tqdm(
-            total=len(infos), unit="cube", desc="build", disable=not self.builder_config.progress
-        )
+        config = self.builder_config
+        self.info.metadata.update(cube_set.metadata(infos, config.chip, config.overlap))
+        self._bar = tqdm(total=len(infos), unit="cube", desc="build", disable=not config.progress)
         self._open = contextlib.ExitStack()
-        self._cube = self._part = None
+        self._cube: int | None = None
+        self._part: tuple[Window, cube_io.RawCube] | None = None
         numbered = list(enumerate(infos))
-        config, generators = self.builder_config, {}
+        generators: dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]] = {}
         for split in present:
-            table: dict[str, list] = {"cube": [], "row": [], "col": [], "pixels": []}
+            table: dict[str, list[Any]] = {"cube": [], "row": [], "col": [], "pixels": []}
             self.info.metadata["chips"][split] = table
             own = [n for n in numbered if n[1].split == split]
             generators[split] = [
@@ -180,7 +126,9 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
             self._open.close()
             self._bar.close()
 
-    def _generate_examples(self, shard: list[Piece], split: str, table: dict[str, list]):
+    def _generate_examples(
+        self, shard: list[Piece], split: str, table: dict[str, list[Any]]
+    ) -> Iterator[tuple[int, Record]]:
         for piece in shard:
             raw = self._read(piece, split)
             for example in _cut_cube(raw, piece, self.builder_config.chip):
@@ -204,9 +152,10 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
         """Pixels of a piece's window; a cube stays open, and a window in memory, until the next."""
         if self._cube != piece.index:
             self._open.close()
-            self._reader = self._open.enter_context(cube_io.open_cube(piece.info.path, verify=True))
+            folder = cube_set.folder_of(piece.info)
+            self._reader = self._open.enter_context(cube_io.open_cube(folder, verify=True))
             if self._reader.info != piece.info:
-                raise ValueError(f"{piece.info.path}: changed since the build began")
+                raise ValueError(f"{folder}: changed since the build began")
             self._fields = None
             if not piece.info.has_fields and self.FIELDS_FROM_LABEL:
                 self._fields = splits.connected_fields(self._reader.label())
@@ -221,13 +170,14 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):
                 for name, statistics in self._statistics.items():
                     statistics.add(raw.pixels[name][new])
             self._part = piece.window, raw
+            return raw
         return self._part[1]
 
 
-class _UncompressedWriter(writer.ExampleWriter):
+class _UncompressedWriter(writer.ExampleWriter):  # type: ignore[misc]  # TFDS has no types
     """Writes ArrayRecord files that `records.Records` can read in parts."""
 
-    def write(self, path, examples) -> None:
+    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> None:
         """Writes one file.
 
         Raises:
@@ -242,7 +192,7 @@ class _UncompressedWriter(writer.ExampleWriter):
 
 
 @contextlib.contextmanager
-def _writing(path):
+def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
     # The library reports every fault as a RuntimeError, with the system's words in its text.
     try:
         yield
@@ -252,44 +202,9 @@ def _writing(path):
         raise OSError(code, os.strerror(code), os.fspath(path)) from error
 
 
-def _metadata(infos: list[cube.CubeInfo], config: CubesConfig) -> dict:
-    classes = infos[0].legend
-    crops = classes.names
-    calendar = [info.harvest for info in infos]
-    places = [info.place for info in infos]
-    seasons = [info.season for info in infos]
-    return {
-        "format": FORMAT,
-        "fingerprint": fingerprint(infos, config),
-        "chip": config.chip,
-        "overlap": config.overlap,
-        "period_kind": periods.period_kind(infos[0].periods),
-        "legend": classes.to_json(),
-        "sensors": [sensor.to_json() for sensor in infos[0].sensors],
-        "crops": list(crops),
-        "harvest": calendars.harvest_table(calendar, places, seasons, crops).tolist(),
-        "planting": calendars.planting_table(calendar, crops).tolist(),
-        "cubes": [
-            {
-                "id": info.cube_id,
-                "split": info.split,
-                "block": info.block,
-                "season": info.season,
-                "province": info.province,
-                "crs": str(info.geobox.crs),
-                "transform": list(info.geobox.affine)[:6],
-                "shape": list(info.shape),
-                "periods": periods.to_days(info.periods).tolist(),
-            }
-            for info in infos
-        ],
-        "statistics": {},
-        "chips": {},
-    }
-
-
-def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int):
+def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int) -> Iterator[Record]:
     top, left = piece.window.rows.start, piece.window.cols.start
+    fields = np.zeros(raw.label.shape, np.uint32) if raw.fields is None else raw.fields
     for row, col in piece.chips:
         place = row - top, col - left, size
         pixels = {
@@ -298,7 +213,7 @@ def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int):
         }
         yield pixels | {
             "label": chips.cut(raw.label, *place, legend.IGNORE),
-            "fields": chips.cut(raw.fields, *place, 0),
+            "fields": chips.cut(fields, *place, 0),
             "periods": periods.to_days(raw.info.periods),
             "cube": raw.info.cube_id,
             "row": row,
@@ -307,8 +222,13 @@ def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int):
 
 
 def build(
-    builder_class, name: str, cubes_dir: str, data_dir: str, overwrite: bool = False, **kwargs
-):
+    builder_class: type[CubeDatasetBuilder],
+    name: str,
+    cubes_dir: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str],
+    overwrite: bool = False,
+    **kwargs: Any,
+) -> tuple[CubeDatasetBuilder, bool]:
     """Builds a dataset, or finds it built already from the very same cubes.
 
     Args:
@@ -345,7 +265,9 @@ def build(
             ownership.check_replaceable(final)
             if new:
                 _make(builder_class, config, final)
-            elif _open_whole(final).fingerprint != fingerprint(infos, config):
+            elif _open_whole(final).fingerprint != cube_set.fingerprint(
+                infos, config.chip, config.overlap
+            ):
                 raise ValueError(
                     f"{final}: found a dataset built from other cubes or settings; "
                     f"expected a new --name, or --overwrite"
@@ -358,7 +280,9 @@ def build(
     return builder_class(data_dir=data_dir, config=config), new
 
 
-def _make(builder_class, config: CubesConfig, final: pathlib.Path) -> None:
+def _make(
+    builder_class: type[CubeDatasetBuilder], config: CubesConfig, final: pathlib.Path
+) -> None:
     """Builds a dataset next to its place, opens it, and only then gives it its name."""
     with tempfile.TemporaryDirectory(prefix=ownership.UNFINISHED, dir=final.parent) as scratch:
         try:
@@ -382,8 +306,8 @@ def _open_whole(folder: pathlib.Path) -> dataset.Dataset:
 
 
 def _prepare(builder: CubeDatasetBuilder, scratch: str) -> None:
-    # One bar, over cubes, is enough; "download" would only puzzle a reader, and so would its
-    # folder.
+    # One bar, over cubes, is enough; nothing is downloaded, whatever the name of TFDS's step and
+    # of its folder.
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         try:

@@ -4,10 +4,12 @@ import dataclasses
 import math
 import pathlib
 import re
+from typing import Any
 
 import numpy as np
 
 from cropmap_jax.data import dataset_files, records
+from cropmap_jax.data.examples import Source
 from cropmap_jax.geo import grid, legend, periods, splits
 from cropmap_jax.geo import sensors as sensors_lib
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
@@ -34,7 +36,8 @@ class Chips:
     @property
     def annotated(self) -> np.ndarray:
         """int64 [N], annotated pixels of each chip."""
-        return self.pixels.sum(1)
+        counts: np.ndarray = self.pixels.sum(1)
+        return counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +64,16 @@ class Dataset:
     legend: legend.Legend
     chip: int
     period_kind: str
-    cubes: list[dict]
+    cubes: list[dict[str, Any]]
     harvest: np.ndarray
     planting: np.ndarray
-    statistics: dict
+    statistics: dict[str, dict[str, dict[str, Any]]]
     chips: dict[str, Chips]
     fingerprint: str = ""
     sensors: tuple[Sensor, ...] = SENTINEL
 
-    def source(self, split: str):
-        """Random-access records of a split: `source[i]` is a dict of arrays.
+    def source(self, split: str) -> Source:
+        """Random-access records of a split: `source[i]` is a `Record`.
 
         Raises:
           ValueError: the dataset has no such split, or a file of it is damaged.
@@ -92,7 +95,7 @@ class Dataset:
         return self.chips[split]
 
     @property
-    def ground(self) -> list[dict]:
+    def ground(self) -> list[dict[str, Any]]:
         """Which ground is in which split: id, split, season, crs, transform, shape of each cube."""
         keys = ("id", "split", "season", "crs", "transform", "shape")
         return [{key: row[key] for key in keys} for row in self.cubes]
@@ -167,7 +170,7 @@ def open_folder(folder: pathlib.Path) -> Dataset:
                 f"{where}: expected tables of {records_of} chips, as in {dataset_files.INFO}, "
                 f"found { ({split: len(table) for split, table in chips.items()}) }"
             )
-    # After what says more about a fault, for whoever edits the file.
+    # Last: the checks above say more about a fault to a user who edited the file.
     dataset_files.check_digest(meta, folder / dataset_files.METADATA)
     return Dataset(
         name="/".join(folder.parts[-3:-1]),
@@ -185,7 +188,7 @@ def open_folder(folder: pathlib.Path) -> Dataset:
     )
 
 
-def _cubes(rows: list[dict], where: str) -> list[dict]:
+def _cubes(rows: list[dict[str, Any]], where: str) -> list[dict[str, Any]]:
     ids = [row["id"] for row in rows]
     if len(set(ids)) < len(ids):
         raise ValueError(f"{where}: cubes: expected ids that differ, found one twice")
@@ -205,7 +208,13 @@ def _cubes(rows: list[dict], where: str) -> list[dict]:
     return rows
 
 
-def _chips(rows: dict, split: str, cubes: list[dict], sizes: tuple[int, int], where: str) -> Chips:
+def _chips(
+    rows: dict[str, Any],
+    split: str,
+    cubes: list[dict[str, Any]],
+    sizes: tuple[int, int],
+    where: str,
+) -> Chips:
     (chip, classes), at = sizes, f"{where}: chips/{split}"
     limit = (0, 10**6)
     index = dataset_files.table(rows["cube"], (None,), (0, len(cubes) - 1), f"{at}/cube")
@@ -224,10 +233,11 @@ def _chips(rows: dict, split: str, cubes: list[dict], sizes: tuple[int, int], wh
             f"{at}: expected chips within cubes of that split and no more pixels than they have, "
             f"found chip {i}: cube {cubes[index[i]]['id']}, row {row[i]}, column {col[i]}"
         )
-    return Chips(*(column.astype(np.int32) for column in (index, row, col)), pixels)
+    index, row, col = (column.astype(np.int32) for column in (index, row, col))
+    return Chips(index, row, col, pixels)
 
 
-def _check_statistics(statistics: dict, stored: tuple[Sensor, ...], where: str) -> None:
+def _check_statistics(statistics: dict[str, Any], stored: tuple[Sensor, ...], where: str) -> None:
     expected = {sensor.name: list(sensor.bands) for sensor in stored}
     found = {name: set(bands) for name, bands in statistics.items()}
     if statistics and found != {name: set(bands) for name, bands in expected.items()}:

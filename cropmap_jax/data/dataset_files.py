@@ -11,6 +11,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -68,8 +69,9 @@ def check_features(folder: pathlib.Path, chip: int, sensors: tuple[Sensor, ...])
 
 
 @functools.lru_cache(maxsize=8)
-def _features_json(chip: int, sensors: tuple[Sensor, ...]) -> dict:
-    return json_format.MessageToDict(features(chip, sensors).to_proto())
+def _features_json(chip: int, sensors: tuple[Sensor, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = json_format.MessageToDict(features(chip, sensors).to_proto())
+    return found
 
 
 def split_files(folder: pathlib.Path) -> dict[str, tuple[list[pathlib.Path], list[int]]]:
@@ -102,7 +104,7 @@ def split_files(folder: pathlib.Path) -> dict[str, tuple[list[pathlib.Path], lis
     return found
 
 
-def read_metadata(folder: pathlib.Path) -> dict:
+def read_metadata(folder: pathlib.Path) -> dict[str, Any]:
     """`metadata.json`, as its schema allows it; that its tables agree is not checked here.
 
     Raises:
@@ -110,7 +112,7 @@ def read_metadata(folder: pathlib.Path) -> dict:
     """
     file = folder / METADATA
     with advice():
-        meta = schemas.read_json(file, "a dataset's metadata", _MAX_METADATA)
+        meta: dict[str, Any] = schemas.read_json(file, "a dataset's metadata", _MAX_METADATA)
         found = meta.get("format") if isinstance(meta, dict) else None
         if found != FORMAT:
             raise ValueError(f"{folder}: expected format {FORMAT}, found {schemas.show(found)}")
@@ -119,7 +121,7 @@ def read_metadata(folder: pathlib.Path) -> dict:
 
 
 def seal(folder: pathlib.Path) -> None:
-    """Adds to `metadata.json` a SHA-256 of what it says, for `check_digest`.
+    """Adds to `metadata.json` a SHA-256 of its contents, for `check_digest`.
 
     Raises:
       OSError: no space or no permission.
@@ -129,7 +131,7 @@ def seal(folder: pathlib.Path) -> None:
     files.write_bytes(folder / METADATA, text.encode())
 
 
-def check_digest(meta: dict, file: pathlib.Path) -> None:
+def check_digest(meta: dict[str, Any], file: pathlib.Path) -> None:
     """Compares metadata with their SHA-256; datasets of earlier versions have none.
 
     Raises:
@@ -143,12 +145,14 @@ def check_digest(meta: dict, file: pathlib.Path) -> None:
             )
 
 
-def _digest(meta: dict) -> str:
-    said = {name: value for name, value in meta.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def _digest(meta: dict[str, Any]) -> str:
+    contents = {name: value for name, value in meta.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
-def table(rows, shape: tuple[int | None, ...], limits: tuple[int, int], where: str) -> np.ndarray:
+def table(
+    rows: Any, shape: tuple[int | None, ...], limits: tuple[int, int], where: str
+) -> np.ndarray:
     """int64 array of a list of (lists of) integers; None in `shape` is any length.
 
     Raises:
@@ -178,7 +182,7 @@ def table(rows, shape: tuple[int | None, ...], limits: tuple[int, int], where: s
 
 @contextlib.contextmanager
 def advice() -> Iterator[None]:
-    """Adds to errors what helps: to build the dataset again."""
+    """Adds to errors what helps: building the dataset again."""
     try:
         yield
     except ValueError as error:

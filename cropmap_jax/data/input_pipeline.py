@@ -1,22 +1,23 @@
 """From records to batches: as-of windows, crops, and what augmentation does to each example.
 
 All that is random is drawn on the host with a generator of its own per (seed, epoch, index); pixels
-stay int16 until they are on the device, where `augment.augment` turns them and `scaling.scale`
-makes physical units, masks and zeros of them. Missing is the nodata value all the way.
+stay as they are stored until they are on the device, where `augment.augment` turns them and
+`scaling.scale` makes physical units, masks and zeros of them. Missing is the no-data value all the
+way.
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grain
 import numpy as np
 
 from cropmap_jax.data import checks, dataset, sampling
-from cropmap_jax.data.sampling import LEAD_UNKNOWN, SamplingConfig, harvest_days
+from cropmap_jax.data.examples import Example, Record
+from cropmap_jax.data.sampling import SamplingConfig, harvest_days
 from cropmap_jax.geo import periods, windows
 from cropmap_jax.geo.sensors import Sensor
-
-__all__ = ["LEAD_UNKNOWN", "SamplingConfig", "harvest_days"]
 
 MOST_EXAMPLES = 10**8
 """Of an epoch, whose order is kept in memory."""
@@ -24,12 +25,12 @@ MOST_EXAMPLES = 10**8
 
 def make_example(
     data: dataset.Dataset,
-    record: dict,
+    record: Record,
     as_of: int,
     num_periods: int,
     harvest: int = 0,
     sensors: Sequence[Sensor] | None = None,
-) -> dict:
+) -> Example:
     """One chip as a prediction on `as_of` sees it.
 
     Args:
@@ -42,34 +43,33 @@ def make_example(
 
     Returns:
       pixels by sensor as stored, [T, H, W, bands] (no-data where missing), label uint8 [H, W],
-      day_of_year int32 [T] (middle of the period; 0 before the cube begins), lead int32
-      in days, planted float32 [classes]: 0 for a crop not yet planted on the as-of date.
+      day_of_year int32 [T], lead int32 in days and planted float32 [classes]; see `examples`.
 
     Raises:
       ValueError: no period of the cube has ended by then.
     """
     index = int(record["cube_index"])
-    chosen, small = sampling.window(data, index, as_of, num_periods, harvest)
+    chosen, facts = sampling.window(data, index, as_of, num_periods, harvest)
     pixels = {
         sensor.name: windows.take_window(record[sensor.name], chosen, sensor.nodata)
         for sensor in (data.sensors if sensors is None else sensors)
     }
-    return {"pixels": pixels, "label": record["label"], **small}
+    return {"pixels": pixels, "label": record["label"], **facts}
 
 
-def check_dates(data: dataset.Dataset, loading: SamplingConfig, cubes: np.ndarray) -> None:
+def check_dates(data: dataset.Dataset, config: SamplingConfig, cubes: np.ndarray) -> None:
     """Requires that each as-of date that may be drawn leaves a cube at least one period to see.
 
     Raises:
       ValueError: names the first cube without a harvest date or without a usable period.
     """
     for index in np.unique(cubes):
-        if loading.as_of:
-            first = loading.as_of[0]
+        if config.as_of:
+            first = config.as_of[0]
         else:
-            first = int(harvest_days(data, index).min()) - loading.lead_days
+            first = int(harvest_days(data, index).min()) - config.lead_days
         where = f"cube {data.cubes[index]['id']}"
-        windows.as_of_window(data.periods(index), first, loading.num_periods, where)
+        windows.as_of_window(data.periods(index), first, config.num_periods, where)
 
 
 def choose_chips(
@@ -106,7 +106,7 @@ class TrainingInput:
     num_threads: int
 
     def after(self, step: int) -> grain.IterDataset:
-        """The batches after the first `step`, which are not read: dicts of arrays [batch, ...].
+        """The batches after the first `step`, which are not read; each is a `Batch`.
 
         A run that is resumed after so many steps sees what it would have seen, also with another
         number of processes.
@@ -122,7 +122,7 @@ class TrainingInput:
 
 def training_input(
     data: dataset.Dataset,
-    loading: SamplingConfig,
+    config: SamplingConfig,
     batch_size: int,
     epochs: int,
     seed: int,
@@ -132,12 +132,12 @@ def training_input(
 ) -> TrainingInput:
     """Shuffled, augmented batches of a split; the same for the same seed, epoch and index.
 
-    Epochs run on into each other, so that no chip is dropped at their ends; only the last batch of
-    all, if it is not full, is left out.
+    Batches cross from one epoch to the next, so that no chip is dropped at their ends; only the
+    last batch of all, if it is not full, is left out.
 
     Args:
       data: the dataset.
-      loading: how examples are drawn.
+      config: how examples are drawn.
       batch_size: examples of a batch, over all processes.
       epochs: how often each chip is drawn from.
       seed: of the order and of all draws.
@@ -150,15 +150,15 @@ def training_input(
       ValueError: no annotated chip, a crop larger than the chip, fewer examples than one batch, or
         an as-of date that may be drawn but leaves some cube nothing to see.
     """
-    if loading.crop and loading.crop > data.chip:
+    if config.crop and config.crop > data.chip:
         raise ValueError(
             f"config.crop: expected at most {data.chip} (the chips of {data.path}), "
-            f"found {loading.crop}"
+            f"found {config.crop}"
         )
     table = data.split(split)
-    chosen = choose_chips(table, loading.empty_ratio, seed, f"{data.path}, split {split}")
-    check_dates(data, loading, table.cube[chosen])
-    per_epoch = len(chosen) * loading.crops_per_chip
+    chosen = choose_chips(table, config.empty_ratio, seed, f"{data.path}, split {split}")
+    check_dates(data, config, table.cube[chosen])
+    per_epoch = len(chosen) * config.crops_per_chip
     steps = per_epoch * epochs // batch_size
     if per_epoch > MOST_EXAMPLES or steps > checks.MOST:
         raise ValueError(
@@ -172,9 +172,9 @@ def training_input(
             f"{data.path}, {epochs} epochs), found {batch_size}"
         )
     source = data.source(split)
-    every = np.repeat(chosen, loading.crops_per_chip)
-    draws = sampling.ExampleSampler(data, table, source, loading, every, seed)
-    make = sampling.MakeBatch(draws, source, loading, data.chip, batch_size, shard)
+    every = np.repeat(chosen, config.crops_per_chip)
+    sampler = sampling.ExampleSampler(data, table, source, config, every, seed)
+    make = sampling.MakeBatch(sampler, source, config, data.chip, batch_size, shard)
     return TrainingInput(make, steps, per_epoch / batch_size, num_threads)
 
 
@@ -215,14 +215,14 @@ def as_of_dates(
     return (dates - lead_days).astype(np.int32)
 
 
-def cube_records(data: dataset.Dataset, split: str) -> Iterator[tuple[int, list[dict]]]:
+def cube_records(data: dataset.Dataset, split: str) -> Iterator[tuple[int, list[Record]]]:
     """(cube index, records of all its chips), cube by cube in order."""
     table, source = data.split(split), data.source(split)
     for index in np.unique(table.cube):
         yield int(index), [source[int(i)] for i in np.flatnonzero(table.cube == index)]
 
 
-def parse_as_of(value, where: str) -> tuple[int, int] | None:
+def parse_as_of(value: Any, where: str) -> tuple[int, int] | None:
     """Reads (first, last) ISO dates from a config, or nothing.
 
     Raises:

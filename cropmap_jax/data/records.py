@@ -1,6 +1,6 @@
-"""Random access to the records of a dataset that reads no more of them than is asked for.
+"""Random access to the records of a dataset that reads no more of them than is requested.
 
-TFDS reads a record whole, unpacks and copies it several times, and half of it is thrown away: a
+TFDS reads a record whole, unpacks and copies it several times, and half of it is discarded: a
 window is six of twelve periods or more. `build` writes ArrayRecord files that are not compressed
 (pixels without gaps lose a quarter to zstd, which costs more time than all the rest), so each
 period lies at a known place of its file and goes from there into the batch in one system call.
@@ -9,23 +9,20 @@ Files that are compressed are read through TFDS. What TFDS reads is what is righ
 compares. One thing is not done here: TFDS hashes what it reads, so it would notice bits that
 flipped within the images; this reader notices what is truncated or not laid out as it should be,
 and labels that are not those that the table of chips counted.
-
-Source: the message tf.train.Example, in which TFDS stores a record.
 """
 
+import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cropmap_jax.data import dataset_files
-from cropmap_jax.data.shards import Compressed, Shard, varint
+from cropmap_jax.data import dataset_files, tf_example
+from cropmap_jax.data.examples import Pixels, Record
+from cropmap_jax.data.shards import Compressed, Shard
 from cropmap_jax.geo import legend, windows
 from cropmap_jax.geo.sensors import Sensor
-
-_HEAD = 96
-"""Bytes that surely hold the names and lengths before a feature's values."""
 
 
 class Whole:
@@ -41,9 +38,9 @@ class Whole:
 
     def __init__(
         self,
-        source,
+        source: Sequence[Record],
         sensors: tuple[Sensor, ...],
-        where="",
+        where: str = "",
         places: np.ndarray | None = None,
         pixels: np.ndarray | None = None,
     ):
@@ -53,9 +50,9 @@ class Whole:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> Record:
         try:
-            record = self._source[index]
+            record: Record = self._source[index]
             if self._places is not None:
                 place = [int(record[name]) for name in _PLACE]
                 _check_place(place, self._places[index].tolist())
@@ -72,15 +69,19 @@ class Whole:
             ) from error
 
     def label(self, index: int) -> np.ndarray:
-        """uint8 [H, W], as `Records.label`."""
-        return self[index]["label"]
+        """As `Source.label`."""
+        label: np.ndarray = self[index]["label"]
+        return label
 
     def fields(self, index: int) -> np.ndarray:
-        """uint32 [H, W], as `Records.fields`."""
-        return self[index]["fields"]
+        """As `Source.fields`."""
+        fields: np.ndarray = self[index]["fields"]
+        return fields
 
-    def read_window(self, index: int, chosen, pixels: dict[str, np.ndarray], label=None) -> None:
-        """As `Records.read_window`."""
+    def read_window(
+        self, index: int, chosen: np.ndarray, pixels: Pixels, label: np.ndarray | None = None
+    ) -> None:
+        """As `Source.read_window`."""
         record = self[index]
         for name, out in pixels.items():
             out[...] = windows.take_window(record[name], chosen, self._sensors[name].nodata)
@@ -119,18 +120,18 @@ class Records:
         self._shards = [Shard(f, n) for f, n in zip(files, counts, strict=True)]
         self._ends = np.cumsum(counts)
         # Where the sensors' pixels and the label lie in each record and how long they are, once it
-        # has been seen. Two threads may look at one at the same time: they find the same.
+        # has been seen. Two threads may read one at the same time: they find the same.
         self._places = np.full((sum(counts), len(self._names), 2), -1, np.int64)
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> Record:
         """The record as TFDS's data source returns it; the arrays are its own."""
         shard, i = self._find(index)
         data = np.empty(shard.length(i), np.uint8)
         shard.read(i, 0, data)
-        found = {name: data[at : at + size] for name, at, size in _features(shard, i)}
+        found = {name: data[at : at + size] for name, at, size in tf_example.features(shard, i)}
         try:
             record = self._decode(found)
         except (KeyError, ValueError, IndexError, OverflowError) as error:
@@ -143,12 +144,12 @@ class Records:
         return record
 
     def label(self, index: int) -> np.ndarray:
-        """uint8 [H, W], annotation of a chip."""
+        """As `Source.label`."""
         shard, i = self._find(index)
         at, size = self._place(index)[-1]
         data = np.empty(size, np.uint8)
         shard.read(i, at, data)
-        label = _small_integers(data)
+        label = tf_example.small_integers(data)
         if label.size != self._chip**2:
             raise shard.damaged(i, f"expected {self._chip**2} pixels of label, found {label.size}")
         try:
@@ -158,9 +159,9 @@ class Records:
         return label.reshape(self._chip, self._chip)
 
     def fields(self, index: int) -> np.ndarray:
-        """uint32 [H, W], ids of the fields in a chip, 0 where there is none."""
+        """As `Source.fields`."""
         shard, i = self._find(index)
-        found = {name: (at, size) for name, at, size in _features(shard, i)}
+        found = {name: (at, size) for name, at, size in tf_example.features(shard, i)}
         at, size = found.get("fields", (0, 0))
         if size != 4 * self._chip**2:
             raise shard.damaged(i, f"expected {4 * self._chip**2} bytes of fields, found {size}")
@@ -168,19 +169,10 @@ class Records:
         shard.read(i, at, data)
         return data.view(np.uint32).reshape(self._chip, self._chip)
 
-    def read_window(self, index: int, chosen, pixels: dict[str, np.ndarray], label=None) -> None:
-        """Reads some periods of a chip into arrays that are there.
-
-        Args:
-          index: which record.
-          chosen: int [N] from `windows.window_indices`: contiguous, MISSING at their beginning.
-          pixels: of the sensors that are wanted, [N, H, W, bands] of their dtypes, C-contiguous;
-            filled, with the sensor's no-data value where missing.
-          label: uint8 [H, W], likewise, or None.
-
-        Raises:
-          ValueError: names the file that is damaged.
-        """
+    def read_window(
+        self, index: int, chosen: np.ndarray, pixels: Pixels, label: np.ndarray | None = None
+    ) -> None:
+        """As `Source.read_window`."""
         shard, i = self._find(index)
         places = dict(zip(self._names, self._place(index), strict=True))
         missing = int(np.count_nonzero(chosen == windows.MISSING))
@@ -196,7 +188,7 @@ class Records:
         if label is not None:
             label[...] = self.label(index)
 
-    def _find(self, index: int) -> tuple["Shard", int]:
+    def _find(self, index: int) -> tuple[Shard, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"expected a record from 0 to {len(self) - 1}, found {index}")
         number = int(np.searchsorted(self._ends, index, side="right"))
@@ -204,10 +196,10 @@ class Records:
         return shard, index - int(self._ends[number]) + len(shard)
 
     def _place(self, index: int) -> np.ndarray:
-        place = self._places[index]
+        place: np.ndarray = self._places[index]
         if place[-1, -1] < 0:
             shard, i = self._find(index)
-            found = {name: (at, size) for name, at, size in _features(shard, i)}
+            found = {name: (at, size) for name, at, size in tf_example.features(shard, i)}
             try:
                 place = np.array([found[name] for name in self._names], np.int64)
                 self._check_place(index, {name: found[name] for name in _PLACE})
@@ -225,13 +217,13 @@ class Records:
             shard.read(i, at, data)
             values.append(data)
         try:
-            _check_place([_integer(v) for v in values], self._expected[index].tolist())
+            _check_place([tf_example.integer(v) for v in values], self._expected[index].tolist())
         except (ValueError, IndexError, OverflowError) as error:
             raise shard.damaged(i, str(error)) from error
 
-    def _decode(self, found: dict[str, np.ndarray]) -> dict:
+    def _decode(self, found: dict[str, np.ndarray]) -> Record:
         chip = self._chip
-        scalars = {k: int(_integers(found[k])[0]) for k in ("cube_index", "row", "col")}
+        scalars = {k: int(tf_example.integers(found[k])[0]) for k in ("cube_index", "row", "col")}
         pixels = {
             name: found[name].view(sensor.dtype).reshape(-1, chip, chip, len(sensor.bands))
             for name, sensor in self._sensors.items()
@@ -239,15 +231,15 @@ class Records:
         return {
             **scalars,
             **pixels,
-            "label": _small_integers(found["label"]).reshape(chip, chip),
+            "label": tf_example.small_integers(found["label"]).reshape(chip, chip),
             "fields": found["fields"].view(np.uint32).reshape(chip, chip),
-            "periods": _integers(found["periods"]).astype(np.int32).reshape(-1, 2),
+            "periods": tf_example.integers(found["periods"]).astype(np.int32).reshape(-1, 2),
             "cube": found["cube"].tobytes(),
         }
 
 
 def open_records(
-    path,
+    path: str | os.PathLike[str],
     split: str,
     chip: int,
     sensors: tuple[Sensor, ...],
@@ -294,68 +286,3 @@ def _check_label(label: np.ndarray, expected: np.ndarray) -> None:
     found = [*counts[:classes].tolist(), int(counts[legend.NONE_OF_THESE])]
     if found != expected.tolist():
         raise ValueError(f"expected {expected.tolist()} pixels of the classes, found {found}")
-
-
-def _integer(data: np.ndarray) -> int:
-    values = _integers(data)
-    if len(values) != 1:
-        raise ValueError(f"expected one integer, found {len(values)}")
-    return int(values[0])
-
-
-def _features(shard: Shard, i: int) -> Iterator[tuple[str, int, int]]:
-    """(name, place, bytes) of the values of every feature of a record, a tf.train.Example."""
-    try:
-        head = _head(shard, i, 0)
-        size, at = varint(head, _tag(head, 0, 0x0A))
-        if at + size != shard.length(i):
-            raise ValueError(f"expected features of {shard.length(i) - at} bytes, found {size}")
-        while at < shard.length(i):
-            head = _head(shard, i, at)
-            size, p = varint(head, _tag(head, 0, 0x0A))
-            end = p + size
-            length, p = varint(head, _tag(head, p, 0x0A))
-            name, p = head[p : p + length].decode(), p + length
-            size, p = varint(head, _tag(head, p, 0x12))
-            # A list of bytes, floats or integers, of one bytes value or packed.
-            size, p = varint(head, _tag(head, p, 0x0A, 0x12, 0x1A))
-            if size:
-                size, p = varint(head, _tag(head, p, 0x0A))
-            if p + size != end:
-                raise ValueError(f"expected one value in {name!r}")
-            yield name, at + p, size
-            at += end
-    except (IndexError, ValueError) as error:
-        raise shard.damaged(i, f"it is no tf.train.Example ({error})") from error
-
-
-def _head(shard: Shard, i: int, at: int) -> bytes:
-    out = np.empty(min(_HEAD, shard.length(i) - at), np.uint8)
-    shard.read(i, at, out)
-    return out.tobytes()
-
-
-def _tag(data: bytes, at: int, *expected: int) -> int:
-    if data[at] not in expected:
-        raise ValueError(f"expected tag {expected[0]}, found {data[at]}")
-    return at + 1
-
-
-def _integers(data: np.ndarray) -> np.ndarray:
-    """int64 values of a packed list of integers."""
-    data, values, at = data.tolist(), [], 0
-    while at < len(data):
-        value, at = varint(data, at)
-        values.append(value)
-    return np.array(values, np.uint64).astype(np.int64)
-
-
-def _small_integers(data: np.ndarray) -> np.ndarray:
-    """uint8 values of a packed list of integers from 0 to 255.
-
-    One below 128 is a byte; one from 128 on is the same byte, whose upper bit says that more
-    follows, and a 1.
-    """
-    keep = np.ones(len(data), bool)
-    keep[1:] = data[:-1] < 128
-    return data[keep]

@@ -3,11 +3,14 @@
 import dataclasses
 import functools
 import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import grain
 import numpy as np
 
 from cropmap_jax.data import checks, dataset
+from cropmap_jax.data.examples import Batch, Facts, Pixels, Source
 from cropmap_jax.geo import legend, windows
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
@@ -51,7 +54,7 @@ class SamplingConfig:
     period_dropout: float = 0.0
     sensor_dropout: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.whole("config.model.num_periods", self.num_periods, 1, 1000)
         checks.whole("config.lead_days", self.lead_days, *checks.LEAD_DAYS)
         checks.whole("config.crops_per_chip", self.crops_per_chip, 1, 10**6)
@@ -71,7 +74,7 @@ def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:
     Raises:
       ValueError: no class has one.
     """
-    days = data.harvest[index]
+    days: np.ndarray = data.harvest[index]
     if not days.any():
         raise ValueError(
             f"cube {data.cubes[index]['id']}: found no harvest date for any class; "
@@ -82,8 +85,8 @@ def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:
 
 def window(
     data: dataset.Dataset, index: int, as_of: int, num_periods: int, harvest: int = 0
-) -> tuple[np.ndarray, dict]:
-    """What a prediction for a cube on `as_of` goes by, besides pixels.
+) -> tuple[np.ndarray, Facts]:
+    """The window that a prediction for a cube on `as_of` may see, and its facts.
 
     Args:
       data: the dataset.
@@ -93,8 +96,7 @@ def window(
       harvest: harvest start that the lead counts to, 0 where unknown.
 
     Returns:
-      Indices of the window's periods, and day_of_year, lead and planted of
-      `input_pipeline.make_example`.
+      int [num_periods], indices of the window's periods, and day_of_year, lead and planted.
 
     Raises:
       ValueError: no period of the cube has ended by then.
@@ -127,7 +129,7 @@ def random_corner(label: np.ndarray, size: int, rng: np.random.Generator) -> tup
     return row, col
 
 
-def drop(pixels: dict[str, np.ndarray], sensors: tuple[Sensor, ...], keep: np.ndarray) -> None:
+def drop(pixels: Pixels, sensors: tuple[Sensor, ...], keep: np.ndarray) -> None:
     """Makes periods missing, in place; an example of which no value would be left stays as it is.
 
     Args:
@@ -145,72 +147,116 @@ def drop(pixels: dict[str, np.ndarray], sensors: tuple[Sensor, ...], keep: np.nd
             pixels[sensor.name][~periods] = sensor.nodata
 
 
+class Crop(NamedTuple):
+    """A square of a chip: the whole chip's label, uint8 [H, W], and its upper left corner."""
+
+    label: np.ndarray
+    row: int
+    col: int
+
+
+@dataclasses.dataclass
+class Draw:
+    """Which example is read, and what is done to it.
+
+    Args:
+      chip: index of its record.
+      window: int [T], indices of its periods, from `window`.
+      facts: of the example.
+      crop: what of the chip is taken; None: the whole chip.
+      keep: bool [sensors, T], the periods that stay; None: all.
+    """
+
+    chip: int
+    window: np.ndarray
+    facts: Facts
+    crop: Crop | None = None
+    keep: np.ndarray | None = None
+
+
+class Sampler(Protocol):
+    """Says which example is read at each place."""
+
+    def __getitem__(self, number: int) -> Draw:
+        """Example `number`."""
+
+
 class ExampleSampler:
-    """What is done to each example; all of it follows from seed, epoch and place in the epoch.
+    """Draws training examples; each follows from seed, epoch and place in the epoch.
 
     Args:
       data: the dataset.
       table: chips of the split.
       source: records of the split.
-      loading: how examples are drawn.
+      config: how examples are drawn.
       chosen: int [N], chips of an epoch; one that is there twice is drawn from twice.
       seed: of the order and of all draws.
     """
 
-    def __init__(self, data: dataset.Dataset, table: dataset.Chips, source, loading, chosen, seed):
+    def __init__(
+        self,
+        data: dataset.Dataset,
+        table: dataset.Chips,
+        source: Source,
+        config: SamplingConfig,
+        chosen: np.ndarray,
+        seed: int,
+    ):
         self._data, self._cubes = data, table.cube
-        self._source, self._loading = source, loading
+        self._source, self._config = source, config
         self._chosen, self._seed = chosen, seed
         # Batches on their way lie in one epoch or in two. (A shuffle that needs no memory, as
         # grain's, takes as long for an index as the reading of its window.)
         self._order = functools.lru_cache(maxsize=2)(self._shuffled)
 
-    def __getitem__(self, number: int) -> dict:
+    def __getitem__(self, number: int) -> Draw:
         """Example `number`, counted over all epochs."""
         epoch, place = divmod(number, len(self._chosen))
         chip = int(self._order(epoch)[place])
         rng = np.random.default_rng((_EXAMPLE, self._seed, epoch, place))
-        loading, index = self._loading, int(self._cubes[chip])
+        config, index = self._config, int(self._cubes[chip])
         as_of, harvest = self._draw_as_of(index, rng)
-        chosen, small = window(self._data, index, as_of, loading.num_periods, harvest)
-        drawn = {"chip": chip, "chosen": chosen, "small": small}
-        if loading.crop:
-            drawn["label"] = self._source.label(chip)
-            drawn["corner"] = random_corner(drawn["label"], loading.crop, rng)
-        if loading.augment:
-            small["turn"] = np.int32(rng.integers(8))
-        if loading.period_dropout or loading.sensor_dropout:
-            drawn["keep"] = self._draw_kept(rng)
-        return drawn
+        draw = Draw(chip, *window(self._data, index, as_of, config.num_periods, harvest))
+        if config.crop:
+            label = self._source.label(chip)
+            draw.crop = Crop(label, *random_corner(label, config.crop, rng))
+        if config.augment:
+            draw.facts["turn"] = np.int32(rng.integers(8))
+        if config.period_dropout or config.sensor_dropout:
+            draw.keep = self._draw_kept(rng)
+        return draw
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng((_ORDER, self._seed, epoch))
-        return rng.permutation(self._chosen)
+        order: np.ndarray = rng.permutation(self._chosen)
+        return order
 
     def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
-        loading = self._loading
-        if loading.as_of:
-            return int(rng.integers(loading.as_of[0], loading.as_of[1] + 1)), 0
-        # Drawn over the whole legend, annotated here or not: the season must not tell the crop.
+        config = self._config
+        if config.as_of:
+            return int(rng.integers(config.as_of[0], config.as_of[1] + 1)), 0
+        # Drawn over the whole legend, annotated here or not: else the season would give the crop
+        # away.
         harvest = int(rng.choice(harvest_days(self._data, index)))
-        return harvest - loading.lead_days, harvest
+        return harvest - config.lead_days, harvest
 
     def _draw_kept(self, rng: np.random.Generator) -> np.ndarray:
         """bool [sensors, T]: which periods of each sensor stay."""
-        count = len(self._loading.sensors)
-        keep = rng.random((count, self._loading.num_periods)) >= self._loading.period_dropout
+        config = self._config
+        count = len(config.sensors)
+        keep: np.ndarray = rng.random((count, config.num_periods)) >= config.period_dropout
         sensor, draw = rng.integers(count), rng.random()
-        keep[sensor] &= draw >= self._loading.sensor_dropout
+        keep[sensor] &= draw >= config.sensor_dropout
         return keep
 
 
-class MakeBatch(grain.transforms.Map):
+class MakeBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has no types
     """Batch number to batch: windows are read from the file straight into the batch.
 
     Args:
-      draws: examples of all batches in order, `ExampleSampler`.
+      sampler: draws the examples of all batches in order.
       source: records of the split.
-      loading: how examples are drawn.
+      config: how examples are drawn.
       chip: side of a chip in pixels.
       batch_size: examples of a batch, over all processes.
       shard: (index, count) of the process: it takes examples index, index + count, ...
@@ -218,48 +264,50 @@ class MakeBatch(grain.transforms.Map):
 
     def __init__(
         self,
-        draws,
-        source,
-        loading: SamplingConfig,
+        sampler: Sampler,
+        source: Source,
+        config: SamplingConfig,
         chip: int,
         batch_size: int,
         shard: tuple[int, int],
     ):
-        self._draws, self._source, self._loading = draws, source, loading
+        self._sampler, self._source, self._config = sampler, source, config
         self._chip, self._batch_size, self._shard = chip, batch_size, shard
         self._thread = threading.local()
 
-    def map(self, element) -> dict:
+    def map(self, element: Any) -> Batch:
+        """Makes the batch of a number: this process's share of it."""
         index, count = self._shard
         first = int(element) * self._batch_size
-        draws = [self._draws[first + i] for i in range(index, self._batch_size, count)]
-        crop = self._loading.crop
+        draws = [self._sampler[first + i] for i in range(index, self._batch_size, count)]
         # New arrays for each batch: a device may read from them for as long as it likes.
-        side = crop or self._chip
+        side = self._config.crop or self._chip
         pixels = self._pixels((len(draws),), side)
         labels = np.empty((len(draws), side, side), np.uint8)
-        for i, (drawn, label) in enumerate(zip(draws, labels, strict=True)):
+        for i, (draw, label) in enumerate(zip(draws, labels, strict=True)):
             out = {name: values[i] for name, values in pixels.items()}
-            if crop:
-                self._read_crop(drawn, out, label, crop)
+            if draw.crop:
+                self._read_crop(draw, draw.crop, out, label)
             else:
-                self._source.read_window(drawn["chip"], drawn["chosen"], out, label)
-            if "keep" in drawn:
-                drop(out, self._loading.sensors, drawn["keep"])
-        small = [drawn["small"] for drawn in draws]
-        rest = {key: np.stack([s[key] for s in small]) for key in small[0]}
-        return {"pixels": pixels, "label": labels, **rest}
+                self._source.read_window(draw.chip, draw.window, out, label)
+            if draw.keep is not None:
+                drop(out, self._config.sensors, draw.keep)
+        return {"pixels": pixels, "label": labels, **_stack([draw.facts for draw in draws])}
 
-    def _read_crop(self, drawn: dict, out: dict, label: np.ndarray, size: int) -> None:
+    def _read_crop(self, draw: Draw, crop: Crop, out: Pixels, label: np.ndarray) -> None:
         if not hasattr(self._thread, "chip"):
             self._thread.chip = self._pixels((), self._chip)
-        whole = self._thread.chip
-        self._source.read_window(drawn["chip"], drawn["chosen"], whole)
-        rows, cols = (slice(at, at + size) for at in drawn["corner"])
+        whole: Pixels = self._thread.chip
+        self._source.read_window(draw.chip, draw.window, whole)
+        rows, cols = (slice(at, at + len(label)) for at in crop[1:])
         for name, values in out.items():
             values[...] = whole[name][:, rows, cols]
-        label[...] = drawn["label"][rows, cols]
+        label[...] = crop.label[rows, cols]
 
-    def _pixels(self, lead: tuple[int, ...], side: int) -> dict[str, np.ndarray]:
-        shape = (*lead, self._loading.num_periods, side, side)
-        return {s.name: np.empty((*shape, len(s.bands)), s.dtype) for s in self._loading.sensors}
+    def _pixels(self, lead: tuple[int, ...], side: int) -> Pixels:
+        shape = (*lead, self._config.num_periods, side, side)
+        return {s.name: np.empty((*shape, len(s.bands)), s.dtype) for s in self._config.sensors}
+
+
+def _stack(facts: Sequence[Facts]) -> Facts:
+    return {key: np.stack([one[key] for one in facts]) for key in facts[0]}

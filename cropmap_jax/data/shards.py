@@ -68,13 +68,14 @@ class Shard:
             raise self.damaged(
                 i, f"expected {at + out.nbytes} bytes, found a record of {self._lengths[i]}"
             )
-        self._read(_forward(int(self._starts[i]), at), memoryview(out.reshape(-1)).cast("B"), i)
+        self._read(_forward(int(self._starts[i]), at), out.reshape(-1).data.cast("B"), i)
 
     def _read(self, position: int, out: memoryview, i: int) -> None:
         # Straight to where it belongs; the headers of blocks in between go elsewhere.
         header, done = bytearray(_BLOCK_HEADER), 0
         while done < len(out):
-            begin, parts, wanted = position, [], 0
+            begin, wanted = position, 0
+            parts: list[memoryview | bytearray] = []
             while done < len(out) and len(parts) < _VECTORS:
                 size = min(BLOCK - position % BLOCK, len(out) - done)
                 parts.append(out[done : done + size])
@@ -85,17 +86,17 @@ class Shard:
             try:
                 got = os.preadv(self._fd, parts, begin)
             except OSError as error:
-                raise self.damaged(i, error.strerror) from error
+                raise self.damaged(i, str(error.strerror)) from error
             if got != wanted:
                 raise self.damaged(i, f"expected {wanted} bytes at {begin}, found {got}")
 
     def _walk(self, file_size: int) -> None:
-        """Finds the beginning of every record: each chunk tells how far it is to the next."""
+        """Finds the beginning of every record: a chunk's header holds the way to the next."""
         header = np.empty(_CHUNK_HEADER, np.uint8)
         position, i = 0, 0
         while i < self._count:
             begin = _forward(position, 0)
-            self._read(begin, memoryview(header), i)
+            self._read(begin, header.data, i)
             size, kind, records = (int(header[a:b].view(t)[0]) for a, b, t in _CHUNK_FIELDS)
             data = _forward(begin, _CHUNK_HEADER)
             position = _forward(data, size)
@@ -136,7 +137,7 @@ def _forward(position: int, size: int) -> int:
     return (block + blocks) * BLOCK + _BLOCK_HEADER + rest
 
 
-def varint(data, at: int) -> tuple[int, int]:
+def varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
     """An integer of seven bits a byte, the lowest first, and where it ends."""
     value = shift = 0
     while True:

@@ -3,10 +3,10 @@
 import contextlib
 import json
 import pathlib
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grain
 import jax
@@ -15,11 +15,13 @@ from tqdm import tqdm
 
 from cropmap_jax.data import input_pipeline
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.geo import files, processes
-from cropmap_jax.training import checkpoints, parallel, steps
+from cropmap_jax.geo import files
+from cropmap_jax.training import parallel, steps
+from cropmap_jax.training.checkpoints import Checkpointer, Folder
 from cropmap_jax.training.metric_log import MetricLog, NoLog
 from cropmap_jax.training.profiling import Meter, Tracer, describe
 from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.stopping import Stopped, StopSignal
 from cropmap_jax.training.train_config import TrainConfig, check_same_config
 from cropmap_jax.training.validation import Validation
 
@@ -31,25 +33,15 @@ class Diverged(ValueError):
     """The loss, its gradient or the state is no longer finite."""
 
 
-class Stopped(KeyboardInterrupt):
-    """A signal stopped the run, and all that was done is saved."""
-
-    def __init__(self, number: int | None, step: int, workdir):
-        # Another process may have got the signal.
-        name = signal.Signals(number).name if number else "a signal"
-        super().__init__(f"stopped by {name} after step {step}, saved in {workdir}")
-        self.exit_code = 128 + (number or signal.SIGTERM)
-
-
 def train(
     data: Dataset,
     recipe: Recipe,
-    plan: TrainConfig,
-    variables: dict,
-    workdir,
+    train_config: TrainConfig,
+    variables: steps.Variables,
+    workdir: Folder,
     profile: int = 0,
-    ancestors: Sequence[dict] = (),
-) -> dict:
+    ancestors: Sequence[dict[str, Any]] = (),
+) -> dict[str, float]:
     """Trains, or resumes training, in a workdir.
 
     With several processes each calls this with the same arguments; the workdir is a folder that
@@ -58,7 +50,7 @@ def train(
     Args:
       data: dataset with a "train" split; "validation" is evaluated after each epoch if present.
       recipe: network, legend, scaling and loss.
-      plan: the rest.
+      train_config: how it learns.
       variables: initial {"params", "batch_stats"}, used when the workdir holds no checkpoint.
       workdir: folder for checkpoints, metrics.jsonl, tensorboard and profile.
       profile: steps of which a trace is written.
@@ -70,32 +62,33 @@ def train(
 
     Raises:
       ValueError: a workdir of a different config, one that another process writes or that holds
-        what no run wrote, or a plan that does not fit the data.
+        what no run wrote, or settings that do not fit the data.
       OSError: no space or no permission.
       Diverged: loss, gradient or state not finite; the last good checkpoint stays.
       Stopped: SIGINT, SIGTERM or SIGHUP, after a checkpoint was saved.
     """
     check_chip(data, recipe)
-    plan.check_devices(parallel.process_count(), parallel.local_devices())
+    config = train_config
+    config.check_devices(parallel.process_count(), parallel.local_devices())
     shard = (parallel.process_index(), parallel.process_count())
     source = input_pipeline.training_input(
-        data, plan.loading, plan.batch_size, plan.epochs, plan.seed, shard=shard
+        data, config.sampling, config.batch_size, config.epochs, config.seed, shard=shard
     )
-    validation = Validation(data, recipe, plan.loading, plan.batch_size, plan.accumulate)
-    optimizer = plan.make_optimizer(source.steps)
+    validation = Validation(data, recipe, config.sampling, config.batch_size, config.accumulate)
+    optimizer = config.make_optimizer(source.steps)
     train_step = steps.make_train_step(
         recipe,
         optimizer,
-        plan.weights(data),
-        plan.freeze_trunk_statistics,
-        plan.accumulate,
-        plan.remat,
+        config.weights(data),
+        config.freeze_trunk_statistics,
+        config.accumulate,
+        config.remat,
     )
-    meta = _meta(data, recipe, plan, ancestors)
-    state = {"step": np.zeros((), np.int32), **variables}
+    meta = _meta(data, recipe, config, ancestors)
+    state: steps.State = {"step": np.zeros((), np.int32), **variables}
     state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
     workdir = pathlib.Path(workdir)
-    with _ours(workdir), checkpoints.Checkpointer(workdir, meta, plan.keep) as checkpointer:
+    with _owned(workdir), Checkpointer(workdir, meta, config.keep) as checkpointer:
         step = checkpointer.latest or 0
         if step:
             found = checkpointer.meta()
@@ -104,27 +97,27 @@ def train(
             _, state = checkpointer.restore(state)
         writes = parallel.process_index() == 0
         if writes:
-            print(describe(data, recipe, plan, source, state["params"], step), flush=True)
+            print(describe(data, recipe, config, source, state["params"], step), flush=True)
         log = MetricLog(workdir, step) if writes else NoLog()
         if step == source.steps:
             return log.last
         tracer = Tracer(profile if writes else 0, workdir / "profile")
         with contextlib.closing(tracer):
-            run = _Run(plan, source, checkpointer, log, validation, tracer, workdir)
+            run = _Run(config, source, checkpointer, log, validation, tracer, workdir)
             step_function = parallel.data_parallel(train_step, donate=True)
             state = parallel.replicate(state)
-            return run.go(state, step, step_function)
+            return run.run(state, step, step_function)
 
 
 @contextlib.contextmanager
-def _ours(workdir: pathlib.Path):
+def _owned(workdir: pathlib.Path) -> Iterator[None]:
     """Keeps the workdir for this run: for its process 0, and the others with it.
 
     Raises:
       ValueError: another run writes it, or it holds what no run wrote.
       OSError: it cannot be written.
     """
-    refused = None
+    refused: ValueError | OSError | None = None
     with contextlib.ExitStack() as held:
         if parallel.process_index() == 0:
             try:
@@ -139,13 +132,20 @@ def _ours(workdir: pathlib.Path):
         yield
 
 
-def _meta(data: Dataset, recipe: Recipe, plan: TrainConfig, ancestors: Sequence[dict]) -> dict:
-    """What is stored with each checkpoint besides the state, and must be the same to resume."""
-    meta = {"recipe": recipe.to_json(), "config": plan.config, "stage": plan.stage}
-    meta["dataset"] = data.fingerprint
-    meta["cubes"] = [*data.ground, *ancestors]
+def _meta(
+    data: Dataset, recipe: Recipe, config: TrainConfig, ancestors: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """What is stored with each checkpoint and its state, and must be the same to resume."""
+    meta = {
+        "recipe": recipe.to_json(),
+        "config": config.config,
+        "stage": config.stage,
+        "dataset": data.fingerprint,
+        "cubes": [*data.ground, *ancestors],
+    }
     # JSON turns tuples into lists: compare like with like.
-    return json.loads(json.dumps(meta))
+    stored: dict[str, Any] = json.loads(json.dumps(meta))
+    return stored
 
 
 def check_chip(data: Dataset, recipe: Recipe) -> None:
@@ -164,25 +164,36 @@ def check_chip(data: Dataset, recipe: Recipe) -> None:
 class _Run:
     """The loop's moving parts."""
 
-    def __init__(self, plan, source, checkpointer, log, validation, tracer, workdir):
-        self._plan, self._source, self._workdir = plan, source, workdir
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: input_pipeline.TrainingInput,
+        checkpointer: Checkpointer,
+        log: MetricLog | NoLog,
+        validation: Validation,
+        tracer: Tracer,
+        workdir: pathlib.Path,
+    ):
+        self._config, self._source, self._workdir = config, source, workdir
         self._checkpointer, self._log, self._validation = checkpointer, log, validation
-        self._tracer, self._meter = tracer, Meter(plan.batch_size)
-        self._signal: int | None = None
-        self._pending: list[dict] = []
-        self._record: dict = {}
+        self._tracer, self._meter = tracer, Meter(config.batch_size)
+        self._signal = StopSignal()
+        self._pending: list[steps.Metrics] = []
+        self._record: dict[str, float] = {}
         self._saved = (0, time.monotonic())  # step and moment of the last checkpoint
 
-    def go(self, state, step: int, step_function) -> dict:
+    def run(
+        self, state: steps.State, step: int, step_function: steps.TrainStep
+    ) -> dict[str, float]:
         """Runs from `step` to the end."""
-        total, plan, every = self._source.steps, self._plan, self._plan.checkpoint_every
+        total, config, every = self._source.steps, self._config, self._config.checkpoint_every
         agreed = parallel.Agreement(2, lag=AHEAD)
         ahead = grain.experimental.ThreadPrefetchIterDataset(
             self._source.after(step).map(parallel.put), prefetch_buffer_size=AHEAD
         )
         batches, stop = iter(ahead), False
         self._saved = (step, time.monotonic())
-        with self._signals(), tqdm(total=total, initial=step, **_bar()) as bar:
+        with self._signal.noted(), tqdm(total=total, initial=step, **_bar()) as bar:
             while step < total and not stop:
                 with self._meter.waiting():
                     batch = next(batches)
@@ -197,22 +208,22 @@ class _Run:
                 if ends:
                     self._flush(step, bar)
                     scores = self._validate(state, step)
-                stop, due = agreed(self._signal is not None, self._is_due())
-                # What all agreed on was asked some steps ago, perhaps before the last checkpoint.
+                stop, due = agreed(self._signal.number is not None, self._is_due())
+                # What all agreed on was due some steps ago, perhaps before the last checkpoint.
                 due = due and step > self._saved[0] + AHEAD
                 saves = step % every == 0 if every else ends
-                saves = saves or scores or due or stop or step == total
+                saves = saves or bool(scores) or due or stop or step == total
                 # Before saving too: a checkpoint after a loss that is not finite would be useless.
-                if saves or step % plan.log_every == 0:
+                if saves or step % config.log_every == 0:
                     self._flush(step, bar)
                 if saves:
                     self._save(state, step, scores)
                 bar.update()
         if step < total:
-            raise Stopped(self._signal, step, self._workdir)
+            raise Stopped(self._signal.number, step, self._workdir)
         return self._record
 
-    def _keep_pace(self, metrics: dict, step: int) -> None:
+    def _keep_pace(self, metrics: steps.Metrics, step: int) -> None:
         """Notes what a step returned; waits for the one AHEAD before it, but for no later one."""
         if self._meter.idle:
             jax.block_until_ready(metrics)  # the first step compiles
@@ -222,13 +233,13 @@ class _Run:
             jax.block_until_ready(self._pending[-1 - AHEAD])
 
     def _is_due(self) -> bool:
-        minutes = self._plan.checkpoint_minutes
+        minutes = self._config.checkpoint_minutes
         return minutes > 0 and time.monotonic() - self._saved[1] > 60 * minutes
 
     def _epoch(self, step: int) -> int:
         return int(step / self._source.steps_per_epoch + 1e-9)
 
-    def _flush(self, step: int, bar) -> None:
+    def _flush(self, step: int, bar: Any) -> None:
         """Fetches the steps since the last flush; here the loop waits for all of them."""
         values = [parallel.unreplicate(m) for m in self._pending]
         first = step - len(values)
@@ -241,13 +252,15 @@ class _Run:
             return
         speed = self._meter.read(step)
         # Of known pixels, however they are spread over batches; where there are none, 0.
-        losses, weights = (np.float64([v[key] for v in values]) for key in ("loss", "weight"))
+        losses, weights = (
+            np.array([v[key] for v in values], np.float64) for key in ("loss", "weight")
+        )
         self._record = {
             "epoch": step / self._source.steps_per_epoch,
             "loss": float(losses @ weights / max(weights.sum(), 1e-6)),
             "grad_norm": float(np.mean([v["grad_norm"] for v in values])),
         } | speed
-        for group, rate in self._plan.rates(self._source.steps).items():
+        for group, rate in self._config.rates(self._source.steps).items():
             self._record[f"learning_rate/{group}"] = float(rate(step - 1))
         self._log.write(step, self._record)
         shown = {"loss": f"{self._record['loss']:.4f}"}
@@ -267,7 +280,7 @@ class _Run:
             f"rate in another --workdir"
         )
 
-    def _validate(self, state, step: int) -> dict:
+    def _validate(self, state: steps.State, step: int) -> dict[str, float]:
         scores = self._validation(state)
         if scores:
             self._record |= scores
@@ -275,9 +288,9 @@ class _Run:
         self._meter.start(step)
         return scores
 
-    def _save(self, state, step: int, scores: dict | None) -> None:
+    def _save(self, state: steps.State, step: int, scores: dict[str, float] | None) -> None:
         state = parallel.unreplicate(state)
-        # A loss that is finite says nothing about the update that it led to.
+        # The update that a finite loss led to need not be finite.
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if not np.isfinite(leaf).all():
                 raise self._diverged(step, f"state{jax.tree_util.keystr(path)} is not finite")
@@ -285,31 +298,14 @@ class _Run:
         self._saved = (step, time.monotonic())
         self._meter.start(step)
 
-    @contextlib.contextmanager
-    def _signals(self):
-        """The first SIGINT, SIGTERM or SIGHUP asks the loop to save and stop; a second one acts at
-        once. What is ignored (by nohup) stays so."""
 
-        def ask(number, _):
-            self._signal = number
-            signal.signal(number, previous[number])
-
-        previous = {}
-        try:
-            for number in (signal.SIGINT, *processes.ENDING):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    previous[number] = signal.signal(number, ask)
-        except ValueError:  # not in the main thread
-            pass
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-
-def _bar() -> dict:
+def _bar() -> dict[str, Any]:
     """A bar on a terminal; a line now and then where output goes to a file."""
     every = 0.5 if sys.stderr.isatty() else 10.0
-    settings = {"desc": "train", "unit": "step", "mininterval": every, "smoothing": 0.1}
+    settings: dict[str, Any] = {
+        "desc": "train",
+        "unit": "step",
+        "mininterval": every,
+        "smoothing": 0.1,
+    }
     return settings | {"disable": parallel.process_index() > 0}

@@ -7,6 +7,8 @@ import socket
 import struct
 import sys
 import time
+from types import ModuleType
+from typing import Any
 
 from cropmap_jax.geo import files
 
@@ -26,9 +28,9 @@ class MetricLog:
       OSError: no space or no permission.
     """
 
-    def __init__(self, workdir, resume_step: int = 0):
+    def __init__(self, workdir: str | os.PathLike[str], resume_step: int = 0):
         self._path = pathlib.Path(workdir) / "metrics.jsonl"
-        self.last: dict = {}
+        self.last: dict[str, float] = {}
         if self._path.exists():
             kept = [r for r in read(workdir) if r["step"] <= resume_step]
             files.write_bytes(self._path, "".join(json.dumps(r) + "\n" for r in kept).encode())
@@ -36,7 +38,7 @@ class MetricLog:
                 self.last |= {k: v for k, v in record.items() if k != "step"}
         self._board = _Board(pathlib.Path(workdir) / "tensorboard", resume_step + 1)
 
-    def write(self, step: int, scalars: dict) -> None:
+    def write(self, step: int, scalars: dict[str, float]) -> None:
         """Writes one record of floats.
 
         Raises:
@@ -54,7 +56,7 @@ class _Board:
     """A file of TensorBoard's, appended to here and now.
 
     The writer of tensorboardX does it in a thread of its own, which at a full disk ends with a
-    traceback and leaves whoever writes next waiting for ever.
+    traceback and leaves the next write waiting forever.
 
     Args:
       folder: of such files, one for each start.
@@ -79,14 +81,14 @@ class _Board:
             self._event(step=first_step, session_log=log(status=log.START)),
         )
 
-    def write(self, step: int, scalars: dict) -> None:
+    def write(self, step: int, scalars: dict[str, float]) -> None:
         """Writes one event for each scalar."""
         self._append(
             *(self._event(step=step, summary=self._scalar(k, v)) for k, v in scalars.items())
         )
 
-    def _append(self, *events) -> None:
-        records = []
+    def _append(self, *events: Any) -> None:
+        records: list[bytes] = []
         for event in events:
             event.wall_time = time.time()
             data = event.SerializeToString()
@@ -110,16 +112,17 @@ def _not_appended(path: pathlib.Path, error: OSError) -> OSError:
 class NoLog:
     """Stands in for `MetricLog` in processes that do not write."""
 
-    def __init__(self):
-        self.last: dict = {}
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
 
-    def write(self, step: int, scalars: dict) -> None:
+    def write(self, step: int, scalars: dict[str, float]) -> None:
         """Does nothing."""
 
 
-def _tensorboard():
+def _tensorboard() -> Any:
     """The module tensorboardX, kept from importing PyTorch: two seconds of every start."""
-    loaded = sys.modules.setdefault("torch", None)
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: absent
+    loaded = modules.setdefault("torch", None)
     try:
         import tensorboardX
         import tensorboardX.proto.event_pb2
@@ -127,12 +130,12 @@ def _tensorboard():
         import tensorboardX.summary
     finally:
         if loaded is None:
-            del sys.modules["torch"]
+            del modules["torch"]
     return tensorboardX
 
 
-def read(workdir) -> list[dict]:
-    """Records of `metrics.jsonl`; a last line cut short by a kill is passed over.
+def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Records of `metrics.jsonl`; a last line cut short by a kill is skipped.
 
     Raises:
       ValueError: a line that is no record of a run.

@@ -2,7 +2,7 @@
 
 The state is replicated, the batch is split along its first axis. `jax.pmap` runs on jit and
 shard_map underneath; one device takes the same path, with an axis of length one. With several
-processes (one per host, say), each gives and gets the part of its own devices, and the axis
+processes (one per host, for example), each gives and gets the part of its own devices, and the axis
 spans the devices of all.
 
 A replicated state has no axis of devices in front: with one, XLA on the CPU copies parameters and
@@ -11,10 +11,13 @@ moments in every step instead of updating them where they are.
 
 import collections
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from cropmap_jax.data.examples import Batch
 
 AXIS = "devices"
 
@@ -22,7 +25,7 @@ AXIS = "devices"
 def start(
     coordinator: str | None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Joins the processes of a run; to be called before anything else asks jax for a device.
+    """Joins the processes of a run; to be called before anything else uses a device of jax.
 
     Args:
       coordinator: "HOST:PORT" on which process 0 listens; "auto" where the cluster knows (Slurm,
@@ -45,9 +48,9 @@ def start(
         if coordinator is None:
             return
     else:
-        for flag, value in given.items():
-            if value is None:
-                raise ValueError(f"{flag}: expected a number with --coordinator, found none")
+        if num_processes is None or process_id is None:
+            flag = "--num_processes" if num_processes is None else "--process_id"
+            raise ValueError(f"{flag}: expected a number with --coordinator, found none")
         if not 0 <= process_id < num_processes:
             raise ValueError(
                 f"--process_id: expected 0 to {num_processes - 1} (--num_processes "
@@ -80,12 +83,12 @@ def _check_devices() -> None:
 
 def process_count() -> int:
     """Number of processes of the run."""
-    return jax.process_count()
+    return int(jax.process_count())
 
 
 def process_index() -> int:
-    """Which of them this is, from 0; only process 0 writes and prints."""
-    return jax.process_index()
+    """Index of this process, from 0; only process 0 writes and prints."""
+    return int(jax.process_index())
 
 
 def any_process(flag: bool) -> bool:
@@ -97,10 +100,12 @@ def any_process(flag: bool) -> bool:
 
 def local_devices() -> int:
     """Number of devices of this process: its part of a batch is a multiple of it."""
-    return jax.local_device_count()
+    return int(jax.local_device_count())
 
 
-def data_parallel(function: Callable, donate: bool = False, split: bool = False) -> Callable:
+def data_parallel(
+    function: Callable[..., Any], donate: bool = False, split: bool = False
+) -> Callable[..., Any]:
     """Maps `function(state, batch)` over the devices, under the axis name AXIS.
 
     Args:
@@ -114,13 +119,14 @@ def data_parallel(function: Callable, donate: bool = False, split: bool = False)
       [devices, B, ...]. Returns arrays as `replicate` does or, if split, [devices, ...]. Devices
       are those of this process.
     """
-    return jax.pmap(
+    mapped: Callable[..., Any] = jax.pmap(
         function,
         axis_name=AXIS,
         in_axes=(None, 0),
         out_axes=0 if split else None,
         donate_argnums=(0,) if donate else (),
     )
+    return mapped
 
 
 def axis() -> str | None:
@@ -131,12 +137,12 @@ def axis() -> str | None:
     return AXIS if jax.device_count() > 1 else None
 
 
-def total(tree):
+def total(tree: Any) -> Any:
     """Sums each leaf over the devices of all processes, inside a `data_parallel` function."""
     return jax.lax.psum(tree, AXIS) if axis() else tree
 
 
-def replicate(tree):
+def replicate(tree: Any) -> Any:
     """Puts a copy of every leaf on each local device.
 
     Args:
@@ -148,14 +154,14 @@ def replicate(tree):
     return jax.device_put(tree, _sharding())
 
 
-def unreplicate(tree):
+def unreplicate(tree: Any) -> Any:
     """The first local device's copy, on the host.
 
     Args:
       tree: of jax arrays [...] as `replicate` or a `data_parallel` function returns them.
 
     Returns:
-      The same tree of numpy arrays [...] of the same dtypes, which nobody else writes to.
+      The same tree of numpy arrays [...] of the same dtypes, which nothing else writes to.
     """
     first = jax.device_get(jax.tree.map(lambda x: x.addressable_shards[0].data, tree))
     # The copy, because on a CPU the host sees the device's own memory, which the next step may be
@@ -163,7 +169,7 @@ def unreplicate(tree):
     return jax.tree.map(np.array, first)
 
 
-def shard(batch: dict) -> dict:
+def shard(batch: Batch) -> Batch:
     """Splits the leading axis over local devices: [B, ...] to [devices, B / devices, ...].
 
     Raises:
@@ -175,10 +181,11 @@ def shard(batch: dict) -> dict:
         raise ValueError(
             f"config.batch_size: expected a multiple of {count} (local devices), found {size}"
         )
-    return jax.tree.map(lambda v: v.reshape(count, size // count, *v.shape[1:]), batch)
+    parts: Batch = jax.tree.map(lambda v: v.reshape(count, size // count, *v.shape[1:]), batch)
+    return parts
 
 
-def put(batch: dict) -> dict:
+def put(batch: Batch) -> Batch:
     """Shards a batch and begins to copy it to the devices, without waiting for the copy.
 
     Args:
@@ -191,7 +198,8 @@ def put(batch: dict) -> dict:
     Raises:
       ValueError: a batch that the devices do not divide.
     """
-    return jax.device_put(shard(batch), _sharding(AXIS))
+    placed: Batch = jax.device_put(shard(batch), _sharding(AXIS))
+    return placed
 
 
 def _sharding(*axes: str) -> jax.sharding.NamedSharding:
@@ -202,16 +210,16 @@ def _sharding(*axes: str) -> jax.sharding.NamedSharding:
 
 def unshard(values: jax.Array) -> np.ndarray:
     """[devices, B / devices, ...] back to [B, ...], on the host."""
-    values = jax.device_get(values)
-    return values.reshape(-1, *values.shape[2:])
+    fetched: np.ndarray = jax.device_get(values)
+    return fetched.reshape(-1, *fetched.shape[2:])
 
 
 class Agreement:
     """Lets processes agree: what any of them raises at a step, all see at the same later step.
 
     A signal reaches processes at different moments. If each stopped at a step of its own, the
-    others would wait for it for ever. Nobody waits for the answer: it is looked at `lag` steps
-    after it was asked for, when it has long come. A process that is alone sees it at once.
+    others would wait for it forever. Nothing waits for the answer: it is read `lag` steps after
+    its request, when it has long come. A process that is alone sees it at once.
 
     Args:
       count: number of flags.
@@ -220,14 +228,15 @@ class Agreement:
 
     def __init__(self, count: int, lag: int):
         self._nothing, self._lag = (False,) * count, lag
-        self._asked: collections.deque = collections.deque()
+        self._requests: collections.deque[jax.Array] = collections.deque()
         self._any = data_parallel(lambda _, flags: total(flags))
 
     def __call__(self, *flags: bool) -> tuple[bool, ...]:
         """Raises flags and returns which are up; every process calls it once a step."""
         if process_count() == 1:
             return flags
-        self._asked.append(self._any((), np.tile(np.int32(flags), (local_devices(), 1))))
-        if len(self._asked) <= self._lag:
+        raised = np.tile(np.asarray(flags, np.int32), (local_devices(), 1))
+        self._requests.append(self._any((), raised))
+        if len(self._requests) <= self._lag:
             return self._nothing
-        return tuple(bool(x) for x in unreplicate(self._asked.popleft()))
+        return tuple(bool(x) for x in unreplicate(self._requests.popleft()))

@@ -116,32 +116,34 @@ class Tracer:
 def describe(
     data: Dataset,
     recipe: Recipe,
-    plan: TrainConfig,
+    train_config: TrainConfig,
     source: TrainingInput,
     params: dict[str, Any],
     step: int,
 ) -> str:
     """What is trained, on what, and how long: a few lines for the terminal."""
     parameters = count_parameters(params)
-    side = plan.loading.crop or data.chip
-    flops = plan.batch_size * count_flops(recipe.network(), recipe.bands, side, side, train=True)
+    side = train_config.sampling.crop or data.chip
+    flops = train_config.batch_size * count_flops(
+        recipe.network(), recipe.bands, side, side, train=True
+    )
     devices, processes = jax.local_devices(), parallel.process_count()
     everywhere = processes * len(devices)
-    share = f"{plan.batch_size // everywhere} a device"
-    if plan.accumulate > 1:
-        share += f" in {plan.accumulate} parts"
-    if plan.remat:
+    share = f"{train_config.batch_size // everywhere} a device"
+    if train_config.accumulate > 1:
+        share += f" in {train_config.accumulate} parts"
+    if train_config.remat:
         share += ", rematerialised"
     kept = "" if recipe.model["dtype"] == "float32" else ", parameters float32"
     seen = ", ".join(sensor.name for sensor in recipe.sensors)
     lines = [
-        f"{plan.stage}: {recipe.model['name']} on {seen}; {parameters:,} parameters, "
+        f"{train_config.stage}: {recipe.model['name']} on {seen}; {parameters:,} parameters, "
         f"{recipe.model['dtype']}{kept}, {recipe.loss} loss",
         f"{everywhere} x {devices[0].device_kind}"
         + (f" in {processes} processes" if processes > 1 else "")
-        + f", batch {plan.batch_size} ({share})"
+        + f", batch {train_config.batch_size} ({share})"
         + (f", {flops / 1e9:,.3g} GFLOP a step" if flops else ""),
-        f"{source.steps:,} steps ({plan.epochs} epochs of {source.steps_per_epoch:.4g})"
+        f"{source.steps:,} steps ({train_config.epochs} epochs of {source.steps_per_epoch:.4g})"
         + (f", resuming after step {step:,}" if step else ""),
     ]
     return "\n".join(lines)

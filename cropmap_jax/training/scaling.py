@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from cropmap_jax.data import checks
+from cropmap_jax.data.examples import Batch
 from cropmap_jax.geo.sensors import Sensor
 
 Scaling = Mapping[str, tuple[float, float]]
@@ -43,7 +44,7 @@ def check(value: Any, sensors: Sequence[Sensor], name: str = "config.scaling") -
             raise ValueError(f"{where}: expected low < high, found {both[0]}, {both[1]}")
 
 
-def scale(batch: dict[str, Any], sensors: Sequence[Sensor], scaling: Scaling) -> dict[str, Any]:
+def scale(batch: Batch, sensors: Sequence[Sensor], scaling: Scaling) -> Batch:
     """Scales stored pixels and splits off their validity.
 
     Args:

@@ -1,7 +1,8 @@
-"""What a checkpoint's meta data say of the checkpoint itself: its step, scores and checksums."""
+"""What a checkpoint's meta data hold of the checkpoint itself: its step, scores and checksums."""
 
 import hashlib
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +13,9 @@ from cropmap_jax.training.recipe import Recipe
 PARTS = ("recipe", "config", "stage", "dataset", "cubes", "step", "scores", "sha256")
 
 
-def seal(meta: dict, step: int, state: dict, scores: dict | None) -> dict:
+def seal(
+    meta: dict[str, Any], step: int, state: dict[str, Any], scores: dict[str, float] | None
+) -> dict[str, Any]:
     """The meta data of a checkpoint, with its step, scores and a SHA-256 of each part of the state.
 
     Each is computed from the host's copy, while training waits.
@@ -23,14 +26,15 @@ def seal(meta: dict, step: int, state: dict, scores: dict | None) -> dict:
       state: trees of numpy arrays by name.
       scores: of the validation of this state; None where there was none.
     """
-    sealed = {"dataset": "", "cubes": []} | meta | {"step": step, "scores": scores or {}}
+    sealed: dict[str, Any] = {"dataset": "", "cubes": []} | meta
+    sealed |= {"step": step, "scores": scores or {}}
     sealed = json.loads(json.dumps(sealed))  # as it will be read
     sealed["sha256"] = {part: digest(tree) for part, tree in state.items()}
     sealed["sha256"]["meta"] = _digest_of_meta(sealed)
     return sealed
 
 
-def check_meta(meta: dict, step: int) -> None:
+def check_meta(meta: dict[str, Any], step: int) -> None:
     """Requires meta data as `seal` made them.
 
     Raises:
@@ -51,7 +55,7 @@ def check_meta(meta: dict, step: int) -> None:
         raise ValueError(f"meta: expected SHA-256 {checks.shown(expected)}, found {found}")
 
 
-def check_state(state: dict, meta: dict) -> None:
+def check_state(state: dict[str, Any], meta: dict[str, Any]) -> None:
     """Requires that what was read is what was saved.
 
     Args:
@@ -67,7 +71,7 @@ def check_state(state: dict, meta: dict) -> None:
             raise ValueError(f"{part}: expected SHA-256 {checks.shown(expected)}, found {found}")
 
 
-def digest(tree) -> str:
+def digest(tree: Any) -> str:
     """SHA-256 of a tree of arrays: paths, dtypes, shapes and values of its leaves."""
     found = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -77,7 +81,7 @@ def digest(tree) -> str:
     return found.hexdigest()
 
 
-def _digest_of_meta(meta: dict) -> str:
+def _digest_of_meta(meta: dict[str, Any]) -> str:
     parts = {name: value for name, value in meta["sha256"].items() if name != "meta"}
     text = json.dumps(meta | {"sha256": parts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,7 @@
 """One training step and one prediction step, to be mapped over devices."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,23 +9,37 @@ import numpy as np
 import optax
 
 from cropmap_jax.data.augment import augment
+from cropmap_jax.data.examples import Batch
+from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.models import initial_variables
 from cropmap_jax.training import losses
 from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
 
+Variables = dict[str, Any]
+"""What a network's `apply` takes: "params" and "batch_stats", trees of arrays."""
+State = dict[str, Any]
+"""What training carries from step to step: `Variables`, "opt_state" and "step", int32."""
+Metrics = dict[str, jax.Array]
+"""Scalars of a training step or sums of a validation step, equal on all devices."""
+TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
 
-def inputs(batch: dict, recipe: Recipe) -> dict:
-    """A batch as stored, with its pixels scaled and masked as the recipe says."""
+_Gradient = Callable[[Any, Any, Batch, jax.Array], tuple[Any, Any]]
+
+
+def inputs(batch: Batch, recipe: Recipe) -> Batch:
+    """A batch as stored, with its pixels scaled and masked by the recipe."""
     return scale(batch, recipe.sensors, recipe.scaling)
 
 
-def _arguments(batch: dict) -> tuple:
+def _arguments(batch: Batch) -> tuple[Any, Any, Any]:
     return batch["pixels"], batch["valid"], batch["day_of_year"]
 
 
-def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None) -> dict:
+def init_variables(
+    recipe: Recipe, seed: int, unseen: dict[str, list[int]] | None = None
+) -> Variables:
     """Freshly drawn {"params", "batch_stats"} of the recipe's network, numpy float32.
 
     Args:
@@ -42,12 +57,12 @@ def init_variables(recipe: Recipe, seed: int, unseen: dict[str, list[int]] | Non
     return {"params": params, "batch_stats": drawn.get("batch_stats", {})}
 
 
-def unused_bands(recipe: Recipe, params: dict) -> dict[str, list[int]]:
+def unused_bands(recipe: Recipe, params: dict[str, Any]) -> dict[str, list[int]]:
     """Indices of bands by sensor whose weights are 0, since training never saw them.
 
-    A network without `without_bands` does not tell, and counts as one that uses all.
+    A network without `without_bands` counts as one that uses all.
     """
-    network = recipe.network()
+    network: Any = recipe.network()
     if not hasattr(network, "without_bands"):
         return {}
 
@@ -69,7 +84,7 @@ def make_train_step(
     freeze_trunk_statistics: bool = False,
     accumulate: int = 1,
     remat: bool = False,
-) -> Callable:
+) -> TrainStep:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
 
     The loss is the sum over all devices divided by the weight over all devices, and its gradient
@@ -92,16 +107,18 @@ def make_train_step(
     network = recipe.network(freeze_trunk_statistics, remat)
     loss_function = losses.LOSSES[recipe.loss]
 
-    def weight_of(batch: dict) -> jax.Array:
+    def weight_of(batch: Batch) -> jax.Array:
         label, planted = batch["label"], batch["planted"]
         logits = jnp.zeros((*label.shape, planted.shape[-1]))
         return loss_function(logits, label, planted, class_weights)[1]
 
-    def gradient(params: dict, batch_stats: dict, batch: dict, weight: jax.Array) -> tuple:
+    def gradient(
+        params: Any, batch_stats: Any, batch: Batch, weight: jax.Array
+    ) -> tuple[Any, tuple[jax.Array, Any]]:
         """New statistics; this device's share of the loss, and its gradient."""
         batch = inputs(augment(batch), recipe)
 
-        def loss(params):
+        def loss(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": batch_stats}
             logits, updates = network.apply(
                 variables, *_arguments(batch), train=True, mutable=["batch_stats"]
@@ -112,13 +129,12 @@ def make_train_step(
         (share, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(params)
         return batch_stats, (share, grads)
 
-    if accumulate > 1:
-        gradient = _in_parts(gradient, accumulate)
+    gradient_of = _in_parts(gradient, accumulate) if accumulate > 1 else gradient
 
-    def step(state: dict, batch: dict) -> tuple[dict, dict]:
+    def step(state: State, batch: Batch) -> tuple[State, Metrics]:
         weight = total(weight_of(batch))
         # Known beforehand, so that no pass over the gradient divides by it.
-        batch_stats, found = gradient(
+        batch_stats, found = gradient_of(
             state["params"], state["batch_stats"], batch, jnp.maximum(weight, 1e-6)
         )
         loss, grads = total(found)
@@ -138,13 +154,13 @@ def make_train_step(
     return step
 
 
-def _in_parts(gradient: Callable, parts: int) -> Callable:
+def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
     """`gradient` of a batch, from the sums over parts of it that are taken one after the other."""
 
-    def in_parts(params: dict, batch_stats: dict, batch: dict, weight: jax.Array) -> tuple:
+    def in_parts(params: Any, batch_stats: Any, batch: Batch, weight: jax.Array) -> tuple[Any, Any]:
         split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
 
-        def add(carry: tuple, part: dict) -> tuple:
+        def add(carry: tuple[Any, Any], part: Batch) -> tuple[tuple[Any, Any], None]:
             # One part after the other, or they would need as much memory as all at once.
             (batch_stats, so_far), part = jax.lax.optimization_barrier((carry, part))
             batch_stats, more = gradient(params, batch_stats, part, weight)
@@ -153,51 +169,56 @@ def _in_parts(gradient: Callable, parts: int) -> Callable:
         nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
         # XLA runs convolutions in loops many times slower on the CPU.
         unroll = parts if jax.default_backend() == "cpu" else 1
-        return jax.lax.scan(add, (batch_stats, nothing), split, unroll=unroll)[0]
+        sums, _ = jax.lax.scan(add, (batch_stats, nothing), split, unroll=unroll)
+        return sums
 
     return in_parts
 
 
-def make_predict_step(recipe: Recipe) -> Callable:
+def make_predict_step(recipe: Recipe) -> Callable[[Variables, Batch], jax.Array]:
     """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes]."""
-    network = recipe.network()
+    network: Any = recipe.network()
     activation = losses.ACTIVATIONS[recipe.loss]
 
-    def step(variables: dict, batch: dict) -> jax.Array:
+    def step(variables: Variables, batch: Batch) -> jax.Array:
         batch = inputs(batch, recipe)
         return activation(network.apply(variables, *_arguments(batch), train=False))
 
     return step
 
 
-def make_validation_step(recipe: Recipe) -> Callable:
+def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics]:
     """The step `(variables, batch) -> sums` over all devices.
 
     Sums are "loss" and "weight" (scalars) and "hits", "misses", "false_alarms", "negatives" (int32
     [classes]) at probability 0.5, over known pixels that some sensor has seen in the window.
     """
-    network = recipe.network()
+    network: Any = recipe.network()
     loss_function = losses.LOSSES[recipe.loss]
 
-    def step(variables: dict, batch: dict) -> dict:
+    def step(variables: Variables, batch: Batch) -> Metrics:
         batch = inputs(batch, recipe)
         seen = [valid.any((1, 4)) for valid in batch["valid"].values()]
-        batch["label"] = jnp.where(sum(seen) > 0, batch["label"], losses.IGNORE)
+        batch["label"] = jnp.where(sum(seen) > 0, batch["label"], IGNORE)
         logits = network.apply(variables, *_arguments(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
         true = label == jnp.arange(logits.shape[-1])
-        said = losses.ACTIVATIONS[recipe.loss](logits) >= 0.5
-        known = (label != losses.IGNORE) & (batch["planted"][:, None, None, :] > 0)
-        count = lambda mask: jnp.sum(mask & known, axis=(0, 1, 2))  # noqa: E731
+        predicted = losses.ACTIVATIONS[recipe.loss](logits) >= 0.5
+        known = (label != IGNORE) & (batch["planted"][:, None, None, :] > 0)
+
+        def count(mask: jax.Array) -> jax.Array:
+            return jnp.sum(mask & known, axis=(0, 1, 2))
+
         sums = {
             "loss": loss,
             "weight": weight,
-            "hits": count(true & said),
-            "misses": count(true & ~said),
-            "false_alarms": count(~true & said),
+            "hits": count(true & predicted),
+            "misses": count(true & ~predicted),
+            "false_alarms": count(~true & predicted),
             "negatives": count(~true),
         }
-        return total(sums)
+        summed: Metrics = total(sums)
+        return summed
 
     return step

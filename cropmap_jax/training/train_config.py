@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import optax
 
-from cropmap_jax.data import checks, input_pipeline
+from cropmap_jax.data import checks
 from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.models.registry import DEFAULT
 from cropmap_jax.training import losses, optim
@@ -23,7 +24,7 @@ class TrainConfig:
     Args:
       stage: "pretrain" or "finetune".
       epochs, batch_size, seed: of the training input; the batch is that of all devices.
-      loading: how examples are drawn.
+      sampling: how examples are drawn.
       optimizer: "adam" or "sgd".
       learning_rates: peak rate of "trunk" and "head"; 0 keeps the trunk of a fine-tuning.
       schedule, warmup_steps: shape of both rates over the run.
@@ -45,7 +46,7 @@ class TrainConfig:
     epochs: int
     batch_size: int
     seed: int
-    loading: input_pipeline.SamplingConfig
+    sampling: SamplingConfig
     optimizer: str
     learning_rates: dict[str, float]
     schedule: str
@@ -106,7 +107,7 @@ class TrainConfig:
         }
 
     def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
-        """The plan's optimiser, with both schedules over the whole run."""
+        """The optimiser, with both schedules over the whole run."""
         rates = self.rates(total_steps)
         return optim.make_optimizer(self.optimizer, rates["trunk"], rates["head"])
 

@@ -1,13 +1,16 @@
 """Loss and F1 over the validation split, while a network trains."""
 
 import contextlib
+from typing import Any
 
 import grain
 import jax
 import numpy as np
 
-from cropmap_jax.data import input_pipeline, sampling
+from cropmap_jax.data import sampling
 from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.data.examples import Batch, Facts
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import legend
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.training import checkpoints, parallel, steps
@@ -27,7 +30,7 @@ class Validation:
     Args:
       data: the dataset; without a "validation" split there is nothing to do.
       recipe: network, legend, scaling and loss.
-      loading: how training draws as-of dates, and crops: a step takes no more pixels than one of
+      config: how training draws as-of dates, and crops: a step takes no more pixels than one of
         training does, or one chip.
       batch_size: examples of a training step of all processes, a multiple of the number of devices.
       accumulate: parts that training takes a device's share of a batch in.
@@ -41,26 +44,31 @@ class Validation:
         self,
         data: Dataset,
         recipe: Recipe,
-        loading: input_pipeline.SamplingConfig,
+        config: SamplingConfig,
         batch_size: int,
         accumulate: int = 1,
     ):
         table = data.chips.get("validation")
-        chosen = np.flatnonzero(table.annotated > 0) if table is not None else []
+        chosen = np.flatnonzero(() if table is None else table.annotated > 0)
         self._batches = None
         if len(chosen):
             # What is wrong with it is found out now rather than after an epoch.
-            chips = _Chips(data, chosen, loading, recipe.num_periods)
-            size = _batch_size(batch_size, accumulate, loading.crop, data.chip)
+            chips = _Chips(data, chosen, config, recipe.num_periods)
+            size = _batch_size(batch_size, accumulate, config.crop, data.chip)
             self._batches = _batches(data, chips, size, recipe.num_periods, recipe.sensors)
         self._step = parallel.data_parallel(steps.make_validation_step(recipe))
 
-    def __call__(self, state) -> dict[str, float]:
-        """Scores a state that is replicated over the local devices; only those that can be told."""
+    def __call__(self, state: steps.State) -> dict[str, float]:
+        """Scores a state that is replicated over the local devices; undefined scores are left out.
+
+        Returns:
+          "validation/loss" where a pixel is known, and `checkpoints.SCORE`, the macro-F1.
+        """
         if self._batches is None:
             return {}
         variables = {k: state[k] for k in ("params", "batch_stats")}
-        totals, waiting = None, None
+        totals: Any = None
+        waiting: Any = None
         with contextlib.closing(iter(self._batches)) as batches:
             for batch in batches:
                 # The sums of a batch are fetched when the next one is on its way.
@@ -71,14 +79,11 @@ class Validation:
         if totals["weight"] > 0:
             scores["validation/loss"] = float(totals["loss"] / totals["weight"])
         positives = totals["hits"] + totals["misses"]
-        # Without a negative whoever says the class everywhere has an F1 of 1.
-        able = (positives > 0) & (totals["negatives"] > 0)
-        if able.any():
-            f1 = (
-                2
-                * totals["hits"][able]
-                / (totals["hits"] + positives + totals["false_alarms"])[able]
-            )
+        # Without a negative, to predict the class everywhere would have an F1 of 1.
+        defined = (positives > 0) & (totals["negatives"] > 0)
+        if defined.any():
+            both = totals["hits"] + positives + totals["false_alarms"]
+            f1 = 2 * totals["hits"][defined] / both[defined]
             scores[checkpoints.SCORE] = float(f1.mean())
         return scores
 
@@ -90,24 +95,23 @@ class _Chips:
     less the lead.
     """
 
-    def __init__(self, data: Dataset, chosen: np.ndarray, loading, num_periods: int):
+    def __init__(self, data: Dataset, chosen: np.ndarray, config: SamplingConfig, num_periods: int):
         self._chosen, self._cubes = chosen, data.chips["validation"].cube
-        self._windows = {}
+        self._windows: dict[int, tuple[np.ndarray, Facts]] = {}
         for index in np.unique(self._cubes[chosen]):
-            if loading.as_of:
-                as_of, harvest = loading.as_of[1], 0
+            if config.as_of:
+                as_of, harvest = config.as_of[1], 0
             else:
-                harvest = int(np.median(input_pipeline.harvest_days(data, index)))
-                as_of = harvest - loading.lead_days
+                harvest = int(np.median(sampling.harvest_days(data, index)))
+                as_of = harvest - config.lead_days
             self._windows[index] = sampling.window(data, index, as_of, num_periods, harvest)
 
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def __getitem__(self, number: int) -> dict:
+    def __getitem__(self, number: int) -> sampling.Draw:
         chip = int(self._chosen[min(number, len(self) - 1)])
-        chosen, small = self._windows[self._cubes[chip]]
-        return {"chip": chip, "chosen": chosen, "small": small}
+        return sampling.Draw(chip, *self._windows[self._cubes[chip]])
 
 
 class _MakeBatch(sampling.MakeBatch):
@@ -116,9 +120,12 @@ class _MakeBatch(sampling.MakeBatch):
     So it is neither lost nor doubled, and every process makes as many batches as any other.
     """
 
-    def map(self, element) -> dict:
+    _sampler: _Chips
+
+    def map(self, element: Any) -> Batch:
+        """Makes the batch of a number: this process's share of it."""
         batch, (index, count) = super().map(element), self._shard
-        left = len(self._draws) - int(element) * self._batch_size - index
+        left = len(self._sampler) - int(element) * self._batch_size - index
         batch["label"][max(0, -(-left // count)) :] = legend.IGNORE
         return batch
 
@@ -135,11 +142,11 @@ def _batch_size(batch_size: int, accumulate: int, crop: int | None, chip: int) -
 def _batches(
     data: Dataset, chips: _Chips, size: int, num_periods: int, sensors: tuple[Sensor, ...]
 ) -> grain.IterDataset:
-    """This process's part of every batch, on the devices; made ahead, anew in every iteration."""
+    """This process's part of every batch, on the devices; made ahead, again in every iteration."""
     shard = (parallel.process_index(), parallel.process_count())
     # Whole chips, nothing dropped: of how training draws, the window is all that is left.
-    loading = input_pipeline.SamplingConfig(num_periods, sensors)
-    make = _MakeBatch(chips, data.source("validation"), loading, data.chip, size, shard)
+    config = SamplingConfig(num_periods, sensors)
+    make = _MakeBatch(chips, data.source("validation"), config, data.chip, size, shard)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD)
     made = grain.MapDataset.range(-(-len(chips) // size)).map(make).to_iter_dataset(options)
     return grain.experimental.ThreadPrefetchIterDataset(
@@ -147,8 +154,8 @@ def _batches(
     )
 
 
-def _add(totals, sums):
-    """Adds sums that may still be in the making; float64, since counts outgrow int32."""
+def _add(totals: Any, sums: Any) -> Any:
+    """Adds sums that the devices may still be computing; float64, since counts outgrow int32."""
     if sums is None:
         return totals
     sums = jax.tree.map(np.float64, parallel.unreplicate(sums))

@@ -5,6 +5,7 @@ import numpy as np
 from training import small_data, small_runs
 
 from cropmap_jax.data import augment, input_pipeline
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.training import parallel, steps
 
 
@@ -58,14 +59,14 @@ def test_without_draws_nothing_happens():
 
 def test_a_training_step_sees_what_the_numpy_form_makes():
     recipe = small_runs.make_recipe(norm="group")
-    plan = small_runs.make_plan(optimizer="sgd")
-    optimizer = plan.make_optimizer(10)
+    train_config = small_runs.make_train_config(optimizer="sgd")
+    optimizer = train_config.make_optimizer(10)
     data = small_data.make_dataset(
         [small_data.Ground("train", np.arange(64, dtype=np.uint8).reshape(8, 8) % 3)] * 4
     )
-    loading = input_pipeline.SamplingConfig(num_periods=2)
+    config = SamplingConfig(num_periods=2)
     size = 4 * jax.local_device_count()
-    batch = next(input_pipeline.training_input(data, loading, size, size, 0).batches)
+    batch = next(input_pipeline.training_input(data, config, size, size, 0).batches)
     plain = jax.tree.map(np.copy, batch) | {"turn": np.zeros(size, np.int32)}
     for b in range(size):
         for after, before, axes in images(plain, batch):

@@ -1,4 +1,4 @@
-"""Checks of single settings: what passes, what does not, and what is said."""
+"""Checks of single settings: what passes, what does not, and the messages."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,8 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.data import cube_builder, dataset, input_pipeline, pieces
+from cropmap_jax.data import cube_builder, cube_set, dataset, input_pipeline, pieces
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import dekad_periods, to_day, to_days
@@ -326,7 +327,7 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
 )
 def test_cubes_that_do_not_belong_together_are_named(pair, message):
     with pytest.raises(ValueError, match=message):
-        cube_builder.check_cubes(infos(*pair))
+        cube_set.check(infos(*pair))
 
 
 def test_the_same_ground_in_another_season_is_welcome():
@@ -336,8 +337,8 @@ def test_the_same_ground_in_another_season_is_welcome():
         )
         for p in making.PERIODS
     )
-    cube_builder.check_cubes(infos(make("a"), make("b", periods=later)))
-    cube_builder.check_cubes(infos(make("a"), make("b", 1), make("c", FAR, split="test")))
+    cube_set.check(infos(make("a"), make("b", periods=later)))
+    cube_set.check(infos(make("a"), make("b", 1), make("c", FAR, split="test")))
 
 
 def test_a_folder_without_cubes_is_named(tmp_path):
@@ -408,7 +409,7 @@ def test_after_a_crash_in_the_middle_nothing_remains_and_the_next_try_succeeds(
 def test_what_a_killed_build_left_is_never_opened_and_is_cleared_away(copies):
     cubes_dir, data_dir = copies
     folder = data_dir / "cubes" / "small"
-    # Everything is there but the renaming, which says that everything is there.
+    # Everything is there but the renaming, which marks a dataset as whole.
     left = folder / "incomplete.ABCDEF_1.0.0"
     (folder / "1.0.0").rename(left)
     assert nothing_is_taken_for_whole(data_dir)
@@ -489,24 +490,24 @@ def test_records_cut_short_never_pass_for_built(copies):
 
 
 def test_one_build_of_a_name_at_a_time(folders, tmp_path, monkeypatch):
-    read, said = cube_io.open_cube, []
+    read, errors = cube_io.open_cube, []
 
     def another_build(*args, **kwargs):
         monkeypatch.setattr(cube_io, "open_cube", read)
         with pytest.raises(ValueError) as caught:
             build(folders[0], tmp_path / "data")
-        said.append(str(caught.value))
+        errors.append(str(caught.value))
         assert build(folders[0], tmp_path / "data", name="other")[1]
         return read(*args, **kwargs)
 
     monkeypatch.setattr(cube_io, "open_cube", another_build)
     assert build(folders[0], tmp_path / "data")[1]
-    assert f"dataset {tmp_path}/data/cubes/small: in use by " in said[0]
+    assert f"dataset {tmp_path}/data/cubes/small: in use by " in errors[0]
     assert same_records(opened(tmp_path / "data"), opened(tmp_path / "data", "other"))
 
 
 def test_a_dataset_that_cannot_be_opened_never_gets_its_name(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(cube_builder, "FORMAT", 2)
+    monkeypatch.setattr(cube_set, "FORMAT", 2)
     for _ in range(2):
         with pytest.raises(ValueError, match="expected format 1, found 2"):
             build(folders[0], tmp_path / "data")
@@ -655,10 +656,8 @@ def test_cubes_of_different_lengths_make_batches_together(tmp_path):
     build(tmp_path / "cubes", tmp_path / "data")
     data = opened(tmp_path / "data")
     assert [len(data.periods(i)) for i in (0, 1)] == [4, 9]
-    loading = input_pipeline.SamplingConfig(
-        num_periods=6, augment=False, as_of=(to_day(LAST_END),) * 2
-    )
-    (batch,) = input_pipeline.training_input(data, loading, 2, 1, 0).batches
+    config = SamplingConfig(num_periods=6, augment=False, as_of=(to_day(LAST_END),) * 2)
+    (batch,) = input_pipeline.training_input(data, config, 2, 1, 0).batches
     assert batch["pixels"]["s2"].shape == (2, 6, 16, 16, 10)
     # The longer cube has all six periods; of the shorter one, two are from before it begins.
     missing = (batch["pixels"]["s1"] == -32768).all((2, 3, 4)) & (

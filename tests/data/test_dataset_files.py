@@ -1,4 +1,4 @@
-"""A dataset from somebody else: nothing of it is imported, and what is damaged is named."""
+"""A dataset from elsewhere: nothing of it is imported, and what is damaged is named."""
 
 import copy
 import importlib
@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
 from cropmap_jax.data import cube_builder, dataset, input_pipeline
+from cropmap_jax.data.sampling import SamplingConfig
 
 CHIP = 16
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
@@ -115,7 +116,7 @@ def test_a_file_that_is_cut_short_or_lost(folder, name, content, message):
 
 
 def compress(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Writes records anew as TFDS does by itself."""
+    """Writes records again as TFDS does by itself."""
     reader = array_record_module.ArrayRecordReader(str(source))
     found = reader.read_all()
     reader.close()
@@ -162,9 +163,9 @@ def test_files_of_two_splits_that_were_exchanged_are_named(folder, other):
     message = rf"{train}: record . is damaged: expected cube, row and column \[1, "
     with pytest.raises(ValueError, match=message):
         data.source("train")[0]
-    loading = input_pipeline.SamplingConfig(num_periods=3)
+    config = SamplingConfig(num_periods=3)
     with pytest.raises(ValueError, match=message):
-        for _ in input_pipeline.training_input(data, loading, 2, 1, 0).batches:
+        for _ in input_pipeline.training_input(data, config, 2, 1, 0).batches:
             pass
 
 

@@ -11,7 +11,7 @@ from training import small_data
 from training.small_data import NUMBER, PERIOD, Ground, day
 
 from cropmap_jax.data import dataset, input_pipeline, sampling
-from cropmap_jax.data.input_pipeline import SamplingConfig
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import periods
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.sensors import SENTINEL
@@ -76,7 +76,7 @@ def test_day_of_year_lead_and_planted_by_hand():
 def test_lead_is_marked_unknown_without_a_harvest_date():
     data = one_cube()
     example = input_pipeline.make_example(data, data.source("train")[0], day("2022-05-15"), 2)
-    assert example["lead"] == input_pipeline.LEAD_UNKNOWN
+    assert example["lead"] == sampling.LEAD_UNKNOWN
 
 
 def test_day_of_year_counts_from_the_year_of_the_middle():
@@ -139,9 +139,9 @@ def cubes_of(batch) -> list[int]:
     return (batch["pixels"]["s1"][:, -1, :, :, NUMBER].min((1, 2)) // 64).tolist()
 
 
-def draw(data, loading=None, batch_size=1, epochs=2, seed=0) -> list[dict]:
-    loading = loading or SamplingConfig(num_periods=3, crop=4)
-    return list(input_pipeline.training_input(data, loading, batch_size, epochs, seed).batches)
+def draw(data, config=None, batch_size=1, epochs=2, seed=0) -> list[dict]:
+    config = config or SamplingConfig(num_periods=3, crop=4)
+    return list(input_pipeline.training_input(data, config, batch_size, epochs, seed).batches)
 
 
 def assert_same(a: list[dict], b: list[dict]) -> None:
@@ -171,8 +171,8 @@ def test_an_epoch_holds_every_chip_once_and_the_next_one_differs():
 
 
 def test_without_augmentation_an_example_is_the_chip_as_it_is():
-    loading = SamplingConfig(num_periods=3, augment=False, as_of=(day("2022-04-01"),) * 2)
-    for batch in draw(several(), loading):
+    config = SamplingConfig(num_periods=3, augment=False, as_of=(day("2022-04-01"),) * 2)
+    for batch in draw(several(), config):
         expected, _ = small_data.coordinates(cubes_of(batch)[0], 8, (8, 8))
         np.testing.assert_array_equal(batch["pixels"]["s1"][0], expected[:3])
 
@@ -210,9 +210,9 @@ def test_periods_and_sensors_go_missing_as_often_as_asked():
 
 @pytest.mark.parametrize("crop", [None, 4])
 def test_what_is_dropped_is_missing_and_all_else_is_as_without(crop):
-    loading = SamplingConfig(4, crop=crop)
-    without = draw(several(), loading)
-    found = draw(several(), dataclasses.replace(loading, period_dropout=0.4, sensor_dropout=0.4))
+    config = SamplingConfig(4, crop=crop)
+    without = draw(several(), config)
+    found = draw(several(), dataclasses.replace(config, period_dropout=0.4, sensor_dropout=0.4))
     dropped = 0
     for batch, plain in zip(found, without, strict=True):
         assert batch.keys() == plain.keys()
@@ -306,13 +306,13 @@ def test_no_generator_draws_what_another_does():
             made[str(entropy)] = make(entropy).random()
             return make(entropy)
 
-        draws = sampling.ExampleSampler(
+        sampler = sampling.ExampleSampler(
             data, table, data.source("train"), SamplingConfig(2), chosen, seed
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(np.random, "default_rng", noted)
             for number in range(2 * len(chosen)):
-                draws[number]
+                sampler[number]
         return made
 
     for seed in (0, 1, 2, 7):
@@ -352,8 +352,8 @@ def test_what_comes_after_a_start_is_what_would_have_come():
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_every_batch(count):
     def after_one(**settings):
-        loading = SamplingConfig(3, crop=4)
-        return list(input_pipeline.training_input(several(), loading, 4, 4, 0, **settings).after(1))
+        config = SamplingConfig(3, crop=4)
+        return list(input_pipeline.training_input(several(), config, 4, 4, 0, **settings).after(1))
 
     whole = after_one()
     parts = [after_one(shard=(i, count)) for i in range(count)]
@@ -381,8 +381,8 @@ def test_as_of_does_not_depend_on_the_label():
     rng = np.random.default_rng(0)
     labels = rng.choice(np.array([1, 2, 254, IGNORE], np.uint8), (5, 8, 8))
     other = small_data.make_dataset([Ground("train", label) for label in labels])
-    loading = SamplingConfig(num_periods=3)
-    for a, b in zip(draw(several(), loading), draw(other, loading), strict=True):
+    config = SamplingConfig(num_periods=3)
+    for a, b in zip(draw(several(), config), draw(other, config), strict=True):
         assert (a["label"] != b["label"]).any()
         jax.tree.map(np.testing.assert_array_equal, a | {"label": 0}, b | {"label": 0})
 
@@ -392,7 +392,7 @@ def test_as_of_range_is_inclusive_and_has_no_lead():
     batches = draw(several(), SamplingConfig(num_periods=2, as_of=(first, last)), epochs=8)
     # On 31 March, February was the last to end; on 1 April, March.
     assert {int(b["pixels"]["s1"][0, -1, 0, 0, PERIOD]) for b in batches} == {1, 2}
-    assert {int(b["lead"][0]) for b in batches} == {input_pipeline.LEAD_UNKNOWN}
+    assert {int(b["lead"][0]) for b in batches} == {sampling.LEAD_UNKNOWN}
 
 
 def test_crops_of_classes_with_no_date_are_left_out_of_the_draw():
@@ -431,7 +431,7 @@ def test_none_of_these_counts_as_annotated():
 
 
 @pytest.mark.parametrize(
-    ("data", "loading", "batch_size", "message"),
+    ("data", "config", "batch_size", "message"),
     [
         (one_cube(), SamplingConfig(crop=9), 1, "config.crop: expected at most 8 .* found 9"),
         (
@@ -467,9 +467,9 @@ def test_none_of_these_counts_as_annotated():
         ),
     ],
 )
-def test_training_input_says_what_cannot_be(data, loading, batch_size, message):
+def test_training_input_refuses_what_cannot_be(data, config, batch_size, message):
     with pytest.raises(ValueError, match=message):
-        input_pipeline.training_input(data, loading, batch_size, 2, 0)
+        input_pipeline.training_input(data, config, batch_size, 2, 0)
 
 
 def test_a_split_that_is_not_there_is_named():

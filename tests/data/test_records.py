@@ -1,4 +1,4 @@
-"""Reading in parts against TFDS's own reading, and what is said of files that are damaged."""
+"""Reading in parts against TFDS's own reading, and the errors of files that are damaged."""
 
 import importlib
 import pathlib
@@ -11,7 +11,16 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
-from cropmap_jax.data import cube_builder, dataset, input_pipeline, pieces, records, shards
+from cropmap_jax.data import (
+    cube_builder,
+    dataset,
+    input_pipeline,
+    pieces,
+    records,
+    shards,
+    tf_example,
+)
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import windows
 
 SPLITS = ("train", "train", "validation")
@@ -64,7 +73,7 @@ def assert_same(a: dict, b: dict) -> None:
 
 
 def compress(data: dataset.Dataset, split: str) -> None:
-    """Writes a split anew as TFDS would by itself."""
+    """Writes a split again as TFDS would by itself."""
     for file in files(data, split):
         reader = array_record_module.ArrayRecordReader(str(file))
         found = reader.read_all()
@@ -127,10 +136,10 @@ def test_every_label_value_survives():
     data = np.frombuffer(feature.int64_list.SerializeToString(), np.uint8)
     assert set(LABEL.ravel()) == set(range(256))
     size, at = shards.varint(data.tolist(), 1)
-    found = records._small_integers(data[at:])
+    found = tf_example.small_integers(data[at:])
     assert size == len(data) - at
     np.testing.assert_array_equal(found, LABEL.ravel())
-    np.testing.assert_array_equal(records._integers(data[at:]), LABEL.ravel())
+    np.testing.assert_array_equal(tf_example.integers(data[at:]), LABEL.ravel())
 
 
 def test_integers_of_any_size_and_sign():
@@ -140,14 +149,14 @@ def test_integers_of_any_size_and_sign():
     feature = tf_example_pb2.Example().features.feature["x"]
     feature.int64_list.value.extend(values)
     data = np.frombuffer(feature.int64_list.SerializeToString(), np.uint8)
-    assert records._integers(data[2:]).tolist() == values
+    assert tf_example.integers(data[2:]).tolist() == values
 
 
 def test_training_is_the_same_from_compressed_files(folder, copy):
     compress(opened(copy), "train")
-    loading = input_pipeline.SamplingConfig(num_periods=3, crop=16)
+    config = SamplingConfig(num_periods=3, crop=16)
     a, b = (
-        list(input_pipeline.training_input(opened(f), loading, 2, 1, 0).batches)
+        list(input_pipeline.training_input(opened(f), config, 2, 1, 0).batches)
         for f in (folder, copy)
     )
     assert len(a) == len(b) > 1
@@ -170,7 +179,7 @@ def test_a_damaged_file_is_named_before_training_begins(copy, damage, message):
     file, _ = files(data, "train")
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match=f"{file}: {message}.*--overwrite"):
-        input_pipeline.training_input(data, input_pipeline.SamplingConfig(3), 2, 1, 0)
+        input_pipeline.training_input(data, SamplingConfig(3), 2, 1, 0)
 
 
 def test_a_record_that_is_no_chip_is_named(copy):

@@ -60,14 +60,14 @@ def test_every_config_of_field_data_can_be_read(file):
 def test_every_config_trains_a_step(data, file, tmp_path):
     config = load(file)
     # With the network's real depth, which settles what crops may be.
-    _train.make_plan(config, "pretrain", _train.make_recipe(config, data, model_of(config)))
+    _train.make_train_config(config, "pretrain", _train.make_recipe(config, data, model_of(config)))
     config.model.width = 2
     for model in (config.model, config.get("scratch", {})):
         if model.get("levels"):
             model.levels = 0
     config.update({"batch_size": 2, "crops_per_chip": 1, "epochs": 1, "as_of": ()})
     recipe = _train.make_recipe(config, data, model_of(config))
-    plan = _train.make_plan(config, "pretrain", recipe)
+    plan = _train.make_train_config(config, "pretrain", recipe)
     record = loop.train(data, recipe, plan, steps.init_variables(recipe, 0), tmp_path)
     assert record["epoch"] == 1 and 0 < record["loss"] < 2
     assert (tmp_path / "checkpoints" / "1").is_dir()

@@ -74,7 +74,7 @@ def load(stage: str, model: dict) -> ConfigDict:
 
 
 def run(config, stage, recipe, variables, workdir):
-    plan = _train.make_plan(config, stage, recipe)
+    plan = _train.make_train_config(config, stage, recipe)
     return loop.train(small_runs.make_data(), recipe, plan, variables, workdir)
 
 

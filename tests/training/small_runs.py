@@ -1,4 +1,4 @@
-"""The smallest recipe and plan that have everything: two sensors, batch norm, trunk and head."""
+"""The smallest recipe and config that have everything: two sensors, batch norm, trunk and head."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ import orbax.checkpoint as ocp
 from training import small_data
 from training.small_data import Ground
 
-from cropmap_jax.data import input_pipeline
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.training import checkpoints, scaling
@@ -32,14 +32,14 @@ def make_recipe(loss: str = "sigmoid", classes=small_data.LEGEND, **model) -> Re
     return Recipe(MODEL | model, classes, scaling.default(SENTINEL), "month", loss, lead_days=30)
 
 
-def make_plan(**changes) -> TrainConfig:
+def make_train_config(**changes) -> TrainConfig:
     """Five steps in two epochs over the five training chips of `make_data`."""
     settings = {
         "stage": "finetune",
         "epochs": 2,
         "batch_size": 2,
         "seed": 0,
-        "loading": input_pipeline.SamplingConfig(num_periods=2),
+        "sampling": SamplingConfig(num_periods=2),
         "optimizer": "adam",
         "learning_rates": {"trunk": 0.01, "head": 0.1},
         "schedule": "cosine",

@@ -1,4 +1,4 @@
-"""A run from end to end: what it writes, how it stops, and that it goes on where it was."""
+"""A run from end to end: what it writes, how it stops, and that it resumes where it was."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from training import small_data, small_runs
 from training.small_data import HARVEST, Ground, day
 
 from cropmap_jax.data import input_pipeline
-from cropmap_jax.data.input_pipeline import SamplingConfig
+from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.training import (
@@ -23,17 +23,18 @@ from cropmap_jax.training import (
     metric_log,
     parallel,
     steps,
+    stopping,
     train_config,
     validation,
 )
 
 DATA = small_runs.make_data()
 RECIPE = small_runs.make_recipe()
-VARIABLES = steps.init_variables(RECIPE, 2)
+VARIABLES = steps.init_variables(RECIPE, 2)  # predicts some pixels right
 
 
 def train(workdir, data=DATA, recipe=RECIPE, **changes):
-    return loop.train(data, recipe, small_runs.make_plan(**changes), VARIABLES, workdir)
+    return loop.train(data, recipe, small_runs.make_train_config(**changes), VARIABLES, workdir)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_metrics_are_lines_of_json(whole):
         found = [line[f"learning_rate/{group}"] for line in trained]
         assert found == pytest.approx([peak * f for f in factors], abs=1e-8)
     assert all(line["grad_norm"] > 0 for line in trained)
-    # The first step compiles: its speed says nothing.
+    # The first step compiles: its speed means nothing.
     speeds = ("chips_per_second", "step_ms", "waiting")
     assert [name for name in speeds if name in trained[0]] == []
     for line in trained[1:]:
@@ -112,7 +113,7 @@ def test_a_signal_saves_and_the_next_run_ends_where_an_uninterrupted_one_does(
     with monkeypatch.context() as patch:
         patch.setattr(metric_log.MetricLog, "write", interrupted)
         name = signal.Signals(number).name
-        with pytest.raises(loop.Stopped, match=f"by {name} after step 2, .*{tmp_path}") as stop:
+        with pytest.raises(stopping.Stopped, match=f"by {name} after step 2, .*{tmp_path}") as stop:
             train(tmp_path)
     assert stop.value.exit_code == 128 + number
     assert signal.getsignal(number) == before
@@ -133,7 +134,7 @@ def test_a_signal_during_validation_stops_before_the_next_step(whole, tmp_path, 
 
     with monkeypatch.context() as patch:
         patch.setattr(validation.Validation, "__call__", interrupted)
-        with pytest.raises(loop.Stopped, match="by SIGTERM after step 3,"):
+        with pytest.raises(stopping.Stopped, match="by SIGTERM after step 3,"):
             train(tmp_path)
     assert checkpoints.load(tmp_path, "best").step == 3
     train(tmp_path)
@@ -157,7 +158,7 @@ def test_every_validation_is_of_a_state_that_is_saved(tmp_path):
 
 
 def test_a_checkpoint_that_is_due_is_saved_once(tmp_path):
-    # Always due: what was asked for before the last checkpoint is answered after it.
+    # Always due: what was requested before the last checkpoint is answered after it.
     data = small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8))] * 2)
     train(tmp_path, data, epochs=11, checkpoint_every=99, checkpoint_minutes=1e-9, keep=99)
     assert steps_saved(tmp_path) == [3, 6, 9, 11]
@@ -243,7 +244,7 @@ def test_a_state_that_is_not_finite_is_not_saved():
         def save(self, *_):
             pytest.fail("saved")
 
-    run = loop._Run(small_runs.make_plan(), None, Checkpointer(), *[None] * 4)
+    run = loop._Run(small_runs.make_train_config(), None, Checkpointer(), *[None] * 4)
     state = parallel.replicate({"params": {"s1": np.array([1.0, np.inf])}, "step": np.array(3)})
     message = r"step 3: state\['params'\]\['s1'\] is not finite; .* there is no checkpoint;"
     with pytest.raises(loop.Diverged, match=message):
@@ -259,7 +260,7 @@ def test_a_state_that_is_not_finite_is_not_saved():
         (
             DATA,
             {
-                "loading": SamplingConfig(num_periods=2, crops_per_chip=10**6),
+                "sampling": SamplingConfig(num_periods=2, crops_per_chip=10**6),
                 "batch_size": 1,
                 "epochs": 10**6,
             },
@@ -268,7 +269,7 @@ def test_a_state_that_is_not_finite_is_not_saved():
         (
             DATA,
             {"recipe": small_runs.make_recipe(levels=4)},
-            r"small: expected chips of a multiple of 16 pixels .* found 8",
+            r"small: expected chips of a multiple of 16 pixels, .* found 8",
         ),
         (
             small_data.make_dataset(
@@ -291,7 +292,7 @@ def test_a_state_that_is_not_finite_is_not_saved():
         ),
     ],
 )
-def test_a_plan_that_does_not_fit_is_refused_before_anything_is_written(
+def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
     tmp_path, data, changes, message
 ):
     with pytest.raises(ValueError, match=message):
@@ -315,23 +316,23 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_is_written(
         ("remat", "yes", "expected one of True, False, found 'yes'"),
     ],
 )
-def test_a_plan_of_another_type_or_range_is_refused(name, value, message):
+def test_a_setting_of_another_type_or_range_is_refused(name, value, message):
     with pytest.raises(ValueError, match=f"^config.{name}: .*{message}"):
-        small_runs.make_plan(**{name: value})
+        small_runs.make_train_config(**{name: value})
 
 
 @pytest.mark.parametrize("value", [-0.1, 0, float("nan"), float("inf"), "0.1"])
 def test_a_learning_rate_is_finite_and_above_zero(value):
     rates = {"trunk": 0.1, "head": value}
     with pytest.raises(ValueError, match="^config.learning_rate.head: expected a number above 0"):
-        small_runs.make_plan(learning_rates=rates)
+        small_runs.make_train_config(learning_rates=rates)
 
 
 def test_only_a_trunk_that_came_from_elsewhere_may_have_the_rate_zero():
     rates = {"trunk": 0, "head": 0.1}
-    assert small_runs.make_plan(learning_rates=rates).learning_rates == rates
+    assert small_runs.make_train_config(learning_rates=rates).learning_rates == rates
     with pytest.raises(ValueError, match="^config.learning_rate.trunk: expected a number above 0"):
-        small_runs.make_plan(stage="pretrain", learning_rates=rates)
+        small_runs.make_train_config(stage="pretrain", learning_rates=rates)
 
 
 def test_a_workdir_is_of_one_run_at_a_time(tmp_path):
@@ -363,14 +364,14 @@ def test_a_checkpoint_says_what_it_and_the_runs_before_it_have_learnt_from(tmp_p
     loop.train(
         DATA,
         RECIPE,
-        small_runs.make_plan(epochs=1, checkpoint_every=1),
+        small_runs.make_train_config(epochs=1, checkpoint_every=1),
         VARIABLES,
         tmp_path,
         ancestors=[before],
     )
     own = json.loads(json.dumps(DATA.ground))
     assert list(checkpoints.load(tmp_path).cubes) == [*own, before]
-    # A run that is resumed is not told again.
+    # A run that is resumed does not repeat the note.
     shutil.rmtree(checkpoints.folder(tmp_path) / "2")
     train(tmp_path, epochs=1, checkpoint_every=1)
     restored = checkpoints.load(tmp_path)
@@ -382,9 +383,9 @@ def test_balanced_class_weights_come_from_the_training_pixels():
     label[0, :4], label[1, :1], label[2] = 0, 1, 254
     data = small_data.make_dataset([Ground("train", label), Ground("test", 0 * label)])
     # 4 and 1 pixels, mean 2.5; no oats; none of these is no class.
-    found = small_runs.make_plan(class_weights="balanced").weights(data)
+    found = small_runs.make_train_config(class_weights="balanced").weights(data)
     np.testing.assert_allclose(found, [(2.5 / 4) ** 0.5, 2.5**0.5, 1], rtol=1e-6)
-    assert small_runs.make_plan().weights(data) is None
+    assert small_runs.make_train_config().weights(data) is None
 
 
 # Validation.
@@ -415,13 +416,13 @@ def test_validation_scores_by_hand(monkeypatch):
     data = small_data.make_dataset(grounds, planting=(0, 0, day("2022-07-03")))
 
     class Network:
-        """Says class 0 on pixels 0, 2 and 4 of the first row, class 1 on 2 and 3, oats always."""
+        """Sees class 0 on pixels 0, 2 and 4 of the first row, class 1 on 2 and 3, oats always."""
 
         def apply(self, variables, pixels, *_, train):
-            said = np.full((1, 8, 8, 3), -1.0, np.float32)
-            said[0, 0, [0, 2, 4], 0] = said[0, 0, [2, 3], 1] = 1
-            said[..., 2] = 1
-            return said + 0 * pixels["s1"][:, -1, ..., :1]
+            logits = np.full((1, 8, 8, 3), -1.0, np.float32)
+            logits[0, 0, [0, 2, 4], 0] = logits[0, 0, [2, 3], 1] = 1
+            logits[..., 2] = 1
+            return logits + 0 * pixels["s1"][:, -1, ..., :1]
 
     monkeypatch.setattr(type(RECIPE), "network", lambda self: Network())
     found = scores(data, 1)
@@ -435,7 +436,7 @@ def test_validation_scores_by_hand(monkeypatch):
 
 
 class Always:
-    """Says class 0 everywhere, the others nowhere."""
+    """Sees class 0 everywhere, the others nowhere."""
 
     def apply(self, variables, pixels, *_, train):
         return np.float32([1, -1, -1]) + 0 * pixels["s1"][:, -1, ..., :1]
@@ -444,7 +445,7 @@ class Always:
 @pytest.mark.parametrize(
     ("classes", "f1"),
     [
-        ([0, 0], None),  # 1 whatever the network says: no score, and so no best checkpoint
+        ([0, 0], None),  # 1 whatever the network predicts: no score, and so no best checkpoint
         ([0, 1], (2 / 3 + 0) / 2),  # a hit and a false alarm; a miss
         ([0, 254], 2 / 3),  # none of these is a negative
         ([254, 254], None),
@@ -490,8 +491,8 @@ def test_without_annotated_validation_chips_there_is_no_score():
 
 def test_the_step_of_validation_takes_the_last_date_of_a_range():
     data = small_data.make_dataset([Ground("validation", np.zeros((8, 8), np.uint8))])
-    loading = SamplingConfig(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
-    (batch,) = validation_batches(data, loading, 1)
+    config = SamplingConfig(num_periods=2, as_of=(day("2022-03-01"), day("2022-06-01")))
+    (batch,) = validation_batches(data, config, 1)
     assert batch["pixels"]["s1"][0, :, 0, 0, small_data.PERIOD].tolist() == [3, 4]  # April and May
     (batch,) = validation_batches(data, SamplingConfig(num_periods=2), 1)
     # The median of 1 July, 1 August and 1 September less 30 days: May and June have ended.
@@ -499,9 +500,9 @@ def test_the_step_of_validation_takes_the_last_date_of_a_range():
     assert batch["lead"].tolist() == [31]
 
 
-def validation_batches(data, loading, *sizes) -> list[dict]:
+def validation_batches(data, config, *sizes) -> list[dict]:
     """What the steps of a validation are given, on the host."""
-    scored = validation.Validation(data, RECIPE, loading, *sizes)
+    scored = validation.Validation(data, RECIPE, config, *sizes)
     return [jax.tree.map(parallel.unshard, batch) for batch in scored._batches]
 
 
@@ -512,7 +513,7 @@ def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count
     labels = np.random.default_rng(0).choice(np.array([0, 1, 2, 254, IGNORE], np.uint8), (6, 8, 8))
     grounds = [np.concatenate(labels[:3]), unknown, np.concatenate(labels[3:])]
     data = small_data.make_dataset([Ground("validation", label) for label in grounds])
-    loading, records = SamplingConfig(num_periods=2), data.records["validation"]
+    config, records = SamplingConfig(num_periods=2), data.records["validation"]
     expected = [
         input_pipeline.make_example(data, records[i], HARVEST[1] - 30, 2, HARVEST[1])
         for i in (0, 1, 2, 4, 5, 6)
@@ -520,7 +521,7 @@ def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count
     monkeypatch.setattr(parallel, "process_count", lambda: count)
     for index in range(count):
         monkeypatch.setattr(parallel, "process_index", lambda index=index: index)
-        batches = validation_batches(data, loading, 4)
+        batches = validation_batches(data, config, 4)
         size = 4 // count
         assert [len(batch["label"]) for batch in batches] == [size, size]
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
@@ -556,7 +557,7 @@ def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
     open_source, opened = type(DATA).source, []
 
     class Windows:
-        """Records of which nobody can have more than a window."""
+        """Records of which only windows can be read."""
 
         def __init__(self, source):
             self.read_window = source.read_window
@@ -572,7 +573,7 @@ def test_validation_opens_its_records_once_and_reads_windows_only(monkeypatch):
     for _ in range(3):
         assert scored(parallel.replicate(VARIABLES)) == expected
     assert opened == ["validation"]
-    # A thread that was told to end may take a moment longer than the one who told it.
+    # A thread that was stopped may take a moment longer than the one that stopped it.
     left = set(threading.enumerate()) - before
     for thread in left:
         thread.join(10)

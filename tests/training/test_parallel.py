@@ -97,7 +97,7 @@ def test_however_many_devices_and_processes_count_the_same(runs):
     for run in ("four", "first", "second"):
         for name in ("hits", "misses", "false_alarms", "weight"):
             np.testing.assert_allclose(runs[run][f"sum/{name}"], one[f"sum/{name}"], atol=2)
-        # At 0.5 a crop may not have been said at all, but what there is was counted.
+        # At 0.5 a crop may not be predicted at all, but what there is was counted.
         assert one["sum/hits"].sum() + one["sum/misses"].sum() > 0 < one["sum/weight"]
         np.testing.assert_allclose(runs[run]["sum/loss"], one["sum/loss"], rtol=1e-5)
 

@@ -78,9 +78,9 @@ def test_a_run_describes_itself():
         steps, steps_per_epoch = 1200, 100.0
 
     data, recipe = small_runs.make_data(), small_runs.make_recipe(dtype="bfloat16")
-    plan = small_runs.make_plan(batch_size=4, accumulate=2, remat=True)
+    train_config = small_runs.make_train_config(batch_size=4, accumulate=2, remat=True)
     params = {"kernel": np.zeros((3, 1000)), "bias": np.zeros(7)}
-    text = profiling.describe(data, recipe, plan, Source, params, 30)
+    text = profiling.describe(data, recipe, train_config, Source, params, 30)
     assert "finetune: dual_unet3d on s1, s2; 3,007 parameters, " in text
     assert "bfloat16, parameters float32, sigmoid loss" in text
     assert f"x {jax.local_devices()[0].device_kind}, batch 4 (4 a device in 2 parts" in text

@@ -1,4 +1,4 @@
-"""A band that training never saw says nothing when it turns up later."""
+"""A band that training never saw changes nothing when it turns up later."""
 
 import jax
 import numpy as np

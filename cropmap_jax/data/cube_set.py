@@ -1,0 +1,123 @@
+"""What a set of cubes gives a dataset: that they belong together, a fingerprint, metadata."""
+
+import hashlib
+import math
+import pathlib
+from typing import Any
+
+from cropmap_jax.data.dataset_files import FORMAT
+from cropmap_jax.geo import calendars, cube, cube_io, periods, splits
+from cropmap_jax.geo.sensors import Sensor
+
+
+def check(infos: list[cube.CubeInfo]) -> None:
+    """Requires cubes that belong together: the same legend, sensors, kind of period and size of
+    pixels, and no shared ground.
+
+    Raises:
+      ValueError: names the two cubes that disagree and how.
+    """
+    first = infos[0]
+    for info in infos[1:]:
+        if info.legend != first.legend:
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected one legend, found "
+                f"{first.legend.name!r} ({', '.join(first.legend.names)}) and "
+                f"{info.legend.name!r} ({', '.join(info.legend.names)})"
+            )
+        if info.sensors != first.sensors:
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected the same sensors, found "
+                f"{_list(first.sensors)} and {_list(info.sensors)}"
+            )
+        kinds = periods.period_kind(first.periods), periods.period_kind(info.periods)
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected periods of one kind, found "
+                f"{kinds[0]} and {kinds[1]}"
+            )
+        sizes = first.geobox.affine.a, info.geobox.affine.a
+        if not math.isclose(*sizes, rel_tol=1e-6):
+            raise ValueError(
+                f"cubes {first.cube_id} and {info.cube_id}: expected one pixel size, found "
+                f"{sizes[0]:.10g} m and {sizes[1]:.10g} m; build a dataset of each"
+            )
+    splits.check_blocks([(info.cube_id, info.block, info.split) for info in infos])
+    for season in sorted({info.season for info in infos}):
+        own = [info for info in infos if info.season == season]
+        found = splits.find_overlap([i.cube_id for i in own], [i.geobox for i in own])
+        if found:
+            raise ValueError(
+                f"cubes {found[0]} and {found[1]} of season {season!r}: expected no shared "
+                f"ground, found {found[2]:.0f} m²"
+            )
+
+
+def _list(found: tuple[Sensor, ...]) -> str:
+    return ", ".join(f"{s.name} ({' '.join(s.bands)}, {s.unit})" for s in found)
+
+
+def folder_of(info: cube.CubeInfo) -> pathlib.Path:
+    """The folder of a cube on disk.
+
+    Raises:
+      ValueError: it is in memory only.
+    """
+    if info.path is None:
+        raise ValueError(f"cube {info.cube_id}: expected a cube on disk, found one in memory")
+    return info.path
+
+
+def fingerprint(infos: list[cube.CubeInfo], chip: int, overlap: int) -> str:
+    """Hash of what a dataset is made from: every item (with its checksums) and the cut.
+
+    Args:
+      infos: the cubes, on disk.
+      chip: side of a chip in pixels.
+      overlap: pixels that neighbouring chips share.
+    """
+    digest = hashlib.sha256(f"{FORMAT} {chip} {overlap}".encode())
+    for info in infos:
+        digest.update((folder_of(info) / cube_io.ITEM).read_bytes())
+    return digest.hexdigest()
+
+
+def metadata(infos: list[cube.CubeInfo], chip: int, overlap: int) -> dict[str, Any]:
+    """The metadata of a dataset of these cubes, JSON-ready; statistics and chips yet empty.
+
+    Args:
+      infos, chip, overlap: as in `fingerprint`.
+    """
+    classes = infos[0].legend
+    crops = classes.names
+    calendar = [info.harvest for info in infos]
+    places = [info.place for info in infos]
+    seasons = [info.season for info in infos]
+    return {
+        "format": FORMAT,
+        "fingerprint": fingerprint(infos, chip, overlap),
+        "chip": chip,
+        "overlap": overlap,
+        "period_kind": periods.period_kind(infos[0].periods),
+        "legend": classes.to_json(),
+        "sensors": [sensor.to_json() for sensor in infos[0].sensors],
+        "crops": list(crops),
+        "harvest": calendars.harvest_table(calendar, places, seasons, crops).tolist(),
+        "planting": calendars.planting_table(calendar, crops).tolist(),
+        "cubes": [
+            {
+                "id": info.cube_id,
+                "split": info.split,
+                "block": info.block,
+                "season": info.season,
+                "province": info.province,
+                "crs": str(info.geobox.crs),
+                "transform": list(info.geobox.affine)[:6],
+                "shape": list(info.shape),
+                "periods": periods.to_days(info.periods).tolist(),
+            }
+            for info in infos
+        ],
+        "statistics": {},
+        "chips": {},
+    }
