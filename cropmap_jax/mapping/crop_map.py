@@ -99,13 +99,13 @@ class MapMaker:
         self.groups = cubes.join(infos, recipe.num_periods, self._as_of, halo)
         self.notes = notes.before(infos, recipe, self._as_of)
         default = Options.threshold
-        if recipe.loss != "sigmoid" and options.threshold != default:
+        if recipe.exclusive and options.threshold != default:
             self.notes.append(f"--threshold has no effect on a network trained with {recipe.loss}")
         self._settings = metadata.Settings(
             checkpoint=metadata.fingerprint(self._restored),
             step=self._restored.step,
             as_of=self._as_of.isoformat(),
-            threshold=options.threshold if recipe.loss == "sigmoid" else None,
+            threshold=None if recipe.exclusive else options.threshold,
             halo_px=halo,
         )
         self._out = pathlib.Path(options.out)
@@ -206,7 +206,7 @@ class MapMaker:
         for request in requests:
             here = request.box.inside(whole)
             crop[here], confidence[here] = decision.decide(
-                running.probability(request), possible, recipe.loss, self._options.threshold
+                running.probability(request), possible, recipe.exclusive, self._options.threshold
             )
             seen += pixels.count_values(running.pixels(request), recipe.sensors)
             yield

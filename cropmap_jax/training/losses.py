@@ -4,6 +4,9 @@ Losses are returned as (sum, count): devices add both up before they divide, so 
 the same however many devices share the batch.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,8 +81,27 @@ def softmax_loss(
     return jnp.sum(weight * loss), jnp.sum(weight)
 
 
-LOSSES = {"sigmoid": sigmoid_loss, "softmax": softmax_loss}
-ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax}
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A loss, and how the logits of a network that was trained with it are read.
+
+    Args:
+      function: as `sigmoid_loss`.
+      activation: from logits [..., C] to probabilities of the same shape.
+      exclusive: whether classes exclude each other. A map then shows the most probable one; else
+        only one that reaches a threshold.
+    """
+
+    function: Callable[..., tuple[jax.Array, jax.Array]]
+    activation: Callable[[jax.Array], jax.Array]
+    exclusive: bool
+
+
+LOSSES = {
+    "sigmoid": Loss(sigmoid_loss, jax.nn.sigmoid, exclusive=False),
+    "softmax": Loss(softmax_loss, jax.nn.softmax, exclusive=True),
+}
+"""What `config.loss` may name."""
 
 
 def balanced_weights(pixels: np.ndarray, power: float = 0.5) -> np.ndarray:

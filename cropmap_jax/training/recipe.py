@@ -63,6 +63,11 @@ class Recipe:
         return {sensor.name: len(sensor.bands) for sensor in self.sensors}
 
     @property
+    def exclusive(self) -> bool:
+        """Whether its classes exclude each other, see `losses.Loss`."""
+        return losses.LOSSES[self.loss].exclusive
+
+    @property
     def num_periods(self) -> int:
         """Periods of the window."""
         return int(self.model["num_periods"])

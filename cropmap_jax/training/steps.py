@@ -105,7 +105,7 @@ def make_train_step(
       on all devices.
     """
     network = recipe.network(freeze_trunk_statistics, remat)
-    loss_function = losses.LOSSES[recipe.loss]
+    loss_function = losses.LOSSES[recipe.loss].function
 
     def weight_of(batch: Batch) -> jax.Array:
         label, planted = batch["label"], batch["planted"]
@@ -178,7 +178,7 @@ def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
 def make_predict_step(recipe: Recipe) -> Callable[[Variables, Batch], jax.Array]:
     """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes]."""
     network: Any = recipe.network()
-    activation = losses.ACTIVATIONS[recipe.loss]
+    activation = losses.LOSSES[recipe.loss].activation
 
     def step(variables: Variables, batch: Batch) -> jax.Array:
         batch = inputs(batch, recipe)
@@ -194,7 +194,7 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
     [classes]) at probability 0.5, over known pixels that some sensor has seen in the window.
     """
     network: Any = recipe.network()
-    loss_function = losses.LOSSES[recipe.loss]
+    loss_function = losses.LOSSES[recipe.loss].function
 
     def step(variables: Variables, batch: Batch) -> Metrics:
         batch = inputs(batch, recipe)
@@ -204,7 +204,7 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
         true = label == jnp.arange(logits.shape[-1])
-        predicted = losses.ACTIVATIONS[recipe.loss](logits) >= 0.5
+        predicted = losses.LOSSES[recipe.loss].activation(logits) >= 0.5
         known = (label != IGNORE) & (batch["planted"][:, None, None, :] > 0)
 
         def count(mask: jax.Array) -> jax.Array:

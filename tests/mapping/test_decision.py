@@ -9,9 +9,9 @@ from cropmap_jax.mapping.decision import decide
 ALL = np.ones(3, bool)
 
 
-def one(probability, possible=ALL, loss="sigmoid", threshold=0.5) -> tuple[int, int]:
+def one(probability, possible=ALL, exclusive=False, threshold=0.5) -> tuple[int, int]:
     values = np.array([[probability]], np.float32)
-    crop, confidence = decide(values, np.asarray(possible), loss, threshold)
+    crop, confidence = decide(values, np.asarray(possible), exclusive, threshold)
     assert crop.dtype == confidence.dtype == np.uint8 and crop.shape == (1, 1)
     return int(crop[0, 0]), int(confidence[0, 0])
 
@@ -25,22 +25,22 @@ def test_a_sigmoid_head_shows_the_most_probable_class_that_reaches_the_threshold
 
 
 def test_a_softmax_head_shows_the_most_probable_class_whatever_the_threshold():
-    assert one([0.3, 0.4, 0.3], loss="softmax") == (1, 40)
-    assert one([0.3, 0.4, 0.3], loss="softmax", threshold=0.9) == (1, 40)
+    assert one([0.3, 0.4, 0.3], exclusive=True) == (1, 40)
+    assert one([0.3, 0.4, 0.3], exclusive=True, threshold=0.9) == (1, 40)
 
 
 def test_an_impossible_class_is_never_shown():
     assert one([0.2, 0.93, 0.9], [True, False, True]) == (2, 90)
     assert one([0.2, 0.93, 0.4], [True, False, True]) == (NONE_OF_THESE, 60)
     # Training takes it out of the softmax: the others share what there is.
-    assert one([0.1, 0.6, 0.3], [True, False, True], "softmax") == (2, 75)
-    assert one([0.0, 1.0, 0.0], [False, False, True], "softmax") == (2, 0)
+    assert one([0.1, 0.6, 0.3], [True, False, True], True) == (2, 75)
+    assert one([0.0, 1.0, 0.0], [False, False, True], True) == (2, 0)
     assert one([0.0, 1.0, 0.0], [False, False, True], threshold=0.0) == (2, 0)
 
 
-@pytest.mark.parametrize("loss", ["sigmoid", "softmax"])
-def test_nothing_seen_is_no_data(loss):
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_nothing_seen_is_no_data(exclusive):
     values = np.array([[[0.1, 0.2, 0.7]], [[np.nan] * 3]], np.float32)
-    crop, confidence = decide(values, ALL, loss, 0.5)
+    crop, confidence = decide(values, ALL, exclusive, 0.5)
     assert crop.ravel().tolist() == [2, IGNORE]
     assert confidence.ravel().tolist() == [70, IGNORE]

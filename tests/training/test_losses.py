@@ -123,11 +123,14 @@ def test_sums_and_counts_of_parts_add_up_and_planted_is_per_example(loss):
 
 
 def test_activations_belong_to_their_losses():
-    assert losses.LOSSES == {"sigmoid": SIGMOID, "softmax": SOFTMAX}
+    known = {name: loss.function for name, loss in losses.LOSSES.items()}
+    assert known == {"sigmoid": SIGMOID, "softmax": SOFTMAX}
     for name, expected in (("sigmoid", [0.5, 0.75]), ("softmax", [0.25, 0.75])):
-        found = losses.ACTIVATIONS[name](jnp.asarray(LN3))[0, 0, 0]
+        loss = losses.LOSSES[name]
+        found = loss.activation(jnp.asarray(LN3))[0, 0, 0]
         np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert losses.ACTIVATIONS.keys() == losses.LOSSES.keys()
+        # Only exclusive classes share one probability.
+        assert loss.exclusive == (pytest.approx(1, rel=1e-6) == float(found.sum()))
 
 
 def test_balanced_weights_by_hand():

@@ -54,7 +54,9 @@ def test_a_step_follows_the_gradient_of_the_weighted_mean_at_two_rates(norm, los
             train=True,
             mutable=["batch_stats"],
         )
-        total, count = losses.LOSSES[loss](logits, batch["label"], batch["planted"], weights)
+        total, count = losses.LOSSES[loss].function(
+            logits, batch["label"], batch["planted"], weights
+        )
         return total / count
 
     value, gradient = mean_loss(variables["params"], batch)
