@@ -1,20 +1,20 @@
-"""Settings of XLA, to be made before jax is first asked for a device."""
+"""Settings of XLA, to be made before jax first looks for a device."""
 
 import importlib.metadata
 import os
 
 LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
-
-# A jaxlib that does not know a flag ends the process: these are the versions that were tried.
+"""XLA's flag for what it hands to YNNPACK."""
 TRIED = ("0.10.",)
+"""Versions of jaxlib that were tried; one that does not know a flag ends the process."""
 
 
 def tune() -> None:
-    """Keeps XLA on the CPU from handing convolutions to YNNPACK, as jaxlib 0.10 does unasked.
+    """Keeps XLA on the CPU from handing convolutions to YNNPACK, as jaxlib 0.10 does by default.
 
     There its gradients to kernels take up to three times as long as with XLA's own convolutions
-    (`python -m benchmarks.blocks`). Other devices do not look at this setting, and an XLA_FLAGS
-    that speaks of it already stays as it is.
+    (`python -m benchmarks.blocks`). Other devices ignore this setting, and an XLA_FLAGS that
+    mentions it already stays as it is.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if LIBRARY not in flags and importlib.metadata.version("jaxlib").startswith(TRIED):

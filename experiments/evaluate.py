@@ -113,8 +113,10 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
             draw = (album.add, album.wants)
         tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
         rows += evaluate.score_rows(method, names, tallies, leads, chosen)
-        # Those of the forest would be the same: they are about ground, not about methods.
-        noted = noted or notes.score_notes(_SPLIT.value, names, tallies, leads, chosen)
+        # Those of the forest would be the same: they are about cubes, not about methods.
+        noted = noted or notes.score_notes(
+            _SPLIT.value, names, tallies, leads, chosen, restored.recipe.sensors
+        )
     return rows, noted, album.drawn
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation import predictions
-from cropmap_jax.evaluation.metrics import SEED_THRESHOLD, CropTally
+from cropmap_jax.evaluation.metrics import DEFAULT_THRESHOLD, CropTally
 from cropmap_jax.geo import periods, windows
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.predictors import Predictor
@@ -129,7 +129,7 @@ def _note_images(
 
 
 def choose_thresholds(tallies: list[CropTally], split: str) -> list[Chosen]:
-    """Per crop the threshold with the best pixel F1; SEED_THRESHOLD where none can be chosen.
+    """Per crop the threshold with the best pixel F1; DEFAULT_THRESHOLD where none can be chosen.
 
     Args:
       tallies: of each crop.
@@ -139,7 +139,7 @@ def choose_thresholds(tallies: list[CropTally], split: str) -> list[Chosen]:
     for tally in tallies:
         why = undefined(tally, "pixels")
         if why:
-            out.append(Chosen(SEED_THRESHOLD, f"{why} in {split}"))
+            out.append(Chosen(DEFAULT_THRESHOLD, f"{why} in {split}"))
         else:
             out.append(Chosen(tally.pixels.best_threshold()))
     return out
@@ -147,7 +147,7 @@ def choose_thresholds(tallies: list[CropTally], split: str) -> list[Chosen]:
 
 def no_thresholds(crops: list[int]) -> list[Chosen]:
     """Per crop the default, where there is no split to choose on."""
-    return [Chosen(SEED_THRESHOLD, "there is no validation or train split") for _ in crops]
+    return [Chosen(DEFAULT_THRESHOLD, "there is no validation or train split") for _ in crops]
 
 
 def undefined(tally: CropTally, unit: str) -> str | None:
@@ -180,7 +180,7 @@ def score_rows(
         for unit in UNITS:
             if unit == "fields" and not tally.fields.total + tally.unseen["fields"]:
                 continue
-            for rule, threshold in (("fixed", Chosen(SEED_THRESHOLD)), ("chosen", choice)):
+            for rule, threshold in (("fixed", Chosen(DEFAULT_THRESHOLD)), ("chosen", choice)):
                 rows.append(
                     {
                         "crop": name,

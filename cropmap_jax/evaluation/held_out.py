@@ -1,11 +1,12 @@
-"""Whether the ground that is scored is ground that the checkpoint was trained on.
+"""Whether the ground that is scored is held out, or was trained on.
 
-Splits are places: a field that was trained on in one season is not unseen ground in another, and a
+Splits are places: a field that was trained on in one season is not held out in another, and a
 dataset that was rebuilt may call train what was test. So ground is compared, not names.
 """
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -15,17 +16,21 @@ from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.training.checkpoints import Restored
 
 USED = ("train", "validation")
-"""Splits of a training run whose ground is not unseen: one is learnt from, one chooses."""
+"""Splits of a training run whose ground is not held out: one is learnt from, one chooses."""
 SLIVER_PX = 0.49
-"""Margin taken off each cube: grids that meet within less than a pixel share none."""
+"""Pixels taken off each side of a cube: grids that overlap by less than a pixel share none."""
 ZONE_PX = 1.0
 """The same across zones: edges that touch in one are not straight in the other."""
 _PER_SIDE = 8
+"""Points along each side of a cube: its edges are not straight in another zone."""
+
+Footprint = dict[str, Any]
+"""Where a cube lies: id, split, crs, transform and shape, as `Dataset.ground`; perhaps stage."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """Ground that is in both.
+    """Ground that was scored and trained on.
 
     Args:
       scored: ids of scored cubes that hold such ground.
@@ -40,14 +45,17 @@ class Shared:
     hectares: float
 
 
-def shared_ground(scored: Sequence[dict], trained: Sequence[dict]) -> Shared | None:
+def shared_ground(scored: Sequence[Footprint], trained: Sequence[Footprint]) -> Shared | None:
     """Ground that both lists of cubes hold; in any season and any zone, under any name.
 
     Args:
-      scored, trained: id, split, crs, transform and shape of each cube, as `Dataset.ground`.
+      scored, trained: the cubes.
 
     Returns:
       What they share, None if nothing.
+
+    Raises:
+      KeyError, TypeError, ValueError, pyproj.exceptions.CRSError: not what `Footprint` says.
     """
     zones = _zones([*scored, *trained])
     hits: dict[int, np.ndarray] = {}
@@ -75,11 +83,11 @@ def shared_ground(scored: Sequence[dict], trained: Sequence[dict]) -> Shared | N
     )
 
 
-def _split(cube: dict) -> list[str]:
+def _split(cube: Footprint) -> list[str]:
     return [cube["split"], *([cube["stage"]] if cube.get("stage") else [])]
 
 
-def _zones(cubes: Sequence[dict]) -> dict[str, str]:
+def _zones(cubes: Sequence[Footprint]) -> dict[str, str]:
     """One name for each way to write a CRS."""
     zones: dict[str, str] = {}
     for text in sorted({cube["crs"] for cube in cubes}):
@@ -88,8 +96,10 @@ def _zones(cubes: Sequence[dict]) -> dict[str, str]:
     return zones
 
 
-def _outlines(cubes: Sequence[dict], crs: str, zones: dict, margins: tuple[float, float]):
-    """Outlines of cubes in a CRS; without margins, or (in that CRS, in others) pixels smaller."""
+def _outlines(
+    cubes: Sequence[Footprint], crs: str, zones: dict[str, str], margins: tuple[float, float]
+) -> np.ndarray:
+    """Polygons [N] of cubes in a CRS; smaller by so many pixels (in that CRS, in others)."""
     out = np.full(len(cubes), shapely.Polygon(), object)
     for zone in {zones[cube["crs"]] for cube in cubes}:
         own = [i for i, cube in enumerate(cubes) if zones[cube["crs"]] == zone]
@@ -97,7 +107,7 @@ def _outlines(cubes: Sequence[dict], crs: str, zones: dict, margins: tuple[float
         if zone != crs:
             shift = pyproj.Transformer.from_crs(zone, crs, always_xy=True)
             rings = np.stack(shift.transform(rings[..., 0], rings[..., 1]), -1)
-        # A place far outside the zone has no finite image there, and shares no ground either.
+        # What lies far outside the zone has no finite coordinates there, and shares no ground.
         there = np.isfinite(rings).all((1, 2))
         made = shapely.polygons(rings[there])
         made[~shapely.is_valid(made)] = shapely.Polygon()
@@ -105,7 +115,7 @@ def _outlines(cubes: Sequence[dict], crs: str, zones: dict, margins: tuple[float
     return out
 
 
-def _rings(cubes: Sequence[dict], margin: float) -> np.ndarray:
+def _rings(cubes: Sequence[Footprint], margin: float) -> np.ndarray:
     """float64 [N, points, 2], x and y along the edges of each cube."""
     side = np.arange(_PER_SIDE) / _PER_SIDE
     ends = np.zeros(_PER_SIDE)
@@ -114,7 +124,8 @@ def _rings(cubes: Sequence[dict], margin: float) -> np.ndarray:
 
     def inset(length: np.ndarray, part: np.ndarray) -> np.ndarray:
         off = np.minimum(margin, 0.49 * length)
-        return off + part * (length - 2 * off)
+        inner: np.ndarray = off + part * (length - 2 * off)
+        return inner
 
     height, width = np.array([cube["shape"] for cube in cubes], float).T[..., None]
     rows, cols = inset(height, v), inset(width, u)
@@ -124,7 +135,7 @@ def _rings(cubes: Sequence[dict], margin: float) -> np.ndarray:
 
 def check(
     restored: Restored, data: Dataset, split: str, allowed: bool = False
-) -> tuple[dict, list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     """Compares the ground of a split with the ground that the checkpoint was trained on.
 
     Args:
@@ -134,11 +145,13 @@ def check(
       allowed: a test split of ground trained on is scored anyway.
 
     Returns:
-      What was found, for JSON: `trained_on`, the cubes that share ground or None if the checkpoint
-      does not record where it was trained; and notes for people.
+      What was found, for JSON: `trained_on`, ids of the cubes that share ground, or None if the
+      checkpoint does not record where it was trained, and `hectares_trained_on`; and notes for
+      people.
 
     Raises:
-      ValueError: the test split shares ground with the training or validation split of training.
+      ValueError: the test split shares ground with the training or validation split of training, or
+        the checkpoint records something else than where its cubes lie.
     """
     if not restored.cubes:
         return {"trained_on": None}, [
@@ -156,27 +169,37 @@ def check(
         frozenset({"train"}): "trained on",
         frozenset({"validation"}): "validated on during training",
     }.get(shared.splits, "trained and validated on")
-    said = (
+    found = (
         f"{len(shared.scored)} of {len(scored)} {split} cubes ({_few(shared.scored)}; "
         f"{shared.hectares:,.2f} ha) lie on ground that the checkpoint was {how} "
         f"({_few(shared.trained)})"
     )
     if split == "test" and not allowed:
         raise ValueError(
-            f"{data.path}: {said}; expected a test split apart from it, --split train or "
+            f"{data.path}: {found}; expected a test split apart from it, --split train or "
             f"validation, or --allow_training_ground to score it anyway"
         )
-    found = {
+    summary = {
         "trained_on": list(shared.scored),
         "hectares_trained_on": round(shared.hectares, 4),
     }
-    return found, [f"{said}: these are not scores of held-out ground"]
+    return summary, [f"{found}: these are not scores of held-out ground"]
 
 
 def threshold_notes(
     restored: Restored, data: Dataset, split: str, chooser: str | None
 ) -> list[str]:
-    """Notes on a threshold that was chosen on ground where it looks better than elsewhere."""
+    """Notes on a threshold that was chosen on ground where it looks better than elsewhere.
+
+    Args:
+      restored: the checkpoint.
+      data: the dataset that is scored.
+      split: which split of it.
+      chooser: the split on which the threshold was chosen, if any.
+
+    Raises:
+      ValueError: the checkpoint records something else than where its cubes lie.
+    """
     if chooser == split:
         return [f"the threshold was chosen on {split}, the split scored: its scores are too good"]
     if not chooser:
@@ -186,7 +209,7 @@ def threshold_notes(
     return []
 
 
-def _of(data: Dataset, split: str) -> list[dict]:
+def _of(data: Dataset, split: str) -> list[Footprint]:
     return [cube for cube in data.ground if cube["split"] == split]
 
 

@@ -11,8 +11,8 @@ from cropmap_jax.geo.legend import IGNORE
 
 THRESHOLDS = np.arange(1, 100) / 100
 """Thresholds that a validation split may choose from."""
-SEED_THRESHOLD = 0.35
-"""The seed system's threshold."""
+DEFAULT_THRESHOLD = 0.35
+"""The original system's: scored as the fixed threshold, and used where none can be chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Counts:
             true_negative_rate = tn / (tn + fp) precision = tp / (tp + fp)
             f1 = 2 tp / (2 tp + fp + fn)
 
-        None where the denominator is 0, and where the score could not but be perfect or 0:
-        accuracy, precision and F1 need negatives, precision and F1 need positives.
+        None where the denominator is 0, and where the score could only be perfect or 0: accuracy,
+        precision and F1 need negatives, precision and F1 need positives.
         """
 
         def ratio(a: int, b: int) -> float | None:
@@ -61,7 +61,7 @@ class Tally:
     A value is positive at a threshold when it is at least as large.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # [negative or positive, number of thresholds reached]
         self._histogram = np.zeros((2, len(THRESHOLDS) + 1), np.int64)
 
@@ -70,14 +70,18 @@ class Tally:
 
         Args:
           probability: float [N] in [0, 1].
-          positive: bool [N], what is true.
+          positive: bool [N], the truth.
         """
         # In float32, 0.35 is a little more than 0.35: compare in the precision of the values.
         reached = np.searchsorted(THRESHOLDS.astype(probability.dtype), probability, side="right")
         np.add.at(self._histogram, (positive.astype(np.intp), reached), 1)
 
     def counts(self, threshold: float) -> Counts:
-        """Counts at one of THRESHOLDS."""
+        """Counts at one of THRESHOLDS.
+
+        Raises:
+          IndexError: another threshold.
+        """
         index = int(np.flatnonzero(np.isclose(THRESHOLDS, threshold))[0])
         below, above = (
             self._histogram[:, : index + 1].sum(1),
@@ -120,15 +124,15 @@ class CropTally:
     """Pixel and field tallies of one crop.
 
     Attributes:
-      pixels, fields: tallies of annotated ground that some sensor has seen.
-      unseen: {"pixels": n, "fields": n}, annotated ground of which there is no image.
-      sensors: those that have seen some of the annotated ground.
-      lacking: by sensor the cubes whose annotated ground only another one has seen.
+      pixels, fields: tallies of what is annotated and some sensor has seen.
+      unseen: {"pixels": n, "fields": n}, annotated ones of which there is no image.
+      sensors: names of those that have seen some of the annotated pixels.
+      lacking: by sensor the cubes whose annotated pixels only another sensor has seen.
       gaps: by cube the days between its last image and the end of the window, where periods at
         the end are empty.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.pixels, self.fields = Tally(), Tally()
         self.unseen = {"pixels": 0, "fields": 0}
         self.sensors: set[str] = set()
@@ -143,7 +147,7 @@ class CropTally:
         crop: int,
         seen: np.ndarray | None = None,
     ) -> None:
-        """Adds a cube (or any whole piece of ground: a field must not come in two pieces).
+        """Adds a cube, or any piece of one that no field crosses: a field must come whole.
 
         A field's probability is the mean over its annotated pixels, its truth their majority. Of a
         field that was seen in part, the part that was seen counts.

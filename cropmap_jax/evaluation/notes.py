@@ -1,13 +1,13 @@
-"""What has to be reported with scores: ground that is not scored, scores that mean little."""
+"""Notes on scores: pixels and fields that are not scored, scores that mean little."""
 
 from collections.abc import Collection, Iterable, Iterator
 
 from cropmap_jax.evaluation.evaluate import Chosen, undefined
 from cropmap_jax.evaluation.metrics import CropTally, Tally
-from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.geo.sensors import Sensor
 
 FEW_FIELDS = 2
-"""With fewer fields of a crop than this, a score says nothing about other fields."""
+"""With fewer fields of a crop than this, a score means nothing for other fields."""
 
 
 def score_notes(
@@ -16,16 +16,19 @@ def score_notes(
     tallies: list[CropTally],
     leads: list[tuple[int, int] | None],
     chosen: list[Chosen],
-    sensors: Iterable[Sensor] = SENTINEL,
+    sensors: Iterable[Sensor],
 ) -> list[str]:
     """Notes on the scores of one method; those of another are the same, pixel for pixel.
 
     Args:
       split: that was scored.
       names: of the crops.
-      tallies, leads: what `tally_split` gave for it.
-      chosen: what `choose_thresholds` gave.
+      tallies, leads: of each crop, from `evaluate.tally_split`.
+      chosen: of each crop, from `evaluate.choose_thresholds`.
       sensors: that the network takes.
+
+    Returns:
+      One line per note, which begins with the crops that it is about.
     """
     found: dict[str, list[str]] = {}
     for name, tally, lead, choice in zip(names, tallies, leads, chosen, strict=True):
@@ -35,7 +38,11 @@ def score_notes(
 
 
 def _of_crop(
-    split: str, tally: CropTally, lead, choice: Chosen, sensors: Iterable[Sensor]
+    split: str,
+    tally: CropTally,
+    lead: tuple[int, int] | None,
+    choice: Chosen,
+    sensors: Iterable[Sensor],
 ) -> Iterator[str]:
     unseen, pixels, fields = tally.unseen, tally.pixels, tally.fields
     if unseen["pixels"]:

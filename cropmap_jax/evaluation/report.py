@@ -143,7 +143,7 @@ def _draw(
     fig, axes = plt.subplots(1, 4, figsize=size, layout="constrained", sharey=True)
     extent = (0, width * pixel_m, height * pixel_m, 0)
     axes[0].imshow(_stretch(prediction.rgb[position]), extent=extent)
-    axes[0].set_title("Sentinel-2, latest clear")
+    axes[0].set_title("natural colour, latest clear")
     known, handles = _known(prediction.label, classes)
     axes[1].imshow(known, extent=extent, interpolation="nearest")
     axes[1].set_title("what is known")

@@ -14,18 +14,26 @@ from cropmap_jax.geo.sensors import Sensor
 
 
 def db_to_linear(db: np.ndarray) -> np.ndarray:
-    """Backscatter in dB to linear power, 10^(dB / 10)."""
+    """Backscatter in dB to linear power, 10^(dB / 10); float, the same shape."""
     return np.asarray(np.power(10.0, db / 10.0))
 
 
 def linear_to_db(power: np.ndarray) -> np.ndarray:
-    """Linear power to dB; zero and negative power (border noise) become NaN."""
+    """Linear power to dB; zero and negative power (border noise) become NaN; the same shape."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(power > 0, 10.0 * np.log10(power), np.nan)
 
 
 def assign(periods: Sequence[Period], targets: Sequence[Period]) -> np.ndarray:
-    """Index of the target period that holds the last day of each source period, else -1."""
+    """Index of the target period that holds the last day of each source period, else -1.
+
+    Args:
+      periods: T source periods.
+      targets: half-open periods, oldest first; they may leave gaps.
+
+    Returns:
+      int [T].
+    """
     last_day = to_days(periods)[:, 1] - 1
     spans = to_days(targets)
     index = np.searchsorted(spans[:, 0], last_day, side="right") - 1
@@ -41,14 +49,14 @@ def composite(
     Args:
       values: float [T, H, W, B] in the sensor's unit, NaN where missing.
       periods: T source periods; they may overlap and leave gaps.
-      targets: P target periods.
-      sensor: its `compositing` says how: "mean_power" averages dB as linear power (speckle is
+      targets: P target periods, oldest first.
+      sensor: its `compositing` decides how: "mean_power" averages dB as linear power (speckle is
         multiplicative: a mean of dB is biased low), "mean" averages the values as they are, and
         "median" is robust to missed clouds.
 
     Returns:
-      float32 [P, H, W, B], NaN where no observation is clear, and uint16 [P, H, W]: the number of
-      observations with at least one valid band.
+      float32 [P, H, W, B], NaN where no observation has a value, and uint16 [P, H, W]: the number
+      of observations with at least one valid band.
 
     Raises:
       ValueError: lengths that do not agree.

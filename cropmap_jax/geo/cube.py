@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, grid, legend, periods
@@ -62,7 +63,30 @@ class CubeInfo:
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        return tuple(self.geobox.shape)
+        height, width = self.geobox.shape
+        return height, width
+
+    @property
+    def crs(self) -> CRS:
+        """The CRS of its grid.
+
+        Raises:
+          ValueError: it has none.
+        """
+        if self.geobox.crs is None:
+            raise ValueError(f"cube {self.cube_id}: expected a grid with a CRS, found none")
+        return self.geobox.crs
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the cube lies on disk.
+
+        Raises:
+          ValueError: it is in memory alone.
+        """
+        if self.path is None:
+            raise ValueError(f"cube {self.cube_id}: expected a cube on disk, found one in memory")
+        return self.path
 
     @property
     def place(self) -> str:
@@ -70,30 +94,33 @@ class CubeInfo:
         return self.province or self.cube_id
 
 
-class _BySensor:
+class BySensor:
     """Gives a sensor's pixels by its name as well: `cube.s1` is `cube.pixels["s1"]`."""
 
     pixels: Mapping[str, np.ndarray]
 
     def __getattr__(self, name: str) -> np.ndarray:
-        pixels = self.__dict__.get("pixels", {})
+        pixels: Mapping[str, np.ndarray] = self.__dict__.get("pixels", {})
         if name in pixels:
             return pixels[name]
         raise AttributeError(f"{type(self).__name__} has no {name!r}; sensors: {', '.join(pixels)}")
 
 
 @dataclasses.dataclass(frozen=True, init=False)
-class Cube(_BySensor):
+class Cube(BySensor):
     """A cube with its pixels.
 
     Args:
-      info: everything else.
+      info: all of the cube but its pixels.
       pixels: by sensor, float32 [T, H, W, bands] in the sensor's unit, NaN missing.
       label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
       fields: uint32 [H, W], field id, 0 none; None where not given.
       clear: uint8 [T, H, W], how many observations the optical composite is made of, 0 none, 255
         that many or more; None where not given.
       **by_sensor: pixels of single sensors by name, e.g. `s1=...`; they replace those in `pixels`.
+
+    Raises:
+      TypeError: pixels of a sensor that `info` does not list. Shapes are checked by `validate`.
     """
 
     info: CubeInfo
@@ -133,18 +160,30 @@ def validate(cube: Any, stored: bool = False) -> None:
     """
     info = cube.info
     where = f"cube {info.cube_id}"
-    allowed = set("_-.")
-    if (
-        not info.cube_id
-        or info.cube_id.startswith(".")
-        or not all(c.isascii() and (c.isalnum() or c in allowed) for c in info.cube_id)
-    ):
-        raise ValueError(
-            f"{where}: expected an id of letters, digits, '_', '-' and '.', found {info.cube_id!r}"
-        )
+    _check_id(info.cube_id, where)
     grid.check_true_pixels(info.geobox, where)
     check_size(info.geobox, where)
     periods.check_contiguous(info.periods, where)
+    _check_arrays(cube, stored, where)
+    check_label(cube.label, info.legend, where)
+    check_crops(info.harvest, info.legend, where)
+
+
+def _check_id(cube_id: str, where: str) -> None:
+    allowed = set("_-.")
+    if (
+        not cube_id
+        or cube_id.startswith(".")
+        or not all(c.isascii() and (c.isalnum() or c in allowed) for c in cube_id)
+    ):
+        raise ValueError(
+            f"{where}: expected an id of letters, digits, '_', '-' and '.', found {cube_id!r}"
+        )
+
+
+def _check_arrays(cube: Any, stored: bool, where: str) -> None:
+    """Requires the arrays that the cube's information promises, in their shapes and dtypes."""
+    info = cube.info
     t, (h, w) = len(info.periods), info.shape
     if set(cube.pixels) != {sensor.name for sensor in info.sensors}:
         raise ValueError(
@@ -171,8 +210,6 @@ def validate(cube: Any, stored: bool = False) -> None:
                 f"{where}: expected {name} {np.dtype(dtype).name} {list(shape)}, "
                 f"found {array.dtype.name} {list(array.shape)}"
             )
-    check_label(cube.label, info.legend, where)
-    check_crops(info.harvest, info.legend, where)
 
 
 def check_size(geobox: GeoBox, where: str) -> None:
@@ -209,6 +246,11 @@ def check_crops(harvest: calendars.Calendar, classes: legend.Legend, where: str)
 
 def check_label(label: np.ndarray, classes: legend.Legend, where: str) -> None:
     """Requires label values that the legend holds.
+
+    Args:
+      label: uint8, any shape.
+      classes: the legend.
+      where: what to name in an error.
 
     Raises:
       ValueError: names `where`, the values found and those expected.

@@ -52,7 +52,9 @@ _RASTER = re.compile(r"([a-z][a-z0-9_]*)\.tif(|\.aux\.xml|\.ovr|\.msk)")
 """All that a cube's folder may hold next to its item: also what QGIS puts next to a raster."""
 
 
-def write_cube(value: cube.Cube | RawCube, cubes_dir: str | os.PathLike, overwrite: bool = False):
+def write_cube(
+    value: cube.Cube | RawCube, cubes_dir: str | os.PathLike[str], overwrite: bool = False
+) -> pathlib.Path:
     """Writes a cube into `<cubes_dir>/<cube_id>/`, whole or not at all.
 
     Args:
@@ -136,10 +138,13 @@ def _unfinished(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
     return tuple(p for p in folder.iterdir() if files.unfinished(p))
 
 
-def list_cubes(cubes_dir: str | os.PathLike) -> list[cube.CubeInfo]:
+def list_cubes(cubes_dir: str | os.PathLike[str]) -> list[cube.CubeInfo]:
     """Reads the items of every whole cube in a folder, sorted by id.
 
-    Folders without an item (an interrupted write) are passed over.
+    Folders without an item (an interrupted write) are skipped.
+
+    Args:
+      cubes_dir: folder of cubes.
 
     Raises:
       ValueError: a missing folder, a folder without cubes, or an item that cannot be read.
@@ -153,7 +158,7 @@ def list_cubes(cubes_dir: str | os.PathLike) -> list[cube.CubeInfo]:
     return [read_info(path) for path in paths]
 
 
-def read_cube(path: str | os.PathLike, verify: bool = False) -> cube.Cube:
+def read_cube(path: str | os.PathLike[str], verify: bool = False) -> cube.Cube:
     """Reads a cube into memory: float32 with NaN.
 
     Args:
@@ -169,8 +174,12 @@ def read_cube(path: str | os.PathLike, verify: bool = False) -> cube.Cube:
     return cube.Cube(raw.info, pixels, raw.label, fields, raw.clear)
 
 
-def read_raw(path: str | os.PathLike, verify: bool = False) -> RawCube:
+def read_raw(path: str | os.PathLike[str], verify: bool = False) -> RawCube:
     """Reads a cube's pixels as stored; `fields` is all 0 where the cube has none.
+
+    Args:
+      path: the cube's folder.
+      verify: compare every raster with its checksum first.
 
     Raises:
       ValueError: names the file, what was found and what was expected.
@@ -207,7 +216,7 @@ def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes
         "count": len(pixels),
         "height": h,
         "width": w,
-        "crs": info.geobox.crs.to_wkt(),
+        "crs": info.crs.to_wkt(),
         "transform": info.geobox.affine,
         # Of a count no value is missing.
         "nodata": sensor.nodata if sensor else _NODATA.get(asset),

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import pathlib
+from typing import Any
 
 import pyproj
 import pystac
@@ -16,12 +17,17 @@ from pystac.extensions.projection import ProjectionExtension
 from cropmap_jax.geo import calendars, cube, grid, legend, periods, schemas, sensors
 
 ITEM = "item.json"
+Item = dict[str, Any]
+"""A STAC Item, as JSON has it."""
 _SCHEMA = pathlib.Path(__file__).with_name("cube_item.schema.json")
 _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 
 
-def read_info(path: str | os.PathLike) -> cube.CubeInfo:
+def read_info(path: str | os.PathLike[str]) -> cube.CubeInfo:
     """Reads a cube's item, not its pixels.
+
+    Args:
+      path: the cube's folder.
 
     Raises:
       ValueError: names the item, the place in it, what was found and what was expected.
@@ -30,13 +36,16 @@ def read_info(path: str | os.PathLike) -> cube.CubeInfo:
     return _from_item(read_item(file), file)
 
 
-def read_item(file: pathlib.Path) -> dict:
+def read_item(file: pathlib.Path) -> Item:
     """Reads an item as it is, once its schema (`cube_item.schema.json`) allows it.
+
+    Args:
+      file: in the cube's folder.
 
     Raises:
       ValueError: as `read_info`.
     """
-    item = schemas.read_json(file, "a cube's STAC item")
+    item: Item = schemas.read_json(file, "a cube's STAC item")
     schemas.check(item, _SCHEMA, file)
     props = item["properties"]
     found = sensors.from_json(props.get("cropmap:sensors"), f"{file}: properties/cropmap:sensors")
@@ -74,9 +83,9 @@ def item_bytes(info: cube.CubeInfo, checksums: dict[str, str]) -> bytes:
     return data
 
 
-def _to_item(info: cube.CubeInfo, checksums: dict[str, str]) -> dict:
+def _to_item(info: cube.CubeInfo, checksums: dict[str, str]) -> Item:
     outline = info.geobox.extent.to_crs("EPSG:4326", resolution=1000.0)
-    code = info.geobox.crs.to_epsg()
+    code = info.crs.to_epsg()
     item = pystac.Item(
         id=info.cube_id,
         geometry=shapely.geometry.mapping(outline.geom),
@@ -108,15 +117,16 @@ def _to_item(info: cube.CubeInfo, checksums: dict[str, str]) -> dict:
     projection = ProjectionExtension.ext(item, add_if_missing=True)
     projection.apply(
         code=f"EPSG:{code}" if code else None,
-        wkt2=None if code else info.geobox.crs.to_wkt(),
+        wkt2=None if code else info.crs.to_wkt(),
         transform=list(info.geobox.affine)[:6],
         shape=list(info.shape),
     )
-    return item.to_dict(include_self_link=False)
+    described: Item = item.to_dict(include_self_link=False)
+    return described
 
 
-def _classes(classes: legend.Legend) -> list[dict]:
-    rows = [
+def _classes(classes: legend.Legend) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
         {
             "value": i,
             "name": c.name,
@@ -132,7 +142,7 @@ def _classes(classes: legend.Legend) -> list[dict]:
     ]
 
 
-def _from_item(item: dict, file: pathlib.Path) -> cube.CubeInfo:
+def _from_item(item: Item, file: pathlib.Path) -> cube.CubeInfo:
     """The cube of an item that its schema allows."""
     props, where = item["properties"], str(file)
     spans = _periods(props["cropmap:periods"], where)
@@ -158,7 +168,7 @@ def _from_item(item: dict, file: pathlib.Path) -> cube.CubeInfo:
     )
 
 
-def _check_assets(assets: dict, found: tuple[sensors.Sensor, ...], where: str) -> None:
+def _check_assets(assets: dict[str, Any], found: tuple[sensors.Sensor, ...], where: str) -> None:
     """Requires a raster of every sensor; those of label, fields and counts the schema checks."""
     for name in (sensor.name for sensor in found):
         if name not in assets:
@@ -171,7 +181,7 @@ def _check_assets(assets: dict, found: tuple[sensors.Sensor, ...], where: str) -
             )
 
 
-def _periods(rows: list, where: str) -> tuple[periods.Period, ...]:
+def _periods(rows: list[list[str]], where: str) -> tuple[periods.Period, ...]:
     dates = [[periods.parse_date(day, where) for day in row] for row in rows]
     try:
         spans = tuple(periods.Period(*pair) for pair in dates)
@@ -181,7 +191,7 @@ def _periods(rows: list, where: str) -> tuple[periods.Period, ...]:
     return spans
 
 
-def _legend(item: dict, where: str) -> legend.Legend:
+def _legend(item: Item, where: str) -> legend.Legend:
     rows = item["assets"]["label"]["classification:classes"]
     rows = [r for r in rows if r["value"] < legend.NONE_OF_THESE]
     values = [r["value"] for r in rows]
@@ -190,11 +200,15 @@ def _legend(item: dict, where: str) -> legend.Legend:
             f"{where}: assets/label/classification:classes: expected the values 0 to "
             f"{len(rows) - 1} in order, found {schemas.show(values)}"
         )
-    names = [(r["cropmap:code"], r["name"], r["title"], r["color_hint"].lower()) for r in rows]
     try:
         found = legend.Legend(
             item["properties"]["cropmap:legend"],
-            tuple(legend.LegendClass(code, name, *rest, "#" + c) for code, name, *rest, c in names),
+            tuple(
+                legend.LegendClass(
+                    r["cropmap:code"], r["name"], r["title"], "#" + r["color_hint"].lower()
+                )
+                for r in rows
+            ),
             tuple(item["properties"].get("cropmap:none_of_these", ())),
         )
     except ValueError as error:
@@ -210,7 +224,7 @@ def _legend(item: dict, where: str) -> legend.Legend:
     return found
 
 
-def _geobox(props: dict, where: str) -> GeoBox:
+def _geobox(props: dict[str, Any], where: str) -> GeoBox:
     shape, numbers = props["proj:shape"], props["proj:transform"]
     code, wkt = props.get("proj:code"), props.get("proj:wkt2")
     if not (code or wkt):

@@ -19,21 +19,21 @@ from cropmap_jax.geo.sensors import Sensor
 SHA256 = "1220"
 """Prefix of a multihash: sha2-256, 32 bytes."""
 DTYPES = {"label": "uint8", "fields": "uint32", cube.CLEAR: "uint8"}
-"""Of the rasters that a cube may have besides those of its sensors."""
+"""Of the rasters that a cube may have next to those of its sensors."""
 _IN_MEMORY = 1 << 26
 """Bytes of a file that is read whole to compare its checksum; a longer one is read twice."""
 
 
 @dataclasses.dataclass(frozen=True)
-class RawCube(cube._BySensor):
+class RawCube(cube.BySensor):
     """A cube with its pixels as they are stored.
 
     Args:
-      info: everything else.
+      info: all of the cube but its pixels.
       pixels: by sensor, [T, H, W, bands] of the sensor's dtype, its no-data value where missing.
-      label: uint8 [H, W].
-      fields: uint32 [H, W]; None where the cube has none.
-      clear: uint8 [T, H, W]; None where the cube has none.
+      label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
+      fields: uint32 [H, W], field id, 0 none; None where the cube has none.
+      clear: uint8 [T, H, W], observations of the optical composites; None where the cube has none.
     """
 
     info: cube.CubeInfo
@@ -68,6 +68,9 @@ def dtype_of(info: cube.CubeInfo, asset: str) -> str:
 def verify_checksums(info: cube.CubeInfo) -> None:
     """Compares every raster's bytes with the checksum in the item.
 
+    Args:
+      info: a cube on disk.
+
     Raises:
       ValueError: names the file that is missing or damaged.
     """
@@ -79,7 +82,7 @@ def verify_checksums(info: cube.CubeInfo) -> None:
 
 
 @contextlib.contextmanager
-def open_cube(path: str | os.PathLike, verify: bool = False) -> Iterator["CubeReader"]:
+def open_cube(path: str | os.PathLike[str], verify: bool = False) -> Iterator["CubeReader"]:
     """Opens a cube to read its pixels in parts.
 
     Args:
@@ -121,6 +124,13 @@ class CubeReader:
     def read(self, rows: slice | None = None, cols: slice | None = None) -> RawCube:
         """Pixels of some rows and columns, of all by default; `info` is that of the whole cube.
 
+        Args:
+          rows, cols: slices of pixels from the upper left corner, in steps of 1.
+
+        Returns:
+          The pixels as stored, with the shapes of `RawCube`; `fields` is all 0 where the cube has
+          none.
+
         Raises:
           ValueError: names the file that is damaged, or a cube that memory cannot hold.
         """
@@ -139,14 +149,21 @@ class CubeReader:
             depth = sum(len(s.bands) * np.dtype(s.dtype).itemsize for s in self.info.sensors)
             size = depth * len(self.info.periods) * window.width * window.height / 1e9
             raise ValueError(
-                f"{self.info.path}: expected a cube that fits into memory, found {size:.1f} GB"
+                f"{self.info.folder}: expected a cube that fits into memory, found {size:.1f} GB"
             ) from error
         return RawCube(self.info, pixels, label, fields, clear)
 
     def label(self, window: windows.Window | None = None) -> np.ndarray:
-        """uint8 [H, W], checked against the legend."""
-        label = self._read("label", window)[0]
-        cube.check_label(label, self.info.legend, str(self.info.path / "label.tif"))
+        """The label of a window, of the whole cube by default, checked against the legend.
+
+        Returns:
+          uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
+
+        Raises:
+          ValueError: names the file that is damaged, or that holds values that no class has.
+        """
+        label: np.ndarray = self._read("label", window)[0]
+        cube.check_label(label, self.info.legend, str(self.info.folder / "label.tif"))
         return label
 
     def _periods(self, sensor: Sensor, window: windows.Window) -> np.ndarray:
@@ -156,10 +173,11 @@ class CubeReader:
 
     def _read(self, asset: str, window: windows.Window | None) -> np.ndarray:
         try:
-            return self._opened[asset].read(window=window)
+            values: np.ndarray = self._opened[asset].read(window=window)
         except rasterio.errors.RasterioError as error:
-            file = self.info.path / f"{asset}.tif"
+            file = self.info.folder / f"{asset}.tif"
             raise ValueError(f"{file}: damaged or not a GeoTIFF ({error})") from error
+        return values
 
 
 def _assets(info: cube.CubeInfo) -> list[str]:
@@ -168,14 +186,14 @@ def _assets(info: cube.CubeInfo) -> list[str]:
 
 
 def _file(info: cube.CubeInfo, asset: str) -> pathlib.Path:
-    file = info.path / f"{asset}.tif"
+    file = info.folder / f"{asset}.tif"
     if not file.is_file():
         raise ValueError(f"{file}: expected the cube's {asset}, found no file")
     return file
 
 
 def _checksums(info: cube.CubeInfo) -> dict[str, str]:
-    assets = cube_item.read_item(info.path / cube_item.ITEM)["assets"]
+    assets = cube_item.read_item(info.folder / cube_item.ITEM)["assets"]
     return {asset: assets[asset]["file:checksum"] for asset in _assets(info)}
 
 
@@ -205,7 +223,7 @@ def _verified(file: pathlib.Path, expected: str) -> bytes | None:
     return data
 
 
-def _check_digest(file: pathlib.Path, digest, expected: str) -> None:
+def _check_digest(file: pathlib.Path, digest: "hashlib._Hash", expected: str) -> None:
     found = SHA256 + digest.hexdigest()
     if found != expected:
         raise ValueError(f"{file}: damaged: expected checksum {expected}, found {found}")
@@ -216,7 +234,7 @@ def _check_raster(
 ) -> None:
     """Compares CRS, grid, dtype and band names with the item."""
     bands = len(info.periods) * len(bands_of(info, asset)) or 1
-    _check_crs(file, raster.crs, rasterio.CRS.from_wkt(info.geobox.crs.to_wkt()))
+    _check_crs(file, raster.crs, rasterio.CRS.from_wkt(info.crs.to_wkt()))
     found = {
         "shape": (raster.count, raster.height, raster.width),
         "dtype": raster.dtypes[0],
@@ -247,7 +265,7 @@ def _crs_name(crs: rasterio.CRS | None) -> str:
     return f"EPSG:{code}" if code else crs.to_wkt()
 
 
-def _check_band_names(file: pathlib.Path, found: list, expected: list[str]) -> None:
+def _check_band_names(file: pathlib.Path, found: list[str | None], expected: list[str]) -> None:
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
         if a != b:
             raise ValueError(f"{file}: expected band {i + 1} to be named {b!r}, found {a!r}")

@@ -117,7 +117,14 @@ class Sensor:
         return np.where(np.isfinite(values), scaled, self.nodata).astype(self.dtype)
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
-        """Stored numbers as float32 values in `unit`, NaN where missing; the same shape."""
+        """Stored numbers as values in `unit`, NaN where missing.
+
+        Args:
+          stored: array of `dtype`, any shape.
+
+        Returns:
+          float32, the same shape.
+        """
         values = stored.astype(np.float32) / np.float32(self.scale)
         values[stored == self.nodata] = np.nan
         return values

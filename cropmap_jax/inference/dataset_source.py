@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.data.records import Records, Whole
+from cropmap_jax.data.examples import Source
 from cropmap_jax.geo import legend
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference import pixels
@@ -79,8 +79,8 @@ class DatasetSource:
         height, width = self._data.cubes[index]["shape"]
         return int(height), int(width)
 
-    def _source(self, index: int) -> Records | Whole:
-        source: Records | Whole = self._open(self._data.cubes[index]["split"])
+    def _source(self, index: int) -> Source:
+        source: Source = self._open(self._data.cubes[index]["split"])
         return source
 
     def _chips(self, index: int, box: Box) -> list[tuple[int, Box]]:

@@ -1,4 +1,4 @@
-"""One map from a checkpoint and a folder of cubes: cube by cube, then the region as a whole."""
+"""One map from a checkpoint and a folder of cubes: cube by cube, then what spans the cubes."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,16 @@ import numpy as np
 from cropmap_jax.geo import cube, cube_io, files, periods
 from cropmap_jax.inference import engine, pixels, predictors
 from cropmap_jax.inference.raster_source import RasterSource
-from cropmap_jax.mapping import cubes, decision, metadata, notes, products, rasters, verified
+from cropmap_jax.mapping import (
+    cubes,
+    decision,
+    finished,
+    metadata,
+    notes,
+    products,
+    rasters,
+    verified,
+)
 from cropmap_jax.training import checkpoints
 
 MOST_CHIPS = 1024
@@ -85,7 +94,7 @@ class MapMaker:
         recipe = self._restored.recipe
         metadata.check_names(recipe.legend)
         infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
-        self._folders = {info.cube_id: cubes.folder(info) for info in infos}
+        self._folders = {info.cube_id: info.folder for info in infos}
         halo = predictor.halo if predictor else recipe.halo
         self.groups = cubes.join(infos, recipe.num_periods, self._as_of, halo)
         self.notes = notes.before(infos, recipe, self._as_of)
@@ -126,7 +135,7 @@ class MapMaker:
         self._held.close()
 
     def _prepare_out(self) -> None:
-        self.finished, self.stale = metadata.find_finished(
+        self.finished, self.stale = finished.find(
             self._out, self._inputs, self._settings, self._options.overwrite
         )
         self._written = files.Written(self._out, "predict")
@@ -145,7 +154,7 @@ class MapMaker:
         ]
         # Styles follow from the checkpoint, which only --overwrite can have changed.
         products.clear(self._written, styles=self._options.overwrite and bool(self._todo))
-        verified.remember(self._out, self._verified)
+        verified.save(self._out, self._verified)
 
     @property
     def cubes(self) -> int:
@@ -201,7 +210,7 @@ class MapMaker:
             )
             seen += pixels.count_values(running.pixels(request), recipe.sensors)
             yield
-        record = metadata.make_record(
+        described = metadata.make_metadata(
             info,
             recipe,
             self._settings,
@@ -210,7 +219,7 @@ class MapMaker:
             crop,
             seen,
         )
-        rasters.write_map(self._out, info, recipe.legend, crop, confidence, record)
+        rasters.write_map(self._out, info, recipe.legend, crop, confidence, described)
 
     def _possible(self, info: cube.CubeInfo) -> np.ndarray:
         recipe = self._restored.recipe
@@ -221,10 +230,10 @@ class MapMaker:
         """Writes what spans the cubes: virtual rasters, styles, pictures and the summary.
 
         Raises:
-          ValueError: names a record that cannot be read.
+          ValueError: names a map's metadata or raster that cannot be read.
           OSError: names what cannot be written.
         """
-        return products.write_region(
+        return products.write_products(
             self._out,
             self.groups,
             self._restored.recipe.legend,

@@ -4,7 +4,6 @@ import datetime as dt
 import hashlib
 import math
 import os
-import pathlib
 
 from cropmap_jax.geo import calendars, cube, cube_io, periods, splits, windows
 from cropmap_jax.inference import mosaic_groups
@@ -12,7 +11,7 @@ from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.training.recipe import Recipe
 
 _SIZE = 1e-3
-"""Pixels whose sizes differ by this share are of one size: a seventh of a pixel across a chip."""
+"""Relative difference up to which pixel sizes count as one: a seventh of a pixel over a chip."""
 MOST_DAYS = 366
 """Images that ended longer ago than this show nothing of the season of the as-of date."""
 
@@ -24,9 +23,12 @@ def find_cubes(
 
     Args:
       cubes_dir: folder of cubes.
-      recipe: the checkpoint's; says which periods it takes and which classes it knows.
+      recipe: the checkpoint's, which decides on sensors, periods, pixels and classes.
       as_of: exclusive date of the prediction.
       season: which cubes to map; None where all are of one season.
+
+    Returns:
+      The cubes, sorted by id.
 
     Raises:
       ValueError: no cubes, several seasons and none named, shared ground, other sensors,
@@ -46,13 +48,23 @@ def find_cubes(
 def join(
     infos: list[cube.CubeInfo], num_periods: int, as_of: dt.date, halo: int
 ) -> list[MosaicGroup]:
-    """Mosaic groups of cubes, each with the hash of its item, see `mosaic_groups.join`."""
+    """Mosaic groups of cubes on disk, each with the hash of its item, see `mosaic_groups.join`.
+
+    Args:
+      infos: the cubes, which `find_cubes` allowed.
+      num_periods: periods of the window.
+      as_of: exclusive date of the prediction.
+      halo: pixels that the predictor sees around a part.
+
+    Raises:
+      ValueError: names the first cube of which no period has ended by the as-of date.
+    """
     described = [mosaic_groups.describe(info, _digest(info)) for info in infos]
     return mosaic_groups.join(described, num_periods, periods.to_day(as_of), halo)
 
 
 def _digest(info: cube.CubeInfo) -> str:
-    return hashlib.sha256((folder(info) / cube_io.ITEM).read_bytes()).hexdigest()[:32]
+    return hashlib.sha256((info.folder / cube_io.ITEM).read_bytes()).hexdigest()[:32]
 
 
 def _of_season(
@@ -130,14 +142,3 @@ def unplanted(info: cube.CubeInfo, recipe: Recipe, as_of: dt.date) -> dict[str, 
     """Classes that cannot stand in the field on the as-of date, and when they are planted."""
     dates = {name: calendars.planting(info.harvest, name) for name in recipe.legend.names}
     return {name: date for name, date in dates.items() if date and date > as_of}
-
-
-def folder(info: cube.CubeInfo) -> pathlib.Path:
-    """Where a cube lies.
-
-    Raises:
-      ValueError: it is in memory alone.
-    """
-    if info.path is None:
-        raise ValueError(f"cube {info.cube_id}: expected a cube on disk, found one in memory")
-    return info.path

@@ -13,7 +13,7 @@ def decide(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The class of each pixel, and the probability of what is shown.
 
-    Classes of a sigmoid head answer one by one: the most probable one is shown if its probability
+    Classes of a sigmoid head are independent: the most probable one is shown if its probability
     p reaches the threshold, with confidence p; else none of these, with confidence 1 - p. Classes
     of a softmax head exclude each other: the most probable one is shown, with its share among the
     possible ones.
@@ -22,7 +22,7 @@ def decide(
       probability: float32 [H, W, classes], NaN where nothing was seen.
       possible: bool [classes], at least one True; a class that cannot be there is never shown.
       loss: "sigmoid" or "softmax", what the head was trained with.
-      threshold: of a sigmoid head.
+      threshold: probability from which a class of a sigmoid head is shown.
 
     Returns:
       uint8 [H, W] class index, NONE_OF_THESE or IGNORE; uint8 [H, W] confidence in percent, or

@@ -1,11 +1,11 @@
-"""What is written about the map of a cube, and whether it still holds."""
+"""Metadata of the map of one cube, its `map.json`: made, read and checked."""
 
 import dataclasses
 import datetime as dt
 import hashlib
 import json
-import os
 import pathlib
+from typing import Any, NotRequired, TypedDict, cast
 
 import jax
 import jsonschema
@@ -19,14 +19,15 @@ from cropmap_jax.mapping import cubes
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
 
-RECORD = "map.json"
+METADATA = "map.json"
+"""File next to the rasters in the folder of a cube's map."""
 CROP, CONFIDENCE = "crop.tif", "confidence.tif"
 FORMAT = 1
 """Version of the map's layout; maps of another one are not mixed with new ones."""
 
 
 def fingerprint(restored: Restored) -> str:
-    """Hash of all that decides what a checkpoint says: arrays and recipe."""
+    """Hash of all that decides what a checkpoint predicts: arrays and recipe; 16 hex digits."""
     digest = hashlib.sha256(json.dumps(restored.recipe.to_json(), sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(restored.variables):
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
@@ -41,9 +42,9 @@ class Settings:
     Args:
       checkpoint: `fingerprint` of the checkpoint.
       step: training steps behind it.
-      as_of: ISO date.
-      threshold: of a sigmoid head; None for softmax, which has none.
-      halo_px, part_px: how ground is cut.
+      as_of: exclusive ISO date of the prediction.
+      threshold: probability of a sigmoid head; None for softmax, which has none.
+      halo_px, part_px: how a mosaic group is cut, in pixels, see `tiling.Tiling`.
       format: FORMAT.
     """
 
@@ -56,7 +57,48 @@ class Settings:
     format: int = FORMAT
 
 
-def make_record(
+class Area(TypedDict):
+    """How much of a cube's map has one value."""
+
+    pixels: int
+    hectares: float
+
+
+class MapMetadata(TypedDict):
+    """What `map.json` holds; dates are ISO dates, and "/" separates the two of a period.
+
+    Attributes:
+      cube, season: the cube's.
+      settings: `Settings` as a dict.
+      workdir: where the checkpoint came from.
+      inputs: `MosaicGroup.inputs` of the cube.
+      window: the cube's periods that were used, oldest first.
+      window_end: end of the last of them.
+      periods_before_the_cube: how many periods of the window are missing at its beginning.
+      lead_days: days from the end of the window to harvest, by class; None without a harvest date.
+      excluded: date of planting of each class that was not planted by the as-of date.
+      pixel_m: side of a pixel in metres.
+      seen: by sensor the share of pixels with a value in each period of the window, and under
+        "missing_bands" by sensor the bands without any value; absent from older files.
+      area: by name of each pixel value.
+    """
+
+    cube: str
+    season: str
+    settings: dict[str, Any]
+    workdir: str
+    inputs: NotRequired[str]
+    window: list[str]
+    window_end: str
+    periods_before_the_cube: int
+    lead_days: dict[str, int | None]
+    excluded: dict[str, str]
+    pixel_m: float
+    seen: NotRequired[dict[str, Any]]
+    area: dict[str, Area]
+
+
+def make_metadata(
     info: cube.CubeInfo,
     recipe: Recipe,
     settings: Settings,
@@ -64,8 +106,8 @@ def make_record(
     inputs: str,
     crop: np.ndarray,
     seen: np.ndarray,
-) -> dict:
-    """The record of a cube's map, JSON-ready.
+) -> MapMetadata:
+    """The metadata of a cube's map, JSON-ready.
 
     Args:
       info: the cube.
@@ -74,7 +116,10 @@ def make_record(
       workdir: where the checkpoint came from.
       inputs: `MosaicGroup.inputs` of the cube.
       crop: uint8 [H, W], the map.
-      seen: int [T, bands], see `pixels.count_values`.
+      seen: int [T, bands of all sensors], see `pixels.count_values`.
+
+    Raises:
+      ValueError: no period of the cube has ended by the as-of date.
     """
     as_of = dt.date.fromisoformat(settings.as_of)
     spans = periods.to_days(info.periods)
@@ -92,7 +137,7 @@ def make_record(
         "window_end": window[-1].end.isoformat(),
         "periods_before_the_cube": found.missing,
         "lead_days": {
-            name: start and windows.effective_lead(start, window[-1].end)
+            name: windows.effective_lead(start, window[-1].end) if start else None
             for name, start in starts.items()
         },
         "excluded": {name: planting.isoformat() for name, planting in excluded.items()},
@@ -102,22 +147,23 @@ def make_record(
     }
 
 
-def _seen(counts: np.ndarray, pixels: int, sensors: tuple[Sensor, ...]) -> dict:
+def _seen(counts: np.ndarray, pixels: int, sensors: tuple[Sensor, ...]) -> dict[str, Any]:
     """Share of pixels with a value, per sensor and period; bands without one in all periods."""
-    shares, missing, start = {}, {}, 0
+    shares: dict[str, list[float]] = {}
+    missing: dict[str, list[str]] = {}
+    start = 0
     for sensor in sensors:
         own = counts[:, start : start + len(sensor.bands)]
         # However few pixels were seen, that is more than none.
         shares[sensor.name] = [
             max(round(float(share), 4), 1e-4) if share else 0.0 for share in own.max(1) / pixels
         ]
-        none = ~own.any(0)
-        missing[sensor.name] = [b for b, lost in zip(sensor.bands, none, strict=True) if lost]
+        missing[sensor.name] = [b for i, b in enumerate(sensor.bands) if not own[:, i].any()]
         start += len(sensor.bands)
     return shares | {"missing_bands": missing}
 
 
-def _area(crop: np.ndarray, classes: Legend, pixel_m: float) -> dict:
+def _area(crop: np.ndarray, classes: Legend, pixel_m: float) -> dict[str, Area]:
     counts = np.bincount(crop.ravel(), minlength=256)
     return {
         name: {"pixels": int(counts[value]), "hectares": int(counts[value]) * pixel_m**2 / 1e4}
@@ -146,56 +192,62 @@ def check_names(classes: Legend) -> None:
             )
 
 
-def read_record(folder: pathlib.Path) -> dict:
-    """Reads the record of a finished map.
+def read_metadata(folder: pathlib.Path) -> MapMetadata:
+    """Reads the metadata of a finished map.
+
+    Args:
+      folder: of the cube's map.
 
     Raises:
-      ValueError: names the file if it is no record of this folder's map.
+      ValueError: names the file if it does not hold the metadata of this folder's map.
     """
-    file = folder / RECORD
+    file = folder / METADATA
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _not_ours(file, str(error) or type(error).__name__) from error
-    wrong = next(_VALIDATOR.iter_errors(record), None)
+    wrong = next(_VALIDATOR.iter_errors(found), None)
     if wrong is not None:
         raise _not_ours(file, f"{wrong.json_path}: {wrong.message[:200]}")
-    if record["cube"] != folder.name:
-        raise _not_ours(file, f"that of cube {str(record['cube'])[:80]!r}")
-    if "seen" in record and record["seen"]["missing_bands"].keys() != seen_by_sensor(record).keys():
+    metadata = cast(MapMetadata, found)
+    if metadata["cube"] != folder.name:
+        raise _not_ours(file, f"that of cube {str(metadata['cube'])[:80]!r}")
+    shares = seen_by_sensor(metadata)
+    if "seen" in metadata and metadata["seen"]["missing_bands"].keys() != shares.keys():
         raise _not_ours(file, "missing bands of other sensors than those that were seen")
-    count = len(record["window"]) + record["periods_before_the_cube"]
-    if any(len(shares) != count for shares in seen_by_sensor(record).values()):
+    count = len(metadata["window"]) + metadata["periods_before_the_cube"]
+    if any(len(share) != count for share in shares.values()):
         raise _not_ours(file, f"shares of other than {count} periods")
-    return record
+    return metadata
 
 
-def last_image(record: dict) -> dt.date | None:
+def last_image(metadata: MapMetadata) -> dt.date | None:
     """End of the last period of the window that holds a value of any sensor; None if none does.
 
-    Of a record that does not say what was seen, the end of the window.
+    The end of the window where older metadata does not say what was seen.
     """
-    spans = [dt.date.fromisoformat(span.split("/")[1]) for span in record["window"]]
-    if "seen" not in record:
+    spans = [dt.date.fromisoformat(span.split("/")[1]) for span in metadata["window"]]
+    if "seen" not in metadata:
         return spans[-1]
-    there = np.any(list(seen_by_sensor(record).values()), axis=0)
-    found = np.flatnonzero(there[record["periods_before_the_cube"] :])
+    there = np.any(list(seen_by_sensor(metadata).values()), axis=0)
+    found = np.flatnonzero(there[metadata["periods_before_the_cube"] :])
     return spans[found[-1]] if len(found) else None
 
 
-def seen_by_sensor(record: dict) -> dict[str, list[float]]:
-    """Share of pixels with a value in each period, by sensor; empty if the record has none."""
-    return {k: shares for k, shares in record.get("seen", {}).items() if k != "missing_bands"}
+def seen_by_sensor(metadata: MapMetadata) -> dict[str, list[float]]:
+    """Share of pixels with a value in each period, by sensor; empty in older metadata."""
+    seen = metadata.get("seen", {})
+    return {name: shares for name, shares in seen.items() if name != "missing_bands"}
 
 
 def _not_ours(file: pathlib.Path, found: str) -> ValueError:
     return ValueError(
-        f"{file}: expected the record of the map of cube {file.parent.name}, found {found}; move "
-        f"that folder away, or choose another --out"
+        f"{file}: expected the metadata of the map of cube {file.parent.name}, found {found}; "
+        f"move that folder away, or choose another --out"
     )
 
 
-def _each(values: dict) -> dict:
+def _each(values: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": values}
 
 
@@ -242,88 +294,4 @@ _VALIDATOR = jsonschema.Draft202012Validator(
         },
     }
 )  # fmt: skip
-"""What later code reads of a record, so that what is wrong shows where the file is opened."""
-
-
-def find_finished(
-    out: pathlib.Path, wanted: dict[str, str], settings: Settings, overwrite: bool
-) -> tuple[set[str], set[str]]:
-    """Which cubes are mapped already.
-
-    Args:
-      out: folder of the map.
-      wanted: `MosaicGroup.inputs` of each cube to map, by id.
-      settings: of this run.
-      overwrite: whether maps made with other settings are to be made again.
-
-    Returns:
-      Ids of the cubes whose maps still hold, and of those that have a map which does not.
-
-    Raises:
-      ValueError: a map of a cube that is not wanted, one made with other settings, or a folder of
-        a cube's name that holds something else.
-    """
-    for name in wanted:
-        if os.path.lexists(out / name) and not (out / name).is_dir():
-            raise ValueError(
-                f"{out / name}: expected a cube's map or no folder, found a file; move it away, or "
-                f"choose another --out"
-            )
-    good, stale = set(), set()
-    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
-        if folder.name.startswith("."):
-            continue
-        name = folder.name
-        if not (folder / RECORD).is_file():
-            if name in wanted:
-                raise ValueError(
-                    f"{folder}: expected a cube's map or no folder, found neither; move it away, "
-                    f"or choose another --out"
-                )
-            continue
-        if name not in wanted:
-            if not _is_record(folder):
-                continue
-            raise ValueError(
-                f"{folder}: found the map of a cube that is not among those to map; expected "
-                f"another --out, or that folder gone"
-            )
-        record = read_record(folder)
-        differ = _differences(record["settings"], settings)
-        if differ and not overwrite:
-            raise ValueError(
-                f"{folder / RECORD}: made with other settings ({differ}); expected the same, "
-                f"another --out, or --overwrite"
-            )
-        complete = (folder / CROP).is_file() and (folder / CONFIDENCE).is_file()
-        if not differ and complete and record.get("inputs") == wanted[name]:
-            good.add(name)
-        else:
-            _check_replaceable(folder)
-            stale.add(name)
-    return good, stale
-
-
-def _is_record(folder: pathlib.Path) -> bool:
-    try:
-        read_record(folder)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_replaceable(folder: pathlib.Path) -> None:
-    """Requires a map's folder to hold a map's files only, and what GDAL writes next to a raster."""
-    own = {CROP, CONFIDENCE, RECORD} | {f"{name}.aux.xml" for name in (CROP, CONFIDENCE)}
-    for path in sorted(folder.iterdir()):
-        if path.name not in own or path.is_dir():
-            raise ValueError(
-                f"{path}: found in the folder of a map that is to be replaced, and not written by "
-                f"predict; move it away, or choose another --out"
-            )
-
-
-def _differences(was: dict, settings: Settings) -> str:
-    now = dataclasses.asdict(settings)
-    keys = [k for k in now if was.get(k) != now[k]]
-    return ", ".join(f"{k}: was {was.get(k)}, now {now[k]}" for k in keys)
+"""What later code reads of the metadata, so that what is wrong shows where the file is opened."""

@@ -16,13 +16,13 @@ from cropmap_jax.mapping.summary import one_line
 
 @dataclasses.dataclass(frozen=True)
 class Mosaic:
-    """All ground of a map that lies on one pixel grid.
+    """All that a map holds on one pixel grid.
 
     Args:
       name: what its files are called after, an EPSG code if the CRS has one.
       lattice: its grid.
       groups: its mosaic groups.
-      place: on the lattice, all of it.
+      place: on the lattice, the box around all its cubes.
     """
 
     name: str
@@ -32,13 +32,13 @@ class Mosaic:
 
     def tiles(self) -> Iterable[tuple[str, Box]]:
         """(cube id, pixels from the mosaic's upper left corner) of each cube."""
-        for found in self.groups:
-            for cube in found.cubes:
+        for group in self.groups:
+            for cube in group.cubes:
                 yield cube.cube_id, cube.place.shift(-self.place.top, -self.place.left)
 
-    def pieces(self) -> list[Box]:
-        """Pixels from the mosaic's upper left corner that each mosaic group spans."""
-        spans = (bounds([cube.place for cube in found.cubes]) for found in self.groups)
+    def areas(self) -> list[Box]:
+        """Box around each mosaic group, in pixels from the mosaic's upper left corner."""
+        spans = (bounds([cube.place for cube in group.cubes]) for group in self.groups)
         return [span.shift(-self.place.top, -self.place.left) for span in spans]
 
 
@@ -48,14 +48,15 @@ def join(groups: list[MosaicGroup]) -> list[Mosaic]:
     A second grid of the same CRS gets a name of its own, e.g. "32639_2".
     """
     together: dict[Lattice, list[MosaicGroup]] = {}
-    for found in groups:
-        together.setdefault(found.lattice, []).append(found)
-    mosaics, seen = [], {}
+    for group in groups:
+        together.setdefault(group.lattice, []).append(group)
+    mosaics: list[Mosaic] = []
+    seen: dict[str, int] = {}
     for lattice, own in together.items():
         code = str(lattice.crs.to_epsg() or "local")
         seen[code] = seen.get(code, 0) + 1
         name = code if seen[code] == 1 else f"{code}_{seen[code]}"
-        place = bounds([cube.place for found in own for cube in found.cubes])
+        place = bounds([cube.place for group in own for cube in group.cubes])
         mosaics.append(Mosaic(name, lattice, tuple(own), place))
     return mosaics
 
@@ -71,11 +72,11 @@ def write_vrt(
     """Writes a GDAL virtual raster over one raster of every cube.
 
     Paths are relative: the folder may be moved. Cubes are written one after another, so that a
-    region of any size takes no more memory.
+    map of any size takes no more memory.
 
     Args:
       path: the .vrt, in the folder that holds the cubes' folders.
-      mosaic: the ground.
+      mosaic: the cubes and where they lie.
       raster: file in each cube's folder, uint8 with nodata 255.
       description: of the band.
       classes: names and colours of a crop map.
@@ -109,7 +110,7 @@ def _lines(elements: Iterable[ET.Element]) -> Iterable[str]:
     return (ET.tostring(element, encoding="unicode") + "\n" for element in elements)
 
 
-def _element(tag: str, text: str | None = None, **attributes) -> ET.Element:
+def _element(tag: str, text: str | None = None, /, **attributes: object) -> ET.Element:
     # XML has no characters for what cannot be printed, not even escaped ones.
     element = ET.Element(tag, {key: one_line(str(value)) for key, value in attributes.items()})
     element.text = text and one_line(text)

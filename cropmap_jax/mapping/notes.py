@@ -1,14 +1,14 @@
-"""What the reader of a map should know although nothing failed: facts of cubes and checkpoint that
-do not fit together."""
+"""Notes for the reader of a map, although nothing failed: facts of cubes and checkpoint that do not
+fit together."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from cropmap_jax.geo import calendars, cube, periods, windows
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.mapping.metadata import last_image, seen_by_sensor
+from cropmap_jax.mapping.metadata import MapMetadata, last_image, seen_by_sensor
 from cropmap_jax.training import steps
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
@@ -16,12 +16,19 @@ from cropmap_jax.training.recipe import Recipe
 USUAL_PIXEL_M = 10.0
 SPARSE = 0.5
 """Share of a sensor's values in the window below which there is a note."""
+_SPARSELY = "less than half of the window has values"
 _NAMED = 3
 """How many cubes a note names."""
 
 
 def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[str]:
-    """Notes that need no pixels, a line each."""
+    """Notes that need no pixels, a line each.
+
+    Args:
+      infos: the cubes, at least one, which `cubes.find_cubes` allowed.
+      recipe: the checkpoint's.
+      as_of: exclusive date of the prediction.
+    """
     notes, pixel_m = [], infos[0].geobox.affine.a
     if recipe.pixel_m is None and not np.isclose(pixel_m, USUAL_PIXEL_M, rtol=1e-3):
         notes.append(
@@ -63,64 +70,69 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
     return notes
 
 
-def after(records: Iterable[dict], trained: dict[Sensor, list[str]]) -> list[str]:
+def after(maps: Iterable[MapMetadata], trained: dict[Sensor, list[str]]) -> list[str]:
     """Notes from what was seen in the pixels, a line each.
 
     Args:
-      records: of all cubes; a record that does not say what was seen is passed over.
-      trained: see `trained_bands`.
+      maps: metadata of the maps of all cubes; those of older maps, which do not say what was
+        seen, are skipped.
+      trained: bands by sensor, see `trained_bands`.
     """
     blind, old, ages = [], [], []
-    absent: dict[tuple[str, str], list[str]] = {}
-    sparse: dict[str, list[str]] = {}
+    lacks: dict[tuple[str, str], list[str]] = {}
     every = 0
-    for record in records:
+    for metadata in maps:
         every += 1
-        name, seen = record["cube"], record.get("seen")
-        if seen is None:
+        if "seen" not in metadata:
             continue
-        shares = {sensor: np.array(values) for sensor, values in seen_by_sensor(record).items()}
-        last = last_image(record)
+        name, last = metadata["cube"], last_image(metadata)
         if last is None:
             blind.append(name)
             continue
-        if last.isoformat() != record["window_end"]:
+        if last.isoformat() != metadata["window_end"]:
             old.append(name)
-            ages.append((dt.date.fromisoformat(record["settings"]["as_of"]) - last).days)
-        for sensor, bands in trained.items():
-            if sensor.name not in shares:  # a map of another checkpoint's
-                continue
-            gone = [band for band in bands if band in seen["missing_bands"][sensor.name]]
-            what = sensor.title
-            if gone and len(gone) == len(bands):
-                absent.setdefault((what, "no value"), []).append(name)
-            elif gone:
-                absent.setdefault((what, f"no value of {', '.join(gone)}"), []).append(name)
-            within = shares[sensor.name][record["periods_before_the_cube"] :]
-            if gone != bands and within.mean() < SPARSE:
-                sparse.setdefault(what, []).append(name)
+            ages.append((dt.date.fromisoformat(metadata["settings"]["as_of"]) - last).days)
+        for found in _lacks(metadata, trained):
+            lacks.setdefault(found, []).append(name)
     notes = []
     if blind:
         notes.append(
             f"no value of any image in the window of {_cubes(blind, every)}: nothing is mapped"
         )
-    for (what, lack), names in absent.items():
-        notes.append(
-            f"{what}: {lack} in the window of {_cubes(names, every)}, although the network was "
-            f"trained with it"
-        )
+    for (what, lack), names in lacks.items():
+        if lack != _SPARSELY:
+            notes.append(
+                f"{what}: {lack} in the window of {_cubes(names, every)}, although the network "
+                f"was trained with it"
+            )
     if old:
         notes.append(
             f"the last periods of {_cubes(old, every)} hold no value: the last image is up to "
             f"{max(ages)} days older than --as_of"
         )
-    for what, names in sparse.items():
-        notes.append(f"{what}: less than half of the window has values in {_cubes(names, every)}")
+    for (what, lack), names in lacks.items():
+        if lack == _SPARSELY:
+            notes.append(f"{what}: {lack} in {_cubes(names, every)}")
     return notes
 
 
+def _lacks(metadata: MapMetadata, trained: dict[Sensor, list[str]]) -> Iterator[tuple[str, str]]:
+    """(title, what it lacks) of the sensors that the network was trained with."""
+    missing, first = metadata["seen"]["missing_bands"], metadata["periods_before_the_cube"]
+    seen = seen_by_sensor(metadata)
+    for sensor, bands in trained.items():
+        if sensor.name not in seen:  # made with another checkpoint
+            continue
+        gone = [band for band in bands if band in missing[sensor.name]]
+        if gone:
+            yield sensor.title, "no value" + (f" of {', '.join(gone)}" if gone != bands else "")
+        # What lies before the cube has a note of its own.
+        if gone != bands and np.mean(seen[sensor.name][first:]) < SPARSE:
+            yield sensor.title, _SPARSELY
+
+
 def trained_bands(restored: Restored) -> dict[Sensor, list[str]]:
-    """Bands that the network listens to; those that training never saw have no weights.
+    """Bands that the network uses; those that training never saw have no weights.
 
     Returns:
       Names by sensor, see `training.steps.init_variables`.

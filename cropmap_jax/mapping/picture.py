@@ -1,9 +1,9 @@
-"""A quick look at a map: one picture per mosaic, drawn from a thinned-out copy of it."""
+"""A quick look at a map: one picture per mosaic, drawn from a downsampled copy of it."""
 
 import contextlib
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from unicodedata import bidirectional
 
 import matplotlib
@@ -14,6 +14,8 @@ import numpy as np
 import rasterio
 import rasterio.errors
 from matplotlib import font_manager, patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from rasterio.enums import Resampling
 from rasterio.windows import Window
@@ -23,13 +25,14 @@ from cropmap_jax.geo.legend import IGNORE, Legend
 from cropmap_jax.inference.tiling import Box
 from cropmap_jax.mapping import summary
 
+Extent = tuple[float, float, float, float]
+"""Left, right, bottom and top, as matplotlib takes them."""
 MAX_PX = 2000
 """Longest side of what is read, whatever the size of the map."""
-
-
 SPARSE = 0.1
-"""Share of a mosaic's rectangle below which its pieces are drawn one by one."""
-MOST_PIECES = 12
+"""Share of a mosaic's rectangle below which its areas are drawn one by one."""
+MOST_AREAS = 12
+"""How many areas are drawn one by one."""
 
 
 def draw(
@@ -38,28 +41,29 @@ def draw(
     classes: Legend,
     found: summary.Tally,
     as_of: str,
-    pieces: Sequence[Box] = (),
+    areas: Sequence[Box] = (),
 ) -> None:
     """Draws a crop map with the classes that occur in it, coordinates and a scale bar.
 
-    Pieces that lie far apart, which would be dots on one map, get a panel each, the largest first.
+    Areas that lie far apart, which would be dots on one map, get a panel each, the largest of them
+    if they are many.
 
     Args:
       path: PNG to write.
       vrt: the mosaic, in a CRS whose unit is a metre.
       classes: its legend.
       found: what it holds.
-      as_of: ISO date, for the title.
-      pieces: its connected pieces, in pixels from its upper left corner.
+      as_of: exclusive ISO date of the prediction, for the title.
+      areas: boxes around the mosaic groups, in pixels from its upper left corner.
 
     Raises:
       ValueError: names a raster that is damaged.
       OSError: names the file that cannot be written.
     """
     handles = _handles(classes, found)
-    lines = sum(handle.get_label().count("\n") + 1 for handle in handles)
-    if _sparse(vrt, pieces):
-        fig = _panels(vrt, classes, pieces, lines)
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
+    if _sparse(vrt, areas):
+        fig = _panels(vrt, classes, areas, lines)
     else:
         fig = _one(vrt, classes, lines)
     fig.legend(handles=handles, loc="outside right center", fontsize=8.5, frameon=False)
@@ -71,49 +75,54 @@ def draw(
     files.write_bytes(path, buffer.getvalue())
 
 
-def _sparse(vrt: pathlib.Path, pieces: Sequence[Box]) -> bool:
+def _sparse(vrt: pathlib.Path, areas: Sequence[Box]) -> bool:
     with rasterio.open(vrt) as raster:
-        whole = raster.height * raster.width
-    covered = sum((p.bottom - p.top) * (p.right - p.left) for p in pieces)
-    return len(pieces) > 1 and covered < SPARSE * whole
+        whole: int = raster.height * raster.width
+    return len(areas) > 1 and sum(map(_pixels, areas)) < SPARSE * whole
 
 
-def _panels(vrt: pathlib.Path, classes: Legend, pieces: Sequence[Box], lines: int):
-    """A figure with a panel per piece, all at one scale."""
-    largest = sorted(pieces, key=lambda p: (p.top - p.bottom) * (p.right - p.left))[:MOST_PIECES]
-    largest = sorted(largest, key=lambda p: (p.top, p.left))
+def _pixels(box: Box) -> int:
+    height, width = box.shape
+    return height * width
+
+
+def _panels(vrt: pathlib.Path, classes: Legend, areas: Sequence[Box], lines: int) -> Figure:
+    """A figure with a panel per area, all at one scale."""
+    largest = sorted(areas, key=_pixels, reverse=True)[:MOST_AREAS]
+    largest = sorted(largest, key=lambda area: (area.top, area.left))
     across = min(4, len(largest))
     down = -(-len(largest) // across)
     size = (2.6 * across + 2.6, max(2.9 * down + 0.9, 0.23 * lines + 0.8))
     fig, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
     for ax in axes.ravel()[len(largest) :]:
         ax.axis("off")
-    read = [_read(vrt, piece) for piece in largest]
+    read = [_read(vrt, area) for area in largest]
     span = max(max(e[1] - e[0], e[3] - e[2]) for _, e, _ in read)
     for ax, (image, extent, _) in zip(axes.ravel(), read, strict=False):
         ax.imshow(_colours(image, classes), extent=extent, interpolation="nearest")
         x, y = (extent[0] + extent[1]) / 2, (extent[2] + extent[3]) / 2
-        view = np.array([x - span / 2, x + span / 2, y - span / 2, y + span / 2])
+        view = x - span / 2, x + span / 2, y - span / 2, y + span / 2
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{x / 1000:.1f} km east, {y / 1000:.1f} km north", fontsize=8)
         _scale_bar(ax, view, span, 1.0)
-    left = f", {len(largest)} of {len(pieces)} pieces" if len(largest) < len(pieces) else ""
-    fig.supxlabel(f"{read[0][2]}{left}", fontsize=9)
+    shown = f", {len(largest)} of {len(areas)} areas" if len(largest) < len(areas) else ""
+    fig.supxlabel(f"{read[0][2]}{shown}", fontsize=9)
     return fig
 
 
-def _one(vrt: pathlib.Path, classes: Legend, lines: int):
+def _one(vrt: pathlib.Path, classes: Legend, lines: int) -> Figure:
     """A figure of the whole mosaic."""
     image, extent, crs = _read(vrt)
     width, height = extent[1] - extent[0], extent[3] - extent[2]
     km = max(width, height) >= 2000
     unit = 1000.0 if km else 1.0
-    # Ground of any shape fits: at most 9 inches across or 8 high, and never a mere thread.
+    # A map of any shape fits: at most 9 inches across or 8 high, and never a mere thread.
     across = float(np.clip(8 * width / height, 1.0, 9))
     down = float(np.clip(9 * height / width, 1.0, 8))
     size = (across + 3.4, max(down + 1.4, 0.23 * lines + 0.8))
     fig, ax = plt.subplots(figsize=size, layout="constrained")
-    shown = np.array(extent) / unit
+    left, right, bottom, top = (bound / unit for bound in extent)
+    shown = left, right, bottom, top
     ax.imshow(_colours(image, classes), extent=shown, interpolation="nearest")
     ax.set_xlabel(f"{'km' if km else 'm'} east, {crs}")
     ax.set_ylabel(f"{'km' if km else 'm'} north")
@@ -127,26 +136,26 @@ def _one(vrt: pathlib.Path, classes: Legend, lines: int):
     return fig
 
 
-def _read(vrt: pathlib.Path, box: Box | None = None):
-    """Pixels uint8 [at most MAX_PX, ...], (left, right, bottom, top) and the CRS's name."""
+def _read(vrt: pathlib.Path, box: Box | None = None) -> tuple[np.ndarray, Extent, str]:
+    """Pixels uint8 [at most MAX_PX, ...], where they lie in metres, and the CRS's name."""
     with _naming_the_file(vrt), rasterio.open(vrt) as raster:
         box = box or Box(0, 0, raster.height, raster.width)
         window = Window.from_slices((box.top, box.bottom), (box.left, box.right))
         factor = max(1.0, max(window.height, window.width) / MAX_PX)
         shape = tuple(max(1, round(n / factor)) for n in (window.height, window.width))
         image = raster.read(1, window=window, out_shape=shape, resampling=Resampling.nearest)
-        ground, code = raster.window_bounds(window), raster.crs.to_epsg()
-    left, bottom, right, top = ground
+        left, bottom, right, top = raster.window_bounds(window)
+        code = raster.crs.to_epsg()
     return image, (left, right, bottom, top), f"EPSG:{code}" if code else "local"
 
 
 @contextlib.contextmanager
-def _naming_the_file(vrt: pathlib.Path):
-    """Names the damaged one of the rasters that a mosaic joins; rasterio says "Read failed"."""
+def _naming_the_file(vrt: pathlib.Path) -> Iterator[None]:
+    """Names the damaged one of the rasters that a mosaic joins; rasterio reports "Read failed"."""
     try:
         yield
     except rasterio.errors.RasterioError as error:
-        cause = error
+        cause: BaseException = error
         while cause.__cause__:
             cause = cause.__cause__
         raise ValueError(
@@ -160,7 +169,8 @@ def _colours(image: np.ndarray, classes: Legend) -> np.ndarray:
     for value, rgba in cube_io.colour_table(classes).items():
         table[value] = rgba
     table[IGNORE] = (255, 255, 255, 0)
-    return table[image]
+    colours: np.ndarray = table[image]
+    return colours
 
 
 def _handles(classes: Legend, found: summary.Tally) -> list[Patch]:
@@ -173,17 +183,17 @@ def _handles(classes: Legend, found: summary.Tally) -> list[Patch]:
                 handles.append(Patch(facecolor="white", edgecolor="0.5", label="No data"))
         elif row["pixels"]:
             share = f"{row['share']:.1%}" if row["share"] >= 0.001 else "< 0.1%"
-            colour = tuple(c / 255 for c in rgb)
+            red, green, blue = (c / 255 for c in rgb)
             label = f"{_drawable(row['title'], row['class'])}  {share}"
             if apart and row["last_image"]:
                 label += f"\n{row['last_image']}"
-            handles.append(Patch(facecolor=colour, edgecolor="0.5", label=label))
+            handles.append(Patch(facecolor=(red, green, blue), edgecolor="0.5", label=label))
     return handles
 
 
 def _drawable(title: str, name: str) -> str:
-    """The title, or the class's name where the font cannot write it: Persian would be drawn in
-    pieces and from the left, Chinese as boxes."""
+    """The title, or the class's name where the font cannot write it: Persian would be drawn letter
+    by letter and from the left, Chinese as boxes."""
     text = summary.one_line(title)
     known = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
     if any(ord(c) not in known or bidirectional(c) in ("R", "AL") for c in text):
@@ -198,7 +208,7 @@ def _round_length(metres: float) -> float:
     return float(max(step * power for step in (1, 2, 5) if step * power <= metres * (1 + 1e-9)))
 
 
-def _scale_bar(ax, extent: np.ndarray, width_m: float, unit: float) -> None:
+def _scale_bar(ax: Axes, extent: Extent, width_m: float, unit: float) -> None:
     """A bar of at most a third of the picture's width, in its lower left corner."""
     length = _round_length(width_m / 3)
     left, right, bottom, top = extent

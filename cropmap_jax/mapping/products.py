@@ -15,7 +15,14 @@ STYLE = "crop.qml"
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A finished map: its table for people, notes, virtual rasters and summary."""
+    """A finished map.
+
+    Args:
+      table: what it holds, as lines for people, see `summary.table`.
+      notes: on what was seen in the pixels, a line each, see `notes.after`.
+      crops: virtual raster of the crops on each pixel grid.
+      summary: CSV of all classes.
+    """
 
     table: str
     notes: list[str]
@@ -24,7 +31,10 @@ class Result:
 
 
 def file_names(groups: list[MosaicGroup]) -> list[str]:
-    """Names of the files that `write_region` writes.
+    """Names of the files that `write_products` writes.
+
+    Args:
+      groups: the mosaic groups.
 
     Raises:
       ValueError: a cube, and so its folder, has one of these names.
@@ -35,7 +45,7 @@ def file_names(groups: list[MosaicGroup]) -> list[str]:
         names.append(f"confidence_{mosaic.name}.vrt")
     # Some file systems do not distinguish capitals from small letters.
     taken = {name.lower() for name in names}
-    for made in (made for found in groups for made in found.cubes):
+    for made in (made for group in groups for made in group.cubes):
         if made.cube_id.lower() in taken:
             raise ValueError(
                 f"cube {made.cube_id}: its id is the name of a file of the map; expected another id"
@@ -56,7 +66,7 @@ def clear(written: files.Written, styles: bool) -> None:
             written.remove(name)
 
 
-def write_region(
+def write_products(
     out: pathlib.Path,
     groups: list[MosaicGroup],
     classes: Legend,
@@ -64,18 +74,18 @@ def write_region(
     known: list[str],
     trained: dict[Sensor, list[str]],
 ) -> Result:
-    """Writes what spans the cubes, from their records and rasters; the summary comes last.
+    """Writes what spans the cubes, from their metadata and rasters; the summary comes last.
 
     Args:
       out: folder of the map, in which every cube of `groups` has its folder.
       groups: the mosaic groups.
       classes: the legend.
-      as_of: ISO date.
-      known: notes that were made before.
+      as_of: exclusive ISO date of the prediction.
+      known: notes that were made before, see `notes.before`.
       trained: bands by sensor, see `notes.trained_bands`.
 
     Raises:
-      ValueError: names a record that cannot be read.
+      ValueError: names a map's metadata or raster that cannot be read.
       OSError: names what cannot be written.
     """
     tallies, crops, style = [], [], mosaics.style(classes)
@@ -87,14 +97,14 @@ def write_region(
         mosaics.write_vrt(confidence, mosaic, metadata.CONFIDENCE, name, scale=scale)
         _write_style(crop.with_suffix(".qml"), style)
         found = summary.tally(out, (cube_id for cube_id, _ in mosaic.tiles()), classes)
-        png, pieces = crop.with_suffix(".png"), mosaic.pieces()
-        picture.draw(png, crop, classes, found, as_of, pieces)
+        png, areas = crop.with_suffix(".png"), mosaic.areas()
+        picture.draw(png, crop, classes, found, as_of, areas)
         tallies.append(found)
         crops.append(crop)
     _write_style(out / STYLE, style)
     total = summary.merge(tallies, classes)
-    ids = (made.cube_id for found in groups for made in found.cubes)
-    more = notes.after((metadata.read_record(out / cube_id) for cube_id in ids), trained)
+    ids = (made.cube_id for group in groups for made in group.cubes)
+    more = notes.after((metadata.read_metadata(out / cube_id) for cube_id in ids), trained)
     table = summary.table(total, classes)
     lines = [table, *(f"note: {note}" for note in known + more)]
     files.write_bytes(out / TEXT, ("\n".join(lines) + "\n").encode())

@@ -10,7 +10,7 @@ import rasterio.io
 from cropmap_jax.geo import cube, cube_io, files
 from cropmap_jax.geo.legend import IGNORE, Legend
 from cropmap_jax.mapping.decision import PERCENT
-from cropmap_jax.mapping.metadata import CONFIDENCE, CROP, RECORD, values
+from cropmap_jax.mapping.metadata import CONFIDENCE, CROP, METADATA, MapMetadata, values
 from cropmap_jax.mapping.summary import one_line
 
 
@@ -30,7 +30,7 @@ def write_map(
     classes: Legend,
     crop: np.ndarray,
     confidence: np.ndarray,
-    record: dict,
+    metadata: MapMetadata,
 ) -> pathlib.Path:
     """Writes `<out>/<cube_id>/`, whole or not at all; replaces a map that is there.
 
@@ -38,13 +38,17 @@ def write_map(
       out: folder of the map.
       info: the cube, for its grid.
       classes: the checkpoint's legend.
-      crop, confidence: uint8 [H, W].
-      record: `records.make_record`.
+      crop: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
+      confidence: uint8 [H, W] in percent, IGNORE where there is none.
+      metadata: from `metadata.make_metadata`.
+
+    Returns:
+      Folder of the cube's map.
 
     Raises:
       OSError: names the folder; nothing of the new map is left.
     """
-    as_of = record["settings"]["as_of"]
+    as_of = metadata["settings"]["as_of"]
     rasters = {
         CROP: _encode(
             crop,
@@ -63,7 +67,7 @@ def write_map(
         folder.mkdir()
         for name, data in rasters.items():
             files.write_synced(folder / name, data)
-        files.write_synced(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
+        files.write_synced(folder / METADATA, json.dumps(metadata, indent=1).encode() + b"\n")
     return final
 
 
@@ -73,7 +77,7 @@ def _encode(
     description: str,
     resampling: str,
     tags: dict[str, str],
-    colours: dict | None = None,
+    colours: dict[int, tuple[int, int, int, int]] | None = None,
     scale: float | None = None,
 ) -> bytes:
     """A one-band COG; encoded in memory, so that a full disk raises where it happens."""
@@ -84,7 +88,7 @@ def _encode(
         "count": 1,
         "height": height,
         "width": width,
-        "crs": info.geobox.crs.to_wkt(),
+        "crs": info.crs.to_wkt(),
         "transform": info.geobox.affine,
         "nodata": IGNORE,
         # Deflate, not zstd: readers in browsers know no other.

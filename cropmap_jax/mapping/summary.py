@@ -6,18 +6,25 @@ import datetime as dt
 import io
 import pathlib
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from cropmap_jax.geo import files, windows
 from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.text import csv_cell
-from cropmap_jax.mapping.metadata import RECORD, last_image, read_record, values
+from cropmap_jax.mapping.metadata import METADATA, MapMetadata, last_image, read_metadata, values
 
 NO_DATA = "no_data"
 
 
+Row = dict[str, Any]
+"""One class, by column of `summary.csv`; "" where there is no value."""
+
+_T = TypeVar("_T", int, str)
+
+
 @dataclasses.dataclass
 class Tally:
-    """Sums over the records of cubes.
+    """Sums over the metadata of cubes' maps.
 
     Args:
       pixels, hectares: by class name, with "none_of_these" and "no_data".
@@ -42,31 +49,36 @@ class Tally:
         names = values(classes).values()
         return cls(dict.fromkeys(names, 0), dict.fromkeys(names, 0.0))
 
-    def add(self, record: dict) -> None:
-        """Counts the record of one cube."""
+    def add(self, metadata: MapMetadata) -> None:
+        """Counts the map of one cube."""
         self.cubes += 1
-        for name, area in record["area"].items():
+        for name, area in metadata["area"].items():
             self.pixels[name] += area["pixels"]
             self.hectares[name] += area["hectares"]
-        for name in record["excluded"]:
+        for name in metadata["excluded"]:
             self.excluded[name] = self.excluded.get(name, 0) + 1
-        last = last_image(record)
+        last = last_image(metadata)
         if last is None:
             return
         # The window may end with periods without an image.
-        older = (dt.date.fromisoformat(record["window_end"]) - last).days
-        for name, days in record["lead_days"].items():
-            if days is not None and name not in record["excluded"]:
+        older = (dt.date.fromisoformat(metadata["window_end"]) - last).days
+        for name, days in metadata["lead_days"].items():
+            if days is not None and name not in metadata["excluded"]:
                 self.leads[name] = _span(self.leads.get(name), [days + older])
         self.last_images = _span(self.last_images, [last.isoformat()])
 
     @property
     def mapped(self) -> float:
-        """Hectares with an answer."""
+        """Hectares of all pixels with a class or none of these."""
         return sum(self.hectares.values()) - self.hectares[NO_DATA]
 
-    def rows(self, classes: Legend) -> list[dict]:
-        """One row per class: name, title, pixels, hectares, share of the mapped area and lead."""
+    def rows(self, classes: Legend) -> list[Row]:
+        """One row per class, none of these and no data included.
+
+        Returns:
+          class (name), title, pixels, hectares, share (0 to 1 of the mapped area), lead_days_min
+          and lead_days_max (from the last image to harvest), last_image (the same in words).
+        """
         titles = {c.name: c.title for c in classes.classes}
         titles |= {"none_of_these": "None of these", NO_DATA: "No data"}
         return [
@@ -83,33 +95,39 @@ class Tally:
             for name in values(classes).values()
         ]
 
-    def _lead_columns(self, name: str) -> dict:
+    def _lead_columns(self, name: str) -> Row:
         lead = self.leads.get(name)
         low, high, words = (*lead, windows.describe_lead(*lead)) if lead else ("", "", "")
         return {"lead_days_min": low, "lead_days_max": high, "last_image": words}
 
 
-def _span(known: tuple | None, found: list) -> tuple | None:
+def _span(known: tuple[_T, _T] | None, found: Iterable[_T]) -> tuple[_T, _T]:
+    """The smallest and largest of all, which are at least one."""
     every = [*(known or ()), *found]
-    return (min(every), max(every)) if every else None
+    return min(every), max(every)
 
 
 def tally(out: pathlib.Path, cube_ids: Iterable[str], classes: Legend) -> Tally:
-    """Sums the records of these cubes, one at a time.
+    """Sums the metadata of these cubes' maps, one at a time.
+
+    Args:
+      out: folder of the map.
+      cube_ids: names of folders in it.
+      classes: the legend.
 
     Raises:
-      ValueError: names a record that cannot be read, or that is of other classes.
+      ValueError: names metadata that cannot be read, or that is of other classes.
     """
     result = Tally.of(classes)
     for cube_id in cube_ids:
-        record = read_record(out / cube_id)
-        if set(record["area"]) != set(result.pixels):
+        metadata = read_metadata(out / cube_id)
+        if set(metadata["area"]) != set(result.pixels):
             raise ValueError(
-                f"{out / cube_id / RECORD}: expected areas of {', '.join(result.pixels)}, found "
-                f"those of {', '.join(record['area'])[:300]}; remove that folder, and run the same "
-                f"command again"
+                f"{out / cube_id / METADATA}: expected areas of {', '.join(result.pixels)}, found "
+                f"those of {', '.join(metadata['area'])[:300]}; remove that folder, and run the "
+                f"same command again"
             )
-        result.add(record)
+        result.add(metadata)
     return result
 
 
@@ -124,13 +142,18 @@ def merge(tallies: list[Tally], classes: Legend) -> Tally:
         for name, count in one.excluded.items():
             result.excluded[name] = result.excluded.get(name, 0) + count
         for name, days in one.leads.items():
-            result.leads[name] = _span(result.leads.get(name), list(days))
-        result.last_images = _span(result.last_images, list(one.last_images or ()))
+            result.leads[name] = _span(result.leads.get(name), days)
+        if one.last_images:
+            result.last_images = _span(result.last_images, one.last_images)
     return result
 
 
-def write_csv(path: pathlib.Path, rows: list[dict]) -> None:
+def write_csv(path: pathlib.Path, rows: list[Row]) -> None:
     """Writes rows as CSV, whose texts no spreadsheet takes for formulas.
+
+    Args:
+      path: file to write.
+      rows: at least one, see `Tally.rows`.
 
     Raises:
       OSError: names the file.
@@ -144,7 +167,7 @@ def write_csv(path: pathlib.Path, rows: list[dict]) -> None:
 
 
 def table(found: Tally, classes: Legend) -> str:
-    """What a person reads: a line per class that occurs, and what the map rests on."""
+    """What a person reads: a line per class that occurs, and how recent the images are."""
     lines = [f"{'class':32}{'pixels':>14}{'hectares':>14}{'share':>9}  last image"]
     for row in found.rows(classes):
         if row["pixels"]:
@@ -166,7 +189,7 @@ def one_line(text: str) -> str:
 
 
 def describe_dates(found: Tally) -> str:
-    """What was seen, and how long before harvest if that is the same for all classes."""
+    """Dates of the last images, and how long before harvest if that is the same for all classes."""
     if not found.last_images:
         return "no images"
     first, last = found.last_images
@@ -177,6 +200,6 @@ def describe_dates(found: Tally) -> str:
 
 
 def one_lead(found: Tally) -> tuple[int, int] | None:
-    """The smallest and largest lead where those of all classes are the same."""
+    """The smallest and largest lead in days, where those of all classes are the same."""
     spans = set(found.leads.values())
     return spans.pop() if len(spans) == 1 else None

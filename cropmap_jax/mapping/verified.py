@@ -1,4 +1,4 @@
-"""Which cubes are whole: rasters compared with their checksums, once for each state of a file."""
+"""Verification of a map's cubes: rasters against checksums, once for each state of a file."""
 
 import contextlib
 import json
@@ -23,12 +23,12 @@ def verify(
     A file that has the size and the times that it had when it was last found whole is not read.
 
     Args:
-      out: folder of the map, which remembers what was verified; it need not be there.
-      groups: the cubes.
+      out: folder of the map, in which `save` wrote what was verified; it need not be there.
+      groups: mosaic groups of the cubes.
       folders: of each cube, by id.
 
     Returns:
-      What `remember` keeps.
+      The state of each cube's files, by id, for `save`.
 
     Raises:
       ValueError: names the file that is missing or damaged.
@@ -43,8 +43,8 @@ def verify(
     return found
 
 
-def remember(out: pathlib.Path, found: dict[str, State]) -> None:
-    """Keeps what `verify` found; where that cannot be written, it is verified again next time."""
+def save(out: pathlib.Path, found: dict[str, State]) -> None:
+    """Writes what `verify` found; where that cannot be written, it is verified again next time."""
     with contextlib.suppress(OSError):
         files.write_bytes(out / NAME, json.dumps(found).encode())
 

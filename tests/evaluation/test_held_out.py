@@ -116,7 +116,7 @@ def swapped(data, a, b):
     return [row | {"split": names.get(row["split"], row["split"])} for row in data.ground]
 
 
-def test_the_dataset_trained_on_needs_no_word(data):
+def test_the_dataset_trained_on_has_no_note(data):
     found, notes = held_out.check(checkpoint(data.ground, "this"), data, "test")
     assert (found, notes) == ({"trained_on": [], "hectares_trained_on": 0.0}, [])
 
@@ -134,18 +134,18 @@ def test_a_test_split_of_ground_trained_on_is_refused_unless_allowed(data, other
 @pytest.mark.parametrize(
     ("split", "how"), [("train", "trained on"), ("validation", "validated on during training")]
 )
-def test_a_split_of_training_that_is_asked_for_is_scored_with_a_word(data, split, how):
+def test_a_requested_split_of_training_is_scored_with_a_note(data, split, how):
     found, (note,) = held_out.check(checkpoint(data.ground, "this"), data, split)
     assert len(found["trained_on"]) == 1 and how in note and "not scores of held-out ground" in note
 
 
-def test_another_dataset_apart_from_the_ground_trained_on_is_said(data):
+def test_another_dataset_apart_from_the_ground_trained_on_is_noted(data):
     far = [row | {"crs": "EPSG:32639"} for row in data.ground]
     found, (note,) = held_out.check(checkpoint(far, "that"), data, "test")
     assert found["trained_on"] == [] and "cubes/small is not the dataset trained on" in note
 
 
-def test_a_checkpoint_that_does_not_say_where_it_was_trained(data):
+def test_a_checkpoint_that_does_not_record_where_it_was_trained(data):
     found, (note,) = held_out.check(checkpoint(), data, "test")
     assert found == {"trained_on": None} and "cannot be checked" in note
 
@@ -159,7 +159,7 @@ def test_ground_that_cannot_be_read_is_named(data, changes):
         held_out.check(restored, data, "test")
 
 
-def test_thresholds_chosen_where_they_look_good_are_said(data):
+def test_thresholds_chosen_where_they_look_good_are_noted(data):
     restored = checkpoint(data.ground)
     assert held_out.threshold_notes(restored, data, "test", "validation") == []
     assert held_out.threshold_notes(restored, data, "test", None) == []

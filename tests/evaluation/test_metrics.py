@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cropmap_jax.evaluation.metrics import SEED_THRESHOLD, THRESHOLDS, Counts, CropTally, Tally
+from cropmap_jax.evaluation.metrics import DEFAULT_THRESHOLD, THRESHOLDS, Counts, CropTally, Tally
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 
 
@@ -25,7 +25,7 @@ def test_counts_by_hand():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_value_equal_to_a_threshold_reaches_it(dtype):
-    assert SEED_THRESHOLD in THRESHOLDS
+    assert DEFAULT_THRESHOLD in THRESHOLDS
     for i, threshold in enumerate(THRESHOLDS):
         made = tally(positives=[threshold], dtype=dtype)
         assert made.counts(threshold).tp == 1
@@ -42,12 +42,12 @@ def test_every_threshold_counts_every_value():
     made.add(values[:200], truth[:200])
     made.add(values[200:], truth[200:])
     for threshold in THRESHOLDS:
-        said = values >= np.float32(threshold)
+        reached = values >= np.float32(threshold)
         assert made.counts(threshold) == Counts(
-            tp=(said & truth).sum(),
-            fp=(said & ~truth).sum(),
-            fn=(~said & truth).sum(),
-            tn=(~said & ~truth).sum(),
+            tp=(reached & truth).sum(),
+            fp=(reached & ~truth).sum(),
+            fn=(~reached & truth).sum(),
+            tn=(~reached & ~truth).sum(),
         )
 
 
@@ -71,7 +71,7 @@ def test_a_score_of_nothing_is_none():
     assert (scores["recall"], scores["precision"], scores["f1"]) == (None, None, None)
     assert Counts(0, 0, 0, 0).scores()["accuracy"] is None
     scores = Counts(tp=3, fp=0, fn=1, tn=0).scores()
-    # Without negatives nothing is said wrongly; what was missed is still known.
+    # Without negatives there are no false positives; what was missed is still known.
     assert scores.pop("recall") == 0.75
     assert set(scores.values()) == {None, 3, 0, 1}
     # Without positives a false alarm makes no F1 of 0.
@@ -115,12 +115,12 @@ def test_only_annotated_pixels_count():
     probability = np.array([[0.9, 0.9, 0.1, 0.9, np.nan]], np.float32)
     made = CropTally()
     made.add(probability, label, np.zeros((1, 5), np.uint32), crop=2)
-    # Another class and none of these are negatives; unknown ground is nothing.
+    # Another class and none of these are negatives; unknown pixels do not count.
     assert made.pixels.counts(0.5) == Counts(tp=1, fp=1, fn=0, tn=1)
     assert made.fields.total == 0
 
 
-def test_an_annotated_pixel_without_a_probability_is_never_passed_over():
+def test_an_annotated_pixel_without_a_probability_is_never_skipped():
     label = np.array([[2, 0]], np.uint8)
     probability = np.array([[0.9, np.nan]], np.float32)
     with pytest.raises(ValueError, match="found 1 annotated pixels without one"):

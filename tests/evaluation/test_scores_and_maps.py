@@ -7,6 +7,7 @@ test cube on the same ground as the first.
 
 import dataclasses
 import datetime as dt
+import functools
 import importlib
 import pathlib
 import sys
@@ -25,7 +26,7 @@ from cropmap_jax.data import cube_builder, dataset, input_pipeline
 from cropmap_jax.evaluation import predictions
 from cropmap_jax.geo import periods
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.inference import engine
+from cropmap_jax.inference import engine, predictors
 from cropmap_jax.inference.predictors import NetworkPredictor
 from cropmap_jax.training import checkpoints
 
@@ -68,6 +69,12 @@ def world(tmp_path_factory):
     return workdir, root / "cubes", dataset.open_dataset(str(root / "data"), "cubes/small")
 
 
+@functools.cache
+def load_network(workdir, full_batches: bool) -> NetworkPredictor:
+    """What both commands would make of the checkpoint; compiled once."""
+    return NetworkPredictor(checkpoints.load(workdir), 2, full_batches)
+
+
 @pytest.fixture(scope="module")
 def dates(world):
     """1 June, 2 July and 2 August: windows of six that end with May, June and July."""
@@ -90,6 +97,12 @@ def mapped(monkeypatch, world, out, as_of: dt.date, season: str) -> dict[str, np
 
     with monkeypatch.context() as patched:
         patched.setattr(engine.Engine, "probability", probability)
+
+        def load(restored, batch_size, full_batches):
+            assert batch_size == 2
+            return load_network(workdir, full_batches)
+
+        patched.setattr(predictors, "NetworkPredictor", load)
         small_maps.make_map(workdir, cubes, out, as_of=as_of.isoformat(), season=season)
     return found
 
@@ -97,7 +110,7 @@ def mapped(monkeypatch, world, out, as_of: dt.date, season: str) -> dict[str, np
 def evaluated(world, dates, split: str, full_batches: bool) -> dict[str, np.ndarray]:
     """What `evaluate` scores: probabilities [H, W, crops] of each cube, each as of its date."""
     workdir, _, data = world
-    predictor = NetworkPredictor(checkpoints.load(workdir), 2, full_batches)
+    predictor = load_network(workdir, full_batches)
     found = predictions.predict_dataset(predictor, split, data, PERIODS, CROPS, dates)
     return {prediction.cube_id: prediction.probability for prediction in found}
 

@@ -80,3 +80,13 @@ def test_place_is_the_cube_where_no_province_is_known():
     assert MADE.info.place == "made"
     assert with_info(province="Fars").info.place == "Fars"
     assert MADE.info.shape == (16, 16)
+
+
+def test_what_a_cube_may_lack_is_there_or_raises(tmp_path):
+    assert dataclasses.replace(MADE.info, path=tmp_path).folder == tmp_path
+    with pytest.raises(ValueError, match="cube made: expected a cube on disk, found one in memory"):
+        assert MADE.info.folder
+    assert MADE.info.crs.to_epsg() == making.EPSG
+    nowhere = GeoBox((16, 16), MADE.info.geobox.affine, None)
+    with pytest.raises(ValueError, match="cube made: expected a grid with a CRS, found none"):
+        assert dataclasses.replace(MADE.info, geobox=nowhere).crs

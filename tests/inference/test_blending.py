@@ -114,6 +114,19 @@ def test_chips_that_disagree_meet_without_a_jump(tmp_path):
     np.testing.assert_allclose(found, np.broadcast_to(ramp[None, :, None], found.shape), atol=1e-6)
 
 
+def test_without_a_halo_each_part_stands_alone(tmp_path):
+    answers = iter((0.0, 1.0))
+
+    def stubborn(examples):
+        return [np.full((*e["wanted"].shape, 3), next(answers), np.float32) for e in examples]
+
+    made = making.make_cube("a", (8, 256), fields=False, missing=False)
+    spy = StandIn(stubborn, halo=0)
+    found = blend(small_maps.write(tmp_path, made), spy)
+    assert (found[:, :128] == 0).all() and (found[:, 128:] == 1).all()
+    assert spy.batches == [[(8, 128)] * 2] and spy.wanted == [8 * 128] * 2
+
+
 def test_ground_never_seen_is_nan_and_does_not_spread(tmp_path):
     made = making.make_cube("a", (8, 256), fields=False, missing=False)
     made.s1[-2:, 2, 100:130] = np.nan

@@ -1,5 +1,5 @@
-"""Cubes cut from one piece of ground, checkpoints that were never trained, and predictors that say
-where a pixel lies.
+"""Cubes cut from one large cube, checkpoints that were never trained, and predictors whose answer
+follows from where a pixel lies.
 
 In coded ground every period of S1 holds the row in VV and the column in VH, counted from the corner
 of the first tile: so a flip, a shift or a wrong window shows in the map.
@@ -22,7 +22,7 @@ from cropmap_jax.training import checkpoints, steps
 
 AS_OF = "2022-06-01"
 HIDDEN = [".predict.verified.json", ".predict.written.json"]
-"""What a finished map's folder holds beside what a person sees."""
+"""What a finished map's folder holds next to what a person sees."""
 CORNER = (512_000.0, 3_841_280.0)
 """Upper left corner of `making.TILE` in metres: column 400 x 1280 m, (row 3000 + 1) x 1280 m."""
 
@@ -67,7 +67,7 @@ def piece(whole: cube.Cube, cube_id: str, rows: slice, cols: slice, **changes) -
 
 
 def coded_ground(height: int, width: int) -> cube.Cube:
-    """Ground that says where it is."""
+    """A cube whose pixels are their own coordinates."""
     made = making.make_cube("coded", (height, width), fields=False, missing=False)
     made.s1[..., 0] = np.arange(height)[:, None] / SENSORS["s1"].scale
     made.s1[..., 1] = np.arange(width) / SENSORS["s1"].scale

@@ -13,7 +13,7 @@ from mapping import small_maps
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 ENV = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-# Killed when the first cube's rasters are written and its record is not.
+# Killed when the first cube's rasters are written and its metadata is not.
 KILL = (
     "import os, runpy, signal; from cropmap_jax.geo import files; write = files.write_synced; "
     "files.write_synced = lambda path, data: os.kill(os.getpid(), signal.SIGKILL) "

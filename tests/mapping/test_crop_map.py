@@ -1,4 +1,4 @@
-"""A whole map: in its place, interrupted, gone on with, and refused."""
+"""A whole map: in its place, interrupted, resumed, and refused."""
 
 import dataclasses
 import datetime as dt
@@ -89,11 +89,11 @@ def test_what_a_map_consists_of(world):
     assert result.crops == [out / "crop_32639.vrt"] and result.summary == out / "summary.csv"
     # Four rows of twenty pixels were not seen: 8 columns of them lie in the first tile.
     for name, lost in (("c00", 32), ("c01", 48), ("c10", 0)):
-        record = json.loads((out / name / "map.json").read_text())
+        described = json.loads((out / name / "map.json").read_text())
         crop = read(out / name / "crop.tif")
         for value, what in metadata.values(making.LEGEND).items():
-            assert record["area"][what]["pixels"] == (crop == value).sum()
-        assert record["area"]["no_data"]["pixels"] == lost
+            assert described["area"][what]["pixels"] == (crop == value).sum()
+        assert described["area"]["no_data"]["pixels"] == lost
     assert "No data" in result.table and "3 cubes" in result.table
 
 
@@ -214,9 +214,9 @@ def test_a_softmax_head_names_a_class_everywhere(coded, tmp_path):
     run = small_maps.save_checkpoint(tmp_path / "run", recipe)
     maker, _, _ = make_map(run, coded, tmp_path / "map", threshold=0.99)
     assert set(np.unique(read(tmp_path / "map" / "crop_32639.vrt"))) <= {0, 1, 2, 255}
-    record = json.loads((tmp_path / "map" / "c00" / "map.json").read_text())
-    assert record["settings"]["threshold"] is None
-    assert record["area"]["none_of_these"]["pixels"] == 0
+    described = json.loads((tmp_path / "map" / "c00" / "map.json").read_text())
+    assert described["settings"]["threshold"] is None
+    assert described["area"]["none_of_these"]["pixels"] == 0
     assert maker.notes == ["--threshold has no effect on a network trained with softmax"]
     # Another threshold is no other map.
     maker, _, done = make_map(run, coded, tmp_path / "map", threshold=0.1)
@@ -264,7 +264,7 @@ def test_folders_that_do_not_belong_are_refused(workdir, coded, world, tmp_path)
     refuse(file / "below", "--out: expected a folder")
     out = shutil.copytree(world[0], tmp_path / "map")
     (out / "c10" / "map.json").write_text("{")
-    refuse(out, r"c10.map\.json: expected the record of the map of cube c10, found")
+    refuse(out, r"c10.map\.json: expected the metadata of the map of cube c10, found")
 
 
 def test_mistakes_are_found_before_anything_is_written(workdir, coded, tmp_path):

@@ -1,4 +1,4 @@
-"""What a map's reader is told, and what is refused: facts of cubes and checkpoint that differ."""
+"""Notes for a map's reader, and what is refused: facts of cubes and checkpoint that differ."""
 
 import dataclasses
 import datetime as dt
@@ -65,7 +65,7 @@ def test_a_window_from_before_the_images():
     )
 
 
-def test_pixels_of_which_the_checkpoint_says_nothing():
+def test_a_pixel_size_that_the_checkpoint_does_not_record():
     assert before(info(pixel=30.0), pixel_m=30.0) == []
     (note,) = before(info(pixel=30.0), pixel_m=None)
     assert note.startswith("pixels measure 30 m, and the checkpoint does not record")
@@ -92,7 +92,7 @@ def test_an_as_of_date_years_after_all_images_is_refused(tmp_path):
 
 
 def seen(name="a", s1=(1, 1), s2=(1, 1), s1_missing=(), s2_missing=(), before=0) -> dict:
-    """A record; December to January, as of 1 February."""
+    """Metadata of a map; December to January, as of 1 February."""
     window = ["2021-12-01/2022-01-01", "2022-01-01/2022-02-01"][before:]
     return {
         "cube": name,
@@ -108,8 +108,8 @@ def seen(name="a", s1=(1, 1), s2=(1, 1), s1_missing=(), s2_missing=(), before=0)
     }
 
 
-def after(*records, trained=ALL) -> list[str]:
-    return notes.after(records, trained)
+def after(*maps, trained=ALL) -> list[str]:
+    return notes.after(maps, trained)
 
 
 def test_a_sensor_or_a_band_without_a_value():
@@ -142,7 +142,7 @@ def test_windows_without_images_or_with_few():
     assert after(old) == []
 
 
-def test_bands_that_the_network_listens_to(tmp_path):
+def test_bands_that_the_network_uses(tmp_path):
     run = small_maps.save_checkpoint(tmp_path, unseen={"s1": [0, 1], "s2": [7]})
     expected = [band for band in S2.bands if band != "B8A"]
     assert notes.trained_bands(checkpoints.load(run)) == {S1: [], S2: expected}
@@ -156,7 +156,7 @@ def test_values_are_counted_by_hand():
     assert counts.tolist() == [[12, 9, *[12] * 10], [12, 12, *[0] * 10]]
 
 
-def test_a_map_says_what_it_lacked(tmp_path):
+def test_a_map_reports_what_it_lacked(tmp_path):
     """Sentinel-1 was not there, and the second of two periods of one of two cubes was empty."""
     whole = making.make_cube("whole", (16, 32), fields=False, missing=False)
     whole.s1[:] = np.nan

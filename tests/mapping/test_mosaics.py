@@ -15,7 +15,7 @@ from cropmap_jax.inference.tiling import Box
 from cropmap_jax.mapping import cubes as mapped
 from cropmap_jax.mapping import mosaics, rasters
 
-RECORD = {"settings": {"as_of": "2022-06-01"}}
+METADATA = {"settings": {"as_of": "2022-06-01"}}
 
 
 def number_pixels(box: Box) -> np.ndarray:
@@ -35,7 +35,7 @@ def write(root, *cubes):
         for cube_id, box in mosaic.tiles():
             pixels = number_pixels(box)
             rasters.write_map(
-                root / "map", infos[cube_id], making.LEGEND, pixels % 3, pixels, RECORD
+                root / "map", infos[cube_id], making.LEGEND, pixels % 3, pixels, METADATA
             )
         for what, settings in (
             ("crop", {"classes": making.LEGEND}),

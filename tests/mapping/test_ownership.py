@@ -50,7 +50,7 @@ def cubes(two_cubes, tmp_path):
 
 @pytest.fixture
 def make(run, cubes, tmp_path):
-    """Maps the cubes into a folder beside them."""
+    """Maps the cubes into a folder next to them."""
 
     def make(**options):
         return small_maps.make_map(run, cubes, tmp_path / "map", even, **options)
@@ -99,7 +99,7 @@ def test_a_file_in_the_place_of_a_cube_is_refused(make, tmp_path):
     assert everything(tmp_path / "map") == {"c01": b"precious"}
 
 
-def test_what_predict_wrote_earlier_goes_with_the_ground(make, cubes, tmp_path):
+def test_what_predict_wrote_earlier_goes_with_the_cubes(make, cubes, tmp_path):
     make()
     far = small_maps.moved(making.make_cube("far", 16), epsg=32640)
     small_maps.write(cubes, far)
@@ -138,15 +138,17 @@ def test_a_map_with_something_else_in_its_folder_is_not_replaced(make, tmp_path)
         (None, {"seen": {"s1": [1], "s2": [1], "missing_bands": {"s1": [], "s2": []}}}),
     ],
 )
-def test_a_folder_whose_record_is_not_ours_is_refused(make, tmp_path, text, change):
+def test_a_folder_whose_metadata_is_not_ours_is_refused(make, tmp_path, text, change):
     make()
     file = tmp_path / "map" / "c00" / "map.json"
     if text is None:
         text = json.dumps(json.loads(file.read_text()) | change)
     file.write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match=r"c00.map\.json: expected the record of the map") as told:
+    with pytest.raises(
+        ValueError, match=r"c00.map\.json: expected the metadata of the map"
+    ) as raised:
         make(overwrite=True)
-    assert "--overwrite" not in str(told.value) and len(str(told.value)) < 800
+    assert "--overwrite" not in str(raised.value) and len(str(raised.value)) < 800
 
 
 def test_styles_that_somebody_changed_stay_until_the_map_is_another(make, tmp_path):
@@ -260,7 +262,7 @@ def test_whole_cubes_are_read_once(make, cubes, tmp_path, monkeypatch):
     os.utime(cubes / "c01" / "s1.tif")
     make()
     assert read[2:] == ["c01"]
-    # What is remembered may be lost or broken: it is verified anew.
+    # What was saved may be lost or broken: all is verified again.
     (tmp_path / "map" / ".predict.verified.json").write_text("[")
     make()
     assert read[3:] == ["c00", "c01"]
@@ -300,18 +302,18 @@ def test_a_damaged_map_is_named(make, tmp_path, monkeypatch):
     assert make()[2] == 1
 
 
-def test_a_record_of_other_classes_is_named(make, tmp_path):
+def test_metadata_of_other_classes_is_named(make, tmp_path):
     make()
     file = tmp_path / "map" / "c01" / "map.json"
-    record = json.loads(file.read_text())
-    del record["area"]["maize"]
-    file.write_text(json.dumps(record))
+    metadata = json.loads(file.read_text())
+    del metadata["area"]["maize"]
+    file.write_text(json.dumps(metadata))
     with pytest.raises(ValueError, match=rf"{file}: expected areas of wheat, rapeseed, maize, no"):
         make()
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{}", '["../x"]', "\xff"])
-def test_a_record_of_what_was_written_that_cannot_be_read_is_named(make, tmp_path, text):
+def test_a_list_of_what_was_written_that_cannot_be_read_is_named(make, tmp_path, text):
     (tmp_path / "map").mkdir()
     (tmp_path / "map" / ".predict.written.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=r"\.predict\.written\.json: expected a list of the files"):
@@ -341,7 +343,7 @@ def test_a_network_that_answers_with_no_numbers_makes_no_map(run, cubes, tmp_pat
     assert small_maps.shown(tmp_path / "map") == []
 
 
-def test_too_large_a_batch_is_said(run, cubes, tmp_path):
+def test_too_large_a_batch_is_reported(run, cubes, tmp_path):
     def large(examples):
         raise MemoryError
 

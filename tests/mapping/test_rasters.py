@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.mapping import rasters
 
-RECORD = {"settings": {"as_of": "2022-06-01"}, "any": "thing"}
+METADATA = {"settings": {"as_of": "2022-06-01"}, "any": "thing"}
 
 
 def write(out, size, crop=None, confidence=None):
@@ -21,7 +21,7 @@ def write(out, size, crop=None, confidence=None):
     info = dataclasses.replace(small, geobox=geobox)
     crop = np.zeros(info.shape, np.uint8) if crop is None else crop
     confidence = np.full(info.shape, 50, np.uint8) if confidence is None else confidence
-    return rasters.write_map(out, info, making.LEGEND, crop, confidence, RECORD), info
+    return rasters.write_map(out, info, making.LEGEND, crop, confidence, METADATA), info
 
 
 def test_both_rasters_hold_what_was_given_on_the_grid_of_the_cube(tmp_path):
@@ -38,7 +38,7 @@ def test_both_rasters_hold_what_was_given_on_the_grid_of_the_cube(tmp_path):
             assert raster.crs.to_epsg() == making.EPSG and raster.count == 1
             assert tuple(raster.transform)[:6] == tuple(info.geobox.affine)[:6]
             assert raster.nodata == 255 and raster.dtypes == ("uint8",)
-    assert json.loads((folder / "map.json").read_text()) == RECORD
+    assert json.loads((folder / "map.json").read_text()) == METADATA
 
 
 def test_a_crop_map_explains_itself(tmp_path):

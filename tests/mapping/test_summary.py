@@ -19,15 +19,15 @@ SETTINGS = metadata.Settings("abc", 3, small_maps.AS_OF, 0.5, halo_px=16)
 RECIPE = small_maps.make_recipe()
 
 
-def record(crop, cube_id="a", seen=None, **changes) -> dict:
+def described(crop, cube_id="a", seen=None, **changes) -> dict:
     made = small_maps.changed(making.make_cube(cube_id, np.asarray(crop).shape), **changes)
     pixels = np.array(crop, np.uint8)
     seen = np.full((RECIPE.num_periods, 12), pixels.size) if seen is None else np.array(seen)
-    return metadata.make_record(made.info, RECIPE, SETTINGS, "run", "inputs", pixels, seen)
+    return metadata.make_metadata(made.info, RECIPE, SETTINGS, "run", "inputs", pixels, seen)
 
 
-def test_a_record_by_hand():
-    found = record([[0, 0, 2, 254], [0, 255, 2, 254]])
+def test_metadata_by_hand():
+    found = described([[0, 0, 2, 254], [0, 255, 2, 254]])
     assert found["area"] == {
         "wheat": {"pixels": 3, "hectares": 0.03},
         "rapeseed": {"pixels": 0, "hectares": 0.0},
@@ -48,14 +48,14 @@ def test_a_record_by_hand():
 
 
 def test_without_a_calendar_there_is_no_lead():
-    found = record([[0]], harvest={})
+    found = described([[0]], harvest={})
     assert found["lead_days"] == {"wheat": None, "rapeseed": None, "maize": None}
 
 
 def test_rows_and_table_by_hand(tmp_path):
     total = summary.Tally.of(making.LEGEND)
-    total.add(record([[0, 0, 0, 254, 255]]))
-    total.add(record([[2, 2, 2, 254, 255]], "b"))
+    total.add(described([[0, 0, 0, 254, 255]]))
+    total.add(described([[2, 2, 2, 254, 255]], "b"))
     rows = total.rows(making.LEGEND)
     assert [(r["class"], r["pixels"], r["hectares"], r["share"]) for r in rows] == [
         ("wheat", 3, 0.03, 0.375), ("rapeseed", 0, 0.0, 0.0), ("maize", 3, 0.03, 0.375),
@@ -72,9 +72,9 @@ def test_rows_and_table_by_hand(tmp_path):
 
 def test_tallies_add_up():
     parts = [summary.Tally.of(making.LEGEND) for _ in range(2)]
-    parts[0].add(record([[0, 254]]))
+    parts[0].add(described([[0, 254]]))
     parts[1].add(
-        record([[2, 254]], harvest={}, seen=[[2] * 12, [0] * 12])
+        described([[2, 254]], harvest={}, seen=[[2] * 12, [0] * 12])
         | {"excluded": {"rapeseed": "2022-07-01"}}
     )
     total = summary.merge(parts, making.LEGEND)
@@ -89,34 +89,34 @@ def test_tallies_add_up():
 
 def test_the_last_image_is_the_last_that_holds_a_value():
     total = summary.Tally.of(making.LEGEND)
-    total.add(record([[0, 0]], seen=[[2] * 12, [0] * 12]))
+    total.add(described([[0, 0]], seen=[[2] * 12, [0] * 12]))
     assert summary.describe_dates(total) == "images until 2022-05-01"
     # 1 May to 1 July, not the 30 days from the end of the window.
     assert total.leads["wheat"] == (61, 61)
-    total.add(record([[255, 255]], "b", seen=[[0] * 12] * 2))
+    total.add(described([[255, 255]], "b", seen=[[0] * 12] * 2))
     assert total.leads["wheat"] == (61, 61) and total.cubes == 2
     nothing = summary.Tally.of(making.LEGEND)
-    nothing.add(record([[255, 255]], seen=[[0] * 12] * 2))
+    nothing.add(described([[255, 255]], seen=[[0] * 12] * 2))
     assert summary.table(nothing, making.LEGEND).splitlines()[-1] == "1 cube, no images"
     assert [h.get_label() for h in picture._handles(making.LEGEND, nothing)] == ["No data"]
 
 
 def test_one_pixel_seen_of_many_is_more_than_none():
-    found = record(np.zeros((256, 256)), seen=[[0] * 12, [1] * 12])
+    found = described(np.zeros((256, 256)), seen=[[0] * 12, [1] * 12])
     assert found["seen"]["s1"] == [0.0, 0.0001]
     assert metadata.last_image(found).isoformat() == "2022-06-01"
 
 
 def test_an_excluded_class_has_no_part_in_the_leads():
     total = summary.Tally.of(making.LEGEND)
-    total.add(record([[0]]) | {"excluded": {"maize": "2022-07-01"}})
+    total.add(described([[0]]) | {"excluded": {"maize": "2022-07-01"}})
     assert total.leads == {"wheat": (30, 30), "rapeseed": (61, 61)}
 
 
 def test_leads_are_said_per_class_or_once_for_all():
     one, two = summary.Tally.of(making.LEGEND), summary.Tally.of(making.LEGEND)
-    one.add(record([[0, 2]]))
-    late = record([[0, 2]], "b")
+    one.add(described([[0, 2]]))
+    late = described([[0, 2]], "b")
     late["lead_days"] = {"wheat": -14, "rapeseed": -14, "maize": -14}
     two.add(late)
     assert summary.describe_dates(two) == "images until 2022-06-01, 14 days after harvest began"
@@ -203,7 +203,7 @@ def test_a_picture_shows_the_colours_of_the_map_and_reads_no_more_than_it_needs(
     assert colours[:3].tolist() == [[230, 171, 2, 255], [217, 95, 2, 255], [221, 221, 221, 255]]
     assert colours[3, 3] == 0
     total = summary.Tally.of(making.LEGEND)
-    total.add(record([[0, 0, 1, 255]]))
+    total.add(described([[0, 0, 1, 255]]))
     labels = [h.get_label() for h in picture._handles(making.LEGEND, total)]
     assert labels == [
         "Wheat  66.7%\n30 days before harvest",
@@ -218,14 +218,14 @@ def test_pieces_far_apart_are_drawn_one_by_one(tmp_path):
     vrt = tmp_path / "crop.vrt"
     mosaics.write_vrt(vrt, one, "crop.tif", "empty", making.LEGEND)
     near, far = Box(0, 0, 40, 40), Box(380, 360, 400, 400)
-    # 1,600 and 800 of 160,000 pixels; a piece of half the ground is no dot.
+    # 1,600 and 800 of 160,000 pixels; an area of half the mosaic is no dot.
     assert picture._sparse(vrt, [near, far])
     assert not picture._sparse(vrt, [near]) and not picture._sparse(vrt, [])
     assert not picture._sparse(vrt, [Box(0, 0, 200, 400), far])
     image, extent, _ = picture._read(vrt, far)
     assert image.shape == (20, 40) and extent == (503600, 504000, 3996000, 3996200)
     total = summary.Tally.of(making.LEGEND)
-    total.add(record([[0, 0, 1, 255]]))
+    total.add(described([[0, 0, 1, 255]]))
     picture.draw(tmp_path / "a.png", vrt, making.LEGEND, total, "2022-06-01", [near, far])
     picture.draw(tmp_path / "b.png", vrt, making.LEGEND, total, "2022-06-01")
     a, b = (matplotlib.image.imread(tmp_path / f"{n}.png").shape for n in "ab")

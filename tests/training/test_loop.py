@@ -525,8 +525,9 @@ def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count
         size = 4 // count
         assert [len(batch["label"]) for batch in batches] == [size, size]
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
-        mine = jax.tree.map(lambda *leaves: np.stack(leaves), *expected[index::count])
-        known = len(expected[index::count])
+        own = expected[index::count]
+        mine = jax.tree.map(lambda *leaves: np.stack(leaves), *own)
+        known = len(own)
         assert (joined["label"][known:] == IGNORE).all()
         a, b = small_runs.leaves(joined), small_runs.leaves(mine)
         assert a.keys() == b.keys()
