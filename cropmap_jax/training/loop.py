@@ -68,27 +68,33 @@ def train(
       Stopped: SIGINT, SIGTERM or SIGHUP, after a checkpoint was saved.
     """
     check_chip(data, recipe)
-    config = train_config
-    config.check_devices(parallel.process_count(), parallel.local_devices())
+    train_config.check_devices(parallel.process_count(), parallel.local_devices())
     shard = (parallel.process_index(), parallel.process_count())
     source = input_pipeline.training_input(
-        data, config.sampling, config.batch_size, config.epochs, config.seed, shard=shard
+        data,
+        train_config.sampling,
+        train_config.batch_size,
+        train_config.epochs,
+        train_config.seed,
+        shard=shard,
     )
-    validation = Validation(data, recipe, config.sampling, config.batch_size, config.accumulate)
-    optimizer = config.make_optimizer(source.steps)
+    validation = Validation(
+        data, recipe, train_config.sampling, train_config.batch_size, train_config.accumulate
+    )
+    optimizer = train_config.make_optimizer(source.steps)
     train_step = steps.make_train_step(
         recipe,
         optimizer,
-        config.weights(data),
-        config.freeze_trunk_statistics,
-        config.accumulate,
-        config.remat,
+        train_config.weights(data),
+        train_config.freeze_trunk_statistics,
+        train_config.accumulate,
+        train_config.remat,
     )
-    meta = _meta(data, recipe, config, ancestors)
+    meta = _meta(data, recipe, train_config, ancestors)
     state: steps.State = {"step": np.zeros((), np.int32), **variables}
     state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
     workdir = pathlib.Path(workdir)
-    with _owned(workdir), Checkpointer(workdir, meta, config.keep) as checkpointer:
+    with _owned(workdir), Checkpointer(workdir, meta, train_config.keep) as checkpointer:
         step = checkpointer.latest or 0
         if step:
             found = checkpointer.meta()
@@ -97,13 +103,13 @@ def train(
             _, state = checkpointer.restore(state)
         writes = parallel.process_index() == 0
         if writes:
-            print(describe(data, recipe, config, source, state["params"], step), flush=True)
+            print(describe(data, recipe, train_config, source, state["params"], step), flush=True)
         log = MetricLog(workdir, step) if writes else NoLog()
         if step == source.steps:
             return log.last
         tracer = Tracer(profile if writes else 0, workdir / "profile")
         with contextlib.closing(tracer):
-            run = _Run(config, source, checkpointer, log, validation, tracer, workdir)
+            run = _Run(train_config, source, checkpointer, log, validation, tracer, workdir)
             step_function = parallel.data_parallel(train_step, donate=True)
             state = parallel.replicate(state)
             return run.run(state, step, step_function)
@@ -133,13 +139,13 @@ def _owned(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def _meta(
-    data: Dataset, recipe: Recipe, config: TrainConfig, ancestors: Sequence[dict[str, Any]]
+    data: Dataset, recipe: Recipe, train_config: TrainConfig, ancestors: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """What is stored with each checkpoint and its state, and must be the same to resume."""
     meta = {
         "recipe": recipe.to_json(),
-        "config": config.config,
-        "stage": config.stage,
+        "config": train_config.config,
+        "stage": train_config.stage,
         "dataset": data.fingerprint,
         "cubes": [*data.ground, *ancestors],
     }

@@ -105,7 +105,7 @@ def test_it_trains_is_fine_tuned_and_predicts(own, capsys):
     assert (restored.recipe.size_multiple, restored.recipe.halo) == (1, 0)
     with pytest.raises(ValueError, match="^config.freeze_trunk_statistics: expected False"):
         steps.make_train_step(recipe, None, freeze_trunk_statistics=True)
-    assert predictors.Predictor(restored, 2).recipe == recipe
+    assert predictors.NetworkPredictor(restored, 2).recipe == recipe
 
 
 def test_another_network_is_no_trunk_to_fine_tune(own):

@@ -269,7 +269,7 @@ def test_a_state_that_is_not_finite_is_not_saved():
         (
             DATA,
             {"recipe": small_runs.make_recipe(levels=4)},
-            r"small: expected chips of a multiple of 16 pixels, .* found 8",
+            r"small: expected chips of a multiple of 16 pixels .* found 8",
         ),
         (
             small_data.make_dataset(
