@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from benchmarks import networks, report
-from cropmap_jax.training import checkpoints, optim, parallel, seals, steps
+from cropmap_jax.training import checkpoints, checksums, optim, parallel, steps
 
 HELD_UP = ("fetch", "check", "save")
 
@@ -76,7 +76,7 @@ def _once(workdir, state: dict, recipe, times: dict) -> None:
         times[name].append(took)
     times["held up"].append(marks[-1] - marks[0])
     began = time.perf_counter()
-    seals.digest(fetched)
+    checksums.digest(fetched)
     times["sums"].append(time.perf_counter() - began)
     checkpointer = checkpoints.Checkpointer(workdir, meta)
     began = time.perf_counter()

@@ -6,7 +6,7 @@ import math
 import pathlib
 import statistics
 
-from cropmap_jax.geo import files, windows
+from cropmap_jax.geo import as_of_windows, files
 
 METHODS = ("pretrained", "scratch", "forest")
 COLOURS = {"pretrained": "#0072b2", "scratch": "#e69f00", "forest": "#999999"}  # Okabe & Ito
@@ -49,7 +49,7 @@ def table(scores: dict) -> str:
     lines = [f"{'F1':14}{'pixels':>22}{'fields':>33}", f"{'crop':14}{heads}{heads}  lead"]
     for crop, lead in scores["lead"].items():
         cells = [scores.get((m, u), {}).get(crop, []) for u in units for m in METHODS]
-        lines.append(f"{crop:14}{''.join(map(_cell, cells))}  {windows.format_lead(lead)}")
+        lines.append(f"{crop:14}{''.join(map(_cell, cells))}  {as_of_windows.format_lead(lead)}")
     means = [_macro(scores, m, u) for u in units for m in METHODS]
     lines.append(f"{'mean' + _over(scores, 'pixels'):14}{''.join(map(_cell, means))}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import numpy as np
 import rasterio
 from sklearn.ensemble import RandomForestClassifier
 
-from cropmap_jax.geo import calendars, cube, cube_io, windows
+from cropmap_jax.geo import as_of_windows, calendars, cube, cube_io
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import to_days
 
@@ -65,11 +65,13 @@ def draw_pixels(infos, truth_dir, dates: np.ndarray, count: int, rng) -> tuple[l
         chosen = np.flatnonzero(rng.random(truth.size) < count / len(infos) / truth.size)
         classes.append(truth.ravel()[chosen])
         for group, day in enumerate(own):
-            index = windows.window_indices(to_days(info.periods), int(day), PERIODS, info.cube_id)
+            index = as_of_windows.window_indices(
+                to_days(info.periods), int(day), PERIODS, info.cube_id
+            )
             parts = []
             for sensor in info.sensors:
                 pixels = raw.pixels[sensor.name].reshape(len(info.periods), truth.size, -1)
-                window = windows.take_window(pixels[:, chosen], index, sensor.nodata)
+                window = as_of_windows.take_window(pixels[:, chosen], index, sensor.nodata)
                 values = np.moveaxis(sensor.decode(window), 0, 1)
                 parts.append(values.reshape(len(chosen), -1))
             features[group].append(np.concatenate(parts, 1))

@@ -1,4 +1,4 @@
-"""Checks of single settings: one that is wrong costs a line with its name, value and range.
+"""Checks of single settings: a wrong one is an error of one line with its name, value and range.
 
 The same checks stand at the door of a config and of a checkpoint. Nothing is converted: a number
 that is given as text is an error, as is a boolean that is given as a number.

@@ -24,10 +24,10 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import dataset_builder, writer
 from tqdm import tqdm
 
-from cropmap_jax.data import chips, cube_set, dataset, dataset_files, ownership, pieces
+from cropmap_jax.data import chips, cube_set, dataset, dataset_files, ownership, read_plan
 from cropmap_jax.data.band_statistics import Statistics
 from cropmap_jax.data.examples import Record
-from cropmap_jax.data.pieces import Piece, Window
+from cropmap_jax.data.read_plan import Piece, Window
 from cropmap_jax.geo import cube_io, files, legend, periods, splits
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
@@ -116,7 +116,7 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
             own = [n for n in numbered if n[1].split == split]
             generators[split] = [
                 functools.partial(self._generate_examples, shard, split, table)
-                for shard in pieces.shards(own, config.chip, config.overlap)
+                for shard in read_plan.shards(own, config.chip, config.overlap)
             ]
         return generators
 

@@ -16,7 +16,7 @@ import numpy as np
 from cropmap_jax.data import checks, dataset, sampling
 from cropmap_jax.data.examples import Example, Record
 from cropmap_jax.data.sampling import SamplingConfig, harvest_days
-from cropmap_jax.geo import periods, windows
+from cropmap_jax.geo import as_of_windows, periods
 from cropmap_jax.geo.sensors import Sensor
 
 MOST_EXAMPLES = 10**8
@@ -51,7 +51,7 @@ def make_example(
     index = int(record["cube_index"])
     chosen, facts = sampling.window(data, index, as_of, num_periods, harvest)
     pixels = {
-        sensor.name: windows.take_window(record[sensor.name], chosen, sensor.nodata)
+        sensor.name: as_of_windows.take_window(record[sensor.name], chosen, sensor.nodata)
         for sensor in (data.sensors if sensors is None else sensors)
     }
     return {"pixels": pixels, "label": record["label"], **facts}
@@ -69,7 +69,7 @@ def check_dates(data: dataset.Dataset, config: SamplingConfig, cubes: np.ndarray
         else:
             first = int(harvest_days(data, index).min()) - config.lead_days
         where = f"cube {data.cubes[index]['id']}"
-        windows.as_of_window(data.periods(index), first, config.num_periods, where)
+        as_of_windows.as_of_window(data.periods(index), first, config.num_periods, where)
 
 
 def choose_chips(

@@ -21,7 +21,7 @@ import tensorflow_datasets as tfds
 from cropmap_jax.data import dataset_files, tf_example
 from cropmap_jax.data.examples import Pixels, Record
 from cropmap_jax.data.shards import Compressed, Shard
-from cropmap_jax.geo import legend, windows
+from cropmap_jax.geo import as_of_windows, legend
 from cropmap_jax.geo.sensors import Sensor
 
 
@@ -84,7 +84,7 @@ class Whole:
         """As `Source.read_window`."""
         record = self[index]
         for name, out in pixels.items():
-            out[...] = windows.take_window(record[name], chosen, self._sensors[name].nodata)
+            out[...] = as_of_windows.take_window(record[name], chosen, self._sensors[name].nodata)
         if label is not None:
             label[...] = record["label"]
 
@@ -175,7 +175,7 @@ class Records:
         """As `Source.read_window`."""
         shard, i = self._find(index)
         places = dict(zip(self._names, self._place(index), strict=True))
-        missing = int(np.count_nonzero(chosen == windows.MISSING))
+        missing = int(np.count_nonzero(chosen == as_of_windows.MISSING))
         first, last = int(chosen[missing]), int(chosen[-1])
         for name, out in pixels.items():
             (at, size), stride = places[name], out[0].nbytes

@@ -11,7 +11,7 @@ import numpy as np
 
 from cropmap_jax.data import checks, dataset
 from cropmap_jax.data.examples import Batch, Facts, Pixels, Source
-from cropmap_jax.geo import legend, windows
+from cropmap_jax.geo import as_of_windows, legend
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 LEAD_UNKNOWN = -(10**6)
@@ -102,7 +102,7 @@ def window(
       ValueError: no period of the cube has ended by then.
     """
     where = f"cube {data.cubes[index]['id']}"
-    found = windows.as_of_window(data.periods(index), as_of, num_periods, where)
+    found = as_of_windows.as_of_window(data.periods(index), as_of, num_periods, where)
     return found.indices, {
         "day_of_year": found.day_of_year,
         "lead": np.int32(harvest - found.end if harvest else LEAD_UNKNOWN),

@@ -1,4 +1,4 @@
-"""Where the values of a tf.train.Example lie, and integers read from it.
+"""Where the values of a tf.train.Example are stored, and integers read from it.
 
 Source: the message tf.train.Example, in which TFDS stores a record, and the encoding of protocol
 buffers, https://protobuf.dev/programming-guides/encoding.

@@ -7,7 +7,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from cropmap_jax.data import input_pipeline
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.evaluation.views import window_groups
+from cropmap_jax.evaluation.as_of_groups import window_groups
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.predictors import Example

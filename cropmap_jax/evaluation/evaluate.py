@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.evaluation import predictions
+from cropmap_jax.evaluation import cube_predictions
 from cropmap_jax.evaluation.metrics import DEFAULT_THRESHOLD, CropTally
-from cropmap_jax.geo import periods, windows
+from cropmap_jax.geo import as_of_windows, periods
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.predictors import Predictor
 
@@ -51,7 +51,7 @@ def check_windows(
         spans, name = data.periods(index), data.cubes[index]["id"]
         for date in np.unique(dates[index]):
             where = f"{flag or '--lead_days'}: cube {name}"
-            windows.as_of_window(spans, int(date), num_periods, where)
+            as_of_windows.as_of_window(spans, int(date), num_periods, where)
         end = int(spans[-1, 1])
         gap = int(dates[index].max()) - end
         if flag and gap > MAX_LATE_DAYS:
@@ -77,8 +77,8 @@ def tally_split(
     num_periods: int,
     crops: list[int],
     dates: np.ndarray,
-    on_cube: Callable[[predictions.CubePrediction], None] | None = None,
-    shown: predictions.Shown = lambda index, label: False,
+    on_cube: Callable[[cube_predictions.CubePrediction], None] | None = None,
+    shown: cube_predictions.Shown = lambda index, label: False,
 ) -> tuple[list[CropTally], list[tuple[int, int] | None]]:
     """Tallies every crop over every cube of a split.
 
@@ -97,7 +97,9 @@ def tally_split(
     """
     tallies = [CropTally() for _ in crops]
     leads: list[list[int]] = [[] for _ in crops]
-    found = predictions.predict_dataset(predictor, split, data, num_periods, crops, dates, shown)
+    found = cube_predictions.predict_dataset(
+        predictor, split, data, num_periods, crops, dates, shown
+    )
     for prediction in found:
         for i, crop in enumerate(crops):
             tallies[i].add(
@@ -108,7 +110,7 @@ def tally_split(
                 prediction.seen[..., i],
             )
             _note_images(tallies[i], prediction, i, predictor.sensors)
-        for i, lead in enumerate(predictions.leads(data, prediction, crops)):
+        for i, lead in enumerate(cube_predictions.leads(data, prediction, crops)):
             if lead is not None:
                 leads[i].append(lead)
         if on_cube:
@@ -117,7 +119,7 @@ def tally_split(
 
 
 def _note_images(
-    tally: CropTally, prediction: predictions.CubePrediction, i: int, sensors: Sequence[Sensor]
+    tally: CropTally, prediction: cube_predictions.CubePrediction, i: int, sensors: Sequence[Sensor]
 ) -> None:
     """Adds to a crop's tally which images of a cube its scores rest on."""
     seen, name = prediction.sensors[i], prediction.cube_id

@@ -1,4 +1,4 @@
-"""Whether the ground that is scored is held out, or was trained on.
+"""Whether the area that is scored was held out, or trained on.
 
 Splits are places: a field that was trained on in one season is not held out in another, and a
 dataset that was rebuilt may call train what was test. So ground is compared, not names.

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.evaluation import predictions
-from cropmap_jax.evaluation.predictions import CubePrediction
-from cropmap_jax.geo import files, periods, windows
+from cropmap_jax.evaluation import cube_predictions
+from cropmap_jax.evaluation.cube_predictions import CubePrediction
+from cropmap_jax.geo import as_of_windows, files, periods
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 
 SCORES = ("accuracy", "recall", "true_negative_rate", "precision", "f1")
@@ -43,7 +43,7 @@ def score_table(rows: list[dict[str, Any]]) -> str:
     wide = max([15, *(len(row["crop"]) for row in rows)]) + 1
     header = f"{'crop':{wide}}{'method':9}{'unit':8}{'thr':>6}"
     header += "".join(f"{n:>11}" for n in ("accuracy", "recall", "tn rate", "precision", "F1"))
-    leads = [windows.format_lead(row["lead_days"]) for row in rows]
+    leads = [as_of_windows.format_lead(row["lead_days"]) for row in rows]
     last = max(12, *map(len, leads)) + 2
     lines = [header + f"{'n':>9}{'no image':>10}{'lead':>{last}}"]
     for row, lead in zip(rows, leads, strict=True):
@@ -167,7 +167,11 @@ def _draw(
         ax.tick_params(labelsize=8)
     axes[0].set_ylabel("m south")
     as_of = periods.from_day(prediction.as_of[position])
-    ahead = "no harvest date" if lead is None else f"last image {windows.describe_lead(lead, lead)}"
+    ahead = (
+        "no harvest date"
+        if lead is None
+        else f"last image {as_of_windows.describe_lead(lead, lead)}"
+    )
     fig.suptitle(f"{_text(prediction.cube_id)}: {title}, as of {as_of}, {ahead}", fontsize=12)
     return fig
 
@@ -255,7 +259,7 @@ class Album:
     def add(self, prediction: CubePrediction) -> None:
         """Draws a cube for each crop that `wants` chose it for."""
         cube = self._data.cubes[prediction.index]
-        leads = predictions.leads(self._data, prediction, self._crops)
+        leads = cube_predictions.leads(self._data, prediction, self._crops)
         for i in self._chosen.pop(prediction.index, []):
             crop = self._crops[i]
             self.drawn += 1

@@ -13,7 +13,7 @@ import rasterio.errors
 import rasterio.io
 from rasterio import windows
 
-from cropmap_jax.geo import cube, cube_item, rasters
+from cropmap_jax.geo import cube, cube_item, geotiffs
 from cropmap_jax.geo.sensors import Sensor
 
 SHA256 = "1220"
@@ -101,7 +101,7 @@ def open_cube(path: str | os.PathLike[str], verify: bool = False) -> Iterator["C
             file = _file(info, asset)
             before[file] = _identity(file)
             data = _verified(file, expected[asset]) if verify else None
-            raster = stack.enter_context(rasters.open_geotiff(file, data=data))
+            raster = stack.enter_context(geotiffs.open_geotiff(file, data=data))
             _check_raster(info, asset, file, raster)
             opened[asset] = raster
         yield CubeReader(info, opened)

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, and that belong to whoever wrote them.
+"""Files and folders written whole or not at all; locks, and records of what a command wrote.
 
 Four rules that every command keeps:
 

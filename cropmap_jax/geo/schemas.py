@@ -1,4 +1,4 @@
-"""JSON of others, read at the door: bounded, and checked by a schema before anything uses it."""
+"""Third-party JSON: bounded, and checked by a schema before anything uses it."""
 
 import functools
 import json

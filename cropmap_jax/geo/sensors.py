@@ -1,4 +1,4 @@
-"""Sensors as data: what each kind of pixels is, how it is stored, and how it is composited.
+"""The table of sensors: their bands, units, storage, ranges and how they are composited.
 
 Whatever handles pixels takes bands, dtypes, no-data, ranges and compositing from a `Sensor`, so
 that another sensor is another row of the table: `register` adds one. Cubes, datasets and

@@ -1,4 +1,10 @@
-"""Splits are places: train, validation and test are disjoint blocks, fixed before chips are cut."""
+"""Splits are disjoint spatial blocks, fixed before chips are cut: no pixel is in two of them.
+
+Nor is a field that was annotated: `ground_truth` places each in one split (`placement`) and leaves
+its pixels in others unknown (`labels`), `sources.ingest` does so with `confine_fields`, and `build`
+refuses cubes that contradict it (`data.cube_set`). Parcels that a wall-to-wall map shows are cut at
+blocks: each part is a field of its own.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence

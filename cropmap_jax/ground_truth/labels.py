@@ -1,4 +1,4 @@
-"""Labels and field ids of every tile, as rasters on exactly its grid."""
+"""Labels and field ids of every tile on its grid; a field of another split is unknown there."""
 
 import collections
 import functools
@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from cropmap_jax.geo import cube_io, files, grid
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.tiles import Tile
-from cropmap_jax.ground_truth import polygons, tiling, zones
+from cropmap_jax.ground_truth import placement, polygons, zones
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 from cropmap_jax.ground_truth.names import UNKNOWN
 from cropmap_jax.ground_truth.settings import NONE, Settings
@@ -27,7 +27,7 @@ _FOLDERS = ("labels", "fields")
 
 def label_tiles(
     fields: geopandas.GeoDataFrame,
-    tiles: Mapping[str, Sequence[tiling.Place]],
+    tiles: Mapping[str, Sequence[placement.Place]],
     settings: Settings,
     out_dir: str | os.PathLike[str],
     log: AuditLog,
@@ -123,7 +123,7 @@ class _Work:
         self.parts = {key: (at[own], share[own]) for key, own in rows.items()}
         self.known = known
 
-    def label(self, season: str, place: tiling.Place) -> Tile | None:
+    def label(self, season: str, place: placement.Place) -> Tile | None:
         """Labels one tile and writes its rasters; None where no pixel is labelled."""
         geobox = grid.tile_geobox(*place[:3])
         at, share = self.parts[(season, *place[:3])]
@@ -214,7 +214,7 @@ class _Work:
             self.log.drop(field.layer, field.file, field.row, TOO_SMALL, detail)
 
 
-def _path(folder: str, season: str, place: tiling.Place) -> str:
+def _path(folder: str, season: str, place: placement.Place) -> str:
     return f"{folder}/{season}_{grid.tile_id(*place[:3])}.tif"
 
 

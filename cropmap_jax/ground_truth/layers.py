@@ -1,4 +1,4 @@
-"""The table of fields: every layer of the field data read, repaired, named, and freed of copies."""
+"""The table of fields: every layer of the field data read, repaired, named, and deduplicated."""
 
 import pathlib
 import tempfile

@@ -21,7 +21,15 @@ from cropmap_jax.geo import antimeridian, files, grid
 from cropmap_jax.geo import calendars as calendars_lib
 from cropmap_jax.geo.text import plain
 from cropmap_jax.geo.tiles import Tile, write_tiles
-from cropmap_jax.ground_truth import crop_calendar, labels, layers, maps, provinces, report, tiling
+from cropmap_jax.ground_truth import (
+    crop_calendar,
+    labels,
+    layers,
+    maps,
+    placement,
+    provinces,
+    report,
+)
 from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.ground_truth.names import UNKNOWN
 from cropmap_jax.ground_truth.settings import Settings
@@ -81,7 +89,7 @@ def prepare(
     """
     check_folders(settings, out)
     data = read(settings, log)
-    fields, places = tiling.tile_fields(data.fields, settings, log)
+    fields, places = placement.tile_fields(data.fields, settings, log)
     if not any(places.values()):
         raise ValueError(
             f"{settings.source}: expected a field of a known class, found none among "

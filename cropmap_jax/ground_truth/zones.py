@@ -1,4 +1,4 @@
-"""Fields in metres of a UTM zone, cut at the tiles of its grid; which zone each of them goes to.
+"""Fields in metres of a UTM zone, cut at the tiles of its grid; which zone each is assigned to.
 
 Tiles of two zones never share ground: near the border of two zones, fields whose tiles would
 overlap all go to one of them.

@@ -1,4 +1,4 @@
-"""A cache that forgets what nobody will ask for again, and never holds more than so many bytes."""
+"""A cache that evicts what is no longer needed, and never holds more than so many bytes."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Hashable

@@ -1,4 +1,4 @@
-"""The engine of scores and maps: probabilities of any piece of ground as of a date.
+"""The engine of scores and maps: probabilities of any area as of a date.
 
 `evaluate` and `predict` differ in where pixels come from and in which pieces they want. All that
 decides a probability is here and below: mosaic groups, parts, chips with their halo, blending.

@@ -17,7 +17,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.geo import cube, periods, windows
+from cropmap_jax.geo import as_of_windows, cube, periods
 from cropmap_jax.inference.tiling import Box, Tiling, bounds
 
 _MATCH_PX = 1e-3
@@ -111,7 +111,7 @@ class GroupCube:
     cube_id: str
     digest: str
     place: Box
-    window: windows.Window
+    window: as_of_windows.Window
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ class MosaicGroup:
     top: int
     left: int
     tiling: Tiling
-    window: windows.Window
+    window: as_of_windows.Window
 
     def inputs(self, number: int) -> str:
         """Hash of everything that the map of one cube is made from.
@@ -178,11 +178,11 @@ def join(cubes: Sequence[CubeGrid], num_periods: int, as_of: int, halo: int) -> 
       ValueError: names the first cube of which no period has ended by the as-of date.
     """
     # Cubes have few lists of periods between them: each window is made once.
-    seen: dict[Spans, windows.Window] = {}
+    seen: dict[Spans, as_of_windows.Window] = {}
     for one in cubes:
         if one.periods not in seen:
             days, where = np.array(one.periods), f"cube {one.cube_id}"
-            seen[one.periods] = windows.as_of_window(days, as_of, num_periods, where)
+            seen[one.periods] = as_of_windows.as_of_window(days, as_of, num_periods, where)
     spans = {key: _spans(window.spans) for key, window in seen.items()}
     longest = _join_windows(set(spans.values()))
     by_spans = {spans[key]: window for key, window in seen.items()}
@@ -235,7 +235,7 @@ def _touching(cubes: list[GroupCube]) -> Iterator[list[GroupCube]]:
 
 
 def _group(
-    lattice: Lattice, cubes: list[GroupCube], window: windows.Window, halo: int
+    lattice: Lattice, cubes: list[GroupCube], window: as_of_windows.Window, halo: int
 ) -> MosaicGroup:
     top, left = bounds([one.place for one in cubes])[:2]
     tiling = Tiling([one.place.shift(-top, -left) for one in cubes], halo_px=halo)

@@ -1,4 +1,4 @@
-"""What makes probabilities of windows: a checkpoint's network, and what else keeps the protocol."""
+"""What makes probabilities of windows: a checkpoint's network, and the interface of any other."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypedDict

@@ -1,4 +1,4 @@
-"""Pixels of cubes that lie in a folder, read from their rasters."""
+"""Pixels of a folder of cubes, read from their rasters."""
 
 import functools
 import pathlib
@@ -9,7 +9,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from cropmap_jax.geo import cube, cube_io, rasters, windows
+from cropmap_jax.geo import as_of_windows, cube, cube_io, geotiffs
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.pixels import Pixels
 from cropmap_jax.inference.tiling import Box
@@ -55,11 +55,11 @@ def read_window(info: cube.CubeInfo, sensor: Sensor, indices: np.ndarray, box: B
     file = info.path / f"{sensor.name}.tif"
     bands = len(sensor.bands)
     out = np.full((len(indices), *box.shape, bands), sensor.nodata, sensor.dtype)
-    present = np.flatnonzero(indices != windows.MISSING)
+    present = np.flatnonzero(indices != as_of_windows.MISSING)
     wanted = [int(i) * bands + band + 1 for i in indices[present] for band in range(bands)]
     if not file.is_file():
         raise ValueError(f"{file}: expected the cube's {sensor.name}, found no file")
-    with rasters.open_geotiff(file) as raster:
+    with geotiffs.open_geotiff(file) as raster:
         _check(raster, file, info, sensor)
         (height, width), (top, left) = box.shape, box[:2]
         stored = raster.read(wanted, window=Window(left, top, width, height))

@@ -1,4 +1,4 @@
-"""Tiling: how the ground of a mosaic group is cut, whatever its cubes, and how chips blend.
+"""Tiling: how the area of a mosaic group is cut, whatever its cubes, and how chips blend.
 
 The ground is cut into equal *parts* of at most 128 x 128 pixels, counted from the group's own
 corner; on the tile grid a part is a tile. The *chip* of a part is the part and a halo around it, as

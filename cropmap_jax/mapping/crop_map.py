@@ -16,10 +16,10 @@ from cropmap_jax.mapping import (
     cubes,
     decision,
     finished,
+    map_rasters,
     metadata,
     notes,
     products,
-    rasters,
     verified,
 )
 from cropmap_jax.training import checkpoints
@@ -219,7 +219,7 @@ class MapMaker:
             crop,
             seen,
         )
-        rasters.write_map(self._out, info, recipe.legend, crop, confidence, described)
+        map_rasters.write_map(self._out, info, recipe.legend, crop, confidence, described)
 
     def _possible(self, info: cube.CubeInfo) -> np.ndarray:
         recipe = self._restored.recipe

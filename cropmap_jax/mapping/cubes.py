@@ -5,7 +5,7 @@ import hashlib
 import math
 import os
 
-from cropmap_jax.geo import calendars, cube, cube_io, periods, splits, windows
+from cropmap_jax.geo import as_of_windows, calendars, cube, cube_io, periods, splits
 from cropmap_jax.inference import mosaic_groups
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.training.recipe import Recipe
@@ -109,7 +109,7 @@ def _check(info: cube.CubeInfo, recipe: Recipe, as_of: dt.date) -> None:
             f"{min(excluded.values())} or later"
         )
     spans = periods.to_days(info.periods)
-    windows.as_of_window(spans, periods.to_day(as_of), recipe.num_periods, where)
+    as_of_windows.as_of_window(spans, periods.to_day(as_of), recipe.num_periods, where)
 
 
 def _check_pixels(infos: list[cube.CubeInfo], recipe: Recipe) -> None:

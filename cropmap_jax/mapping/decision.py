@@ -1,4 +1,4 @@
-"""From probabilities to what the map shows, and how sure it is."""
+"""From probabilities to the class that the map shows, and its confidence."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which cubes of a map's folder are mapped already, and what in it is not ours to replace."""
+"""Which cubes of a map's folder are mapped already, and which files `predict` did not write."""
 
 import dataclasses
 import os

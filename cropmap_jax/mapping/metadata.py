@@ -11,7 +11,7 @@ import jax
 import jsonschema
 import numpy as np
 
-from cropmap_jax.geo import calendars, cube, periods, windows
+from cropmap_jax.geo import as_of_windows, calendars, cube, periods
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference import tiling
@@ -123,7 +123,7 @@ def make_metadata(
     """
     as_of = dt.date.fromisoformat(settings.as_of)
     spans = periods.to_days(info.periods)
-    found = windows.as_of_window(spans, periods.to_day(as_of), recipe.num_periods)
+    found = as_of_windows.as_of_window(spans, periods.to_day(as_of), recipe.num_periods)
     window = [info.periods[i] for i in found.indices[found.missing :]]
     starts = {c: calendars.harvest_start(info.harvest, c) for c in recipe.legend.names}
     excluded = cubes.unplanted(info, recipe, as_of)
@@ -137,7 +137,7 @@ def make_metadata(
         "window_end": window[-1].end.isoformat(),
         "periods_before_the_cube": found.missing,
         "lead_days": {
-            name: windows.effective_lead(start, window[-1].end) if start else None
+            name: as_of_windows.effective_lead(start, window[-1].end) if start else None
             for name, start in starts.items()
         },
         "excluded": {name: planting.isoformat() for name, planting in excluded.items()},

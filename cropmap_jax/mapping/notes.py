@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from cropmap_jax.geo import calendars, cube, periods, windows
+from cropmap_jax.geo import as_of_windows, calendars, cube, periods
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.mapping.metadata import MapMetadata, last_image, seen_by_sensor
 from cropmap_jax.training import steps
@@ -37,7 +37,7 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
         )
     old, ends, over, last, cut, lost = [], [], [], [], [], 0
     for info in infos:
-        found = windows.as_of_window(
+        found = as_of_windows.as_of_window(
             periods.to_days(info.periods), periods.to_day(as_of), recipe.num_periods
         )
         newest = info.periods[found.indices[-1]]

@@ -1,4 +1,4 @@
-"""What spans the cubes of a map: one virtual raster, style and picture per grid, and a summary."""
+"""Outputs for a whole map: a virtual raster, style and picture per grid, and a summary."""
 
 import dataclasses
 import pathlib
@@ -7,7 +7,7 @@ from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
-from cropmap_jax.mapping import decision, metadata, mosaics, notes, picture, rasters, summary
+from cropmap_jax.mapping import decision, map_rasters, metadata, mosaics, notes, picture, summary
 
 SUMMARY, TEXT = "summary.csv", "summary.txt"
 STYLE = "crop.qml"
@@ -91,9 +91,9 @@ def write_products(
     tallies, crops, style = [], [], mosaics.style(classes)
     for mosaic in mosaics.join(groups):
         crop, confidence = (out / f"{what}_{mosaic.name}.vrt" for what in ("crop", "confidence"))
-        name = rasters.crop_name(classes, as_of)
+        name = map_rasters.crop_name(classes, as_of)
         mosaics.write_vrt(crop, mosaic, metadata.CROP, name, classes)
-        name, scale = rasters.confidence_name(as_of), 1 / decision.PERCENT
+        name, scale = map_rasters.confidence_name(as_of), 1 / decision.PERCENT
         mosaics.write_vrt(confidence, mosaic, metadata.CONFIDENCE, name, scale=scale)
         _write_style(crop.with_suffix(".qml"), style)
         found = summary.tally(out, (cube_id for cube_id, _ in mosaic.tiles()), classes)

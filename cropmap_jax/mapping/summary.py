@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from cropmap_jax.geo import files, windows
+from cropmap_jax.geo import as_of_windows, files
 from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.text import csv_cell
 from cropmap_jax.mapping.metadata import METADATA, MapMetadata, last_image, read_metadata, values
@@ -97,7 +97,7 @@ class Tally:
 
     def _lead_columns(self, name: str) -> Row:
         lead = self.leads.get(name)
-        low, high, words = (*lead, windows.describe_lead(*lead)) if lead else ("", "", "")
+        low, high, words = (*lead, as_of_windows.describe_lead(*lead)) if lead else ("", "", "")
         return {"lead_days_min": low, "lead_days_max": high, "last_image": words}
 
 
@@ -196,7 +196,7 @@ def describe_dates(found: Tally) -> str:
     ends = f"images until {first}" if first == last else f"images until {first} to {last}"
     if not found.leads:
         return f"{ends}, no harvest dates"
-    return f"{ends}, {windows.describe_lead(*one)}" if (one := one_lead(found)) else ends
+    return f"{ends}, {as_of_windows.describe_lead(*one)}" if (one := one_lead(found)) else ends
 
 
 def one_lead(found: Tally) -> tuple[int, int] | None:

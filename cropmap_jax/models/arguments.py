@@ -1,4 +1,4 @@
-"""Checks of a network's arguments: one that is wrong costs a line with its name, value and range.
+"""Checks of a network's arguments: a wrong one is an error of one line with name, value and range.
 
 They may come from anybody's config or from a damaged checkpoint. Nothing is converted but lists,
 which JSON has in place of tuples.

@@ -1,5 +1,6 @@
-"""Networks by name: `{"name": ..., "num_periods": ..., "dtype": ..., **its own arguments}`.
+"""Networks by name: registered ones, and `NETWORK` of the modules of this package.
 
+`config.model` is `{"name": ..., "num_periods": ..., "dtype": ..., **the network's own arguments}`.
 A network is a flax module, called as
 
     network.apply(variables, pixels, valid, day_of_year, train=False)

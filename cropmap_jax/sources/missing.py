@@ -1,4 +1,4 @@
-"""How much of a cube is missing, when that flags it, and the same of many cubes as a table.
+"""How much of a cube is missing, from when on it is flagged, and a table of many cubes.
 
 The rules by which a cube is flagged:
   * A sensor of which more than 60 % of the values over all periods are missing. Single months

@@ -1,4 +1,4 @@
-"""Which Sentinel-1 orbits a cube is made of: one pass direction, and one order for all periods."""
+"""Which Sentinel-1 orbits are used for a cube: one direction, and one order for all periods."""
 
 import numbers
 from collections.abc import Mapping, Sequence

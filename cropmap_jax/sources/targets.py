@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import balance, calendars, grid, splits, tiles
+from cropmap_jax.geo import balance_splits, calendars, grid, splits, tiles
 from cropmap_jax.geo.legend import EUCROPMAP, Legend
 from cropmap_jax.geo.periods import Period, from_day
 from cropmap_jax.sources.regions import Region, check_apart, tiles_inside
@@ -141,7 +141,7 @@ def _deal_blocks(
             homes |= dict.fromkeys(left, region.split)
         elif left:
             amounts = np.array([[counts[block]] for block in left], float)
-            dealt = balance.balance_blocks(amounts, fractions, seed)
+            dealt = balance_splits.balance_blocks(amounts, fractions, seed)
             homes |= dict(zip(left, dealt, strict=True))
     return homes
 

@@ -6,7 +6,7 @@ import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import cube, rasters
+from cropmap_jax.geo import cube, geotiffs
 from cropmap_jax.sources.targets import Target
 
 
@@ -27,7 +27,7 @@ def read_labels(target: Target) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _read_band(file: pathlib.Path, geobox: GeoBox, dtype: str) -> np.ndarray:
-    with rasters.open_geotiff(file) as raster:
+    with geotiffs.open_geotiff(file) as raster:
         found = {
             "rows x columns": tuple(raster.shape),
             "transform": tuple(raster.transform)[:6],

@@ -26,7 +26,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 from cropmap_jax.geo import files
 from cropmap_jax.models import UnknownNetwork, variable_shapes
-from cropmap_jax.training import parallel, seals
+from cropmap_jax.training import checksums, parallel
 from cropmap_jax.training.recipe import Recipe
 
 Folder = str | os.PathLike[str]
@@ -182,7 +182,7 @@ class Checkpointer:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.PyTreeSave(state),
-                    meta=ocp.args.JsonSave(seals.seal(self._meta, step, state, scores)),
+                    meta=ocp.args.JsonSave(checksums.seal(self._meta, step, state, scores)),
                 ),
                 metrics=scores if scores and SCORE in scores else None,
             )
@@ -237,7 +237,7 @@ class Checkpointer:
         with _reading(self._manager.directory / str(step)):
             meta = _meta(self._manager, step)
             restored = self._manager.restore(step, args=args)["state"]
-            seals.check_state(restored, meta)
+            checksums.check_state(restored, meta)
         return step, restored
 
     def meta(self) -> dict[str, Any]:
@@ -300,7 +300,7 @@ def load(workdir: Folder, which: str = LAST) -> Restored:
                 ),
             )["state"]
             check_shapes(restored, shapes, "state")
-            seals.check_state(restored, meta)
+            checksums.check_state(restored, meta)
     return Restored(
         restored["params"],
         restored["batch_stats"],
@@ -363,7 +363,7 @@ def _meta(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
             f"{manager.directory / str(step)}: expected a checkpoint with checksums, found one of "
             f"an earlier version without; train again in another --workdir"
         )
-    seals.check_meta(meta, step)
+    checksums.check_meta(meta, step)
     return meta
 
 

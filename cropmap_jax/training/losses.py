@@ -1,4 +1,4 @@
-"""Masked losses: unknown pixels and crops not yet planted weigh nothing.
+"""Masked losses, listed in `LOSSES`: unknown pixels and crops not yet planted weigh nothing.
 
 Losses are returned as (sum, count): devices add both up before they divide, so that the mean is
 the same however many devices share the batch.

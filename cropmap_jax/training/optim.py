@@ -1,4 +1,4 @@
-"""Optimisers: one rate for the trunk and one for the head."""
+"""Optimisers: one rate for the trunk and one for the head, from `config.learning_rate`."""
 
 from typing import Any
 

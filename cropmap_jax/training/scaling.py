@@ -1,4 +1,4 @@
-"""Fixed, physical scaling, applied on the device: stored numbers to network inputs and masks.
+"""Stored numbers to network inputs, on the device: scaled, missing values 0 next to their mask.
 
 Dataset statistics are reported, never applied: a network then means the same by 0.4 everywhere,
 and the change of backscatter from month to month survives (a per-image min-max loses it).

@@ -1,4 +1,4 @@
-"""How a network is learnt: what a run needs besides data, recipe and initial variables."""
+"""How a network is trained: what a run needs besides data, recipe and initial variables."""
 
 import dataclasses
 import json

@@ -16,7 +16,7 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.data import cube_builder, cube_set, dataset, input_pipeline, pieces
+from cropmap_jax.data import cube_builder, cube_set, dataset, input_pipeline, read_plan
 from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
@@ -123,9 +123,9 @@ def test_shards_hold_the_chips_in_order_and_no_more_than_there_may_be(folders, m
     every = [(n, row, col) for n in range(4) for row in (0, 16, 32) for col in (0, 16)]
 
     def sizes(shard_bytes: int, most: int = 500) -> list[int]:
-        monkeypatch.setattr(pieces, "SHARD_BYTES", shard_bytes)
-        monkeypatch.setattr(pieces, "MAX_SHARDS", most)
-        found = pieces.shards(numbered, CHIP, 0)
+        monkeypatch.setattr(read_plan, "SHARD_BYTES", shard_bytes)
+        monkeypatch.setattr(read_plan, "MAX_SHARDS", most)
+        found = read_plan.shards(numbered, CHIP, 0)
         assert [(p.index, *c) for shard in found for p in shard for c in p.chips] == every
         assert [p.index for shard in found for p in shard if p.last] == [0, 1, 2, 3]
         return [sum(len(p.chips) for p in shard) for shard in found]
@@ -143,8 +143,8 @@ def test_a_large_cube_is_read_in_parts_and_gives_the_same(folders, tmp_path, mon
     cubes_dir, _ = folders
     build(cubes_dir, tmp_path / "whole", overlap=overlap)
     # Two chips at once, three to a file.
-    monkeypatch.setattr(pieces, "READ_BYTES", 2 * CHIP**2 * 24 * len(making.PERIODS))
-    monkeypatch.setattr(pieces, "SHARD_BYTES", 3 * CHIP_BYTES)
+    monkeypatch.setattr(read_plan, "READ_BYTES", 2 * CHIP**2 * 24 * len(making.PERIODS))
+    monkeypatch.setattr(read_plan, "SHARD_BYTES", 3 * CHIP_BYTES)
     read, sizes = cube_io.CubeReader.read, []
 
     def read_part(self, rows, cols):

@@ -15,13 +15,13 @@ from cropmap_jax.data import (
     cube_builder,
     dataset,
     input_pipeline,
-    pieces,
+    read_plan,
     records,
     shards,
     tf_example,
 )
 from cropmap_jax.data.sampling import SamplingConfig
-from cropmap_jax.geo import windows
+from cropmap_jax.geo import as_of_windows
 
 SPLITS = ("train", "train", "validation")
 LABEL = np.random.default_rng(0).integers(0, 256, (40, 72)).astype(np.uint8)
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     making.make_cubes(root / "cubes", SPLITS, size=(72, 40))
     builder = importlib.import_module("cubes.cubes_dataset_builder").Builder
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "SHARD_BYTES", 6 * 32**2 * (24 * len(making.PERIODS) + 6))
+        patch.setattr(read_plan, "SHARD_BYTES", 6 * 32**2 * (24 * len(making.PERIODS) + 6))
         cube_builder.build(builder, "small", root / "cubes", root / "data", chip=32)
     return root / "data"
 
@@ -117,12 +117,12 @@ def test_every_window_is_that_of_the_whole_record(folder, copy, kind):
         record = expected[i]
         for last in range(total):
             for count in (1, 3, total + 2):
-                chosen = np.maximum(np.arange(last - count + 1, last + 1), windows.MISSING)
+                chosen = np.maximum(np.arange(last - count + 1, last + 1), as_of_windows.MISSING)
                 s1 = np.full((count, 32, 32, 2), 7, np.int16)
                 s2, label = np.full((count, 32, 32, 10), 7, np.int16), np.zeros((32, 32), np.uint8)
                 source.read_window(i, chosen, {"s1": s1, "s2": s2}, label)
                 for out, key in ((s1, "s1"), (s2, "s2")):
-                    window = windows.take_window(record[key], chosen, -32768)
+                    window = as_of_windows.take_window(record[key], chosen, -32768)
                     np.testing.assert_array_equal(out, window)
                 np.testing.assert_array_equal(label, record["label"])
 

@@ -11,7 +11,7 @@ from training import small_data
 from training.small_data import Ground, day
 
 from cropmap_jax.evaluation import report
-from cropmap_jax.evaluation.predictions import CubePrediction
+from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend, make_class
 

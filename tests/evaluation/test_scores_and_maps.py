@@ -23,7 +23,7 @@ from training import small_data
 from training.small_data import Ground, day
 
 from cropmap_jax.data import cube_builder, dataset, input_pipeline
-from cropmap_jax.evaluation import predictions
+from cropmap_jax.evaluation import cube_predictions
 from cropmap_jax.geo import periods
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.inference import engine, predictors
@@ -111,7 +111,7 @@ def evaluated(world, dates, split: str, full_batches: bool) -> dict[str, np.ndar
     """What `evaluate` scores: probabilities [H, W, crops] of each cube, each as of its date."""
     workdir, _, data = world
     predictor = load_network(workdir, full_batches)
-    found = predictions.predict_dataset(predictor, split, data, PERIODS, CROPS, dates)
+    found = cube_predictions.predict_dataset(predictor, split, data, PERIODS, CROPS, dates)
     return {prediction.cube_id: prediction.probability for prediction in found}
 
 
@@ -186,7 +186,7 @@ def patchwork(chip: int, overlap: int) -> small_data.InMemory:
 def predict_patchwork(data, look: bool):
     dates = np.full((4, 1), day("2022-06-01"))
     predictor, shown = StandIn(by_place, halo=4), lambda index, label: look
-    return list(predictions.predict_dataset(predictor, "test", data, 2, [0], dates, shown))
+    return list(cube_predictions.predict_dataset(predictor, "test", data, 2, [0], dates, shown))
 
 
 @given(data=st.data(), look=st.booleans())
@@ -213,7 +213,7 @@ def test_there_is_no_seam_at_edges_of_chips_parts_or_cubes():
     for i, row in enumerate(data.cubes):
         row["transform"][2] = 500_000.0 + 1280 * i
     dates = np.full((4, 1), day("2022-06-01"))
-    found = list(predictions.predict_dataset(StandIn(stubborn), "test", data, 2, [0], dates))
+    found = list(cube_predictions.predict_dataset(StandIn(stubborn), "test", data, 2, [0], dates))
     assert [prediction.index for prediction in found] == [0, 2, 3]
     across = np.concatenate([p.probability[0, :, 0] for p in found[1:]])
     assert np.ptp(across) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from cropmap_jax.geo import rasters
+from cropmap_jax.geo import geotiffs
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def tif(tmp_path):
 
 
 def test_a_geotiff_is_read(tif):
-    with rasters.open_geotiff(tif) as raster:
+    with geotiffs.open_geotiff(tif) as raster:
         assert raster.read(1).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
@@ -32,18 +32,18 @@ def test_a_vrt_called_tif_is_refused(tif, tmp_path):
     with rasterio.open(vrt) as raster:  # GDAL itself would follow it
         assert raster.read(1)[1, 2] == 5
     with pytest.raises(ValueError, match=r"b\.tif: damaged or not a GeoTIFF"):
-        with rasters.open_geotiff(vrt):
+        with geotiffs.open_geotiff(vrt):
             pass
 
 
 def test_bytes_that_were_read_already_are_the_file(tif):
     data = tif.read_bytes()
     tif.write_bytes(b"changed since")
-    with rasters.open_geotiff(tif, data=data) as raster:
+    with geotiffs.open_geotiff(tif, data=data) as raster:
         assert raster.read(1)[1, 2] == 5
     for other in (b"changed since", b""):
         with pytest.raises(ValueError, match=r"a\.tif: damaged or not a GeoTIFF \((?!.*vsimem)"):
-            with rasters.open_geotiff(tif, data=other):
+            with geotiffs.open_geotiff(tif, data=other):
                 pass
 
 
@@ -51,7 +51,7 @@ def test_damage_that_shows_in_reading_names_the_file(tif):
     data = tif.read_bytes()
     tif.write_bytes(data[:8] + data[8:].replace(bytes(range(6)), b""))
     with pytest.raises(ValueError, match=r"a\.tif: damaged or not a GeoTIFF"):
-        with rasters.open_geotiff(tif) as raster:
+        with geotiffs.open_geotiff(tif) as raster:
             raster.read()
 
 
@@ -60,13 +60,13 @@ def test_a_sidecar_does_not_change_a_cube(tif):
         '<PAMDataset><PAMRasterBand band="1"><NoDataValue>3</NoDataValue></PAMRasterBand>'
         "</PAMDataset>"
     )
-    with rasters.open_geotiff(tif) as raster:
+    with geotiffs.open_geotiff(tif) as raster:
         assert raster.nodata is None
-    with rasters.open_geotiff(tif, sidecars=True) as raster:
+    with geotiffs.open_geotiff(tif, sidecars=True) as raster:
         assert raster.nodata == 3
 
 
 def test_a_path_that_is_no_file(tmp_path):
     with pytest.raises(ValueError, match="expected a GeoTIFF, found no file"):
-        with rasters.open_geotiff(tmp_path / "none.tif"):
+        with geotiffs.open_geotiff(tmp_path / "none.tif"):
             pass

@@ -13,7 +13,7 @@ from test_tiling import COL, EAST, EPSG, NEXT, ROW, YEAR, in_zone, place, reques
 from cropmap_jax.geo import grid, splits
 from cropmap_jax.geo.cube_io import colour_table
 from cropmap_jax.geo.tiles import read_tiles, write_tiles
-from cropmap_jax.ground_truth import labels, tiling, zones
+from cropmap_jax.ground_truth import labels, placement, zones
 from cropmap_jax.ground_truth.audit_log import TOO_SMALL, AuditLog
 
 WHEAT, MAIZE, NONE, IGNORE = 0, 1, 254, 255
@@ -23,7 +23,7 @@ CODES = {"wheat": WHEAT, "maize": MAIZE, "none_of_these": NONE}
 def made(fields, out, log=None, **changes):
     """(fields, tiles, {tile id: (label, field ids)}) of field data."""
     log = AuditLog() if log is None else log
-    fields, places = tiling.tile_fields(fields, requested(**changes), log)
+    fields, places = placement.tile_fields(fields, requested(**changes), log)
     fields, tiles = labels.label_tiles(fields, places, requested(**changes), out, log)
     return fields, tiles, {t.tile_id: (read(out / t.label), read(out / t.fields)) for t in tiles}
 

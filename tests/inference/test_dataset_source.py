@@ -13,7 +13,7 @@ from training import small_data
 from training.small_data import Ground
 
 from cropmap_jax.data import cube_builder, dataset
-from cropmap_jax.geo import cube_io, windows
+from cropmap_jax.geo import as_of_windows, cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import to_day, to_days
 from cropmap_jax.geo.sensors import SENTINEL
@@ -43,8 +43,8 @@ def test_records_and_rasters_hold_the_same(built, box):
         days = to_days(cube_io.read_info(path).periods)
         # Four periods as of 1 March 2022: one from before the cube begins, December to February.
         as_of = to_day(making.PERIODS[3].start)
-        indices = windows.as_of_window(days, as_of, 4).indices
-        assert indices.tolist() == [windows.MISSING, 0, 1, 2]
+        indices = as_of_windows.as_of_window(days, as_of, 4).indices
+        assert indices.tolist() == [as_of_windows.MISSING, 0, 1, 2]
         for sensors in (SENTINEL, SENTINEL[1:]):
             expected = rasters.read(cube_id, indices, box, sensors)
             found = records.read(cube_id, indices, box, sensors)
@@ -91,11 +91,11 @@ def test_every_pixel_comes_from_its_place_however_it_was_cut(data):
     box = Box(
         top, left, data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
     )
-    indices = np.array([windows.MISSING, 0, 1])
+    indices = np.array([as_of_windows.MISSING, 0, 1])
     s1, s2 = small_data.coordinates(1, 8, (height, width))
     read = found.read("cube1", indices, box, SENTINEL)
     for name, values in (("s1", s1), ("s2", s2)):
-        whole = windows.take_window(values, indices, -32768)
+        whole = as_of_windows.take_window(values, indices, -32768)
         np.testing.assert_array_equal(read[name], whole[:, top : box.bottom, left : box.right])
     np.testing.assert_array_equal(found.label(1), labels[1])
     np.testing.assert_array_equal(found.fields(1), fields)

@@ -12,7 +12,7 @@ import rasterio.shutil
 from mapping import small_maps
 from rasterio.vrt import WarpedVRT
 
-from cropmap_jax.geo import cube_io, windows
+from cropmap_jax.geo import as_of_windows, cube_io
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.inference import pixels
@@ -41,9 +41,10 @@ class Reader:
 
 def expected(path, num_periods=4) -> dict[str, np.ndarray]:
     raw = cube_io.read_raw(path)
-    window = windows.as_of_window(to_days(raw.info.periods), to_day(DATE), num_periods)
+    window = as_of_windows.as_of_window(to_days(raw.info.periods), to_day(DATE), num_periods)
     return {
-        s.name: windows.take_window(raw.pixels[s.name], window.indices, s.nodata) for s in SENTINEL
+        s.name: as_of_windows.take_window(raw.pixels[s.name], window.indices, s.nodata)
+        for s in SENTINEL
     }
 
 

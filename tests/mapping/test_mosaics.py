@@ -13,7 +13,7 @@ from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.legend import EUCROPMAP
 from cropmap_jax.inference.tiling import Box
 from cropmap_jax.mapping import cubes as mapped
-from cropmap_jax.mapping import mosaics, rasters
+from cropmap_jax.mapping import map_rasters, mosaics
 
 METADATA = {"settings": {"as_of": "2022-06-01"}}
 
@@ -34,7 +34,7 @@ def write(root, *cubes):
     for mosaic in made:
         for cube_id, box in mosaic.tiles():
             pixels = number_pixels(box)
-            rasters.write_map(
+            map_rasters.write_map(
                 root / "map", infos[cube_id], making.LEGEND, pixels % 3, pixels, METADATA
             )
         for what, settings in (

@@ -13,7 +13,7 @@ from mapping import small_maps
 
 from cropmap_jax.geo.legend import EUCROPMAP, Legend, make_class
 from cropmap_jax.inference.tiling import Box
-from cropmap_jax.mapping import metadata, mosaics, picture, rasters, summary
+from cropmap_jax.mapping import map_rasters, metadata, mosaics, picture, summary
 
 SETTINGS = metadata.Settings("abc", 3, small_maps.AS_OF, 0.5, halo_px=16)
 RECIPE = small_maps.make_recipe()
@@ -154,7 +154,7 @@ def test_titles_of_users_stay_texts(tmp_path):
     assert len(lines) == 8 and lines[3].startswith("$x$ _a ")
     lattice = mosaics.Lattice(making.make_cube("a", 16).info.geobox.crs, 10.0, 5e5, 4e6)
     one, vrt = mosaics.Mosaic("32639", lattice, (), Box(0, 0, 4, 4)), tmp_path / "crop.vrt"
-    mosaics.write_vrt(vrt, one, "crop.tif", rasters.crop_name(classes, "2022-06-01"), classes)
+    mosaics.write_vrt(vrt, one, "crop.tif", map_rasters.crop_name(classes, "2022-06-01"), classes)
     with rasterio.open(vrt) as raster:
         assert raster.descriptions == ("crop, legend odd <name>, as of 2022-06-01",)
     shown = [h.get_label().split("  ")[0] for h in picture._handles(classes, total)]

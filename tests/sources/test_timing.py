@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropmap_jax.geo import windows
+from cropmap_jax.geo import as_of_windows
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
 from cropmap_jax.sources import timing
 from cropmap_jax.sources.earthengine.service import ARCHIVE
@@ -41,8 +41,8 @@ def test_no_window_reaches_beyond_the_months_and_no_month_is_spare(harvests, cou
     seen = set()
     for harvest in harvests:
         for lead in range(leads[0], leads[1] + 1):
-            seen |= set(windows.window_indices(days, to_day(harvest) - lead, count).tolist())
-    assert windows.MISSING not in seen
+            seen |= set(as_of_windows.window_indices(days, to_day(harvest) - lead, count).tolist())
+    assert as_of_windows.MISSING not in seen
     assert {0, len(found) - 1} <= seen
 
 

@@ -14,7 +14,7 @@ from cropmap_jax.geo.periods import Period
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.ingest import band_names
 from cropmap_jax.sources.ingest.bands import Bands
-from cropmap_jax.sources.ingest.stack_files import make_geobox
+from cropmap_jax.sources.ingest.geotiff_files import make_geobox
 
 _NETCDF_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError)
 # Engines by a file's first bytes: netCDF-4 is HDF5, and xarray would try any engine there is, some

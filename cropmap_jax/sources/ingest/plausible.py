@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from cropmap_jax.sources.ingest import levels, repeated, satellites
+from cropmap_jax.sources.ingest import consistency, repeated, satellites
 from cropmap_jax.sources.ingest.bands import Bands
 from cropmap_jax.sources.ingest.satellites import Product, Units
 
@@ -110,7 +110,7 @@ def check_range(
     _count_tails(values, finite, product, f"{where}: {product.flag(units)}", found)
     if product.edges is None:  # plain values may be as flat or as odd as they like
         return
-    found.levels = levels.count(values, product.edges)
+    found.levels = consistency.count(values, product.edges)
     found.spikes, found.samples = repeated.count(values)
     found.loud = product.count_loud(values, units)
 

@@ -1,4 +1,4 @@
-"""What ingest knows of satellites: how their products store values, and what can be measured.
+"""Conventions of satellite products: units, scales, offsets, and values that can be measured.
 
 No other module of ingest names a sensor. One without a product here is read as it is: plain values
 in the sensor's own unit.
@@ -12,7 +12,7 @@ import numpy as np
 
 from cropmap_jax.geo import composites
 from cropmap_jax.geo.sensors import SENSORS, Sensor
-from cropmap_jax.sources.ingest import fills, levels
+from cropmap_jax.sources.ingest import consistency, fills
 from cropmap_jax.sources.ingest.bands import Bands
 
 S1_UNITS = ("db", "linear", "dn")
@@ -195,7 +195,7 @@ class Backscatter(Product):
     """
 
     common_names = True
-    edges = levels.BACKSCATTER
+    edges = consistency.BACKSCATTER
 
     def __init__(self, sensor: Sensor):
         super().__init__(sensor)
@@ -248,7 +248,7 @@ class Backscatter(Product):
             return np.stack([(values > 0).sum((1, 2, 3)), there], -1)
 
     def notes(self, counted: np.ndarray, dates: Sequence[dt.date]) -> list[str]:
-        return levels.notes_on_backscatter(counted, dates)
+        return consistency.notes_on_backscatter(counted, dates)
 
 
 class Reflectance(Product):
@@ -262,7 +262,7 @@ class Reflectance(Product):
     offset_key = "s2_offset"
     wraps = True
     bright = 1e-3  # cloud and glint come to less
-    edges = levels.REFLECTANCE
+    edges = consistency.REFLECTANCE
 
     def __init__(self, sensor: Sensor):
         super().__init__(sensor)
@@ -324,7 +324,7 @@ class Reflectance(Product):
         self._refuse_typical(typical, -1.0, largest, where, units, hint)
 
     def notes(self, counted: np.ndarray, dates: Sequence[dt.date]) -> list[str]:
-        return levels.notes_on_reflectance(counted, dates)
+        return consistency.notes_on_reflectance(counted, dates)
 
 
 _PRODUCTS: dict[str, type[Product]] = {"s1": Backscatter, "s2": Reflectance}

@@ -11,13 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import extras, files, grid
 from cropmap_jax.geo.sensors import SENSORS
-from cropmap_jax.sources.ingest import (
-    dates,
-    npz_arrays,
-    npz_files,
-    satellites,
-    stack_files,
-)
+from cropmap_jax.sources.ingest import dates, geotiff_files, npz_arrays, npz_files, satellites
 from cropmap_jax.sources.ingest.bands import Bands
 from cropmap_jax.sources.ingest.npz_files import size_text
 
@@ -115,7 +109,7 @@ def _open_npz(file: pathlib.Path) -> Stack:
     crs = arrays["crs"]
     if crs.size != 1 or crs.dtype.kind not in "Uiu":
         raise ValueError(f"{file}: crs: expected text such as EPSG:32631, found {crs.dtype}")
-    geobox = stack_files.make_geobox(shape, transform.tolist(), crs.ravel()[0], f"{file}: crs")
+    geobox = geotiff_files.make_geobox(shape, transform.tolist(), crs.ravel()[0], f"{file}: crs")
     fields, notes = _check_fields(f"{file}: fields", arrays.get("fields"), shape)
     if unused:
         notes.append(f"{file}: not used: {', '.join(unused)}")
@@ -187,17 +181,17 @@ def _open_folder(folder: pathlib.Path) -> Stack:
                     f"{folder / 'dates.csv'}: expected rows of {name} (sensor,start[,end]) for "
                     f"{file.name}, found {'none' if spans else 'no file'}"
                 )
-            grids[file] = stack_files.read_tif_grid(file)
-            found[name] = stack_files.open_tif(file, sensor, spans[name], own)
+            grids[file] = geotiff_files.read_tif_grid(file)
+            found[name] = geotiff_files.open_tif(file, sensor, spans[name], own)
     extra = {k: folder / f"{k}.tif" for k in ("label", "fields") if (folder / f"{k}.tif").is_file()}
-    grids |= {file: stack_files.read_tif_grid(file) for file in extra.values()}
+    grids |= {file: geotiff_files.read_tif_grid(file) for file in extra.values()}
     geobox = _one_grid(grids)
     npz_files.check_memory(
         _PIXEL_BYTES * geobox.shape.x * geobox.shape.y,
         f"--input {folder}: {size_text(geobox.shape)} (rows x columns) pixels",
         "cut the rasters into several first, for instance with gdal_translate -srcwin",
     )
-    bands = {key: stack_files.read_tif_band(file) for key, file in extra.items()}
+    bands = {key: geotiff_files.read_tif_band(file) for key, file in extra.items()}
     label, nodata = bands.get("label", (None, None))
     fields, notes = _check_fields(
         str(folder / "fields.tif"), bands.get("fields", (None, None))[0], geobox.shape

@@ -1,4 +1,4 @@
-"""What EUCROPMAP 2018 takes for what: a confusion matrix assembled from published figures.
+"""Which classes EUCROPMAP 2018 confuses: a confusion matrix assembled from published figures.
 
 The map was made by two random forests on Sentinel-1, the first to separate arable land, woodland
 and grassland, the second to separate the crops, in a northern and a southern stratum. Published:

@@ -19,7 +19,7 @@ import rasterio.features
 import shapely
 from affine import Affine
 
-from cropmap_jax.geo import calendars, grid, rasters
+from cropmap_jax.geo import calendars, geotiffs, grid
 from cropmap_jax.geo.legend import ISRC
 from cropmap_jax.sources.simulator import field_data_files, fields, run, sites, worlds
 
@@ -220,7 +220,7 @@ def _mosaic(
     size = settings.tiles * grid.TILE_PX
     out = np.zeros((size, size), np.uint32)
     for cube_id, (i, j) in sites.cube_ids(settings, site).items():
-        with rasters.open_geotiff(pathlib.Path(cubes_dir) / cube_id / f"{name}.tif") as raster:
+        with geotiffs.open_geotiff(pathlib.Path(cubes_dir) / cube_id / f"{name}.tif") as raster:
             row, col = i * grid.TILE_PX, j * grid.TILE_PX
             out[row : row + grid.TILE_PX, col : col + grid.TILE_PX] = raster.read(1)
     return out

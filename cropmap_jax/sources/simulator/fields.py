@@ -1,4 +1,4 @@
-"""What stands on every unit of a site: its fields, woods, water, roads and villages."""
+"""Land cover of every unit of a site: its fields, woods, water, roads and villages."""
 
 import dataclasses
 

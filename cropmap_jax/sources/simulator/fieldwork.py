@@ -1,4 +1,4 @@
-"""What field teams annotate: a few fields in clusters around stops, of the crops that they seek."""
+"""What field teams annotate: a few fields in clusters around stops, of their target crops."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Crops of the Iranian world: watered, earlier, often of two sowing seasons.
+"""Crops of the Iranian world: irrigated, earlier, often of two sowing seasons.
 
 Seasons lie within the ranges of the competition's crop calendars (planting end, harvest start and
 harvest end, median over provinces, 1400-1401); courses are those of `crops`, moved to these dates.

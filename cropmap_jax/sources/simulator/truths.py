@@ -14,7 +14,7 @@ import numpy as np
 import rasterio.errors
 import rasterio.io
 
-from cropmap_jax.geo import cube, cube_io, files, rasters
+from cropmap_jax.geo import cube, cube_io, files, geotiffs
 from cropmap_jax.geo.legend import IGNORE
 
 NODATA = {"truth": IGNORE, "parcel": 0}
@@ -90,7 +90,7 @@ def _read(file: pathlib.Path, source: Mapping[str, Any]) -> tuple[bool, np.ndarr
                 f"another folder for the truth, or that file moved away"
             )
     try:
-        with rasters.open_geotiff(file) as raster:
+        with geotiffs.open_geotiff(file) as raster:
             tags, pixels = raster.tags(), raster.read(1)
     except ValueError:
         return False, None  # cut short

@@ -3,7 +3,7 @@ import pytest
 
 from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.geo.sensors import SENSORS
-from cropmap_jax.sources.ingest import levels, plausible
+from cropmap_jax.sources.ingest import consistency, plausible
 from cropmap_jax.sources.ingest.bands import Bands
 from cropmap_jax.sources.ingest.reading import read_window
 from cropmap_jax.sources.ingest.satellites import Units
@@ -182,9 +182,9 @@ def test_what_changes_on_the_ground_and_above_it_is_no_step(change):
 def test_real_series_have_no_step_and_get_one_where_1000_is_added(real_dir):
     for name, at in (("belgium_2021_worldcereal", 10), ("tervuren_2022_potato", 15)):
         s2 = np.load(real_dir / "cubes" / f"{name}.npz")["s2"]
-        assert levels.find_step(levels.count(s2, levels.REFLECTANCE)) is None
+        assert consistency.find_step(consistency.count(s2, consistency.REFLECTANCE)) is None
         s2[at:] += 0.1
-        assert levels.find_step(levels.count(s2, levels.REFLECTANCE))[0] == at
+        assert consistency.find_step(consistency.count(s2, consistency.REFLECTANCE))[0] == at
 
 
 def test_findings_of_windows_add_up():
@@ -196,5 +196,5 @@ def test_findings_of_windows_add_up():
             found = Bands(S2, "x", SPANS[:8], S2.bands, lambda r, c: pixels[:, r, c], True)
             into.add(read_window(found, Units(), rows, ALL)[1])
     assert halves.total == whole.total
-    step = levels.find_step(whole.levels)
-    assert step == levels.find_step(halves.levels) and step[0] == 4
+    step = consistency.find_step(whole.levels)
+    assert step == consistency.find_step(halves.levels) and step[0] == 4

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import simulate
-from cropmap_jax.geo import calendars, grid, periods, windows
+from cropmap_jax.geo import as_of_windows, calendars, grid, periods
 from cropmap_jax.geo.legend import EUCROPMAP, ISRC
 from cropmap_jax.sources.simulator import phenology, sites, worlds
 from cropmap_jax.sources.simulator.phenology import Annual
@@ -119,11 +119,11 @@ def test_the_default_periods_hold_every_window_a_month_before_harvest(world, reg
     for crop in world.legend.names:
         harvest = calendars.harvest_start(calendar, crop)
         as_of = periods.to_day(harvest) - 30
-        indices = windows.window_indices(spans, as_of, 6)
+        indices = as_of_windows.window_indices(spans, as_of, 6)
         assert indices[-1] >= 0 and spans[indices[-1], 1] <= as_of
         # The season is not over before the cube begins: four months are there for the earliest.
-        assert (indices != windows.MISSING).sum() >= 4
-        lead = windows.effective_lead(harvest, periods.from_day(spans[indices[-1], 1]))
+        assert (indices != as_of_windows.MISSING).sum() >= 4
+        lead = as_of_windows.effective_lead(harvest, periods.from_day(spans[indices[-1], 1]))
         assert 30 <= lead <= 61, (crop, harvest)
 
 

@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs of a cube's map, and the folder that they lie in."""
+"""Writes a cube's map: `crop.tif` and `confidence.tif`, cloud-optimised, and their folder."""
 
 import json
 import pathlib

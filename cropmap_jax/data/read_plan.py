@@ -1,4 +1,4 @@
-"""Which pixels of which cubes are read at once, and which chips of them go into which file."""
+"""Plan of a build: which pixels are read at once, and which chips go into which file."""
 
 import dataclasses
 

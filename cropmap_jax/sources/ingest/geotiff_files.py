@@ -1,4 +1,4 @@
-"""GeoTIFF files of one sensor, read window by window."""
+"""A user's GeoTIFF files of one sensor, read window by window."""
 
 import pathlib
 import re
@@ -10,8 +10,8 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from cropmap_jax.geo.geotiffs import open_geotiff
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.geo.rasters import open_geotiff
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.ingest import band_names
 from cropmap_jax.sources.ingest.bands import Bands

@@ -1,4 +1,4 @@
-"""In which mosaic groups the cubes of a dataset are seen, as of the dates of the crops.
+"""In which mosaic groups the cubes of a dataset are predicted, as of the dates of the crops.
 
 Windows count, not dates: crops and cubes with other dates but the same window share what is
 predicted.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.geo import windows
+from cropmap_jax.geo import as_of_windows
 from cropmap_jax.inference import mosaic_groups
 from cropmap_jax.inference.engine import View
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
@@ -30,7 +30,7 @@ def window_groups(data: Dataset, dates: np.ndarray) -> list[np.ndarray]:
     """
     spans = [data.periods(index) for index in range(len(data.cubes))]
     last = [
-        [windows.last_period(own, int(date)) for date in row]
+        [as_of_windows.last_period(own, int(date)) for date in row]
         for own, row in zip(spans, dates, strict=True)
     ]
     columns, member = np.unique(np.array(last), axis=1, return_inverse=True)
@@ -50,7 +50,7 @@ class Job:
 
     view: View
     number: int
-    window: windows.Window
+    window: as_of_windows.Window
     crops: tuple[int, ...]
 
     def columns(self, crops: Sequence[int]) -> list[int]:
@@ -118,14 +118,14 @@ class Views:
             jobs.append(Job(view, number, window, tuple(positions)))
         return jobs
 
-    def _window(self, index: int, date: int) -> windows.Window:
+    def _window(self, index: int, date: int) -> as_of_windows.Window:
         where = f"cube {self._data.cubes[index]['id']}"
-        return windows.as_of_window(self._data.periods(index), date, self._num_periods, where)
+        return as_of_windows.as_of_window(self._data.periods(index), date, self._num_periods, where)
 
     def _find_ends(self, season: str, date: int) -> _Ends:
         rows = zip(self._data.cubes, self._grids, strict=True)
         known = dict.fromkeys(grid.periods for row, grid in rows if row["season"] == season)
-        return tuple(windows.last_period(np.array(spans), date) for spans in known)
+        return tuple(as_of_windows.last_period(np.array(spans), date) for spans in known)
 
     def _find_mosaic_groups(self, season: str, ends: _Ends) -> dict[str, tuple[MosaicGroup, int]]:
         """The mosaic group of every cube of a season that has something to see, and its number."""

@@ -1,4 +1,4 @@
-"""What a checkpoint's meta data hold of the checkpoint itself: its step, scores and checksums."""
+"""Checksums of a checkpoint, kept with its step and scores in its metadata, and their check."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""GeoTIFFs of others: opened as what their name says, and nothing that they refer to."""
+"""Opens third-party GeoTIFFs safely: no other format by that name, no file that they refer to."""
 
 import contextlib
 import os

@@ -11,8 +11,8 @@ from inference.stand_ins import StandIn
 from training import small_data, small_runs
 from training.small_data import NUMBER, PERIOD, Ground, day
 
-from cropmap_jax.evaluation import predictions
-from cropmap_jax.evaluation.views import window_groups
+from cropmap_jax.evaluation import cube_predictions
+from cropmap_jax.evaluation.as_of_groups import window_groups
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.geo.sensors import SENTINEL
@@ -43,7 +43,7 @@ def say_where_and_when(examples: list[dict]) -> list[np.ndarray]:
 
 def predict(data, crops, dates, predictor=None, num_periods=3, **options):
     predictor = predictor or StandIn(say_where_and_when)
-    found = predictions.predict_dataset(
+    found = cube_predictions.predict_dataset(
         predictor, "test", data, num_periods, crops, dates, **options
     )
     return sorted(found, key=lambda prediction: prediction.index)
@@ -186,7 +186,7 @@ def test_a_neighbour_that_begins_after_the_date_is_not_seen():
 
 
 def test_cubes_come_in_strips_and_in_chunks_of_neighbours(monkeypatch):
-    monkeypatch.setattr(predictions, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(cube_predictions, "CHUNK_BYTES", 1)
     data = small_data.make_dataset(grounds(5))
     for i, (row, col) in enumerate(((1, 0), (0, 0), (0, 9000), (1, 9000), (0, 1))):
         data.cubes[i]["transform"][2] = 500_000.0 + 1280 * col
@@ -195,10 +195,10 @@ def test_cubes_come_in_strips_and_in_chunks_of_neighbours(monkeypatch):
     dates[:, 1] = day("2022-07-01")
     dates[3] = dates[3, ::-1]
     common = "test", data, 3, [0, 1], dates
-    found = list(predictions.predict_dataset(StandIn(say_where_and_when), *common))
+    found = list(cube_predictions.predict_dataset(StandIn(say_where_and_when), *common))
     assert [prediction.index for prediction in found] == [1, 4, 0, 2, 3]
-    monkeypatch.setattr(predictions, "CHUNK_BYTES", 2**30)
-    again = list(predictions.predict_dataset(StandIn(say_where_and_when), *common))
+    monkeypatch.setattr(cube_predictions, "CHUNK_BYTES", 2**30)
+    again = list(cube_predictions.predict_dataset(StandIn(say_where_and_when), *common))
     for one, other in zip(found, again, strict=True):
         np.testing.assert_array_equal(one.probability, other.probability)
 
@@ -223,7 +223,7 @@ def test_leads_count_from_the_window_to_the_harvest_of_the_cube():
     dates = np.array([[day("2022-06-01"), day("2022-06-01"), day("2022-05-31")]])
     (found,) = predict(data, [0, 1, 2], dates)
     # From 1 June to 1 July; no date; from 1 May (May has not ended) to 1 August.
-    assert predictions.leads(data, found, [0, 1, 2]) == [30, None, 31 + 30 + 31]
+    assert cube_predictions.leads(data, found, [0, 1, 2]) == [30, None, 31 + 30 + 31]
 
 
 def test_rgb_is_the_latest_clear_value_of_the_crops_own_window():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cropmap_jax.geo import grid, splits
-from cropmap_jax.ground_truth import layers, tiling, zones
+from cropmap_jax.ground_truth import layers, placement, zones
 from cropmap_jax.ground_truth.audit_log import NOT_FINITE, AuditLog
 from cropmap_jax.ground_truth.polygons import ground_area_ha, project
 from cropmap_jax.ground_truth.settings import Layer, Settings, read
@@ -55,7 +55,7 @@ def in_zone(lon: float, lat: float, wide: float, code: int = EPSG) -> shapely.Po
 
 def place(fields, **changes):
     log = AuditLog()
-    out, places = tiling.tile_fields(fields, requested(**changes), log)
+    out, places = placement.tile_fields(fields, requested(**changes), log)
     return out, places, log
 
 
@@ -119,7 +119,7 @@ def test_the_larger_share_of_a_field_is_a_split_not_a_block(monkeypatch):
     parts = [(-4, -1, 4), (-2, 0, 2), (0, -1, 3), (0, 0, 1)]
     field = shapely.union_all([square(x * 90, y * 90, wide * 90, 90) for x, y, wide in parts])
     assigned = ["test", "train", "train", "train"]
-    monkeypatch.setattr(tiling.balance, "balance_blocks", lambda *_: assigned)
+    monkeypatch.setattr(placement.balance, "balance_blocks", lambda *_: assigned)
     fields, places, _ = place(table((field,)))
     assert sorted({(p.block, p.split) for p in places[YEAR]}) == [
         ("32639_0049_00374", "test"), ("32639_0049_00375", "train"),
@@ -240,7 +240,7 @@ def test_no_ground_is_in_two_zones_or_splits(drawn, seed):
 def test_tiles_that_share_ground_would_be_found():
     # The test above can fail: at the border, tiles of both zones do share ground.
     (x, y), (u, v) = (project([shapely.Point(48, 36)], 4326, e)[0].coords[0] for e in (32638, EPSG))
-    pair = [tiling.Place(e, int(a // grid.TILE_M), int(b // grid.TILE_M), "", "")
+    pair = [placement.Place(e, int(a // grid.TILE_M), int(b // grid.TILE_M), "", "")
             for e, a, b in ((32638, x, y), (EPSG, u, v))]  # fmt: skip
     assert len(shared_ground({YEAR: pair})) == 2
 
@@ -253,7 +253,7 @@ def test_real_fields_share_no_ground(real_dir):
     config = prepare_isrc.get_config()
     config.source = str(real_dir / "isrc")
     wanted, log = read(config.to_dict()), AuditLog()
-    fields, places = tiling.tile_fields(layers.read_layers(wanted, log), wanted, log)
+    fields, places = placement.tile_fields(layers.read_layers(wanted, log), wanted, log)
     assert shared_ground(places) == []
     assert log.counts["fields moved to the neighbouring UTM zone"] > 0
     splits.check_blocks([(grid.tile_id(*p[:3]), p.block, p.split)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cropmap_jax.geo import balance, splits
+from cropmap_jax.geo import balance_splits, splits
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 HALVES = {"train": 0.5, "test": 0.5}
@@ -30,7 +30,7 @@ def test_the_only_perfect_assignment_is_found(seed):
     # 6 + 4 = 5 + 5 and 1 + 3 = 2 + 2: only the first two against the last two halve both kinds.
     # From every other assignment one move or swap leads there.
     amounts = np.array([[6.0, 1.0], [4.0, 3.0], [5.0, 2.0], [5.0, 2.0]])
-    a, b, c, d = balance.balance_blocks(amounts, HALVES, seed)
+    a, b, c, d = balance_splits.balance_blocks(amounts, HALVES, seed)
     assert a == b != c == d
 
 
@@ -43,7 +43,7 @@ def test_twelve_blocks_come_near_the_best_of_all_assignments(seed):
         for bits in itertools.product((0, 1), repeat=12)
         if 0 < sum(bits) < 12
     )
-    found = objective(amounts, HALVES, balance.balance_blocks(amounts, HALVES, seed))
+    found = objective(amounts, HALVES, balance_splits.balance_blocks(amounts, HALVES, seed))
     # A local minimum, of which the worst share is off by less than 3 % here.
     assert best <= found + 1e-12
     assert found <= best + 2 * 2 * 0.03**2 / 0.5
@@ -53,22 +53,22 @@ def test_many_blocks_of_uneven_crops_come_out_as_requested():
     rng = np.random.default_rng(1)
     # Eight crops, each in its own third of 400 blocks, fields of very different size.
     amounts = rng.lognormal(0, 1.5, (400, 8)) * (rng.random((400, 8)) < 0.3)
-    found = shares(amounts, balance.balance_blocks(amounts, FRACTIONS, 0))
+    found = shares(amounts, balance_splits.balance_blocks(amounts, FRACTIONS, 0))
     for name, fraction in FRACTIONS.items():
         np.testing.assert_allclose(found[name], fraction, atol=0.002)
 
 
 def test_the_seed_decides_and_nothing_else():
     amounts = np.random.default_rng(2).random((60, 3))
-    one, again, other = (balance.balance_blocks(amounts, FRACTIONS, s) for s in (3, 3, 4))
+    one, again, other = (balance_splits.balance_blocks(amounts, FRACTIONS, s) for s in (3, 3, 4))
     assert one == again != other
     # The unit of a kind does not matter.
-    assert balance.balance_blocks(amounts * [4.0, 0.5, 64.0], FRACTIONS, 3) == one
+    assert balance_splits.balance_blocks(amounts * [4.0, 0.5, 64.0], FRACTIONS, 3) == one
 
 
 def test_no_move_and_no_swap_is_left_that_would_help():
     amounts = np.random.default_rng(5).lognormal(0, 1, (25, 3))
-    assigned = balance.balance_blocks(amounts, FRACTIONS, 0)
+    assigned = balance_splits.balance_blocks(amounts, FRACTIONS, 0)
     reached = objective(amounts, FRACTIONS, assigned)
     for i, name in itertools.product(range(25), FRACTIONS):
         moved = [*assigned]
@@ -87,29 +87,31 @@ amounts_of = hnp.arrays(float, st.tuples(st.integers(0, 12), st.integers(0, 4)),
 
 @given(amounts_of, st.sampled_from([FRACTIONS, HALVES, {"test": 1.0}]), st.integers(0, 9))
 def test_every_split_gets_a_block_where_there_are_enough(amounts, fractions, seed):
-    assigned = balance.balance_blocks(amounts, fractions, seed)
+    assigned = balance_splits.balance_blocks(amounts, fractions, seed)
     assert len(assigned) == len(amounts) and set(assigned) <= set(fractions)
     assert len(set(assigned)) == min(len(fractions), len(amounts))
 
 
 def test_no_split_is_emptied_for_the_sake_of_the_others():
     # Both blocks in train would be nearer to 85 %, yet test would have none.
-    assigned = balance.balance_blocks(np.array([[0.4], [0.6]]), {"train": 0.85, "test": 0.15}, 0)
+    assigned = balance_splits.balance_blocks(
+        np.array([[0.4], [0.6]]), {"train": 0.85, "test": 0.15}, 0
+    )
     assert assigned == ["test", "train"]
 
 
 def test_a_split_without_a_share_gets_nothing():
     fractions = {"train": 0.8, "validation": 0.0, "test": 0.2}
-    assigned = balance.balance_blocks(np.ones((10, 1)), fractions, 0)
+    assigned = balance_splits.balance_blocks(np.ones((10, 1)), fractions, 0)
     assert sorted(assigned) == ["test"] * 2 + ["train"] * 8
 
 
 @pytest.mark.parametrize("wrong", [[[-1.0]], [[np.nan]], [1.0, 2.0]])
 def test_amounts_that_are_none_are_refused(wrong):
     with pytest.raises(ValueError, match="amounts: expected finite numbers of 0 or more"):
-        balance.balance_blocks(np.array(wrong), FRACTIONS, 0)
+        balance_splits.balance_blocks(np.array(wrong), FRACTIONS, 0)
 
 
 def test_fractions_that_do_not_add_up_are_refused():
     with pytest.raises(ValueError, match="fractions: expected shares"):
-        balance.balance_blocks(np.ones((4, 1)), {"train": 0.7}, 0)
+        balance_splits.balance_blocks(np.ones((4, 1)), {"train": 0.7}, 0)

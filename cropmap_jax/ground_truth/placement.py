@@ -1,4 +1,4 @@
-"""Which zone, tiles, block and split every field goes to.
+"""Assigns every field to a zone, tiles, a block and one split.
 
 A field is rasterised in one UTM zone (`zones`). A block, and with it every tile and pixel in it,
 has one split, whatever the season.
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from cropmap_jax.geo import balance, grid, splits
+from cropmap_jax.geo import balance_splits, grid, splits
 from cropmap_jax.ground_truth import zones
 from cropmap_jax.ground_truth.audit_log import NOT_FINITE, TOO_LARGE, AuditLog
 from cropmap_jax.ground_truth.names import UNKNOWN
@@ -122,7 +122,7 @@ def _assign_blocks(
     kinds = (("area", ["crop"]), ("share", ["season", "crop"]))
     sums = [table.pivot_table(v, "block", k, aggfunc="sum", fill_value=0.0) for v, k in kinds]
     amounts = np.hstack([*sums, np.ones((len(sums[0]), 1))])
-    found = balance.balance_blocks(amounts, settings.fractions, settings.seed)
+    found = balance_splits.balance_blocks(amounts, settings.fractions, settings.seed)
     return dict(zip(sums[0].index, found, strict=True))
 
 

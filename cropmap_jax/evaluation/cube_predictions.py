@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.evaluation.views import Job, Views
-from cropmap_jax.geo import legend, periods, windows
+from cropmap_jax.evaluation.as_of_groups import Job, Views
+from cropmap_jax.geo import as_of_windows, legend, periods
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference import engine
 from cropmap_jax.inference.dataset_source import DatasetSource
@@ -288,5 +288,5 @@ def leads(data: Dataset, prediction: CubePrediction, crops: list[int]) -> list[i
     for i, crop in enumerate(crops):
         harvest = int(data.harvest[prediction.index, crop])
         start, end = periods.from_day(harvest), periods.from_day(prediction.window_end[i])
-        out.append(windows.effective_lead(start, end) if harvest else None)
+        out.append(as_of_windows.effective_lead(start, end) if harvest else None)
     return out

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.mapping import rasters
+from cropmap_jax.mapping import map_rasters
 
 METADATA = {"settings": {"as_of": "2022-06-01"}, "any": "thing"}
 
@@ -21,7 +21,7 @@ def write(out, size, crop=None, confidence=None):
     info = dataclasses.replace(small, geobox=geobox)
     crop = np.zeros(info.shape, np.uint8) if crop is None else crop
     confidence = np.full(info.shape, 50, np.uint8) if confidence is None else confidence
-    return rasters.write_map(out, info, making.LEGEND, crop, confidence, METADATA), info
+    return map_rasters.write_map(out, info, making.LEGEND, crop, confidence, METADATA), info
 
 
 def test_both_rasters_hold_what_was_given_on_the_grid_of_the_cube(tmp_path):
@@ -85,7 +85,7 @@ def test_no_space_leaves_nothing(tmp_path, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rasters.files, "write_synced", full)
+    monkeypatch.setattr(map_rasters.files, "write_synced", full)
     with pytest.raises(OSError, match="a.b-c: could not be written .No space left"):
         write(tmp_path, 16)
     assert list(tmp_path.iterdir()) == []
