@@ -54,7 +54,7 @@ class Source(Protocol):
 
         Args:
           index: which record.
-          chosen: int [N] from `windows.as_of_window`: contiguous, MISSING at their beginning.
+          chosen: int [N] from `as_of_windows.as_of_window`: contiguous, MISSING at their beginning.
           pixels: of the sensors that are wanted, [N, H, W, bands] of their dtypes, C-contiguous;
             filled, with the sensor's no-data value where missing.
           label: uint8 [H, W], likewise, or None.

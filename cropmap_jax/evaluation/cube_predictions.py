@@ -76,7 +76,7 @@ def predict_dataset(
 
     Args:
       predictor: a network or a baseline. Crops whose windows are the same in every cube form a
-        group, see `views.window_groups`.
+        group, see `as_of_groups.window_groups`.
       split: which split.
       data: the dataset.
       num_periods: periods of the window.

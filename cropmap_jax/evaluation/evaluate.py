@@ -89,7 +89,7 @@ def tally_split(
       crops: class indices.
       dates: int [cubes, crops] as-of dates.
       on_cube: called with each `CubePrediction`.
-      shown: whether a cube is looked at, see `predictions.predict_dataset`.
+      shown: whether a cube is looked at, see `cube_predictions.predict_dataset`.
 
     Returns:
       Per crop its `CropTally`, and (smallest, largest) effective lead in days, None without a

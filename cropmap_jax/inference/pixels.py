@@ -24,7 +24,7 @@ class PixelSource(Protocol):
 
         Args:
           cube_id: which cube.
-          indices: int [T] of its periods, from `windows.Window`: contiguous, MISSING at their
+          indices: int [T] of its periods, from `as_of_windows.Window`: contiguous, MISSING at their
             beginning.
           box: pixels from the cube's upper left corner, all of them within it.
           sensors: whose pixels.

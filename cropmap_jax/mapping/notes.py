@@ -135,7 +135,7 @@ def trained_bands(restored: Restored) -> dict[Sensor, list[str]]:
     """Bands that the network uses; those that training never saw have no weights.
 
     Returns:
-      Names by sensor, see `training.steps.init_variables`.
+      Names by sensor, see `training.steps.unused_bands`.
     """
     recipe = restored.recipe
     unused = steps.unused_bands(recipe, restored.params)
