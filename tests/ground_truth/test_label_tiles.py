@@ -8,7 +8,19 @@ import rasterio
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tiling import COL, EAST, EPSG, NEXT, ROW, YEAR, in_zone, place, requested, square, table
+from test_placement import (
+    COL,
+    EAST,
+    EPSG,
+    NEXT,
+    ROW,
+    YEAR,
+    in_zone,
+    place,
+    requested,
+    square,
+    table,
+)
 
 from cropmap_jax.geo import grid, splits
 from cropmap_jax.geo.cube_io import colour_table

@@ -119,7 +119,7 @@ def test_the_larger_share_of_a_field_is_a_split_not_a_block(monkeypatch):
     parts = [(-4, -1, 4), (-2, 0, 2), (0, -1, 3), (0, 0, 1)]
     field = shapely.union_all([square(x * 90, y * 90, wide * 90, 90) for x, y, wide in parts])
     assigned = ["test", "train", "train", "train"]
-    monkeypatch.setattr(placement.balance, "balance_blocks", lambda *_: assigned)
+    monkeypatch.setattr(placement.balance_splits, "balance_blocks", lambda *_: assigned)
     fields, places, _ = place(table((field,)))
     assert sorted({(p.block, p.split) for p in places[YEAR]}) == [
         ("32639_0049_00374", "test"), ("32639_0049_00375", "train"),
