@@ -34,6 +34,17 @@ def _make_recipe(config, data, model, scaling=None):
     return recipe
 
 
+def _check_sensors(config, source):
+    """Requires the sensors of the trunk; else its scaling would be refused, which nobody set."""
+    names = tuple(sensor.name for sensor in source.sensors)
+    found = config.sensors
+    if isinstance(found, list | tuple) and tuple(found) != names:
+        raise ValueError(
+            f"--config.sensors: expected {names!r}, what the checkpoint was trained with, found "
+            f"{tuple(found)!r:.200}"
+        )
+
+
 def _from_checkpoint(config, data, workdir):
     """Recipe, first variables and ancestors of a network with the trunk of config.init_from."""
     from cropmap_jax.training import checkpoints, head_swap, parallel, steps
@@ -46,6 +57,7 @@ def _from_checkpoint(config, data, workdir):
     else:
         pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
         source, step = pretrained.recipe, pretrained.step
+    _check_sensors(config, source)
     wanted = _make_recipe(config, data, source.model, source.scaling)
     with config.unlocked():
         config.init_step = step

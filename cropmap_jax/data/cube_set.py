@@ -28,7 +28,7 @@ def check(infos: list[cube.CubeInfo]) -> None:
         if info.sensors != first.sensors:
             raise ValueError(
                 f"cubes {first.cube_id} and {info.cube_id}: expected the same sensors, found "
-                f"{_list(first.sensors)} and {_list(info.sensors)}"
+                f"{_list(first.sensors, info.sensors)} and {_list(info.sensors, first.sensors)}"
             )
         kinds = periods.period_kind(first.periods), periods.period_kind(info.periods)
         if kinds[0] != kinds[1]:
@@ -53,8 +53,16 @@ def check(infos: list[cube.CubeInfo]) -> None:
             )
 
 
-def _list(found: tuple[Sensor, ...]) -> str:
-    return ", ".join(f"{s.name} ({' '.join(s.bands)}, {s.unit})" for s in found)
+def _list(found: tuple[Sensor, ...], other: tuple[Sensor, ...]) -> str:
+    """Names of sensors; where the other ones have the same names, what the two tell apart."""
+    if [s.name for s in found] != [s.name for s in other]:
+        return ", ".join(s.name for s in found)
+    return ", ".join(
+        f"{s.name} ({' '.join(s.bands)}; {s.title}, {s.unit} from {s.range[0]:g} to "
+        f"{s.range[1]:g}, {s.compositing}, {s.dtype} x {s.scale:g}, no data {s.nodata})"
+        for s in found
+        if s not in other
+    )
 
 
 def folder_of(info: cube.CubeInfo) -> pathlib.Path:

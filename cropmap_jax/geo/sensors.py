@@ -222,7 +222,7 @@ def find(
     """
     known = dict(SENSORS) if among is None else {sensor.name: sensor for sensor in among}
     names = tuple(names)
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if not isinstance(name, str) or name not in known]
     if unknown or not names or len(set(names)) < len(names):
         raise ValueError(
             f"{where}: expected sensors among {', '.join(known)}, each once, found {names!r:.200}"

@@ -3,6 +3,7 @@
 `registry` says what a network has to be, and finds it: `register` adds one from outside.
 """
 
+from cropmap_jax.models.contract import HEAD, BrokenNetwork
 from cropmap_jax.models.dual_unet3d import DualUNet3D
 from cropmap_jax.models.initialise import initial_variables
 from cropmap_jax.models.registry import (
@@ -17,10 +18,11 @@ from cropmap_jax.models.registry import (
     size_multiple,
     trunk_arguments,
 )
-from cropmap_jax.models.variables import HEAD, count_parameters, variable_shapes
+from cropmap_jax.models.variables import count_parameters, variable_shapes
 
 __all__ = [
     "HEAD",
+    "BrokenNetwork",
     "DualUNet3D",
     "UnknownNetwork",
     "check",

@@ -18,8 +18,8 @@ from cropmap_jax.models.blocks import (
     time_conv,
     upsample,
 )
+from cropmap_jax.models.contract import HEAD
 from cropmap_jax.models.heads import ConvHead, LinearHead
-from cropmap_jax.models.variables import HEAD
 
 Array = jax.Array
 

@@ -7,6 +7,7 @@ import jax
 from flax import linen as nn
 from jax.sharding import SingleDeviceSharding
 
+from cropmap_jax.models import contract
 from cropmap_jax.models.variables import cpu, input_shapes, variable_shapes
 
 
@@ -51,10 +52,11 @@ def count_flops(
 
     rest = {k: v for k, v in variables.items() if k != "params"}
     arguments = (variables["params"], rest)
-    if not train:
-        return _count(forward, *arguments, *inputs)
-    logits, _ = jax.eval_shape(forward, *arguments, *inputs)
-    return _count(gradient, *arguments, logits, *inputs)
+    with contract.running(network):
+        if not train:
+            return _count(forward, *arguments, *inputs)
+        logits, _ = jax.eval_shape(forward, *arguments, *inputs)
+        return _count(gradient, *arguments, logits, *inputs)
 
 
 def _count(function: Callable[..., Any], *arguments: Any) -> int:

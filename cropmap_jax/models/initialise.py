@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from cropmap_jax.models import contract
 from cropmap_jax.models.variables import cpu, input_shapes
 
 Array = jax.Array
@@ -41,9 +42,12 @@ def initial_variables(network: nn.Module, bands: Mapping[str, int], seed: int) -
     Returns:
         {"params": ..., "batch_stats": ...}, nested dicts of numpy arrays; no "batch_stats" where
         no layer has any.
+
+    Raises:
+        BrokenNetwork: the network raises, or returns what it should not.
     """
     words = np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)
-    with jax.default_device(cpu()):
+    with jax.default_device(cpu()), contract.running(network):
         drawn = jax.device_get(_init(network, tuple(bands.items()), words))
     # Arrays of jax's cannot be written to.
     variables: dict[str, Any] = jax.tree.map(np.array, drawn)
@@ -54,7 +58,10 @@ def initial_variables(network: nn.Module, bands: Mapping[str, int], seed: int) -
 def _init(network: nn.Module, bands: tuple[tuple[str, int], ...], words: Array) -> Any:
     shapes = input_shapes(network, dict(bands))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    return network.init(jax.random.wrap_key_data(words, impl=_HOST), *zeros)
+    key = jax.random.wrap_key_data(words, impl=_HOST)
+    logits, variables = network.init_with_output(key, *zeros)
+    contract.check(network, logits, variables, shapes)
+    return variables
 
 
 def _random_bits(key: Array, width: int, shape: Sequence[int]) -> Array:

@@ -9,7 +9,7 @@ with pixels and valid {sensor: float [B, T, H, W, bands]}, values scaled to [0, 
 missing, valid 1 where they are not; and day_of_year int32 [B, T] of the periods' middles, 0 where
 a period is missing. It returns logits [B, H, W, num_classes], float32 at least. Its parameters
 under "head" are the head, which fine-tuning replaces; all others are the trunk. Arguments of the
-head have names that begin with "head".
+head have names that begin with "head". It is given no random numbers, which dropout would need.
 
 Of its fields, `num_classes` and `num_periods` are required. These are filled in where it has them:
 
@@ -60,6 +60,7 @@ DEFAULT = "dual_unet3d"
 """What a model is that has no name: there was no other network when it was written."""
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 MOST_PERIODS = 1000
+MOST_PIXELS = 100_000
 
 _PACKAGE = __name__.rpartition(".")[0]
 _KINDS = (bool, int, float, str)
@@ -203,13 +204,27 @@ def trunk_arguments(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def size_multiple(network: nn.Module) -> int:
-    """What height and width must be multiples of."""
-    return int(getattr(network, "size_multiple", 1))
+    """What height and width must be multiples of.
+
+    Raises:
+        ValueError: the network says something else than a whole number, or one out of range.
+    """
+    return _pixels(network, "size_multiple", 1)
 
 
 def halo(network: nn.Module) -> int:
-    """Pixels around a tile that the network is to see, and that are blended over."""
-    return int(getattr(network, "halo", 0))
+    """Pixels around a tile that the network is to see, and that are blended over.
+
+    Raises:
+        ValueError: as `size_multiple`.
+    """
+    return _pixels(network, "halo", 0)
+
+
+def _pixels(network: nn.Module, name: str, least: int) -> int:
+    value = getattr(network, name, least)
+    arguments.whole(f"network {type(network).__name__}: {name}", value, least, MOST_PIXELS)
+    return int(value)
 
 
 def _modules() -> set[str]:

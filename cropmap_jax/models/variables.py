@@ -8,10 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cropmap_jax.models import registry
-
-HEAD = "head"
-"""The top-level name of the head's parameters and statistics; all others are the trunk's."""
+from cropmap_jax.models import contract, registry
 
 
 def cpu() -> jax.Device | None:
@@ -59,10 +56,15 @@ def variable_shapes(network: nn.Module, bands: Mapping[str, int]) -> dict[str, A
     Returns:
         {"params": ..., "batch_stats": ...}, nested dicts of `jax.ShapeDtypeStruct`; no
         "batch_stats" where no layer has any.
+
+    Raises:
+        BrokenNetwork: the network raises, or returns what it should not.
     """
-    shapes: dict[str, Any] = jax.eval_shape(
-        network.init, jax.random.key(0), *input_shapes(network, bands)
-    )
+    inputs = input_shapes(network, bands)
+    shapes: dict[str, Any]
+    with contract.running(network):
+        logits, shapes = jax.eval_shape(network.init_with_output, jax.random.key(0), *inputs)
+    contract.check(network, logits, shapes, inputs)
     return shapes
 
 

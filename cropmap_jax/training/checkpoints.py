@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
 from cropmap_jax.geo import files
-from cropmap_jax.models import UnknownNetwork, variable_shapes
+from cropmap_jax.models import BrokenNetwork, UnknownNetwork, variable_shapes
 from cropmap_jax.training import checksums, parallel
 from cropmap_jax.training.recipe import Recipe
 
@@ -75,6 +75,8 @@ def _reading(where: Folder) -> Iterator[None]:
         raise
     except UnknownNetwork as error:  # the checkpoint may be whole
         raise UnknownNetwork(f"{where}: {error}") from error
+    except BrokenNetwork as error:  # likewise
+        raise BrokenNetwork(f"{where}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         # Orbax reads arrays side by side and waits for the first that fails; of the others, asyncio
         # would print a traceback each when the command ends.

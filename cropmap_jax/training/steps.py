@@ -52,6 +52,8 @@ def init_variables(
     network = recipe.network()
     drawn = initial_variables(network, recipe.bands, seed)
     params = drawn["params"]
+    # A dataset may hold more sensors than the network takes.
+    unseen = {name: bands for name, bands in (unseen or {}).items() if name in recipe.bands}
     if unseen and hasattr(network, "without_bands"):
         params = network.without_bands(params, unseen)
     return {"params": params, "batch_stats": drawn.get("batch_stats", {})}

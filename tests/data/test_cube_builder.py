@@ -287,6 +287,13 @@ def coarse(cube_id, column) -> cube.Cube:
     return dataclasses.replace(made, info=dataclasses.replace(made.info, geobox=geobox))
 
 
+def rescaled(cube_id, column) -> cube.Cube:
+    made = make(cube_id, column)
+    s1, s2 = made.info.sensors
+    both = (s1, dataclasses.replace(s2, scale=5000.0))
+    return dataclasses.replace(made, info=dataclasses.replace(made.info, sensors=both))
+
+
 FAR = 8  # tiles: another block
 OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
 
@@ -309,6 +316,11 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             (make("a"), coarse("b", FAR)),
             "cubes a and b: expected one pixel size, found 10 m and 30 m; build a dataset of each",
         ),
+        (
+            (make("a"), rescaled("b", FAR)),
+            "cubes a and b: expected the same sensors, found s2 .B2 .*int16 x 10000, no data "
+            "-32768. and s2 .B2 .*int16 x 5000, no data -32768.$",
+        ),
         # The same ground twice: 16 x 16 pixels of 100 m².
         (
             (make("a"), make("b")),
@@ -323,7 +335,7 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             "cube b: expected a split of train, validation, test, found dev",
         ),
     ],
-    ids=["legends", "periods", "pixels", "overlap", "block", "split"],
+    ids=["legends", "periods", "pixels", "sensors", "overlap", "block", "split"],
 )
 def test_cubes_that_do_not_belong_together_are_named(pair, message):
     with pytest.raises(ValueError, match=message):

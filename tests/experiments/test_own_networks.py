@@ -121,6 +121,22 @@ def test_another_network_is_no_trunk_to_fine_tune(own):
         finetune._from_checkpoint(config, data, str(own / "W2"))
 
 
+def test_another_list_of_sensors_is_no_trunk_to_fine_tune(own):
+    data = small_runs.make_data()
+    config = load("pretrain", {"num_periods": 2, "width": 2, "levels": 0})
+    recipe = _train.make_recipe(config, data)
+    run(config, "pretrain", recipe, steps.init_variables(recipe, 0), own / "W")
+    config = load("finetune", {})
+    config.init_from = str(own / "W")
+    for sensors in (("s1",), ("s2", "s1"), ("s1", "s2", "s3")):
+        config.sensors = sensors
+        message = (
+            r"^--config.sensors: expected \('s1', 's2'\), what the checkpoint was trained with"
+        )
+        with pytest.raises(ValueError, match=message):
+            finetune._from_checkpoint(config, data, str(own / "W2"))
+
+
 def test_a_checkpoint_of_a_network_that_is_not_imported_says_so(own):
     _cli.import_modules(["own_networks"])
     data = small_runs.make_data()

@@ -117,7 +117,7 @@ def test_older_files_hold_sentinel():
 def test_sensors_are_found_by_name_in_the_order_given():
     assert sensors.find(["s2", "s1"], "here") == SENTINEL[::-1]
     assert sensors.find(("heat",), "here", [*SENTINEL, HEAT]) == (HEAT,)
-    for names in (["s3"], [], ["s1", "s1"]):
+    for names in (["s3"], [], ["s1", "s1"], [["s1"]], [None], [1]):
         with pytest.raises(ValueError, match="^here: expected sensors among s1, s2, each once"):
             sensors.find(names, "here")
 

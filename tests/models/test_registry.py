@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 from cropmap_jax import models
-from cropmap_jax.models import registry
+from cropmap_jax.models import flops, registry
 
 BANDS = {"s1": 2, "s2": 10}
 
@@ -205,3 +206,59 @@ def test_a_small_network_runs():
     pixels = {s: np.ones((2, 6, 5, 7, c), np.float32) for s, c in BANDS.items()}
     days = np.ones((2, 6), np.int32)
     assert network.apply(variables, pixels, pixels, days, train=False).shape == (2, 5, 7, 3)
+
+
+class Broken(Pointwise):
+    """Returns what it is told to, under whatever name."""
+
+    returns: str = "logits"
+    head: str = "head"
+
+    @nn.compact
+    def __call__(self, pixels, valid, day_of_year, train=False):
+        if self.returns == "nothing":
+            raise RuntimeError("no idea\nat all")
+        x = jnp.concatenate([pixels[name] for name in sorted(pixels)], axis=-1).mean(1)
+        logits = nn.Dense(self.num_classes, name=self.head)(x)
+        if train:
+            logits = logits + pixels["s3"]
+        return {
+            "logits": logits,
+            "narrow": logits[..., 1:],
+            "half": logits.astype(jnp.float16),
+            "dict": {"logits": logits},
+        }[self.returns]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"returns": "nothing"}, r"^network Broken: .*test_registry.py, line \d+: .*: no idea$"),
+        ({"returns": "narrow"}, r"^network Broken: .* shape \(1, 1, 1, 3\), found \(1, 1, 1, 2\)$"),
+        ({"returns": "dict"}, r"^network Broken: expected logits .* found dict$"),
+        ({"returns": "half"}, "^network Broken: expected logits of float32 or .* found float16$"),
+        ({"head": "out"}, "^network Broken: expected parameters under 'head', found out$"),
+    ],
+)
+def test_a_network_that_breaks_the_contract_costs_one_line(arguments, message):
+    network = Broken(3, 2, 1, **arguments)
+    for function in (models.variable_shapes, lambda *a: models.initial_variables(*a, 0)):
+        with pytest.raises(models.BrokenNetwork) as raised:
+            function(network, BANDS)
+        assert re.search(message, str(raised.value))
+
+
+def test_what_a_network_raises_in_training_costs_one_line():
+    network = Broken(3, 2, 1)
+    assert flops.count_flops(network, BANDS, 4, 4) >= 0
+    message = r"^network Broken: .*test_registry.py, line \d+: KeyError: 's3'$"
+    with pytest.raises(models.BrokenNetwork, match=message):
+        flops.count_flops(network, BANDS, 4, 4, train=True)
+
+
+@pytest.mark.parametrize("value", ["x", 0.5, True, -1, 10**9, None])
+def test_size_multiple_and_halo_are_whole_numbers(value):
+    network = type("Odd", (Pointwise,), {"size_multiple": value, "halo": value})(3, 2, 1)
+    for function in (models.size_multiple, models.halo):
+        with pytest.raises(ValueError, match="^network Odd: .* expected a whole number from"):
+            function(network)

@@ -111,3 +111,10 @@ def test_probabilities_are_those_of_the_loss():
         batch = {"pixels": pixels, "day_of_year": np.ones((1, 1), np.int32)}
         found = steps.make_predict_step(recipe)({}, batch)
         np.testing.assert_allclose(found[0, 0, 0], expected, rtol=1e-6)
+
+
+def test_bands_of_a_sensor_that_the_network_does_not_take_do_not_matter():
+    recipe = small_runs.make_recipe(width=2, levels=0)
+    expected = steps.init_variables(recipe, 0, {"s2": [3]})
+    found = steps.init_variables(recipe, 0, {"s2": [3], "temperature": [], "other": [0]})
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
