@@ -10,11 +10,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from benchmarks.seed import original_rois
-from benchmarks.seed.original_table import FILES
-from cropmap_jax.geo import files
-from cropmap_jax.ground_truth import prepare, settings
-from cropmap_jax.ground_truth.audit_log import AuditLog
+from cropmap_jax.geo import extras, files
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "How the field data are to be read.")
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
@@ -23,6 +19,12 @@ flags.mark_flag_as_required("config")
 
 def main(_) -> None:
     try:
+        extras.require("fields", "benchmarks.seed")
+        from benchmarks.seed import original_rois
+        from benchmarks.seed.original_table import FILES
+        from cropmap_jax.ground_truth import prepare, settings
+        from cropmap_jax.ground_truth.audit_log import AuditLog
+
         config, out = _CONFIG.value.to_dict(), files.local("--out", _OUT.value)
         numbers = config.pop("original", {})
         requested = settings.read(config)

@@ -474,3 +474,15 @@ def test_a_mistake_is_one_line(tmp_path):
     assert done.returncode == 1 and not (tmp_path / "out").exists()
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ") and "nowhere" in line
+
+
+def test_without_the_extra_it_is_named():
+    hide = "import sys; sys.modules['geopandas'] = None; sys.argv[1:] = ['--config=c', '--out=o']"
+    main = "from benchmarks.seed import __main__ as seed; seed.main(None)"
+    found = subprocess.run(
+        [sys.executable, "-c", f"{hide}; {main}"], capture_output=True, text=True, timeout=300
+    )
+    assert found.returncode == 1 and found.stdout == ""
+    assert found.stderr == (
+        "error: benchmarks.seed needs geopandas: pip install 'cropmap_jax[fields]'\n"
+    )

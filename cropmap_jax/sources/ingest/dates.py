@@ -45,7 +45,8 @@ def read_dates(
         sensor = (row["sensor"] or "").strip().lower()
         if sensor not in sensors:
             raise ValueError(
-                f"{where}: expected sensor {' or '.join(sensors)}, found {row['sensor']!r}"
+                f"{where}: expected sensor {' or '.join(sensors)}, found {row['sensor']!r}; a "
+                f"module that registers another one is named by --import"
             )
         start = parse_date(row["start"] or "", where)
         end = (row.get("end") or "").strip()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import extras, files, grid
+from cropmap_jax.geo import extras, files, grid, text
 from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.ingest import dates, geotiff_files, npz_arrays, npz_files, satellites
 from cropmap_jax.sources.ingest.bands import Bands
@@ -197,6 +197,8 @@ def _open_folder(folder: pathlib.Path) -> Stack:
         str(folder / "fields.tif"), bands.get("fields", (None, None))[0], geobox.shape
     )
     used = [*there.values(), *extra.values()] + ([folder / "dates.csv"] if spans else [])
+    if unused := _other_rasters(folder, used):
+        notes.append(f"{folder}: not used: {', '.join(unused)}")
     return Stack(
         where=str(folder),
         geobox=geobox,
@@ -209,6 +211,13 @@ def _open_folder(folder: pathlib.Path) -> Stack:
         notes=tuple(notes),
         label_nodata=nodata,
     )
+
+
+def _other_rasters(folder: pathlib.Path, used: Sequence[pathlib.Path]) -> list[str]:
+    """Names of rasters of a folder that nothing reads: misspelt, or of a sensor not registered."""
+    rasters = {file for file in folder.iterdir() if file.suffix.lower() in (".tif", ".tiff", ".nc")}
+    names = sorted(text.plain(file.name) for file in rasters - set(used))
+    return names if len(names) <= 8 else [*names[:8], f"and {len(names) - 8} more"]
 
 
 def _sensor_file(folder: pathlib.Path, sensor: str) -> pathlib.Path | None:

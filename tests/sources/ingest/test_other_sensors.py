@@ -238,3 +238,13 @@ def test_dates_of_a_sensor_that_is_not_known(tmp_path):
     own_stack.write_dates(folder, rows, header)
     with pytest.raises(ValueError, match="expected no s2_offset in a row of temperature"):
         stacks.open_stack(folder)
+
+
+def test_rasters_of_a_folder_that_nothing_reads_are_noted(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path, "tif")
+    assert not any("not used" in note for note in stacks.open_stack(folder).notes)
+    own_stack.write_dates(folder, dates_of("s2"))
+    monkeypatch.delitem(sensors.SENSORS, "temperature")
+    (folder / "S1.TIF").write_bytes(b"not read")
+    (note,) = (note for note in stacks.open_stack(folder).notes if "not used" in note)
+    assert note == f"{folder}: not used: S1.TIF, temperature.tif"

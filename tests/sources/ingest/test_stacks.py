@@ -336,7 +336,7 @@ BAD_DATES = [
         ("a", "start", "end"),
         "columns sensor,start[,end][,s2_offset], found a,start,en",
     ),
-    ([("s3", "2021-11-01", "")], None, "line 2: expected sensor s1 or s2, found 's3'"),
+    ([("s3", "2021-11-01", "")], None, "expected sensor s1 or s2, found 's3'; a module that"),
     ([("s1", "Nov 2021", "")], None, "line 2: expected a date like 2022-09-01, found 'Nov 2021'"),
     (
         [("s1", "2021-11-01", "2021-11-01")],
