@@ -57,12 +57,7 @@ def _list(found: tuple[Sensor, ...], other: tuple[Sensor, ...]) -> str:
     """Names of sensors; where the other ones have the same names, what the two tell apart."""
     if [s.name for s in found] != [s.name for s in other]:
         return ", ".join(s.name for s in found)
-    return ", ".join(
-        f"{s.name} ({' '.join(s.bands)}; {s.title}, {s.unit} from {s.range[0]:g} to "
-        f"{s.range[1]:g}, {s.compositing}, {s.dtype} x {s.scale:g}, no data {s.nodata})"
-        for s in found
-        if s not in other
-    )
+    return ", ".join(f"{s.name} ({s.describe()})" for s in found if s not in other)
 
 
 def folder_of(info: cube.CubeInfo) -> pathlib.Path:

@@ -240,11 +240,14 @@ def _check_raster(
         "dtype": raster.dtypes[0],
         "transform": tuple(raster.transform)[:6],
     }
-    expected = {
+    expected: dict[str, object] = {
         "shape": (bands, *info.shape),
         "dtype": dtype_of(info, asset),
         "transform": tuple(info.geobox.affine)[:6],
     }
+    sensor = sensor_of(info, asset)
+    if sensor and raster.nodata is not None:  # a raster need not declare any
+        expected["nodata"], found["nodata"] = sensor.nodata, raster.nodata
     for what, value in expected.items():
         if found[what] != value:
             raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")

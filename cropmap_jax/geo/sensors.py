@@ -129,6 +129,14 @@ class Sensor:
         values[stored == self.nodata] = np.nan
         return values
 
+    def describe(self) -> str:
+        """All but the name in one line, to tell sensors of a name apart."""
+        low, high = self.range
+        return (
+            f"{' '.join(self.bands)}; {self.title}, {self.unit} from {low:g} to {high:g}, "
+            f"{self.compositing}, stored as {self.dtype} x {self.scale:g}, no data {self.nodata}"
+        )
+
     def to_json(self) -> dict[str, object]:
         """A JSON-ready description that `from_json` reads back."""
         return dataclasses.asdict(self) | {"bands": list(self.bands), "range": list(self.range)}

@@ -83,6 +83,8 @@ def _check(raster: Any, file: pathlib.Path, info: cube.CubeInfo, sensor: Sensor)
         "dtype": raster.dtypes[0],
         "bands": tuple(raster.descriptions),
     }
+    if raster.nodata is not None:  # a raster need not declare any
+        expected["nodata"], found["nodata"] = sensor.nodata, raster.nodata
     for what, value in expected.items():
         if found[what] != value:
             raise ValueError(f"{file}: expected {what} {value}, found {found[what]}")

@@ -171,16 +171,9 @@ class Recipe:
             if known.get(sensor.name) != sensor:
                 other = known.get(sensor.name)
                 raise ValueError(
-                    f"{where}: expected sensor {sensor.name!r} ({_short(sensor)}) as in training, "
-                    f"found {_short(other) if other else ', '.join(known) or 'none'}"
+                    f"{where}: expected sensor {sensor.name!r} ({sensor.describe()}) as in "
+                    f"training, found {other.describe() if other else ', '.join(known) or 'none'}"
                 )
-
-
-def _short(sensor: Sensor) -> str:
-    return (
-        f"{' '.join(sensor.bands)}; {sensor.unit}, stored as {sensor.dtype} x {sensor.scale:g}, "
-        f"no data {sensor.nodata}"
-    )
 
 
 def same_pixels(trained: float | None, found: float | None) -> bool:

@@ -318,8 +318,8 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
         ),
         (
             (make("a"), rescaled("b", FAR)),
-            "cubes a and b: expected the same sensors, found s2 .B2 .*int16 x 10000, no data "
-            "-32768. and s2 .B2 .*int16 x 5000, no data -32768.$",
+            "cubes a and b: expected the same sensors, found s2 .B2 .* as int16 x 10000, no "
+            "data -32768. and s2 .B2 .* as int16 x 5000, no data -32768.$",
         ),
         # The same ground twice: 16 x 16 pixels of 100 m².
         (

@@ -180,3 +180,17 @@ def test_a_raster_in_another_crs_is_noticed(tmp_path):
         raster.crs = "EPSG:32640"
     with pytest.raises(ValueError, match="expected CRS EPSG:32639, found EPSG:32640"):
         Reader(tmp_path).read(Box(0, 0, 16, 16))
+
+
+def test_another_value_for_no_data_is_noticed(tmp_path):
+    path = cube_io.write_cube(making.make_cube("a", 16), tmp_path)
+    box = Box(0, 0, 16, 16)
+    with rasterio.open(path / "s1.tif", "r+") as raster:
+        raster.nodata = None
+    assert (Reader(tmp_path).read(box)["s1"][0, :2, :2] == -32768).all()
+    # Its pixels of -1 would be taken for values.
+    with rasterio.open(path / "s1.tif", "r+") as raster:
+        raster.nodata = -1
+    for read in (lambda: Reader(tmp_path).read(box), lambda: cube_io.read_cube(path)):
+        with pytest.raises(ValueError, match=r"s1.tif: expected nodata -32768, found -1.0$"):
+            read()

@@ -23,10 +23,14 @@ def find(cubes_dir, *cubes, as_of=JUNE, season=None) -> list[str]:
 
 def test_a_sensor_that_the_network_takes_must_be_there_as_in_training(tmp_path):
     small_maps.write(tmp_path, making.make_cube("a", 16))
-    other = dataclasses.replace(SENSORS["s1"], scale=10.0)
-    recipe = dataclasses.replace(RECIPE, sensors=(other, SENSORS["s2"]))
-    with pytest.raises(ValueError, match="cube a: expected sensor 's1' .* as in training"):
-        mapped.find_cubes(tmp_path, recipe, JUNE)
+    for change, message in (
+        ({"scale": 10.0}, "'s1' .* as int16 x 10, .* as in training, found .* as int16 x 100, "),
+        ({"range": (-30.0, 9.0)}, "dB from -30 to 9, .* in training, found .* dB from -25 to 10, "),
+    ):
+        other = dataclasses.replace(SENSORS["s1"], **change)
+        recipe = dataclasses.replace(RECIPE, sensors=(other, SENSORS["s2"]))
+        with pytest.raises(ValueError, match=f"cube a: expected sensor .*{message}"):
+            mapped.find_cubes(tmp_path, recipe, JUNE)
 
 
 def test_the_season_must_be_named_where_there_are_several(tmp_path):
