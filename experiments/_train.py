@@ -112,7 +112,10 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
     checks.values("--config.sensors", config.sensors)
     found = sensors.find(config.sensors, "--config.sensors", data.sensors)
     if scaling is None:
-        given = config.scaling.to_dict()
+        # Configs hold ranges of sensors that a run may leave out.
+        known = {sensor.name for sensor in data.sensors} | set(sensors.SENSORS)
+        left_out = known - {sensor.name for sensor in found}
+        given = {k: v for k, v in config.scaling.to_dict().items() if k not in left_out}
         # A range that the config leaves open is the sensor's own.
         scaling = scalings.default(found) | {k: v for k, v in given.items() if v is not None}
         scalings.check(scaling, found, "--config.scaling")

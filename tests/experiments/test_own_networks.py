@@ -191,3 +191,14 @@ def test_the_flag_may_be_repeated(tmp_path):
     assert found.returncode == 1 and found.stdout == "own was imported\n"
     assert found.stderr.startswith("error: --import: expected a Python module, found none of the")
     assert found.stderr.count("\n") == 1
+
+
+def test_ranges_of_sensors_that_a_run_leaves_out_do_not_matter():
+    data = small_runs.make_data()
+    config = load("pretrain", {"num_periods": 2, "width": 2, "levels": 0})
+    config.sensors = ("s2",)
+    config.scaling.s2 = (0.0, 0.5)
+    assert _train.make_recipe(config, data).scaling == {"s2": (0.0, 0.5)}
+    config.scaling = ConfigDict({"s3": (0.0, 1.0)})
+    with pytest.raises(ValueError, match="^--config.scaling.s3: no such setting"):
+        _train.make_recipe(config, data)
