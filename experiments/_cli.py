@@ -79,7 +79,7 @@ def import_modules(names: Sequence[str]) -> None:
             )
         try:
             importlib.import_module(name)
-        except Exception as error:  # a user's module may raise anything
+        except (Exception, SystemExit) as error:  # a user's module may raise anything
             missing = isinstance(error, ModuleNotFoundError) and error.name
             if missing and f"{name}.".startswith(f"{missing}."):
                 raise ValueError(

@@ -160,6 +160,7 @@ def test_a_checkpoint_of_a_network_that_is_not_imported_says_so(own):
         ("a/module", "", "^--import: expected the name of a Python module.*found 'a/module'"),
         ("", "", "^--import: expected the name of a Python module.*found ''"),
         ("module", "import nowhere", "^--import module: .*module.py, line 1: ModuleNotFoundError"),
+        ("module", "import sys\nsys.exit(3)", "^--import module: .*module.py, line 2: SystemExit"),
         ("module", "\nx = (", "^--import module: .*module.py, line 2: SyntaxError"),
         ("module", "\n\n1 / 0", "^--import module: .*module.py, line 3: ZeroDivisionError: divis"),
     ],
