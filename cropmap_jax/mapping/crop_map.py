@@ -146,11 +146,12 @@ class MapMaker:
         across = engine.parts_across(
             len(recipe.legend), recipe.num_periods, bands, self._settings.halo_px
         )
+        # One view a group: what cubes share is predicted once.
         self._todo = [
-            (engine.View(found), number)
-            for found in self.groups
-            for number in found.ordered(across)
-            if found.cubes[number].cube_id not in self.finished
+            (view, number)
+            for view in map(engine.View, self.groups)
+            for number in view.mosaic_group.ordered(across)
+            if view.mosaic_group.cubes[number].cube_id not in self.finished
         ]
         # Styles follow from the checkpoint, which only --overwrite can have changed.
         products.clear(self._written, styles=self._options.overwrite and bool(self._todo))

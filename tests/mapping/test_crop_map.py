@@ -110,6 +110,18 @@ def test_the_same_ground_in_one_cube_or_three_gives_the_same_map(workdir, row_of
         assert len(np.unique(a)) > 1
 
 
+def test_what_cubes_share_is_predicted_once(workdir, row_of_three, tmp_path):
+    chips = []
+
+    def count(examples):
+        chips.extend(examples)
+        return small_maps.say_where(examples)
+
+    maker, *_ = make_map(workdir, row_of_three, tmp_path / "map", count)
+    parts = {(g, p) for g in maker.groups for box in g.tiling.boxes for p in g.tiling.parts(box)}
+    assert len(chips) == len(parts) == 3 and len(maker.groups) == 1
+
+
 class Fragile:
     """A network that is interrupted after some batches."""
 
