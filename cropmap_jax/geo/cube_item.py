@@ -47,9 +47,6 @@ def read_item(file: pathlib.Path) -> Item:
     """
     item: Item = schemas.read_json(file, "a cube's STAC item")
     schemas.check(item, _SCHEMA, file)
-    props = item["properties"]
-    found = sensors.from_json(props.get("cropmap:sensors"), f"{file}: properties/cropmap:sensors")
-    _check_assets(item["assets"], found, str(file))
     if item["id"] != file.parent.name:
         raise ValueError(
             f"{file}: expected id {file.parent.name!r} (the folder's name), found {item['id']!r}"
@@ -150,6 +147,7 @@ def _from_item(item: Item, file: pathlib.Path) -> cube.CubeInfo:
     harvest = calendars.from_json(props["cropmap:harvest"], where)
     cube.check_crops(harvest, classes, where)
     found = sensors.from_json(props.get("cropmap:sensors"), f"{where}: properties/cropmap:sensors")
+    _check_assets(item["assets"], found, where)
     return cube.CubeInfo(
         cube_id=item["id"],
         geobox=_geobox(props, where),
