@@ -122,7 +122,7 @@ def picture(scores: dict) -> bytes:
         ax.set_axisbelow(True)
     axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes[1].set_xticks(range(len(crops)), crops)
-    fig.suptitle("Simulated Iran, places not trained on, 30 days before harvest or more", x=0.35)
+    fig.suptitle("Simulated Iran, held-out sites, 30 days before harvest or more", x=0.35)
     data = io.BytesIO()
     fig.savefig(data, dpi=110, format="png")
     plt.close(fig)

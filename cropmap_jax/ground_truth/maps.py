@@ -24,7 +24,7 @@ from cropmap_jax.ground_truth import map_axes, polygons
 from cropmap_jax.ground_truth.names import UNKNOWN
 from cropmap_jax.ground_truth.settings import NONE
 
-# Okabe & Ito's palette (jfly.uni-koeln.de/color), also told apart by lightness.
+# Okabe & Ito's palette (jfly.uni-koeln.de/color), which also differ in lightness.
 _SPLIT_COLOURS = {"train": "#0072b2", "validation": "#e69f00", "test": "#cc79a7"}
 _TITLES = {NONE: "None of these", UNKNOWN: "Unknown"}
 # Darker than in labels, where they are a background: here they are dots on white.
