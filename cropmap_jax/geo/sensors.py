@@ -32,8 +32,8 @@ class Sensor:
       bands: names, in order.
       unit: of the values, e.g. "dB".
       scale: stored = value * scale, rounded.
-      range: physical range, which a network's inputs are scaled from to [0, 1] unless config.scaling
-        gives another.
+      range: physical range, from which inputs of a network are scaled to [0, 1] unless
+        config.scaling gives another.
       compositing: one of COMPOSITING.
       dtype: of what is stored.
       nodata: stored where a value is missing.
