@@ -40,14 +40,18 @@ def test_the_recipe_of_the_design_has_98_thousand_parameters():
     assert models.count_parameters(params) == first + 256 * 256 + 256 + 256 * 9 + 9
 
 
-def test_a_pixel_is_dense_layers_over_its_values_and_flags():
-    network, rng = make(), np.random.default_rng(0)
+@pytest.mark.parametrize("embed", [0, 3])
+def test_a_pixel_is_dense_layers_over_its_values_and_flags(embed):
+    network, rng = make(embed=embed), np.random.default_rng(0)
     v, (pixels, valid, days) = variables(network), inputs(rng)
     logits = np.asarray(network.apply(v, pixels, valid, days))
     p = jax.tree.map(lambda x: np.asarray(x, np.float64), v["params"])
     for b, y, x in ((0, 0, 0), (1, 8, 10), (0, 4, 7)):
-        flags = [valid[s][b, :, y, x].max(-1) for s in BANDS]
-        hidden = np.concatenate([pixels[s][b, :, y, x].ravel() for s in BANDS] + flags)
+        flags = [valid[s][b, :, y, x].max(-1, keepdims=True) for s in BANDS]
+        hidden = np.concatenate([pixels[s][b, :, y, x] for s in BANDS] + flags, -1)
+        if embed:  # period by period
+            hidden = jax.nn.gelu(hidden @ p["embed"]["kernel"] + p["embed"]["bias"])
+        hidden = np.asarray(hidden).ravel()
         for name in ("layer_0", "layer_1"):
             hidden = jax.nn.gelu(hidden @ p[name]["kernel"] + p[name]["bias"])
         expected = hidden @ p["head"]["kernel"] + p["head"]["bias"]
@@ -96,8 +100,9 @@ def test_dates_matter_only_where_they_are_inputs():
             assert np.isfinite(none).all() and not np.array_equal(none, a)
 
 
-def test_bands_that_training_never_sees_are_not_answered_to():
-    network = make(neighbourhood=(1, 3))
+@pytest.mark.parametrize("embed", [0, 3])
+def test_bands_that_training_never_sees_are_not_answered_to(embed):
+    network = make(neighbourhood=(1, 3), embed=embed, dates=True)
     silent = network.without_bands(variables(network)["params"], {"s2": [1, 3]})
     pixels, valid, days = inputs(np.random.default_rng(4))
     other = pixels | {"s2": pixels["s2"].copy()}
