@@ -34,6 +34,7 @@ _TREES = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the forest.", lower_bound=0, upper_bound=2**32 - 1)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets; default: as in training.")
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in training.")
+_FOLD = flags.DEFINE_integer("fold", None, "Fold of the dataset; default: as in training.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
 _PICTURES = flags.DEFINE_integer("max_pictures", 20, "Pictures per crop.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
@@ -54,7 +55,10 @@ def _open():
     out = files.local("--out", _OUT.value or workdir / "evaluation" / _SPLIT.value)
     restored = checkpoints.load(workdir, _CHECKPOINT.value)
     data_dir = files.local("--data_dir", _DATA_DIR.value or restored.config["data_dir"])
-    data = dataset.open_dataset(data_dir, _DATASET.value or restored.config["dataset"])
+    name, fold = _DATASET.value, _FOLD.value
+    if fold is None and not name:  # another dataset need not have folds
+        fold = restored.config.get("fold")
+    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], fold)
     restored.recipe.check_dataset(data)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
         data.split(split)
@@ -146,6 +150,7 @@ def main(_):
             "step": restored.step,
             "dataset": data.name,
             "fingerprint": data.fingerprint,
+            "fold": data.fold,
             "split": _SPLIT.value,
             "threshold_split": chooser,
             "lead_days": None if _AS_OF.value else _lead(restored),
