@@ -193,6 +193,27 @@ def open_dataset(data_dir: str, name: str, fold: int | None = None) -> Dataset:
       ValueError: no dataset there, one that has lost a file, one of another format, one with folds
         of which none is named, or a fold that there is not.
     """
+    data = open_folder(newest(data_dir, name))
+    if fold is not None:
+        return data.view(fold)
+    if data.folds:
+        raise ValueError(
+            f"--config.fold: expected 0 to {data.folds.rule.count - 1}, the fold of {data.path} "
+            f"that is tested, found none; python -m experiments.crossvalidate trains all of them"
+        )
+    return data
+
+
+def newest(data_dir: str, name: str) -> pathlib.Path:
+    """The folder of the newest version of a dataset.
+
+    Args:
+      data_dir: folder of datasets.
+      name: "<builder>" or "<builder>/<name>".
+
+    Raises:
+      ValueError: there is none.
+    """
     folder = pathlib.Path(data_dir) / (name if "/" in name else f"{name}/default")
     # An unfinished dataset lies next to it, under a name like incomplete.ABCDEF.
     versions = [p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
@@ -202,15 +223,7 @@ def open_dataset(data_dir: str, name: str, fold: int | None = None) -> Dataset:
         raise ValueError(
             f"{folder}: expected a dataset, found none; build one with python -m experiments.build"
         )
-    data = open_folder(versions[-1])
-    if fold is not None:
-        return data.view(fold)
-    if data.folds:
-        raise ValueError(
-            f"--config.fold: expected 0 to {data.folds.rule.count - 1}, the fold of {data.path} "
-            f"that is tested, found none; python -m experiments.crossvalidate trains all of them"
-        )
-    return data
+    return versions[-1]
 
 
 def open_folder(folder: pathlib.Path) -> Dataset:
