@@ -41,12 +41,12 @@ def _pooled(key: tuple[str, ...], own: list[Row | None]) -> Row:
     leads = [row["lead_days"] for row in rows if row["lead_days"]]
     return (
         dict(zip(KEY, key, strict=True))
-        | {"thresholds": [row and row["threshold"] for row in own]}
+        | {"thresholds": [row["threshold"] if row else None for row in own]}
         | counts.scores()
         | {
             "without_image": sum(row["without_image"] for row in rows),
             "lead_days": [min(a for a, _ in leads), max(b for _, b in leads)] if leads else None,
-            "folds": {name: _spread([row and row[name] for row in own]) for name in SCORES},
+            "folds": {name: _spread(row[name] if row else None for row in own) for name in SCORES},
         }
     )
 
