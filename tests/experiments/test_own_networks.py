@@ -147,7 +147,7 @@ def test_a_checkpoint_of_a_network_that_is_not_imported_says_so(own):
     message = "recipe.model.name: expected a network among dual_unet3d, found 'pointwise'; .*--impo"
     with pytest.raises(ValueError, match=message):
         checkpoints.load(own / "W")
-    assert models.names() == ("dual_unet3d",)
+    assert models.names() == ("dual_unet3d", "pixel_series")
 
 
 @pytest.mark.parametrize(
