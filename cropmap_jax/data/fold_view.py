@@ -140,8 +140,7 @@ class Masked:
 
     def gather(self, chips: np.ndarray, *places: Any) -> None:
         """As `Source.gather`: pixels, without a label."""
-        whole: Any = self._whole
-        whole.gather(self._chosen[chips], *places)
+        self._whole.gather(self._chosen[chips], *places)
 
     def _number(self, index: int) -> int:
         if not 0 <= index < len(self):
