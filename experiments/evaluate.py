@@ -88,7 +88,6 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
     """Rows of every method, notes, and how many pictures were drawn."""
     from cropmap_jax.evaluation import evaluate, map_scores, notes, report
     from cropmap_jax.inference import predictors
-    from cropmap_jax.training import losses
 
     methods = {"network": predictors.NetworkPredictor(restored, _BATCH.value)}
     common = (data, restored.recipe.num_periods, crops, dates)
@@ -105,30 +104,20 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
             restored.recipe.sensors,
         )
     names = [data.legend.names[c] for c in crops]
-    # One map shows all classes as of one date.
-    at_once = len(crops) == len(data.legend) and (dates == dates[:, :1]).all()
     rows, noted = [], []
     for method, predictor in methods.items():
         chosen = evaluate.no_thresholds(crops)
         if chooser:
             tallies, _ = evaluate.tally_split(predictor, chooser, *common)
             chosen = evaluate.choose_thresholds(tallies, chooser)
-        shown = map_scores.MapTally(len(crops)) if at_once else None
-        if method == "network" and not losses.LOSSES[restored.recipe.loss].exclusive:
-            shown = None
-        add = [shown.add] if shown else []
         draw = ()
         if method == "network":
             values = [choice.value for choice in chosen]
             album = report.Album(data, crops, values, _PICTURES.value, out, written)
-            draw, add = (album.wants,), [*add, album.add]
-        tallies, leads = evaluate.tally_split(
-            predictor,
-            _SPLIT.value,
-            *common,
-            lambda cube, add=add: [one(cube) for one in add],
-            *draw,
-        )
+            draw = (album.add, album.wants)
+        shown = map_scores.tally_for(predictor, data, crops, dates)
+        draw = map_scores.watched(shown, *draw)
+        tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
         rows += evaluate.score_rows(method, names, tallies, leads, chosen)
         if shown:
             rows += shown.rows(method, names, leads[0])

@@ -1,13 +1,16 @@
 """Scores of the map that probabilities make: the most probable of all classes and none of these."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.evaluation.metrics import Counts
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.inference.predictors import NetworkPredictor, Predictor
+from cropmap_jax.training.losses import LOSSES
 
 RULE = "map"
 """What `rule` is in the rows of these scores, beside "fixed" and "chosen"."""
@@ -74,3 +77,36 @@ class MapTally:
                 | {"without_image": int(self._unseen.sum()), "reason": None}
             )
         return rows
+
+
+def tally_for(
+    predictor: Predictor, data: Dataset, crops: Sequence[int], dates: np.ndarray
+) -> MapTally | None:
+    """A tally of the map of a method; None where there is no one map, or classes overlap.
+
+    Args:
+      predictor: a network, whose loss says whether classes exclude each other, or a baseline, whose
+        do: none of these is one of them.
+      data: the dataset.
+      crops: class indices that are scored.
+      dates: int [cubes, crops], as-of date of each.
+    """
+    whole = list(crops) == list(range(len(data.legend)))
+    if not whole or (dates != dates[:, :1]).any():
+        return None
+    if isinstance(predictor, NetworkPredictor) and not LOSSES[predictor.recipe.loss].exclusive:
+        return None
+    return MapTally(len(crops))
+
+
+def watched(
+    tally: MapTally | None, on_cube: Callable[[CubePrediction], None] | None = None, *shown: Any
+) -> tuple[Any, ...]:
+    """What `evaluate.tally_split` is to call, with a tally that each cube is added to."""
+
+    def add(prediction: CubePrediction) -> None:
+        for one in (tally.add if tally else None, on_cube):
+            if one:
+                one(prediction)
+
+    return (add, *shown)
