@@ -104,8 +104,10 @@ class Features:
           float32 [N, features], NaN where missing, row by row of the chip.
         """
         rows, cols = np.nonzero(wanted)
+        if not len(rows):
+            return np.empty((0, len(self.names)), np.float32)
         parts = [np.empty((len(rows), 0), np.float32)]
-        if len(rows) and self.sensors:
+        if self.sensors:
             parts += self._of_pixels(pixels, rows, cols)
         if self.dates:
             angle = 2 * np.pi * float(day_of_year[-1]) / _YEAR_DAYS

@@ -1,8 +1,10 @@
 """A baseline learns from drawn pixels."""
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from cropmap_jax.baselines import methods
 from cropmap_jax.baselines.drawing import TrainingPixels
@@ -31,7 +33,15 @@ def fit(settings: Settings, pixels: TrainingPixels, seed: int, where: str) -> An
             f"{method.title} (none of these counts as one), found {len(found)}"
         )
     model = method.make(settings.arguments, seed)
-    model.fit(pixels.features.astype(method.dtype, copy=False), pixels.labels)
+    values: np.ndarray = pixels.features.astype(method.dtype, copy=False)
+    never = np.isnan(values).all(axis=0)
+    if never.any():
+        # What is missing throughout tells nothing: as a constant it is left out of every rule.
+        values = np.where(never, 0, values)
+    with warnings.catch_warnings():
+        # How many rounds logistic regression takes is a setting; it need not have converged.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(values, pixels.labels)
     # Threads help while it learns; `BaselinePredictor` has threads of its own.
     return model.set_params(n_jobs=1) if "n_jobs" in model.get_params() else model
 

@@ -5,7 +5,8 @@ import os
 from cropmap_jax.baselines import storage
 from cropmap_jax.baselines.predictor import BaselinePredictor
 from cropmap_jax.baselines.storage import Kept
-from cropmap_jax.inference.predictors import NetworkPredictor, Predictor
+from cropmap_jax.inference import predictors
+from cropmap_jax.inference.predictors import Predictor
 from cropmap_jax.training import checkpoints, steps
 from cropmap_jax.training.checkpoints import Restored
 
@@ -46,9 +47,9 @@ def method_of(run: Restored) -> str:
 
 
 def predictor_of(run: Restored, batch_size: int, full_batches: bool = False) -> Predictor:
-    """A run's predictor; see `NetworkPredictor` for the arguments, which are for networks."""
+    """A run's predictor; see `predictors.NetworkPredictor` for the arguments, which are for networks."""
     if not isinstance(run, Kept):
-        return NetworkPredictor(run, batch_size, full_batches)
+        return predictors.NetworkPredictor(run, batch_size, full_batches)
     recipe = run.recipe
     return BaselinePredictor(
         recipe.features(), [run.model], len(recipe.legend), recipe.sensors, recipe.dtype
