@@ -74,8 +74,9 @@ class BaselineRecipe(Recipe):
         Raises:
           ValueError: names the part that is missing or wrong.
         """
+        of_networks = ("indices", "statistics")
         names = [field.name for field in dataclasses.fields(cls)]
-        checks.keys("recipe", value, names)
+        checks.keys("recipe", value, [name for name in names if name not in of_networks])
         network_recipe._check_legend(value["legend"], "recipe.legend")
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
         found = sensors_lib.from_json(value["sensors"], "recipe.sensors")
