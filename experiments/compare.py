@@ -3,7 +3,8 @@
     python -m experiments.compare --scores 'pretrained=W/finetune-*/evaluation/test/all.json' \
         --scores 'scratch=W/scratch-*/evaluation/test/all.json'
 
-Every file is one run; the network's scores go under the name given, a baseline's under its own.
+Every file is one run, or crossvalidation.json of `crossvalidate`, pooled; the network's scores go
+under the name given, a baseline's under its own.
 """
 
 import collections
@@ -70,7 +71,7 @@ def _read(file: str) -> dict:
     try:
         with open(file, encoding="utf-8") as opened:
             value = json.load(opened)
-        checks.keys("file", value, ("settings", "scores"), ("notes",))
+        checks.keys("file", value, ("settings", "scores"), ("notes", "means", "folds"))
         checks.values("scores", value["scores"])
         if not value["scores"]:
             raise ValueError("scores: expected at least one, found none")
