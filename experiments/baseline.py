@@ -44,7 +44,7 @@ def _check(config, workdir: str):
     from cropmap_jax.geo import files
     from cropmap_jax.training import checkpoints
 
-    checks.keys("--config", config.to_dict(), _SETTINGS)
+    checks.keys("--config", config.to_dict(), _SETTINGS, ("fold",))
     for name in ("data_dir", "dataset"):
         checks.text(f"--config.{name}", config[name])
         if not config[name]:
@@ -129,7 +129,7 @@ def main(_):
 
     config = _CONFIG.value
     workdir = _check(config, _WORKDIR.value)
-    data = dataset.open_dataset(config.data_dir, config.dataset)
+    data = dataset.open_dataset(config.data_dir, config.dataset, config.get("fold"))
     recipe = _recipe(config, data)
     meta = {
         "config": config.to_dict(),

@@ -191,7 +191,12 @@ def _write(workdir: pathlib.Path, data) -> str:
     means = pooling.macro(pooled)
     rule = data.folds.rule
     result = {
-        "settings": {"dataset": data.name, "fingerprint": data.fingerprint} | rule.to_json(),
+        "settings": {
+            "method": read[0]["settings"].get("method", "network"),
+            "dataset": data.name,
+            "fingerprint": data.fingerprint,
+        }
+        | rule.to_json(),
         "scores": pooled,
         "means": means,
         "folds": [{"fold": k} | one for k, one in enumerate(read)],

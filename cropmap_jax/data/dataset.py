@@ -115,8 +115,8 @@ class Dataset:
         """
         if self.folds is None:
             raise ValueError(
-                f"--config.fold: expected none, since {self.path} has no folds (build makes them "
-                f"with --folds), found {fold!r}"
+                f"{self.path}: expected no fold, since build made none (--folds), found "
+                f"fold {fold!r}"
             )
         pixels, every, chips = self.folds.pixels, self.chips["train"], {}
         for split, kept in self.folds.splits(fold).items():
@@ -198,8 +198,8 @@ def open_dataset(data_dir: str, name: str, fold: int | None = None) -> Dataset:
         return data.view(fold)
     if data.folds:
         raise ValueError(
-            f"--config.fold: expected 0 to {data.folds.rule.count - 1}, the fold of {data.path} "
-            f"that is tested, found none; python -m experiments.crossvalidate trains all of them"
+            f"{data.path}: expected a fold, 0 to {data.folds.rule.count - 1} (--config.fold; "
+            f"--fold of evaluate), found none; python -m experiments.crossvalidate trains all"
         )
     return data
 

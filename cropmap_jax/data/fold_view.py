@@ -50,8 +50,8 @@ class Folds:
         count = self.rule.count
         if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < count:
             raise ValueError(
-                f"--config.fold: expected 0 to {count - 1} ({self.where} has {count} folds), "
-                f"found {fold!r}"
+                f"{self.where}: expected fold 0 to {count - 1} (--config.fold; --fold of "
+                f"evaluate), found {fold!r}"
             )
         after = ((fold + 1) % count,) if count > 2 else ()
         rest = tuple(k for k in range(count) if k not in (fold, *after))

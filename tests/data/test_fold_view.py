@@ -206,14 +206,14 @@ def test_any_cubes_any_cut(tmp_path_factory, rule, overlap, seed, side):
 def test_a_fold_must_be_named_and_exist(folders, tmp_path):
     cubes_dir, data_dir = folders
     with pytest.raises(
-        ValueError, match=r"--config.fold: expected 0 to 1, .*found none; python -m"
+        ValueError, match=r"field-2-0/1.0.0: expected a fold, 0 to 1 .*found none; python -m"
     ):
         dataset.open_dataset(data_dir, "cubes/field-2-0")
     for fold in (2, -1, True):
-        with pytest.raises(ValueError, match=f"--config.fold: expected 0 to 1 .*found {fold}"):
+        with pytest.raises(ValueError, match=f"expected fold 0 to 1 .*found {fold}"):
             dataset.open_dataset(data_dir, "cubes/field-2-0", fold)
     build(cubes_dir, tmp_path, None)
-    with pytest.raises(ValueError, match="--config.fold: expected none, since .* has no folds"):
+    with pytest.raises(ValueError, match="small/1.0.0: expected no fold, .*found fold 0"):
         dataset.open_dataset(tmp_path, "cubes/small", 0)
     assert "folds" not in json.loads(
         (tmp_path / "cubes/small/1.0.0" / dataset_files.METADATA).read_text()

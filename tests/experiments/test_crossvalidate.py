@@ -131,6 +131,13 @@ def test_run_again_it_only_reads_and_another_date_is_scored_but_not_trained(worl
     assert "holds a cross-validation with other settings (epochs)" in done.stderr
 
 
+def test_compare_reads_pooled_scores(world):
+    root, _, _ = world
+    done = run("compare", "--scores", f"mine={root / 'run' / 'crossvalidation.json'}")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^wheat +mine: forest +chosen +1 +[01]\.\d+ ", done.stdout, re.MULTILINE)
+
+
 def test_a_network_of_one_fold_is_not_scored_on_another(world):
     root, _, _ = world
     folder = ("--workdir", root / "run" / "fold-0", "--crop", "all", "--out", root / "out")
@@ -207,7 +214,10 @@ def test_build_refuses_folds_that_cannot_be(world, more, says):
 def test_a_fold_must_be_named_to_train_one(world):
     root, _, _ = world
     done = run("pretrain", *flags_of(root, workdir="wrong"), *TINY)
-    assert done.returncode == 1 and "--config.fold: expected 0 to 1" in done.stderr
+    assert (
+        done.returncode == 1
+        and "expected a fold, 0 to 1 (--config.fold; --fold of evaluate)" in done.stderr
+    )
     done = run("pretrain", *flags_of(root, "none", "wrong"), *TINY, "--config.fold=0")
-    assert done.returncode == 1 and "has no folds" in done.stderr
+    assert done.returncode == 1 and "expected no fold, since build made none" in done.stderr
     assert not (root / "wrong").exists()
