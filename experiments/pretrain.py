@@ -30,6 +30,8 @@ def main(_):
     data = dataset.open_dataset(config.data_dir, config.dataset)
     recipe = _train.make_recipe(config, data)
     train_config = _train.make_train_config(config, "pretrain", recipe)
+    if config.standardise:
+        recipe = _train.standardised(recipe, train_config, data, workdir)
     variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
     _train.train(
         data,

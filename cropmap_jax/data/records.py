@@ -88,6 +88,31 @@ class Whole:
         if label is not None:
             label[...] = record["label"]
 
+    def gather(
+        self,
+        chips: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        windows: np.ndarray,
+        pixels: Pixels,
+    ) -> None:
+        """As `Source.gather`; each chip is read whole."""
+        for name, out in pixels.items():
+            out[...] = self._sensors[name].nodata
+        for chip in np.unique(chips):
+            record = self[int(chip)]
+            for name, out in pixels.items():
+                side = out.shape[2]
+                for i in np.flatnonzero(chips == chip):
+                    window = as_of_windows.take_window(
+                        record[name], windows[i], self._sensors[name].nodata
+                    )
+                    row, col = int(rows[i]), int(cols[i])
+                    inside = window[:, max(row, 0) : row + side, max(col, 0) : col + side]
+                    top, left = max(-row, 0), max(-col, 0)
+                    height, width = inside.shape[1:3]
+                    out[i, :, top : top + height, left : left + width] = inside
+
 
 class Records:
     """Records of one split in files that are not compressed.
@@ -187,6 +212,63 @@ class Records:
             shard.read(i, int(at) + first * stride, out[missing:])
         if label is not None:
             label[...] = self.label(index)
+
+    def gather(
+        self,
+        chips: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        windows: np.ndarray,
+        pixels: Pixels,
+    ) -> None:
+        """As `Source.gather`."""
+        for chip in np.unique(chips):
+            self._place(int(chip))
+        shard_of = np.searchsorted(self._ends, chips, side="right")
+        for number in np.unique(shard_of):
+            own = np.flatnonzero(shard_of == number)
+            shard = self._shards[number]
+            records = chips[own] - (self._ends[number] - len(shard))
+            for k, name in enumerate(self._sensors):
+                if name in pixels:
+                    places = self._places[chips[own], k]
+                    self._gather(
+                        shard, records, places, (rows[own], cols[own]), windows[own], name,
+                        pixels[name], own,
+                    )  # fmt: skip
+
+    def _gather(
+        self,
+        shard: Shard,
+        records: np.ndarray,
+        places: np.ndarray,
+        corners: tuple[np.ndarray, np.ndarray],
+        windows: np.ndarray,
+        name: str,
+        out: np.ndarray,
+        own: np.ndarray,
+    ) -> None:
+        """Squares of one sensor from one file, into `out[own]`."""
+        sensor, chip, side = self._sensors[name], self._chip, out.shape[2]
+        pixel = out.shape[-1] * out.itemsize
+        short = (windows.max(1) + 1) * (chip**2 * pixel) > places[:, 1]
+        if short.any():
+            raise shard.damaged(
+                int(records[short.argmax()]),
+                f"expected more than {windows.max()} periods of {chip**2 * pixel} bytes, found "
+                f"{places[short.argmax(), 1]} bytes",
+            )
+        row, col = (corner[:, None] + np.arange(side) for corner in corners)
+        inside = ((row >= 0) & (row < chip))[:, :, None] & ((col >= 0) & (col < chip))[:, None]
+        there = (windows >= 0)[:, :, None, None] & inside[:, None]
+        period = np.where(windows < 0, 0, windows).astype(np.int64)[:, :, None, None]
+        in_period = row[:, None, :, None] * chip + col[:, None, None, :]
+        at = places[:, 0, None, None, None] + (period * chip**2 + in_period) * pixel
+        which = np.broadcast_to(np.arange(len(own))[:, None, None, None], there.shape)[there]
+        found = np.full((*there.shape, out.shape[-1]), sensor.nodata, out.dtype)
+        values = shard.gather(records[which], at[there], pixel)
+        found[there] = values.view(out.dtype)
+        out[own] = found
 
     def _find(self, index: int) -> tuple[Shard, int]:
         if not 0 <= index < len(self):

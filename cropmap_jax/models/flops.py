@@ -41,7 +41,10 @@ def count_flops(
 
     def forward(params: Any, rest: Any, *inputs: Any) -> tuple[Any, Any]:
         state = {"params": params, **rest}
-        return network.apply(state, *inputs, train=train, mutable=list(rest) if train else False)
+        if not train:
+            return network.apply(state, *inputs, train=False)
+        rngs = {"dropout": jax.random.key(0)}
+        return network.apply(state, *inputs, train=True, mutable=list(rest), rngs=rngs)
 
     def gradient(params: Any, rest: Any, cotangent: Any, *inputs: Any) -> Any:
         def logits(params: Any) -> Any:

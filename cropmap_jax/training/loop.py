@@ -89,10 +89,15 @@ def train(
         train_config.freeze_trunk_statistics,
         train_config.accumulate,
         train_config.remat,
+        train_config.label_smoothing,
+        train_config.ema,
+        train_config.seed,
     )
     meta = _meta(data, recipe, train_config, ancestors)
     state: steps.State = {"step": np.zeros((), np.int32), **variables}
     state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
+    if train_config.ema:
+        state["ema"] = jax.tree.map(np.array, variables["params"])
     workdir = pathlib.Path(workdir)
     with _owned(workdir), Checkpointer(workdir, meta, train_config.keep) as checkpointer:
         step = checkpointer.latest or 0
