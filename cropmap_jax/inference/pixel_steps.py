@@ -1,9 +1,10 @@
 """Forms of the prediction step that compute the same from pixels as they lie in a raster.
 
-A network that looks at each pixel alone makes hundreds of numbers of each: those of a chip are far
-larger than a processor's caches, and with a whole batch at once most of the time goes into moving
-them. So on a CPU such a network sees a few thousand pixels at a time, and chips are steps of their
-own, which run side by side; twice to three times as fast. Other devices take the batch whole.
+A network of dense layers makes hundreds of numbers of each pixel: those of a chip are far larger
+than a processor's caches, and with a whole batch at once most of the time goes into moving them. So
+on a CPU, a network that says how few pixels around a pixel its logits depend on (its `context`,
+see `models.registry`) sees some rows of a chip at a time, and chips are steps of their own, which
+run side by side. Other networks and other devices take the batch whole.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,15 +14,15 @@ import jax
 import jax.numpy as jnp
 
 PIECE_PX = 4096
-"""Pixels at a time: 4 MB of a layer of 256 numbers. 1,024 to 8,192 differ little."""
+"""Pixels at a time: 4 MB of a layer of 256 numbers; 1,024 to 8,192 differ little."""
 
 Step = Callable[[Any, Any], jax.Array]
 """(variables, batch) to probabilities [B, H, W, classes], see `training.steps`."""
 
 
-def applies(network: Any) -> bool:
-    """Whether a network says that it is `pointwise`, and the device is a CPU."""
-    return bool(getattr(network, "pointwise", False)) and jax.default_backend() == "cpu"
+def applies(context: int | None) -> bool:
+    """Whether a network of such a context is to see some rows at a time."""
+    return context is not None and jax.default_backend() == "cpu"
 
 
 def from_bands(step: Step) -> Step:
@@ -38,44 +39,47 @@ def from_bands(step: Step) -> Step:
     return turned
 
 
-def in_pieces(step: Step, piece_px: int = PIECE_PX) -> Step:
-    """The step of a network that looks at each pixel alone, a piece of a chip at a time.
+def in_strips(
+    step: Step, nodata: Mapping[str, int], context: int, piece_px: int = PIECE_PX
+) -> Step:
+    """The step of a network whose logits depend on few pixels, some rows of a chip at a time.
 
     Args:
       step: as it is.
-      piece_px: pixels of a piece, at most.
+      nodata: of each sensor.
+      context: pixels around a pixel that its logits depend on.
+      piece_px: pixels of a strip, at most, but for its context and that it is one row at least.
 
     Returns:
       The step, of a batch whose pixels are [B, T, bands, H, W] by sensor.
     """
 
-    def step_in_pieces(variables: Any, batch: Mapping[str, Any]) -> jax.Array:
-        first = next(iter(batch["pixels"].values()))
-        chips, _, _, height, width = first.shape
-        total = height * width
-        each = -(-total // piece_px)
-        size = -(-total // each)
-        flat = {
-            # A last piece that reached beyond the chip would begin early: it gets more to read.
-            name: jnp.pad(
-                values.reshape(*values.shape[:3], total), ((0, 0),) * 3 + ((0, each * size - total),)
-            )
+    def in_strips(variables: Any, batch: Mapping[str, Any]) -> jax.Array:
+        chips, _, _, height, width = next(iter(batch["pixels"].values())).shape
+        strips = -(-height // max(1, piece_px // width))
+        rows = -(-height // strips)
+        # Beyond a chip's edges there is nothing, and that is what these rows hold.
+        around = (context, context + strips * rows - height)
+        padding = ((0, 0), (0, 0), (0, 0), around, (0, 0))
+        padded = {
+            name: jnp.pad(values, padding, constant_values=nodata[name])
             for name, values in batch["pixels"].items()
         }
+        rest = {name: values for name, values in batch.items() if name != "pixels"}
 
         def one(number: jax.Array) -> jax.Array:
-            chip, start = number // each, number % each * size
-            pixels = {}
-            for name, values in flat.items():
-                piece = jax.lax.dynamic_slice(
-                    values, (chip, 0, 0, start), (1, *values.shape[1:3], size)
+            chip, top = number // strips, number % strips * rows
+            strip = {
+                name: jax.lax.dynamic_slice(
+                    values, (chip, 0, 0, top, 0), (1, *values.shape[1:3], rows + 2 * context, width)
                 )
-                pixels[name] = jnp.moveaxis(piece, 2, -1)[:, :, None]
-            rest = {k: v for k, v in batch.items() if k != "pixels"}
-            rest = {k: jax.lax.dynamic_slice_in_dim(v, chip, 1) for k, v in rest.items()}
-            return step(variables, {**rest, "pixels": pixels})[0, 0]
+                for name, values in padded.items()
+            }
+            own = {n: jax.lax.dynamic_slice_in_dim(v, chip, 1) for n, v in rest.items()}
+            pixels = {name: jnp.moveaxis(values, 2, -1) for name, values in strip.items()}
+            return step(variables, {**own, "pixels": pixels})[0, context : context + rows]
 
-        found = jax.lax.map(one, jnp.arange(chips * each))
-        return found.reshape(chips, each * size, -1)[:, :total].reshape(chips, height, width, -1)
+        found = jax.lax.map(one, jnp.arange(chips * strips))
+        return found.reshape(chips, strips * rows, *found.shape[2:])[:, :height]
 
-    return step_in_pieces
+    return in_strips

@@ -80,12 +80,11 @@ class NetworkPredictor:
         self.batch_size = -(-batch_size // devices) * devices
         self._full_batches = full_batches
         step = steps.make_predict_step(recipe)
-        # Chips of a network that sees each pixel alone go one by one: see `pixel_steps`.
-        self._one_by_one = pixel_steps.applies(recipe.network())
-        if self._one_by_one:
-            self._step = self._by_band = parallel.data_parallel(
-                pixel_steps.in_pieces(step), split=True
-            )
+        self._one_by_one = pixel_steps.applies(recipe.context)
+        if self._one_by_one and recipe.context is not None:
+            nodata = {sensor.name: sensor.nodata for sensor in recipe.sensors}
+            strips = pixel_steps.in_strips(step, nodata, recipe.context)
+            self._step = self._by_band = parallel.data_parallel(strips, split=True)
         else:
             self._step = parallel.data_parallel(step, split=True)
             self._by_band = parallel.data_parallel(pixel_steps.from_bands(step), split=True)
