@@ -271,7 +271,9 @@ class Engine:
         """Probabilities of the chips of a batch, NaN where nothing was seen."""
         chips = []
         answers = self._answers(read.examples, keys[0][0].date_group)
-        for key, example, there, answer in zip(keys, read.examples, read.seen, answers, strict=True):
+        for key, example, there, answer in zip(
+            keys, read.examples, read.seen, answers, strict=True
+        ):
             probability, classes = np.array(answer, np.float32), key[0].classes
             if np.isnan(probability[there & example["wanted"]]).any():
                 raise ValueError(

@@ -1,7 +1,7 @@
 """What makes probabilities of windows: a checkpoint's network, and the interface of any other."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypedDict
+from typing import Protocol, TypedDict
 
 import jax
 import numpy as np

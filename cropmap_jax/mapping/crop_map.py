@@ -199,7 +199,9 @@ class MapMaker:
             for (view, number), own in zip(self._todo, requests, strict=True):
                 found = view.mosaic_group
                 info = source.info(found.cubes[number].cube_id)
-                crop, confidence, seen = yield from self._map_cube(found, number, info, own, running)
+                crop, confidence, seen = yield from self._map_cube(
+                    found, number, info, own, running
+                )
                 write = functools.partial(self._write, info, crop, confidence, seen)
                 writers.add(write, crop.nbytes + confidence.nbytes)
 

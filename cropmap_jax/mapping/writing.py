@@ -11,7 +11,8 @@ LIMIT_BYTES = 64 * 2**20
 class Writing:
     """Runs writers one after the other, in the order in which they come; a context manager.
 
-    What is left when it is exited is written, unless by an error: then only what has begun is.
+    What is left when it is exited is written, also after an error or Ctrl-C: it is whole, and a run
+    that resumes need not make it again.
 
     Args:
       limit: bytes of what may wait.
@@ -42,11 +43,7 @@ class Writing:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        self._thread.shutdown()
         if kind is None:
-            try:
-                while self._waiting:
-                    self._waiting.popleft()[0].result()
-            finally:
-                self._thread.shutdown(cancel_futures=True)
-        else:
-            self._thread.shutdown(cancel_futures=True)
+            while self._waiting:
+                self._waiting.popleft()[0].result()
