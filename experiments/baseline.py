@@ -123,7 +123,7 @@ def _learn(config, data, recipe):
 
 
 def main(_):
-    from cropmap_jax.baselines import fitting, storage
+    from cropmap_jax.baselines import storage
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files, processes
 
@@ -142,7 +142,7 @@ def main(_):
         if storage.finished(workdir, meta):
             print("finished already: nothing to do")
         else:
-            for name in fitting.never_annotated(data, "train"):
+            for name in data.never_annotated("train"):
                 print(f"note: {name}: no annotated pixel in train; it is never predicted")
             model, trained = _learn(config, data, recipe)
             storage.save(workdir, model, recipe, meta | {"trained": trained})

@@ -9,7 +9,6 @@ from sklearn.exceptions import ConvergenceWarning
 from cropmap_jax.baselines import methods
 from cropmap_jax.baselines.drawing import TrainingPixels
 from cropmap_jax.baselines.settings import Settings
-from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo.legend import Legend
 
 
@@ -44,12 +43,6 @@ def fit(settings: Settings, pixels: TrainingPixels, seed: int, where: str) -> An
         model.fit(values, pixels.labels)
     # Threads help while it learns; `BaselinePredictor` has threads of its own.
     return model.set_params(n_jobs=1) if "n_jobs" in model.get_params() else model
-
-
-def never_annotated(data: Dataset, split: str) -> list[str]:
-    """Names of the classes of which no pixel of a split is annotated: nothing can learn them."""
-    counts = data.split(split).pixels.sum(0)
-    return [name for name, count in zip(data.legend.names, counts, strict=False) if not count]
 
 
 def counted(pixels: TrainingPixels, classes: Legend) -> dict[str, int]:
