@@ -4,13 +4,14 @@ python -m experiments.pretrain --config configs/pretrain.py --workdir W \
     --config.data_dir=DIR --config.dataset=eucropmap
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.data_dir = ""  # folder of datasets
     config.dataset = "eucropmap"  # "<kind>" or "<kind>/<name>"
+    config.fold = config_dict.placeholder(int)  # of a dataset with folds, the one that is tested
     config.sensors = ("s1", "s2")  # whose pixels the network takes
     config.seed = 0
 
@@ -30,9 +31,17 @@ def get_config() -> ConfigDict:
     # Physical ranges that scale to [0, 1]; fine-tuning and prediction inherit them.
     config.scaling = ConfigDict({"s1": (-25.0, 10.0), "s2": (0.0, 1.0)})
 
+    # Or standardised: by mean and deviation of the training pixels, period by period.
+    config.standardise = False
+    config.indices = ()  # further inputs, e.g. ("ndvi", "ndmi"): see cropmap_jax/geo/indices.py
+
     # What an example is.
+    config.sampling = "chips"  # or "pixels": annotated pixels with what the network needs around
+    config.draw_by = "field"  # pixels, by 1 / sqrt(pixels of the field); "place": of large maps
+    config.steps_per_epoch = 500  # of pixels; an epoch of chips is all of them
     config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
     config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
+    config.as_of_jitter = 0  # days that an as-of date is moved by at random, either way
     config.crop = 0  # random crops of this size in pixels; 0: whole chips
     config.crops_per_chip = 1
     config.empty_ratio = 0.0  # chips without annotation, as a multiple of those with
@@ -40,14 +49,19 @@ def get_config() -> ConfigDict:
     config.period_dropout = 0.0  # probability that a period of a sensor goes missing
     config.sensor_dropout = 0.0  # probability that one of the two sensors goes missing whole
 
+    config.mixup = 0.0  # mixes pairs of examples, with shares from Beta(mixup, mixup)
+
     # How it is trained.
-    config.loss = "sigmoid"  # or "softmax", for exclusive classes
+    config.loss = "sigmoid"  # or "softmax", "softmax_none" (with none-of-these): exclusive classes
+    config.label_smoothing = 0.0
     config.class_weights = "none"  # or "balanced"
     config.epochs = 11
     config.batch_size = 16  # over all devices of all processes
     config.accumulate = 1  # parts that a device takes its share in, to need less memory
     config.remat = False  # recompute the network's levels for the gradient: less memory, slower
-    config.optimizer = "adam"
+    config.optimizer = "adam"  # or "adamw", "sgd"
+    config.weight_decay = 0.0  # of adamw
+    config.ema = 0.0  # decay per step of an average of the weights, which is then what is used
     config.learning_rate = ConfigDict({"trunk": 1e-4, "head": 1e-4})
     config.schedule = "cosine"
     config.warmup_steps = 0

@@ -48,7 +48,8 @@ _SETTINGS = (
     + ("augment", "period_dropout", "sensor_dropout", "loss", "class_weights", "epochs")
     + ("batch_size", "accumulate", "remat", "optimizer", "schedule", "warmup_steps")
     + ("freeze_trunk_statistics", "checkpoint_every", "checkpoint_minutes", "log_every", "keep")
-    + ("model", "scaling", "learning_rate")
+    + ("model", "scaling", "learning_rate", "standardise", "indices", "sampling", "draw_by")
+    + ("steps_per_epoch", "as_of_jitter", "mixup", "label_smoothing", "weight_decay", "ema")
 )
 _OF_FINETUNING = ("init_from", "init_checkpoint", "from_scratch")
 
@@ -70,7 +71,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     from cropmap_jax.geo import files
 
     finetunes = stage == "finetune"
-    optional = ("init_step", "scratch") if finetunes else ()
+    optional = ("fold", "init_step", "scratch") if finetunes else ("fold",)
     checks.keys(
         "--config", config.to_dict(), _SETTINGS + (_OF_FINETUNING if finetunes else ()), optional
     )
@@ -102,15 +103,25 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     files.check_apart({"--workdir": workdir}, inputs)
 
 
-def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=None):
-    """The recipe of a run on `data`; `model` and `scaling` when a checkpoint decides them."""
+def make_recipe(config: ConfigDict, data, model: dict | None = None, trunk=None):
+    """The recipe of a run on `data`.
+
+    Args:
+      config: the run's settings.
+      data: the dataset.
+      model: settings of the network; those of the config if None.
+      trunk: recipe of the checkpoint that the trunk comes from: its inputs stay as they are.
+    """
     from cropmap_jax.data import checks
     from cropmap_jax.geo import sensors
     from cropmap_jax.training import scaling as scalings
     from cropmap_jax.training.recipe import Recipe
 
     checks.values("--config.sensors", config.sensors)
+    checks.values("--config.indices", config.indices)
+    checks.switch("--config.standardise", config.standardise)
     found = sensors.find(config.sensors, "--config.sensors", data.sensors)
+    scaling = trunk and trunk.scaling
     if scaling is None:
         # Configs hold ranges of sensors that a run may leave out.
         known = {sensor.name for sensor in data.sensors} | set(sensors.SENSORS)
@@ -129,6 +140,8 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, scaling=Non
         lead_days=config.lead_days,
         pixel_m=data.pixel_m,
         sensors=found,
+        indices=trunk.indices if trunk else tuple(config.indices),
+        statistics=trunk.statistics if trunk else None,
     )
 
 
@@ -152,6 +165,12 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
         augment=config.augment,
         period_dropout=config.period_dropout,
         sensor_dropout=config.sensor_dropout,
+        unit=config.sampling,
+        draw_by=config.draw_by,
+        steps_per_epoch=config.steps_per_epoch,
+        context=recipe.context if config.sampling == "pixels" else None,
+        as_of_jitter=config.as_of_jitter,
+        mixup=config.mixup,
     )
     if sampling.crop and sampling.crop % recipe.size_multiple:
         raise ValueError(
@@ -160,7 +179,7 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
         )
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")
-    same += ("accumulate", "remat", "checkpoint_minutes")
+    same += ("accumulate", "remat", "checkpoint_minutes", "weight_decay", "label_smoothing", "ema")
     return TrainConfig(
         stage=stage,
         sampling=sampling,
@@ -168,6 +187,28 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
         config=config.to_dict(),
         **{name: config[name] for name in same},
     )
+
+
+def standardised(recipe, train_config, data, workdir: str):
+    """The recipe with statistics of the training pixels, or those that the run began with."""
+    import dataclasses
+
+    from cropmap_jax.data import pixel_sampling
+    from cropmap_jax.training import checkpoints, statistics
+
+    own = checkpoints.begun(workdir)
+    if own:
+        return dataclasses.replace(recipe, statistics=own[0].statistics)
+    config = train_config.sampling
+    made = pixel_sampling.make_pixel_batches(data, "train", config, 1, train_config.seed)
+    pixels = made.statistics_pixels(statistics.PIXELS)
+    found = statistics.compute(pixels, recipe.sensors, recipe.found_indices)
+    for sensor, bands in statistics.missing(found, recipe.sensors).items():
+        print(
+            f"note: no value of {', '.join(bands)} of {sensor} in the training pixels; these count "
+            f"as missing everywhere"
+        )
+    return dataclasses.replace(recipe, statistics=found)
 
 
 def train(

@@ -3,8 +3,9 @@
     python -m experiments.compare --scores 'pretrained=W/finetune-*/evaluation/test/all.json' \
         --scores 'scratch=W/scratch-*/evaluation/test/all.json'
 
-Every file is one run; the scores of what its workdir holds, a network or a kept baseline, go under
-the name given, those of other baselines under their own.
+Every file is one run, or crossvalidation.json of `crossvalidate`; the scores of what its workdir
+holds, a network or a kept baseline, go under the name given, those of other baselines under their
+own.
 """
 
 import collections
@@ -73,7 +74,7 @@ def _read(file: str) -> dict:
     try:
         with open(file, encoding="utf-8") as opened:
             value = json.load(opened)
-        checks.keys("file", value, ("settings", "scores"), ("notes",))
+        checks.keys("file", value, ("settings", "scores"), ("notes", "means", "folds"))
         checks.values("scores", value["scores"])
         if not value["scores"]:
             raise ValueError("scores: expected at least one, found none")

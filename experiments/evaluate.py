@@ -42,6 +42,7 @@ _SEED = flags.DEFINE_integer(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets; default: as in training.")
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in training.")
+_FOLD = flags.DEFINE_integer("fold", None, "Fold of the dataset; default: as in training.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
 _PICTURES = flags.DEFINE_integer("max_pictures", 20, "Pictures per crop.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
@@ -63,7 +64,10 @@ def _open():
     out = files.local("--out", _OUT.value or workdir / "evaluation" / _SPLIT.value)
     restored = runs.open_run(workdir, _CHECKPOINT.value)
     data_dir = files.local("--data_dir", _DATA_DIR.value or restored.config["data_dir"])
-    data = dataset.open_dataset(data_dir, _DATASET.value or restored.config["dataset"])
+    name, fold = _DATASET.value, _FOLD.value
+    if fold is None and not name:  # another dataset need not have folds
+        fold = restored.config.get("fold")
+    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], fold)
     restored.recipe.check_dataset(data)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
         data.split(split)
@@ -122,7 +126,7 @@ def _predictors(restored, data, dates, chosen):
 
 def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written, chosen):
     """Rows of every method, notes, and how many pictures were drawn."""
-    from cropmap_jax.evaluation import evaluate, notes, report
+    from cropmap_jax.evaluation import evaluate, map_scores, notes, report
 
     common = (data, restored.recipe.num_periods, crops, dates)
     names = [data.legend.names[c] for c in crops]
@@ -137,8 +141,12 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
             values = [choice.value for choice in thresholds]
             album = report.Album(data, crops, values, _PICTURES.value, out, written)
             draw = (album.add, album.wants)
+        shown = map_scores.tally_for(predictor, data, crops, dates)
+        draw = map_scores.watched(shown, *draw)
         tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
         rows += evaluate.score_rows(method, names, tallies, leads, thresholds)
+        if shown:
+            rows += shown.rows(method, names, leads[0])
         # Those of a baseline would be the same: they are about cubes, not about methods.
         noted = noted or notes.score_notes(
             _SPLIT.value, names, tallies, leads, thresholds, restored.recipe.sensors
@@ -177,6 +185,7 @@ def main(_):
             "step": restored.step,
             "dataset": data.name,
             "fingerprint": data.fingerprint,
+            "fold": data.fold,
             "split": _SPLIT.value,
             "threshold_split": chooser,
             "lead_days": None if _AS_OF.value else _lead(restored),

@@ -21,16 +21,19 @@ _cli.extensible()
 flags.mark_flag_as_required("config")
 
 
-def _make_recipe(config, data, model, scaling=None):
+def _make_recipe(config, data, model, trunk=None):
     """The recipe, with what config.model leaves open from `model`; the config then says it too."""
     given = {k: v for k, v in config.model.to_dict().items() if v is not None}
     if given.get("name", model.get("name")) != model.get("name"):
         # Another network: it has arguments of its own.
         model = {k: v for k, v in model.items() if k in ("num_periods", "dtype")}
-    recipe = _train.make_recipe(config, data, model | given, scaling)
+    recipe = _train.make_recipe(config, data, model | given, trunk)
     with config.unlocked():
         config.model.update(recipe.model)
         config.scaling.update(recipe.scaling)
+        config.indices = recipe.indices
+        if trunk:
+            config.standardise = recipe.statistics is not None
     return recipe
 
 
@@ -58,7 +61,7 @@ def _from_checkpoint(config, data, workdir):
         pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
         source, step = pretrained.recipe, pretrained.step
     _check_sensors(config, source)
-    wanted = _make_recipe(config, data, source.model, source.scaling)
+    wanted = _make_recipe(config, data, source.model, source)
     with config.unlocked():
         config.init_step = step
     fresh = steps.init_variables(wanted, config.seed)
@@ -83,12 +86,15 @@ def main(_):
             "--config.init_from: expected the workdir of a pretrained network, or "
             f"--config.from_scratch=True; found {config.init_from!r} and {config.from_scratch}"
         )
-    data = dataset.open_dataset(config.data_dir, config.dataset)
+    data = dataset.open_dataset(config.data_dir, config.dataset, config.get("fold"))
     if config.from_scratch:
         # There is no trunk to spare: it learns as fast as the head, its statistics too.
         config.learning_rate.trunk = config.learning_rate.head
         config.freeze_trunk_statistics = False
         recipe = _make_recipe(config, data, dict(config.get("scratch", {})))
+        if config.standardise:
+            train_config = _train.make_train_config(config, "finetune", recipe)
+            recipe = _train.standardised(recipe, train_config, data, workdir)
         variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
         ancestors = []
     else:

@@ -4,13 +4,14 @@ python -m experiments.baseline --config configs/baselines/forest.py --workdir W 
     --config.data_dir=DIR --config.dataset=isrc
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.data_dir = ""  # folder of datasets
     config.dataset = "isrc"  # "<kind>" or "<kind>/<name>"
+    config.fold = config_dict.placeholder(int)  # of a dataset with folds, the one that is tested
     config.sensors = ("s1", "s2")  # whose pixels it takes
     config.seed = 0
 

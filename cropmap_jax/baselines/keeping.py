@@ -24,7 +24,7 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
       ValueError: names the setting, as --config.NAME.
     """
-    checks.keys("--config", config, CONFIG)
+    checks.keys("--config", config, CONFIG, ("fold",))
     for name in ("data_dir", "dataset"):
         checks.text(f"--config.{name}", config[name])
         if not config[name]:

@@ -47,7 +47,7 @@ def method_of(run: Restored) -> str:
 
 
 def predictor_of(run: Restored, batch_size: int, full_batches: bool = False) -> Predictor:
-    """A run's predictor; other arguments are for networks, see `predictors.NetworkPredictor`."""
+    """A run's predictor; for the arguments, which are a network's, see `NetworkPredictor`."""
     if not isinstance(run, Kept):
         return predictors.NetworkPredictor(run, batch_size, full_batches)
     recipe = run.recipe

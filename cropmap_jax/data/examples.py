@@ -18,13 +18,15 @@ id as bytes; "cube_index", "row" and "col" int."""
 
 Example = dict[str, Any]
 """A chip as of a date: "pixels", `Pixels` [T, H, W, bands]; "label" uint8 [H, W], class index, 254
-none of these, 255 unknown; and what `Facts` holds."""
+none of these, 255 unknown, of all these pixels or of those in the middle; and what `Facts`
+holds."""
 
 Facts = dict[str, Any]
 """What an example holds next to pixels and label: "day_of_year" int32 [T], middle of the period, 0
 before the cube begins; "lead" int32, days from the window's end to harvest, `sampling.LEAD_UNKNOWN`
 without a harvest date; "planted" float32 [classes], 0 for a crop not yet planted on the as-of date;
-while training also "turn" int32 from 0 to 7, see `augment`."""
+while training also "turn" int32 from 0 to 7, see `augment`, and "mix" float32, the share of the
+example itself in its inputs, see `training.steps.mixed`."""
 
 Batch = dict[str, Any]
 """Examples with a leading axis B: numpy on the host; on a device, jax arrays of its share, where
@@ -58,6 +60,27 @@ class Source(Protocol):
           pixels: of the sensors that are wanted, [N, H, W, bands] of their dtypes, C-contiguous;
             filled, with the sensor's no-data value where missing.
           label: uint8 [H, W], likewise, or None.
+
+        Raises:
+          ValueError: names the file that is damaged.
+        """
+
+    def gather(
+        self,
+        chips: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        windows: np.ndarray,
+        pixels: Pixels,
+    ) -> None:
+        """Reads squares of many chips, each as of its own window, and nothing else of them.
+
+        Args:
+          chips: int [N], which records.
+          rows, cols: int [N], upper left corner of each square in its chip; what lies beyond the
+            chip is missing.
+          windows: int [N, T], as `chosen` of `read_window`.
+          pixels: of the sensors that are wanted, [N, T, h, w, bands]; filled.
 
         Raises:
           ValueError: names the file that is damaged.

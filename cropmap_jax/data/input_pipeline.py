@@ -13,7 +13,7 @@ from typing import Any
 import grain
 import numpy as np
 
-from cropmap_jax.data import checks, dataset, sampling
+from cropmap_jax.data import checks, dataset, pixel_sampling, sampling
 from cropmap_jax.data.examples import Example, Record
 from cropmap_jax.data.sampling import SamplingConfig, harvest_days
 from cropmap_jax.geo import as_of_windows, periods
@@ -68,6 +68,7 @@ def check_dates(data: dataset.Dataset, config: SamplingConfig, cubes: np.ndarray
             first = config.as_of[0]
         else:
             first = int(harvest_days(data, index).min()) - config.lead_days
+        first -= config.as_of_jitter
         where = f"cube {data.cubes[index]['id']}"
         as_of_windows.as_of_window(data.periods(index), first, config.num_periods, where)
 
@@ -100,7 +101,7 @@ class TrainingInput:
       num_threads: that make batches, ahead of the loop.
     """
 
-    make: sampling.MakeBatch
+    make: sampling.MakeBatch | pixel_sampling.MakePixelBatch
     steps: int
     steps_per_epoch: float
     num_threads: int
@@ -143,11 +144,10 @@ def training_input(
       seed: of the order and of all draws.
       split: which is read.
       num_threads: that make batches, ahead of the loop.
-      shard: (index, count) of the process: it gets elements index, index + count, ... of each
-        batch.
+      shard: (index, count) of the process: it gets that part of each batch.
 
     Raises:
-      ValueError: no annotated chip, a crop larger than the chip, fewer examples than one batch, or
+      ValueError: no annotated pixel, a crop larger than the chip, fewer examples than one batch, or
         an as-of date that may be drawn but leaves some cube nothing to see.
     """
     if config.crop and config.crop > data.chip:
@@ -156,6 +156,18 @@ def training_input(
             f"found {config.crop}"
         )
     table = data.split(split)
+    if config.unit == "pixels":
+        annotated = np.flatnonzero(table.annotated > 0)
+        choose_chips(table, 0.0, seed, f"{data.path}, split {split}")
+        check_dates(data, config, table.cube[annotated])
+        made = pixel_sampling.make_pixel_batches(data, split, config, batch_size, seed, shard)
+        total = config.steps_per_epoch * epochs
+        if total > checks.MOST:
+            raise ValueError(
+                f"config.steps_per_epoch: expected at most {checks.MOST} steps in all, found "
+                f"{total}"
+            )
+        return TrainingInput(made, total, config.steps_per_epoch, num_threads)
     chosen = choose_chips(table, config.empty_ratio, seed, f"{data.path}, split {split}")
     check_dates(data, config, table.cube[chosen])
     per_epoch = len(chosen) * config.crops_per_chip

@@ -147,8 +147,19 @@ class PlaceIndex:
         return DrawnPixels(np.repeat(chips, PER_PLACE)[order], row, col, label.ravel()[order])
 
 
-INDEXES = {"field": FieldIndex, "place": PlaceIndex}
+INDEXES = ("field", "place")
 """What `config.draw_by` may name."""
+
+
+def make(kind: str, data: dataset.Dataset, split: str, source: Source) -> PixelIndex:
+    """The index that `config.draw_by` names.
+
+    Raises:
+      ValueError: no annotated pixel, or more than can be listed.
+    """
+    if kind == "place":
+        return PlaceIndex(data, split, source)
+    return FieldIndex(data, split, source)
 
 
 def _edges(weights: np.ndarray) -> np.ndarray:

@@ -88,6 +88,31 @@ class Whole:
         if label is not None:
             label[...] = record["label"]
 
+    def gather(
+        self,
+        chips: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        windows: np.ndarray,
+        pixels: Pixels,
+    ) -> None:
+        """As `Source.gather`; each chip is read whole."""
+        for name, out in pixels.items():
+            out[...] = self._sensors[name].nodata
+        for chip in np.unique(chips):
+            record = self[int(chip)]
+            for name, out in pixels.items():
+                side = out.shape[2]
+                for i in np.flatnonzero(chips == chip):
+                    window = as_of_windows.take_window(
+                        record[name], windows[i], self._sensors[name].nodata
+                    )
+                    row, col = int(rows[i]), int(cols[i])
+                    inside = window[:, max(row, 0) : row + side, max(col, 0) : col + side]
+                    top, left = max(-row, 0), max(-col, 0)
+                    height, width = inside.shape[1:3]
+                    out[i, :, top : top + height, left : left + width] = inside
+
 
 class Records:
     """Records of one split in files that are not compressed.
@@ -187,6 +212,73 @@ class Records:
             shard.read(i, int(at) + first * stride, out[missing:])
         if label is not None:
             label[...] = self.label(index)
+
+    def gather(
+        self,
+        chips: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        windows: np.ndarray,
+        pixels: Pixels,
+    ) -> None:
+        """As `Source.gather`."""
+        for chip in np.unique(chips):
+            self._place(int(chip))
+        shard_of = np.searchsorted(self._ends, chips, side="right")
+        for number in np.unique(shard_of):
+            own = np.flatnonzero(shard_of == number)
+            shard = self._shards[number]
+            records = chips[own] - (self._ends[number] - len(shard))
+            for k, name in enumerate(self._sensors):
+                if name in pixels:
+                    places = self._places[chips[own], k]
+                    self._gather(
+                        shard, records, places, (rows[own], cols[own]), windows[own], name,
+                        pixels[name], own,
+                    )  # fmt: skip
+
+    def _gather(
+        self,
+        shard: Shard,
+        records: np.ndarray,
+        places: np.ndarray,
+        corners: tuple[np.ndarray, np.ndarray],
+        windows: np.ndarray,
+        name: str,
+        out: np.ndarray,
+        own: np.ndarray,
+    ) -> None:
+        """Squares of one sensor from one file, into `out[own]`."""
+        sensor, chip, side = self._sensors[name], self._chip, out.shape[2]
+        pixel = out.shape[-1] * out.itemsize
+        short = (windows.max(1) + 1) * (chip**2 * pixel) > places[:, 1]
+        if short.any():
+            raise shard.damaged(
+                int(records[short.argmax()]),
+                f"expected more than {windows.max()} periods of {chip**2 * pixel} bytes, found "
+                f"{places[short.argmax(), 1]} bytes",
+            )
+        # Rows of squares are read as one: where they reach beyond the chip, what there is of them.
+        run = min(side, chip)
+        row, first = corners[0][:, None] + np.arange(side), np.clip(corners[1], 0, chip - run)
+        there = (windows >= 0)[:, :, None] & ((row >= 0) & (row < chip))[:, None]
+        period = windows.astype(np.int64)[:, :, None] * chip**2
+        at = (
+            places[:, 0, None, None] + (period + row[:, None] * chip + first[:, None, None]) * pixel
+        )
+        which = np.broadcast_to(records[:, None, None], there.shape)[there]
+        found = np.full((*there.shape, run, out.shape[-1]), sensor.nodata, out.dtype)
+        values = shard.gather(which, at[there], run * pixel)
+        found[there] = values.view(out.dtype).reshape(-1, *found.shape[3:])
+        shift = first - corners[1]
+        if run == side and not shift.any():
+            out[own] = found
+            return
+        out[own] = sensor.nodata
+        for step in np.unique(shift).tolist():
+            inside = slice(max(step, 0), min(step + run, side))
+            read = slice(inside.start - step, inside.stop - step)
+            out[own[shift == step], :, :, inside] = found[shift == step, :, :, read]
 
     def _find(self, index: int) -> tuple[Shard, int]:
         if not 0 <= index < len(self):

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple, Protocol
 import grain
 import numpy as np
 
-from cropmap_jax.data import checks, dataset
+from cropmap_jax.data import checks, dataset, pixel_index
 from cropmap_jax.data.examples import Batch, Facts, Pixels, Source
 from cropmap_jax.geo import as_of_windows, legend
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
+UNITS = ("chips", "pixels")
+"""What `config.sampling` may name."""
 LEAD_UNKNOWN = -(10**6)
 """Lead in days where there is no harvest date."""
 
@@ -38,6 +40,13 @@ class SamplingConfig:
       augment: flips and rotations by quarter turns.
       period_dropout: probability that a period of a sensor goes missing.
       sensor_dropout: probability that one of the sensors goes missing whole.
+      unit: "chips", or "pixels": annotated pixels with what the network needs around them.
+      draw_by: of pixels, one of `pixel_index.INDEXES`.
+      steps_per_epoch: of pixels, batches that count as an epoch.
+      context: of pixels, how many around each are read and not labelled; None: a crop is read that
+        holds the pixel, and is labelled as a whole.
+      as_of_jitter: days that an as-of date may be moved by, either way.
+      mixup: of examples, see `training.steps.mixed`: shares are drawn from Beta(mixup, mixup).
 
     Raises:
       ValueError: a probability outside [0, 1), or a count or a ratio that is too small.
@@ -53,6 +62,12 @@ class SamplingConfig:
     augment: bool = True
     period_dropout: float = 0.0
     sensor_dropout: float = 0.0
+    unit: str = "chips"
+    draw_by: str = "field"
+    steps_per_epoch: int = 500
+    context: int | None = None
+    as_of_jitter: int = 0
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         checks.whole("config.model.num_periods", self.num_periods, 1, 1000)
@@ -60,6 +75,11 @@ class SamplingConfig:
         checks.whole("config.crops_per_chip", self.crops_per_chip, 1, 10**6)
         if self.crop is not None:
             checks.whole("config.crop", self.crop, 1, 2**16)
+        checks.choice("config.sampling", self.unit, UNITS)
+        checks.choice("config.draw_by", self.draw_by, pixel_index.INDEXES)
+        checks.whole("config.steps_per_epoch", self.steps_per_epoch, 1, 10**6)
+        checks.whole("config.as_of_jitter", self.as_of_jitter, 0, 366)
+        checks.real("config.mixup", self.mixup, 0, 100)
         checks.real("config.empty_ratio", self.empty_ratio, 0, 10**6)
         checks.switch("config.augment", self.augment)
         for name in ("period_dropout", "sensor_dropout"):
@@ -224,6 +244,8 @@ class ExampleSampler:
             draw.facts["turn"] = np.int32(rng.integers(8))
         if config.period_dropout or config.sensor_dropout:
             draw.keep = self._draw_kept(rng)
+        if config.mixup:
+            draw.facts["mix"] = np.float32(rng.beta(config.mixup, config.mixup))
         return draw
 
     def _shuffled(self, epoch: int) -> np.ndarray:
@@ -234,11 +256,15 @@ class ExampleSampler:
     def _draw_as_of(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
         config = self._config
         if config.as_of:
-            return int(rng.integers(config.as_of[0], config.as_of[1] + 1)), 0
-        # Drawn over the whole legend, annotated here or not: else the season would give the crop
-        # away.
-        harvest = int(rng.choice(harvest_days(self._data, index)))
-        return harvest - config.lead_days, harvest
+            as_of, harvest = int(rng.integers(config.as_of[0], config.as_of[1] + 1)), 0
+        else:
+            # Drawn over the whole legend, annotated here or not: else the season would give the
+            # crop away.
+            harvest = int(rng.choice(harvest_days(self._data, index)))
+            as_of = harvest - config.lead_days
+        if config.as_of_jitter:
+            as_of += int(rng.integers(-config.as_of_jitter, config.as_of_jitter + 1))
+        return as_of, harvest
 
     def _draw_kept(self, rng: np.random.Generator) -> np.ndarray:
         """bool [sensors, T]: which periods of each sensor stay."""
@@ -259,7 +285,7 @@ class MakeBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has no typ
       config: how examples are drawn.
       chip: side of a chip in pixels.
       batch_size: examples of a batch, over all processes.
-      shard: (index, count) of the process: it takes examples index, index + count, ...
+      shard: (index, count) of the process: it takes that part of each batch.
     """
 
     def __init__(
@@ -277,9 +303,10 @@ class MakeBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has no typ
 
     def map(self, element: Any) -> Batch:
         """Makes the batch of a number: this process's share of it."""
-        index, count = self._shard
+        # Neighbours stay together, whatever the number of processes: they may be mixed.
+        own = share_of(self._batch_size, self._shard)
         first = int(element) * self._batch_size
-        draws = [self._sampler[first + i] for i in range(index, self._batch_size, count)]
+        draws = [self._sampler[first + i] for i in range(own.start, own.stop)]
         # New arrays for each batch: a device may read from them for as long as it likes.
         side = self._config.crop or self._chip
         pixels = self._pixels((len(draws),), side)
@@ -307,6 +334,12 @@ class MakeBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has no typ
     def _pixels(self, lead: tuple[int, ...], side: int) -> Pixels:
         shape = (*lead, self._config.num_periods, side, side)
         return {s.name: np.empty((*shape, len(s.bands)), s.dtype) for s in self._config.sensors}
+
+
+def share_of(batch_size: int, shard: tuple[int, int]) -> slice:
+    """The part of a batch that a process (index, count) takes."""
+    index, count = shard
+    return slice(index * batch_size // count, (index + 1) * batch_size // count)
 
 
 def _stack(facts: Sequence[Facts]) -> Facts:

@@ -46,6 +46,7 @@ class Shard:
         except OSError as error:
             raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
         weakref.finalize(self, os.close, self._fd)
+        self._content: np.ndarray | None = None
         self._starts, self._lengths = np.zeros((2, count), np.int64)
         self._walk(os.fstat(self._fd).st_size)
 
@@ -69,6 +70,45 @@ class Shard:
                 i, f"expected {at + out.nbytes} bytes, found a record of {self._lengths[i]}"
             )
         self._read(_forward(int(self._starts[i]), at), out.reshape(-1).data.cast("B"), i)
+
+    def gather(self, records: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
+        """Bytes from many places at once, through the system's page cache.
+
+        Args:
+          records: int [N], numbers of records.
+          at: int64 [N], where in its record each begins.
+          size: bytes of each, at most a block.
+
+        Returns:
+          uint8 [N, size].
+        """
+        over = at + size > self._lengths[records]
+        if over.any():
+            i = int(records[over.argmax()])
+            raise self.damaged(i, f"expected more bytes, found a record of {self._lengths[i]}")
+        content = self._mapped(int(records[0]) if len(records) else 0)
+        first = _forward_all(self._starts[records], at)
+        # As elements of `size` bytes that may begin anywhere: one index each, not one a byte.
+        anywhere = np.ndarray(
+            (max(len(content) - size + 1, 0),), np.dtype((np.void, size)), content, strides=(1,)
+        )
+        out = np.empty(len(first), np.dtype((np.void, size)))
+        broken = first % BLOCK + size > BLOCK
+        out[~broken] = anywhere[first[~broken]]
+        if broken.any():  # a block's header in between
+            which = at[broken, None] + np.arange(size)
+            places = _forward_all(self._starts[records[broken], None], which)
+            out[broken] = content[places].view(out.dtype)[:, 0]
+        return out.view(np.uint8).reshape(-1, size)
+
+    def _mapped(self, i: int) -> np.ndarray:
+        """The whole file, uint8, paged in as it is read; `i`: a record to name in an error."""
+        if self._content is None:
+            self._content = np.memmap(self._file, np.uint8, "r")
+        # A page that the file has lost would end the process.
+        if os.fstat(self._fd).st_size < len(self._content):
+            raise self.damaged(i, "the file became shorter while it was read")
+        return self._content
 
     def _read(self, position: int, out: memoryview, i: int) -> None:
         # Straight to where it belongs; the headers of blocks in between go elsewhere.
@@ -135,6 +175,14 @@ def _forward(position: int, size: int) -> int:
     block, within = divmod(position, BLOCK)
     blocks, rest = divmod(max(within - _BLOCK_HEADER, 0) + size, _DATA)
     return (block + blocks) * BLOCK + _BLOCK_HEADER + rest
+
+
+def _forward_all(positions: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """`_forward` of many positions, int64."""
+    block, within = np.divmod(positions, BLOCK)
+    blocks, rest = np.divmod(np.maximum(within - _BLOCK_HEADER, 0) + sizes, _DATA)
+    places: np.ndarray = (block + blocks) * BLOCK + _BLOCK_HEADER + rest
+    return places
 
 
 def varint(data: bytes | bytearray, at: int) -> tuple[int, int]:

@@ -26,6 +26,7 @@ class Index:
       formula: from arrays in the sensor's unit, NaN where missing, to an array of the same shape,
         not finite where it is missing.
       source: where the formula is from.
+      range: physical range, which maps to [0, 1] where inputs are not standardised.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Index:
     bands: tuple[str, ...]
     formula: Callable[..., Any]
     source: str
+    range: tuple[float, float] = (-1.0, 1.0)
 
 
 def normalised_difference(a: Any, b: Any) -> Any:
@@ -56,6 +58,7 @@ INDICES: dict[str, Index] = {
         Index(
             "cross_ratio", "VH / VV (dB)", "s1", ("VH", "VV"), difference,
             "Veloso et al. 2017, Remote Sensing of Environment 199, 415-426",
+            (-20.0, 5.0),
         ),
         _optical("ndvi", "NDVI", "B8", "B4", "Rouse et al. 1974, NASA SP-351, 309-317"),
         _optical(

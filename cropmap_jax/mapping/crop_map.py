@@ -208,7 +208,11 @@ class MapMaker:
         for request in requests:
             here = request.box.inside(whole)
             crop[here], confidence[here] = decision.decide(
-                running.probability(request), possible, recipe.exclusive, self._options.threshold
+                running.probability(request),
+                possible,
+                recipe.exclusive,
+                self._options.threshold,
+                recipe.none_of_these,
             )
             seen += pixels.count_values(running.pixels(request), recipe.sensors)
             yield

@@ -6,10 +6,12 @@
 from cropmap_jax.models.contract import HEAD, BrokenNetwork
 from cropmap_jax.models.dual_unet3d import DualUNet3D
 from cropmap_jax.models.initialise import initial_variables
+from cropmap_jax.models.pixel_series import PixelSeries
 from cropmap_jax.models.registry import (
     UnknownNetwork,
     check,
     complete,
+    context,
     find,
     halo,
     make,
@@ -24,9 +26,11 @@ __all__ = [
     "HEAD",
     "BrokenNetwork",
     "DualUNet3D",
+    "PixelSeries",
     "UnknownNetwork",
     "check",
     "complete",
+    "context",
     "count_parameters",
     "find",
     "halo",

@@ -9,12 +9,15 @@ with pixels and valid {sensor: float [B, T, H, W, bands]}, values scaled to [0, 
 missing, valid 1 where they are not; and day_of_year int32 [B, T] of the periods' middles, 0 where
 a period is missing. It returns logits [B, H, W, num_classes], float32 at least. Its parameters
 under "head" are the head, which fine-tuning replaces; all others are the trunk. Arguments of the
-head have names that begin with "head". It is given no random numbers, which dropout would need.
+head have names that begin with "head". While training it is given `rngs={"dropout": key}`, a key
+that differs from step to step and is the same on all devices, see `dropout.Dropout`.
 
 Of its fields, `num_classes` and `num_periods` are required. These are filled in where it has them:
 
 - `bands`: ((sensor, number of bands), ...), in the order that the run names its sensors;
 - `dtype`: to compute in;
+- `margin`: pixels at each edge that it sees and does not answer, so that logits are
+  [B, H - 2 margin, W - 2 margin, classes]; 0 unless the run samples pixels;
 - `axis_name`: mapped axis over which batch statistics are to be averaged in training, or None;
 - `freeze_trunk_statistics`: whether the trunk's batch norm keeps to its running statistics;
 - `remat`: whether the gradient recomputes what is large, instead of keeping it.
@@ -25,6 +28,8 @@ properties or methods that it may have:
 
 - `size_multiple`: height and width must be multiples of it; else 1;
 - `halo`: pixels around a tile that it is given, and that are blended over, in maps; else 0;
+- `context`: pixels around a pixel that its logits depend on, if that is few: a run that samples
+  pixels then reads these around each, and sets `margin`; else it reads crops;
 - `check_arguments(arguments, where)`, static: raises a ValueError for values out of range;
 - `without_bands(params, unseen)`: parameters without the weights of bands ({sensor: indices}) that
   training never sees.
@@ -65,7 +70,7 @@ MOST_PIXELS = 100_000
 _PACKAGE = __name__.rpartition(".")[0]
 _KINDS = (bool, int, float, str)
 # Fields that the run fills in, or flax.
-_FILLED = ("num_classes", "num_periods", "bands", "dtype", "axis_name")
+_FILLED = ("num_classes", "num_periods", "bands", "dtype", "axis_name", "margin")
 _SWITCHES = ("freeze_trunk_statistics", "remat")
 _NOT_OWN = {*_FILLED, *_SWITCHES, "name", "parent"}
 _registered: dict[str, type[nn.Module]] = {}
@@ -219,6 +224,22 @@ def halo(network: nn.Module) -> int:
         ValueError: as `size_multiple`.
     """
     return _pixels(network, "halo", 0)
+
+
+def context(network: nn.Module) -> int | None:
+    """Pixels around a pixel that its logits depend on; None: more than can be said.
+
+    Raises:
+        ValueError: as `size_multiple`; or a network that says so and has no `margin`.
+    """
+    if not hasattr(network, "context"):
+        return None
+    if "margin" not in _fields(type(network)):
+        raise ValueError(
+            f"network {type(network).__name__}: expected a field margin next to its context, "
+            f"found none"
+        )
+    return _pixels(network, "context", 0)
 
 
 def _pixels(network: nn.Module, name: str, least: int) -> int:

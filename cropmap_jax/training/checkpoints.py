@@ -34,7 +34,8 @@ Folder = str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A checkpoint read for use: parameters, batch statistics, recipe, config and step.
+    """A checkpoint read for use: parameters (or the moving average of them, if the run kept one),
+    batch statistics, recipe, config and step.
 
     `dataset` is the fingerprint of the dataset trained on. `cubes` is the ground that the network
     has learnt from or was chosen by: `Dataset.ground` of that dataset, and with "stage" the
@@ -290,7 +291,7 @@ def load(workdir: Folder, which: str = LAST) -> Restored:
         with _reading(where / str(step)):
             meta = _meta(m, step)
             recipe = Recipe.from_json(meta["recipe"])
-            shapes = _shapes(recipe)
+            shapes = _shapes(recipe, meta)
             restored = m.restore(
                 step,
                 args=ocp.args.Composite(
@@ -304,7 +305,7 @@ def load(workdir: Folder, which: str = LAST) -> Restored:
             check_shapes(restored, shapes, "state")
             checksums.check_state(restored, meta)
     return Restored(
-        restored["params"],
+        restored.get("ema", restored.get("params")),
         restored["batch_stats"],
         recipe,
         meta["config"],
@@ -403,10 +404,12 @@ def _listed(steps: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(steps)))
 
 
-def _shapes(recipe: Recipe) -> dict[str, Any]:
-    """Shapes of params and batch statistics that the recipe's network has."""
+def _shapes(recipe: Recipe, meta: dict[str, Any]) -> dict[str, Any]:
+    """Shapes of what is used: batch statistics, and parameters or their moving average if one is
+    kept."""
     shapes = variable_shapes(recipe.network(), recipe.bands)
-    return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+    params = "ema" if "ema" in meta["sha256"] else "params"
+    return {params: shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
 def check_shapes(found: dict[str, Any], expected: dict[str, Any], where: str) -> None:

@@ -9,7 +9,7 @@ from cropmap_jax.data import checks
 from cropmap_jax.models import HEAD
 
 GROUPS = ("trunk", "head")
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
 
 
@@ -44,21 +44,37 @@ def schedule(kind: str, rate: float, steps: int, warmup: int = 0) -> optax.Sched
 
 
 def make_optimizer(
-    name: str, trunk: optax.Schedule, head: optax.Schedule, eps: float = 1e-8
+    name: str,
+    trunk: optax.Schedule,
+    head: optax.Schedule,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Adam or SGD with the trunk's and the head's own schedule, via `optax.multi_transform`.
+    """The optimiser, with the trunk's and the head's own schedule, via `optax.multi_transform`.
 
     Args:
-      name: "adam" or "sgd".
+      name: one of OPTIMIZERS.
       trunk, head: learning rate by step.
       eps: Adam's epsilon.
+      weight_decay: of AdamW, times the learning rate; of kernels alone, not of biases and scales.
 
     Raises:
-      ValueError: unknown name.
+      ValueError: unknown name, or a decay that the optimiser does not have.
     """
     checks.choice("config.optimizer", name, OPTIMIZERS)
+    if weight_decay and name != "adamw":
+        raise ValueError(
+            f"config.weight_decay: expected 0 with config.optimizer {name!r} (adamw has one), "
+            f"found {weight_decay}"
+        )
 
     def one(rate: optax.Schedule) -> optax.GradientTransformation:
+        if name == "adamw":
+            return optax.adamw(rate, eps=eps, weight_decay=weight_decay, mask=_kernels)
         return optax.adam(rate, eps=eps) if name == "adam" else optax.sgd(rate)
 
     return optax.multi_transform({"trunk": one(trunk), "head": one(head)}, param_labels)
+
+
+def _kernels(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

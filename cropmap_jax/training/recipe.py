@@ -14,10 +14,12 @@ from flax import linen as nn
 
 from cropmap_jax import models
 from cropmap_jax.data import checks
+from cropmap_jax.geo import indices as indices_lib
 from cropmap_jax.geo import legend
 from cropmap_jax.geo import sensors as sensors_lib
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 from cropmap_jax.training import losses, parallel, scaling
+from cropmap_jax.training import statistics as statistics_lib
 
 if TYPE_CHECKING:  # a recipe is used without any dataset, and without what reads one
     from cropmap_jax.data.dataset import Dataset
@@ -37,10 +39,14 @@ class Recipe:
       legend: the classes of the output channels, in order.
       scaling: by sensor, the physical range of its values that maps to [0, 1].
       period_kind: what one period of the window is, e.g. "month".
-      loss: "sigmoid" or "softmax".
+      loss: one of `losses.LOSSES`.
       lead_days: requested lead in training, in days.
       pixel_m: side of the pixels trained on, metres; None in checkpoints that do not record it.
       sensors: whose pixels the network takes.
+      indices: names of `geo.indices`, computed from their bands and given to the network with them.
+      statistics: by sensor, (mean, std) of its bands and indices over the training pixels, each a
+        [periods][bands + indices] tuple, None where no pixel has a value; what the inputs are
+        standardised with, in place of `scaling`. None: they are not.
     """
 
     model: dict[str, Any]
@@ -51,21 +57,47 @@ class Recipe:
     lead_days: int
     pixel_m: float | None = None
     sensors: tuple[Sensor, ...] = SENTINEL
+    indices: tuple[str, ...] = ()
+    statistics: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", models.complete(self.model, "config.model"))
         scaling.check(self.scaling, self.sensors, "config.scaling")
         _check_rest(dataclasses.asdict(self), "config")
+        found = indices_lib.find(self.indices, self.sensors, "config.indices")
+        object.__setattr__(self, "indices", tuple(index.name for index in found))
+        if self.statistics is not None:
+            checked = statistics_lib.check(self.statistics, self.num_periods, self.bands, "config")
+            object.__setattr__(self, "statistics", checked)
 
     @property
     def bands(self) -> dict[str, int]:
-        """Number of bands by sensor."""
-        return {sensor.name: len(sensor.bands) for sensor in self.sensors}
+        """Number of bands, and of indices made of them, by sensor."""
+        found = self.found_indices
+        return {
+            sensor.name: len(sensor.bands) + len(indices_lib.of_sensor(found, sensor))
+            for sensor in self.sensors
+        }
+
+    @property
+    def found_indices(self) -> tuple[indices_lib.Index, ...]:
+        """The indices that the network is given."""
+        return tuple(indices_lib.INDICES[name] for name in self.indices)
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network: the classes, and none of these where the loss has it."""
+        return len(self.legend) + self.none_of_these
 
     @property
     def exclusive(self) -> bool:
         """Whether its classes exclude each other, see `losses.Loss`."""
         return losses.LOSSES[self.loss].exclusive
+
+    @property
+    def none_of_these(self) -> bool:
+        """Whether probabilities of its classes leave a rest, that of none-of-these."""
+        return losses.LOSSES[self.loss].none_of_these
 
     @property
     def num_periods(self) -> int:
@@ -76,6 +108,11 @@ class Recipe:
     def size_multiple(self) -> int:
         """Height and width of inputs are multiples of this."""
         return models.size_multiple(self.network())
+
+    @property
+    def context(self) -> int | None:
+        """Pixels around a pixel that its logits depend on; None: more than can be said."""
+        return models.context(self.network())
 
     @property
     def halo(self) -> int:
@@ -94,7 +131,7 @@ class Recipe:
         """
         return models.make(
             self.model,
-            len(self.legend),
+            self.outputs,
             self.bands,
             axis_name=parallel.axis(),
             freeze_trunk_statistics=freeze_trunk_statistics,
@@ -105,10 +142,14 @@ class Recipe:
         """A JSON-ready description that `from_json` reads back."""
         value = dataclasses.asdict(self) | {"legend": self.legend.to_json()}
         ranges = {name: list(both) for name, both in self.scaling.items()}
-        return value | {
+        value |= {
             "scaling": ranges,
             "sensors": [sensor.to_json() for sensor in self.sensors],
+            "indices": list(self.indices),
         }
+        # What is not used is not stored: such a recipe is what it was before there were any.
+        unused = [name for name in ("indices", "statistics") if not value[name]]
+        return {k: v for k, v in value.items() if k not in unused}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Recipe":
@@ -118,7 +159,7 @@ class Recipe:
           ValueError: names the part that is missing or wrong, as recipe.PART.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        optional = ["pixel_m", "sensors"]
+        optional = ["pixel_m", "sensors", "indices", "statistics"]
         checks.keys("recipe", value, [n for n in names if n not in optional], optional)
         models.check(value["model"], "recipe.model")
         _check_rest(value, "recipe")
@@ -130,6 +171,8 @@ class Recipe:
         _check_legend(value["legend"], "recipe.legend")
         ranges = {sensor: tuple(both) for sensor, both in ranges.items()}
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
+        checks.values("recipe.indices", value.get("indices", []))
+        indices_lib.find(value.get("indices", []), found, "recipe.indices")
         return cls(**(value | {"legend": classes, "scaling": ranges, "sensors": found}))
 
     def check_dataset(self, data: "Dataset") -> None:

@@ -1,7 +1,9 @@
 """Stored numbers to network inputs, on the device: scaled, missing values 0 next to their mask.
 
-Dataset statistics are reported, never applied: a network then means the same by 0.4 everywhere,
-and the change of backscatter from month to month survives (a per-image min-max loses it).
+Either by physical ranges, by which a network means the same by 0.4 everywhere; or standardised,
+by statistics of the pixels that it was trained on. Both are stored with the network: nothing is
+ever scaled by what an image holds itself, so the change from month to month survives (a per-image
+min-max loses it).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +11,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cropmap_jax.data import checks
 from cropmap_jax.data.examples import Batch
+from cropmap_jax.geo import indices
+from cropmap_jax.geo.indices import Index
 from cropmap_jax.geo.sensors import Sensor
 
 Scaling = Mapping[str, tuple[float, float]]
 """By sensor, the range of values in its unit that maps to [0, 1]; values outside are clipped."""
+
+Statistics = Mapping[str, tuple[Any, Any]]
+"""By sensor, mean and standard deviation, [T, bands + indices] each, in the units of the values;
+NaN where no training pixel has a value."""
+CLIP = 10.0
+"""Standard deviations that an input may be from its mean: beyond are faults of the images."""
 
 
 def default(sensors: Sequence[Sensor]) -> dict[str, tuple[float, float]]:
@@ -44,25 +55,53 @@ def check(value: Any, sensors: Sequence[Sensor], name: str = "config.scaling") -
             raise ValueError(f"{where}: expected low < high, found {both[0]}, {both[1]}")
 
 
-def scale(batch: Batch, sensors: Sequence[Sensor], scaling: Scaling) -> Batch:
-    """Scales stored pixels and splits off their validity.
+def scale(
+    batch: Batch,
+    sensors: Sequence[Sensor],
+    scaling: Scaling,
+    found: Sequence[Index] = (),
+    statistics: Statistics | None = None,
+) -> Batch:
+    """Scales stored pixels, adds indices and splits off validity.
 
     Args:
       batch: "pixels" by sensor [B, T, H, W, bands] as stored, and whatever else.
       sensors: that are used; pixels of others are dropped.
-      scaling: physical ranges.
+      scaling: physical ranges, for inputs that are not standardised.
+      found: indices, which follow the bands of their sensor.
+      statistics: to standardise with; None: physical ranges to [0, 1].
 
     Returns:
-      The batch with "pixels" float32 in [0, 1], 0 where missing, and "valid", float32 of the same
-      shapes, 1 where a value is there.
+      The batch with "pixels" float32, 0 where missing, and "valid", float32 of the same shapes, 1
+      where a value is there. Standardised values lie within +-CLIP; a band or an index that has no
+      statistics counts as missing.
     """
 
     def one(sensor: Sensor) -> tuple[jax.Array, jax.Array]:
         stored, (low, high) = batch["pixels"][sensor.name], scaling[sensor.name]
         valid = stored != sensor.nodata
-        unit = (stored.astype(jnp.float32) / sensor.scale - low) / (high - low)
+        values = stored.astype(jnp.float32) / sensor.scale
+        own = indices.of_sensor(found, sensor)
+        if own:
+            values = indices.compute(jnp.where(valid, values, jnp.nan), sensor, own, jnp)
+            valid = jnp.isfinite(values)
+        if statistics is not None:
+            # The arrays are constants of the compiled step.
+            mean, std = (
+                np.array(part, np.float32)[:, None, None, :] for part in statistics[sensor.name]
+            )
+            valid = valid & np.isfinite(mean)
+            unit = jnp.clip((values - np.nan_to_num(mean)) / np.nan_to_num(std, nan=1), -CLIP, CLIP)
+        elif own:
+            lows, highs = (
+                np.array([(low, high)[i]] * len(sensor.bands) + [x.range[i] for x in own])
+                for i in (0, 1)
+            )
+            unit = jnp.clip((values - lows) / (highs - lows), 0.0, 1.0)
+        else:
+            unit = jnp.clip((values - low) / (high - low), 0.0, 1.0)
         # Missing becomes 0 by selection, only after scaling: never a product with a missing value.
-        return jnp.where(valid, jnp.clip(unit, 0.0, 1.0), 0.0), valid.astype(jnp.float32)
+        return jnp.where(valid, unit, 0.0), valid.astype(jnp.float32)
 
     scaled = {sensor.name: one(sensor) for sensor in sensors}
     pixels, valid = ({name: pair[i] for name, pair in scaled.items()} for i in (0, 1))

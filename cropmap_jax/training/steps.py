@@ -12,7 +12,7 @@ from cropmap_jax.data.augment import augment
 from cropmap_jax.data.examples import Batch
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.models import initial_variables
-from cropmap_jax.training import losses
+from cropmap_jax.training import losses, statistics
 from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
@@ -20,17 +20,65 @@ from cropmap_jax.training.scaling import scale
 Variables = dict[str, Any]
 """What a network's `apply` takes: "params" and "batch_stats", trees of arrays."""
 State = dict[str, Any]
-"""What training carries from step to step: `Variables`, "opt_state" and "step", int32."""
+"""What training carries from step to step: `Variables`, "opt_state" and "step", int32; and "ema",
+a moving average of "params", where one is kept."""
 Metrics = dict[str, jax.Array]
 """Scalars of a training step or sums of a validation step, equal on all devices."""
 TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
 
-_Gradient = Callable[[Any, Any, Batch, jax.Array], tuple[Any, Any]]
+_Gradient = Callable[[Any, Any, Batch, jax.Array, jax.Array], tuple[Any, Any]]
 
 
 def inputs(batch: Batch, recipe: Recipe) -> Batch:
-    """A batch as stored, with its pixels scaled and masked by the recipe."""
-    return scale(batch, recipe.sensors, recipe.scaling)
+    """A batch as stored, with its pixels scaled and masked by the recipe, and indices."""
+    found = recipe.statistics and statistics.arrays(recipe.statistics)
+    return scale(batch, recipe.sensors, recipe.scaling, recipe.found_indices, found)
+
+
+def within(network: Any, batch: Batch) -> tuple[Any, int]:
+    """The network that answers the labelled pixels of a batch, and by how much to crop its logits.
+
+    Args:
+      network: of the recipe.
+      batch: pixels [B, T, H, W, bands] and label [B, h, w] of what lies in their middle.
+    """
+    margin = (next(iter(batch["pixels"].values())).shape[3] - batch["label"].shape[2]) // 2
+    if margin and hasattr(network, "margin"):
+        return network.clone(margin=margin), 0
+    return network, margin
+
+
+def _cropped(logits: jax.Array, margin: int) -> jax.Array:
+    return logits[:, margin:-margin, margin:-margin] if margin else logits
+
+
+def mixed(batch: Batch) -> Batch:
+    """Mixes the inputs of neighbouring examples, as `batch["mix"]` says (mixup).
+
+    Args:
+      batch: scaled, of an even number of examples; "mix" float32 [B] is each one's own share in
+        its new inputs, the rest is of its neighbour 2k + 1 or 2k. Without it nothing is mixed.
+
+    Returns:
+      The batch with "others": "label" and "planted" of the neighbours.
+
+    Source: Zhang et al. 2018, arXiv:1710.09412.
+    """
+    if "mix" not in batch:
+        return batch
+    own = batch["mix"]
+
+    def neighbour(x: jax.Array) -> jax.Array:
+        return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
+
+    def mix(x: jax.Array) -> jax.Array:
+        share = own.reshape(-1, *(1,) * (x.ndim - 1))
+        both: jax.Array = share * x + (1 - share) * neighbour(x)
+        return both
+
+    others = {name: neighbour(batch[name]) for name in ("label", "planted")}
+    inputs = {name: jax.tree.map(mix, batch[name]) for name in ("pixels", "valid")}
+    return {**batch, **inputs, "others": others}
 
 
 def _arguments(batch: Batch) -> tuple[Any, Any, Any]:
@@ -86,6 +134,9 @@ def make_train_step(
     freeze_trunk_statistics: bool = False,
     accumulate: int = 1,
     remat: bool = False,
+    label_smoothing: float = 0.0,
+    ema: float = 0.0,
+    seed: int = 0,
 ) -> TrainStep:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
 
@@ -100,6 +151,9 @@ def make_train_step(
       accumulate: parts that a device takes its share in, one after the other, to need less memory.
         The gradient is the same, but batch norm sees one part (of all devices) at a time.
       remat: see `DualUNet3D`: less memory for more time.
+      label_smoothing: see `losses`.
+      ema: decay per step of the moving average state["ema"] of the parameters; 0: there is none.
+      seed: of what the network draws, together with the step.
 
     Returns:
       Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
@@ -109,24 +163,46 @@ def make_train_step(
     network = recipe.network(freeze_trunk_statistics, remat)
     loss_function = losses.LOSSES[recipe.loss].function
 
+    def lost(logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """Sums of losses and of weights, of both labels where examples are mixed."""
+        share = batch.get("mix")
+        own = loss_function(
+            logits, batch["label"], batch["planted"], class_weights, label_smoothing, share
+        )
+        if share is None:
+            return own
+        other = loss_function(
+            logits, *batch["others"].values(), class_weights, label_smoothing, 1 - share
+        )
+        return own[0] + other[0], own[1] + other[1]
+
     def weight_of(batch: Batch) -> jax.Array:
-        label, planted = batch["label"], batch["planted"]
-        logits = jnp.zeros((*label.shape, planted.shape[-1]))
-        return loss_function(logits, label, planted, class_weights)[1]
+        label, share = batch["label"], batch.get("mix")
+        if share is not None:
+            # A label counts in its own example and in its neighbour's: as it does in the loss.
+            pairs = share.reshape(-1, 2)
+            share = (pairs + 1 - pairs[:, ::-1]).reshape(-1)
+        logits = jnp.zeros((*label.shape, recipe.outputs))
+        return loss_function(logits, label, batch["planted"], class_weights, 0.0, share)[1]
 
     def gradient(
-        params: Any, batch_stats: Any, batch: Batch, weight: jax.Array
+        params: Any, batch_stats: Any, batch: Batch, weight: jax.Array, key: jax.Array
     ) -> tuple[Any, tuple[jax.Array, Any]]:
         """New statistics; this device's share of the loss, and its gradient."""
-        batch = inputs(augment(batch), recipe)
+        batch = mixed(inputs(augment(batch), recipe))
+        answering, margin = within(network, batch)
 
         def loss(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": batch_stats}
-            logits, updates = network.apply(
-                variables, *_arguments(batch), train=True, mutable=["batch_stats"]
+            logits, updates = answering.apply(
+                variables,
+                *_arguments(batch),
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": key},
             )
-            lost, _ = loss_function(logits, batch["label"], batch["planted"], class_weights)
-            return lost / weight, updates.get("batch_stats", batch_stats)
+            found, _ = lost(_cropped(logits, margin), batch)
+            return found / weight, updates.get("batch_stats", batch_stats)
 
         (share, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(params)
         return batch_stats, (share, grads)
@@ -135,9 +211,10 @@ def make_train_step(
 
     def step(state: State, batch: Batch) -> tuple[State, Metrics]:
         weight = total(weight_of(batch))
+        key = jax.random.fold_in(jax.random.key(seed % 2**32), state["step"])
         # Known beforehand, so that no pass over the gradient divides by it.
         batch_stats, found = gradient_of(
-            state["params"], state["batch_stats"], batch, jnp.maximum(weight, 1e-6)
+            state["params"], state["batch_stats"], batch, jnp.maximum(weight, 1e-6), key
         )
         loss, grads = total(found)
         changes, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
@@ -147,6 +224,8 @@ def make_train_step(
             "batch_stats": batch_stats,
             "opt_state": opt_state,
         }
+        if ema:
+            new["ema"] = _averaged(state["ema"], new["params"], ema, state["step"])
         # Behind a barrier, or XLA writes all the squares to memory, which Adam needs as well.
         leaves = jax.lax.optimization_barrier(jax.tree.leaves(grads))
         norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in leaves))
@@ -156,22 +235,36 @@ def make_train_step(
     return step
 
 
+def _averaged(average: Any, params: Any, decay: float, step: jax.Array) -> Any:
+    """Moving average of the parameters, over few steps at first: else it would hold the first ones.
+
+    Source: the warm-up of `tf.train.ExponentialMovingAverage(num_updates=...)`.
+    """
+    done = step.astype(jnp.float32)
+    now = jnp.minimum(decay, (1 + done) / (10 + done))
+    return jax.tree.map(lambda a, p: now * a + (1 - now) * p, average, params)
+
+
 def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
     """`gradient` of a batch, from the sums over parts of it that are taken one after the other."""
 
-    def in_parts(params: Any, batch_stats: Any, batch: Batch, weight: jax.Array) -> tuple[Any, Any]:
+    def in_parts(
+        params: Any, batch_stats: Any, batch: Batch, weight: jax.Array, key: jax.Array
+    ) -> tuple[Any, Any]:
         split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+        keys = jax.random.split(key, parts)
 
-        def add(carry: tuple[Any, Any], part: Batch) -> tuple[tuple[Any, Any], None]:
+        def add(carry: tuple[Any, Any], each: tuple[Batch, Any]) -> tuple[tuple[Any, Any], None]:
+            part, key = each
             # One part after the other, or they would need as much memory as all at once.
             (batch_stats, so_far), part = jax.lax.optimization_barrier((carry, part))
-            batch_stats, more = gradient(params, batch_stats, part, weight)
+            batch_stats, more = gradient(params, batch_stats, part, weight, key)
             return (batch_stats, jax.tree.map(jnp.add, so_far, more)), None
 
         nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
         # XLA runs convolutions in loops many times slower on the CPU.
         unroll = parts if jax.default_backend() == "cpu" else 1
-        sums, _ = jax.lax.scan(add, (batch_stats, nothing), split, unroll=unroll)
+        sums, _ = jax.lax.scan(add, (batch_stats, nothing), (split, keys), unroll=unroll)
         return sums
 
     return in_parts
@@ -193,7 +286,8 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
     """The step `(variables, batch) -> sums` over all devices.
 
     Sums are "loss" and "weight" (scalars) and "hits", "misses", "false_alarms", "negatives" (int32
-    [classes]) at probability 0.5, over known pixels that some sensor has seen in the window.
+    [classes]) at probability 0.5, or of the most probable class where they exclude each other, over
+    known pixels that some sensor has seen in the window.
     """
     network: Any = recipe.network()
     loss_function = losses.LOSSES[recipe.loss].function
@@ -205,8 +299,12 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
         logits = network.apply(variables, *_arguments(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
-        true = label == jnp.arange(logits.shape[-1])
-        predicted = losses.LOSSES[recipe.loss].activation(logits) >= 0.5
+        classes = jnp.arange(len(recipe.legend))
+        if recipe.exclusive:  # as a map shows them
+            predicted = logits.argmax(-1, keepdims=True) == classes
+        else:
+            predicted = losses.LOSSES[recipe.loss].activation(logits) >= 0.5
+        true = label == classes
         known = (label != IGNORE) & (batch["planted"][:, None, None, :] > 0)
 
         def count(mask: jax.Array) -> jax.Array:

@@ -25,7 +25,7 @@ class TrainConfig:
       stage: "pretrain" or "finetune".
       epochs, batch_size, seed: of the training input; the batch is that of all devices.
       sampling: how examples are drawn.
-      optimizer: "adam" or "sgd".
+      optimizer: one of `optim.OPTIMIZERS`.
       learning_rates: peak rate of "trunk" and "head"; 0 keeps the trunk of a fine-tuning.
       schedule, warmup_steps: shape of both rates over the run.
       class_weights: "none" or "balanced".
@@ -37,6 +37,10 @@ class TrainConfig:
       accumulate: parts that a device takes its share of a batch in.
       remat: recompute the inside of the network's levels for the gradient.
       checkpoint_minutes: a checkpoint is saved at the latest after so long; 0: never for that.
+      weight_decay: of adamw.
+      label_smoothing: see `losses`.
+      ema: decay per step of a moving average of the parameters, which validation, evaluation and
+        prediction then use; 0: none is kept.
 
     Raises:
       ValueError: a setting of another type, or outside of its range.
@@ -60,6 +64,9 @@ class TrainConfig:
     accumulate: int = 1
     remat: bool = False
     checkpoint_minutes: float = 0.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -74,6 +81,11 @@ class TrainConfig:
         ):
             checks.whole(f"config.{name}", getattr(self, name), least, most)
         checks.real("config.checkpoint_minutes", self.checkpoint_minutes, 0, 10**6)
+        checks.real("config.weight_decay", self.weight_decay, 0, 1000)
+        for name in ("label_smoothing", "ema"):
+            checks.real(f"config.{name}", getattr(self, name), 0, 1)
+            if getattr(self, name) == 1:
+                raise ValueError(f"config.{name}: expected a number below 1, found 1")
         checks.choice("config.optimizer", self.optimizer, optim.OPTIMIZERS)
         checks.choice("config.schedule", self.schedule, optim.SCHEDULES)
         checks.choice("config.class_weights", self.class_weights, ("none", "balanced"))
@@ -98,6 +110,11 @@ class TrainConfig:
                 f"{local_devices} devices x config.accumulate {self.accumulate}), "
                 f"found {self.batch_size}"
             )
+        if self.sampling.mixup and self.batch_size // parts % 2:
+            raise ValueError(
+                f"config.batch_size: expected a multiple of {2 * parts}, since config.mixup mixes "
+                f"pairs of examples, found {self.batch_size}"
+            )
 
     def rates(self, total_steps: int) -> dict[str, optax.Schedule]:
         """Learning rate of each group, as functions of the step, over the whole run."""
@@ -109,7 +126,9 @@ class TrainConfig:
     def make_optimizer(self, total_steps: int) -> optax.GradientTransformation:
         """The optimiser, with both schedules over the whole run."""
         rates = self.rates(total_steps)
-        return optim.make_optimizer(self.optimizer, rates["trunk"], rates["head"])
+        return optim.make_optimizer(
+            self.optimizer, rates["trunk"], rates["head"], weight_decay=self.weight_decay
+        )
 
     def weights(self, data: Dataset) -> np.ndarray | None:
         """float32 [classes] weights of the classes in the loss, or None."""
@@ -126,7 +145,7 @@ def check_same_config(
     Raises:
       ValueError: shows every setting that differs.
     """
-    found = _as_now(found)
+    found = _as_now(found, expected)
     # Where the ground of the same dataset lies follows from its fingerprint; what else a checkpoint
     # says is of its step.
     a, b = (
@@ -148,21 +167,42 @@ def check_same_config(
         )
 
 
-def _as_now(meta: dict[str, Any]) -> dict[str, Any]:
-    """Meta data of a run begun by an earlier version, in the words of this one."""
+def _as_now(meta: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Meta data of a run begun by an earlier version, in the words of this one.
+
+    Args:
+      meta: of the run.
+      now: of the run as it would begin now, which says which settings there are.
+    """
     recipe, config = meta.get("recipe"), meta.get("config")
     if isinstance(recipe, dict):
         meta = meta | {"recipe": json.loads(json.dumps(Recipe.from_json(recipe).to_json()))}
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         return meta
-    older: dict[str, Any] = {"sensors": [sensor.name for sensor in SENTINEL]}
-    config = older | config
+    settings = now.get("config", {})
+    config = {name: value for name, value in _BEFORE.items() if name in settings} | config
     config["model"] = {"name": DEFAULT} | config["model"]
     if isinstance(config.get("scratch"), dict):
         config["scratch"] = {"name": DEFAULT} | config["scratch"]
     if "s1_db" in (ranges := config.get("scaling", {})):
         config["scaling"] = {name.removesuffix("_db"): both for name, both in ranges.items()}
     return meta | {"config": config}
+
+
+_BEFORE: dict[str, Any] = {
+    "sensors": [sensor.name for sensor in SENTINEL],
+    "indices": [],
+    "standardise": False,
+    "sampling": "chips",
+    "draw_by": "field",
+    "steps_per_epoch": 500,
+    "as_of_jitter": 0,
+    "mixup": 0.0,
+    "label_smoothing": 0.0,
+    "ema": 0.0,
+    "weight_decay": 0.0,
+}
+"""What runs of earlier versions did that had no such setting."""
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Validation:
         if self._batches is None:
             return {}
         variables = {k: state[k] for k in ("params", "batch_stats")}
+        variables["params"] = state.get("ema", variables["params"])
         totals: Any = None
         waiting: Any = None
         with contextlib.closing(iter(self._batches)) as batches:
@@ -125,8 +126,9 @@ class _MakeBatch(sampling.MakeBatch):
     def map(self, element: Any) -> Batch:
         """Makes the batch of a number: this process's share of it."""
         batch, (index, count) = super().map(element), self._shard
-        left = len(self._sampler) - int(element) * self._batch_size - index
-        batch["label"][max(0, -(-left // count)) :] = legend.IGNORE
+        share = self._batch_size // count
+        left = len(self._sampler) - int(element) * self._batch_size - index * share
+        batch["label"][max(0, left) :] = legend.IGNORE
         return batch
 
 

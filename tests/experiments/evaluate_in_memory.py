@@ -66,7 +66,7 @@ def load(workdir, which):
     return checkpoints.Restored({}, {}, recipe, where, 3, "finetune", *known)
 
 
-def open_dataset(data_dir, name):
+def open_dataset(data_dir, name, fold=None):
     return DATA[RUN["data"]]
 
 

@@ -1,0 +1,1 @@
+"""Settings of the network that looks at each pixel alone, on sampled pixels."""

@@ -1,0 +1,216 @@
+"""A network that looks at each pixel alone: dense layers over its whole series.
+
+At 10 m a field shows its crop by its course more than by its shape, and a few hundred fields are
+too few to learn shapes from. As 1 x 1 convolutions the dense layers map whole tiles.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from cropmap_jax.models import arguments
+from cropmap_jax.models.contract import HEAD
+from cropmap_jax.models.dropout import Dropout
+
+Array = jax.Array
+
+YEAR_DAYS = 365.2425
+"""Length of the mean Gregorian year."""
+MOST_SIDE = 101
+
+
+class PixelSeries(nn.Module):
+    """Dense layers over all periods, bands and flags of a pixel, for every pixel alike.
+
+    Inputs of each period are, for each side in `neighbourhood`, the mean of each band over the
+    square of so many pixels around the pixel, of what is there in it (a side of 1: the pixel
+    itself); for each sensor a flag whether anything is there; and, with `dates`, the season as sine
+    and cosine. A layer that all periods share may come first, then layers over all of them.
+
+    Attributes:
+        num_classes: number of outputs.
+        num_periods: periods of the window, any number.
+        bands: ((sensor, number of bands), ...); indices count as bands.
+        embed: units of a layer that each period passes alone, the same for all; 0: none.
+        width: units of each hidden layer over all periods.
+        depth: these layers.
+        dropout: probability that a hidden unit is dropped while training.
+        neighbourhood: sides in pixels, odd, of the squares whose means are inputs.
+        dates: whether the season of each period is an input.
+        dtype: compute dtype.
+        axis_name: mapped axis that a batch is spread over in training, or None.
+        margin: pixels at each edge that are seen and not answered: logits are of what is within.
+    """
+
+    num_classes: int
+    num_periods: int
+    bands: tuple[tuple[str, int], ...]
+    embed: int = 0
+    width: int = 256
+    depth: int = 2
+    dropout: float = 0.2
+    neighbourhood: tuple[int, ...] = (1,)
+    dates: bool = False
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+    margin: int = 0
+
+    @property
+    def context(self) -> int:
+        """Pixels around a pixel that its logits depend on."""
+        return max(self.neighbourhood) // 2
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that a map gives it: what it sees of them."""
+        return self.context
+
+    @staticmethod
+    def check_arguments(settings: Mapping[str, Any], where: str) -> None:
+        """Requires its own arguments to be in their ranges.
+
+        Raises:
+            ValueError: names the argument, after `where`.
+        """
+        arguments.whole(f"{where}.embed", settings["embed"], 0, 65536)
+        arguments.whole(f"{where}.width", settings["width"], 1, 65536)
+        arguments.whole(f"{where}.depth", settings["depth"], 1, 100)
+        if not 0 <= settings["dropout"] < 1:
+            raise ValueError(
+                f"{where}.dropout: expected a number from 0 to below 1, found {settings['dropout']}"
+            )
+        sides = settings["neighbourhood"]
+        odd = all(0 < side <= MOST_SIDE and side % 2 for side in sides)
+        if not sides or not odd or len(set(sides)) < len(sides):
+            raise ValueError(
+                f"{where}.neighbourhood: expected odd numbers of pixels from 1 to {MOST_SIDE}, "
+                f"each once, found {tuple(sides)}"
+            )
+
+    def without_bands(
+        self, params: Mapping[str, Any], unseen: Mapping[str, list[int]]
+    ) -> dict[str, Any]:
+        """Parameters that do not answer to some bands.
+
+        Args:
+            params: of this network.
+            unseen: {sensor: indices of bands}.
+
+        Returns:
+            A tree like `params`; the weights of the bands are 0.
+        """
+        rows, start = [], 0
+        for sensor, count in self.bands:
+            for _ in self.neighbourhood:
+                rows += [start + band for band in unseen.get(sensor, [])]
+                start += count
+        inputs = start + len(self.bands) + 2 * self.dates
+        repeats = 1 if self.embed else self.num_periods
+        name = "embed" if self.embed else "layer_0"
+        kernel = np.array(params[name]["kernel"])
+        for t in range(repeats):
+            kernel[[t * inputs + row for row in rows]] = 0
+        return {**params, name: {**params[name], "kernel": kernel}}
+
+    @nn.compact
+    def __call__(
+        self,
+        pixels: Mapping[str, Array],
+        valid: Mapping[str, Array],
+        day_of_year: Array | None,
+        train: bool = False,
+    ) -> Array:
+        """Computes the logits.
+
+        Args:
+            pixels: {sensor: [B, T, H, W, bands]}, float, scaled; 0 where missing.
+            valid: the same shapes, 1 where not missing; in between where examples are mixed.
+            day_of_year: int32 [B, T], 0 where a period is missing; unused unless `dates`.
+            train: whether units are dropped, which needs `rngs={"dropout": key}`.
+
+        Returns:
+            [B, H - 2 margin, W - 2 margin, num_classes], logits, float32 at least.
+
+        Raises:
+            ValueError: pixels are of other sensors, periods or bands.
+        """
+        self._check(pixels)
+        inputs = [
+            mean for sensor, _ in self.bands for mean in self._means(pixels[sensor], valid[sensor])
+        ]
+        for sensor, _ in self.bands:
+            there = _inner(valid[sensor], self.margin).max(-1, keepdims=True)
+            inputs.append(there.astype(inputs[0].dtype))
+        if self.dates and day_of_year is not None:
+            inputs.append(_season(day_of_year, inputs[0]))
+        x = jnp.moveaxis(jnp.concatenate(inputs, axis=-1), 1, 3).astype(self.dtype)
+        if self.embed:
+            x = nn.gelu(nn.Dense(self.embed, dtype=self.dtype, name="embed")(x))
+        x = x.reshape(*x.shape[:3], -1)
+        for i in range(self.depth):
+            x = nn.gelu(nn.Dense(self.width, dtype=self.dtype, name=f"layer_{i}")(x))
+            x = Dropout(self.dropout, self.axis_name)(x, train)
+        logits: Array = nn.Dense(self.num_classes, dtype=self.dtype, name=HEAD)(x)
+        return logits.astype(jnp.promote_types(jnp.float32, self.dtype))
+
+    def _means(self, values: Array, valid: Array) -> list[Array]:
+        """Of each side, the means [B, T, h, w, bands] of what is there around each pixel."""
+        found = []
+        for side in self.neighbourhood:
+            if side == 1:
+                found.append(_inner(values, self.margin))
+                continue
+            count = _square_sum(valid.astype(values.dtype), side, self.margin)
+            total = _square_sum(values, side, self.margin)
+            # Where nothing is there the sum is 0, and so is the mean: as for a missing pixel.
+            found.append(total / jnp.maximum(count, 1e-6))
+        return found
+
+    def _check(self, pixels: Mapping[str, Array]) -> None:
+        if sorted(pixels) != sorted(dict(self.bands)):
+            raise ValueError(
+                f"PixelSeries: pixels are of {sorted(pixels)}, expected {sorted(dict(self.bands))}"
+            )
+        for sensor, count in self.bands:
+            shape = pixels[sensor].shape
+            if len(shape) != 5 or shape[1] != self.num_periods or shape[4] != count:
+                raise ValueError(
+                    f"PixelSeries: {sensor} has shape {shape}, expected "
+                    f"[B, {self.num_periods}, H, W, {count}]"
+                )
+
+
+def _inner(x: Array, margin: int) -> Array:
+    """[B, T, H, W, C] without a margin on each side."""
+    return x[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin]
+
+
+def _square_sum(x: Array, side: int, margin: int) -> Array:
+    """Sum over the square of `side` around each pixel of [B, T, H, W, C], without a margin.
+
+    Beyond the edges there is nothing.
+    """
+    reach = side // 2
+    for axis in (2, 3):
+        size = x.shape[axis] - 2 * margin
+        padded = jnp.pad(x, [(reach, reach) if i == axis else (0, 0) for i in range(5)])
+        x = sum(  # type: ignore[assignment]
+            jax.lax.slice_in_dim(padded, margin + i, margin + i + size, axis=axis)
+            for i in range(side)
+        )
+    return x
+
+
+def _season(day_of_year: Array, like: Array) -> Array:
+    """[B, T, H, W, 2]: sine and cosine of each period's day, 0 where the period is missing."""
+    angle = day_of_year.astype(like.dtype) * (2 * np.pi / YEAR_DAYS)
+    there = (day_of_year > 0).astype(like.dtype)
+    both = jnp.stack([jnp.sin(angle) * there, jnp.cos(angle) * there], axis=-1)
+    return jnp.broadcast_to(both[:, :, None, None], (*like.shape[:4], 2))
+
+
+NETWORK = PixelSeries
