@@ -18,7 +18,8 @@ class BaselineRecipe(Recipe):
     """A `Recipe` without a network: whatever takes a recipe takes this one, and checks the same.
 
     `model` is {"name": the method, "num_periods", and the other `Settings`}; there is no scaling;
-    its classes exclude each other and none of these is one of them, as with the loss `softmax_none`.
+    its classes exclude each other, and none of these is one of them, as with the loss
+    `softmax_none`.
     """
 
     def __post_init__(self) -> None:
