@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 
 from cropmap_jax.baselines import methods
 from cropmap_jax.baselines.drawing import TrainingPixels
@@ -40,9 +41,19 @@ def fit(settings: Settings, pixels: TrainingPixels, seed: int, where: str) -> An
     with warnings.catch_warnings():
         # How many rounds logistic regression takes is a setting; it need not have converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values, pixels.labels)
+        model.fit(values, pixels.labels, **_weights(model, pixels))
     # Threads help while it learns; `BaselinePredictor` has threads of its own.
     return model.set_params(n_jobs=1) if "n_jobs" in model.get_params() else model
+
+
+def _weights(model: Any, pixels: TrainingPixels) -> dict[str, np.ndarray]:
+    """What tells a classifier how much each pixel counts."""
+    if pixels.weights is None:
+        return {}
+    name = (
+        f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight"
+    )
+    return {name: pixels.weights}
 
 
 def counted(pixels: TrainingPixels, classes: Legend) -> dict[str, int]:
