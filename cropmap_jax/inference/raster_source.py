@@ -20,9 +20,9 @@ MOST_OPEN = 16
 """Rasters that stay open: what is next is mostly of the same cube, or of the one before."""
 
 BLOCK_BYTES = 384 * 2**20
-"""Of blocks that GDAL keeps, in a process that has read no raster before. Parts and blocks do not
-end at the same pixels: with fewer than two rows of blocks (36 kB a column of pixels, for six periods
-of both Sentinels) each block would be decompressed up to four times."""
+"""Of blocks that GDAL keeps, in a process that has read no raster before. Blocks do not end where
+parts do: with fewer than two rows of blocks (36 kB a column of pixels, for six periods of both
+Sentinels) each block would be decompressed up to four times."""
 
 
 class RasterSource:
