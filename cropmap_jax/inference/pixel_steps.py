@@ -34,7 +34,8 @@ def from_bands(step: Step) -> Step:
     def turned(variables: Any, batch: Mapping[str, Any]) -> jax.Array:
         pixels = {name: jnp.moveaxis(values, 2, -1) for name, values in batch["pixels"].items()}
         pixels = jax.lax.optimization_barrier(pixels)
-        return step(variables, {**batch, "pixels": pixels})
+        probabilities: jax.Array = step(variables, {**batch, "pixels": pixels})
+        return probabilities
 
     return turned
 
@@ -79,7 +80,8 @@ def in_strips(
             }
             own = {n: jax.lax.dynamic_slice_in_dim(v, chip, 1) for n, v in rest.items()}
             pixels = {name: jnp.moveaxis(values, 2, -1) for name, values in strip.items()}
-            return step(variables, {**own, "pixels": pixels})[0]
+            answer: jax.Array = step(variables, {**own, "pixels": pixels})
+            return answer[0]
 
         found: jax.Array = jax.lax.map(one, jnp.arange(chips * strips))
         whole = found.reshape(chips, strips * rows, *found.shape[2:])

@@ -19,6 +19,11 @@ from cropmap_jax.inference.tiling import Box
 MOST_OPEN = 16
 """Rasters that stay open: what is next is mostly of the same cube, or of the one before."""
 
+BLOCK_BYTES = 384 * 2**20
+"""Of blocks that GDAL keeps, in a process that has read no raster before. Blocks do not end where
+parts do: with fewer than two rows of blocks (36 kB a column of pixels, for six periods of both
+Sentinels) each block would be decompressed up to four times."""
+
 
 class RasterSource:
     """A `PixelSource` of cubes in folders, which several threads may use; a context manager.
@@ -80,7 +85,7 @@ class RasterSource:
         out[:missing] = sensor.nodata
         file = info.folder / f"{sensor.name}.tif"
         raster = self._raster(file, info, sensor)
-        with geotiffs.naming(file):
+        with geotiffs.naming(file), rasterio.Env(GDAL_CACHEMAX=BLOCK_BYTES):
             flat = out[missing:].reshape(-1, height, width)
             raster.read(wanted, window=Window(box.left, box.top, width, height), out=flat)
         return np.moveaxis(out, 1, -1)

@@ -113,7 +113,8 @@ class MapMaker:
         )
         self._out = pathlib.Path(options.out)
         self._files = products.file_names(self.groups)
-        self._verified = verified.verify(self._out, self.groups, self._folders)
+        by_id = {info.cube_id: info for info in infos}
+        self._verified = verified.verify(self._out, self.groups, by_id)
         self._inputs = {
             made.cube_id: found.inputs(number)
             for found in self.groups
