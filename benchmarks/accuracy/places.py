@@ -31,7 +31,7 @@ class Place:
       kind: of dataset.
       score: flags of `evaluate`.
       measures: what `read` returns of its rows.
-      make: (verb, config, flags) that makes the cubes; "CUBES" stands for their folder.
+      make: (verb, config, flags) that makes the cubes; None where they are there already.
       build: more flags of `build`.
       train: more flags of training.
       folds: of a cross-validation; 0: splits are the cubes'.
@@ -43,7 +43,7 @@ class Place:
     kind: str
     score: tuple[str, ...]
     measures: tuple[Measure, ...]
-    make: tuple[str, str, tuple[str, ...]]
+    make: tuple[str, str, tuple[str, ...]] | None
     build: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
     folds: int = 0
@@ -64,8 +64,9 @@ class Place:
           steps.Failed: a command failed.
         """
         folder, cubes = out / "places" / self.name, self.cubes(out)
-        verb, config, flags = self.make
-        steps.command(folder, "cubes", verb, [f"--cubes={cubes}", *flags], config)
+        if self.make:
+            verb, config, flags = self.make
+            steps.command(folder, "cubes", verb, [f"--cubes={cubes}", *flags], config)
         data = [f"--cubes={cubes}", f"--data_dir={out / 'data'}", f"--name={self.name}"]
         steps.command(folder, "build", "build", [f"--dataset={self.kind}", *data, *self.build])
 
