@@ -27,8 +27,9 @@ ROOMS = {
     "models": set(),
     "training": {"models", "data", "geo"},
     "inference": {"training", "models", "data", "geo"},
-    "evaluation": {"inference", "training", "models", "data", "geo"},
-    "mapping": {"inference", "training", "models", "data", "geo"},
+    "baselines": {"inference", "training", "models", "data", "geo"},
+    "evaluation": {"baselines", "inference", "training", "models", "data", "geo"},
+    "mapping": {"baselines", "inference", "training", "models", "data", "geo"},
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

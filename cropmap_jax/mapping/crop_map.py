@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cropmap_jax.baselines import runs
 from cropmap_jax.geo import cube, cube_io, files, periods
 from cropmap_jax.inference import engine, pixels, predictors
 from cropmap_jax.inference.raster_source import RasterSource
@@ -79,7 +80,7 @@ class MapMaker:
 
     Args:
       options: what to map.
-      predictor: stands in for the checkpoint's network, for tests.
+      predictor: stands in for the run's own, for tests.
 
     Raises:
       ValueError: a mistake in the options, cubes that are damaged or cannot be mapped with this
@@ -90,7 +91,7 @@ class MapMaker:
     def __init__(self, options: Options, predictor: predictors.Predictor | None = None):
         self._options = options
         self._as_of = periods.parse_date(options.as_of, "--as_of")
-        self._restored = checkpoints.load(options.workdir, options.checkpoint)
+        self._restored = runs.open_run(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
         metadata.check_names(recipe.legend)
         infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
@@ -177,7 +178,7 @@ class MapMaker:
         if not self._todo:
             return
         batch_size = self._options.batch_size
-        self._predictor = self._predictor or predictors.NetworkPredictor(
+        self._predictor = self._predictor or runs.predictor_of(
             self._restored, batch_size, full_batches=True
         )
         running = engine.Engine(RasterSource(self._folders), self._predictor)

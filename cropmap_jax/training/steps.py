@@ -286,7 +286,8 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
     """The step `(variables, batch) -> sums` over all devices.
 
     Sums are "loss" and "weight" (scalars) and "hits", "misses", "false_alarms", "negatives" (int32
-    [classes]) at probability 0.5, over known pixels that some sensor has seen in the window.
+    [classes]) at probability 0.5, or of the most probable class where they exclude each other, over
+    known pixels that some sensor has seen in the window.
     """
     network: Any = recipe.network()
     loss_function = losses.LOSSES[recipe.loss].function
@@ -298,8 +299,12 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
         logits = network.apply(variables, *_arguments(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
-        predicted = losses.LOSSES[recipe.loss].activation(logits) >= 0.5
-        true = label == jnp.arange(predicted.shape[-1])
+        classes = jnp.arange(len(recipe.legend))
+        if recipe.exclusive:  # as a map shows them
+            predicted = logits.argmax(-1, keepdims=True) == classes
+        else:
+            predicted = losses.LOSSES[recipe.loss].activation(logits) >= 0.5
+        true = label == classes
         known = (label != IGNORE) & (batch["planted"][:, None, None, :] > 0)
 
         def count(mask: jax.Array) -> jax.Array:
