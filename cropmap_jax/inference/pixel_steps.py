@@ -78,10 +78,12 @@ def in_strips(
             }
             own = {n: jax.lax.dynamic_slice_in_dim(v, chip, 1) for n, v in rest.items()}
             pixels = {name: jnp.moveaxis(values, 2, -1) for name, values in strip.items()}
-            answer: jax.Array = step(variables, {**own, "pixels": pixels})
-            return answer[0, context : context + rows]
+            answer = step(variables, {**own, "pixels": pixels})
+            kept: jax.Array = answer[0, context : context + rows]
+            return kept
 
         found = jax.lax.map(one, jnp.arange(chips * strips))
-        return found.reshape(chips, strips * rows, *found.shape[2:])[:, :height]
+        whole: jax.Array = found.reshape(chips, strips * rows, *found.shape[2:])[:, :height]
+        return whole
 
     return in_strips
