@@ -4,13 +4,14 @@ python -m experiments.pretrain --config configs/pretrain.py --workdir W \
     --config.data_dir=DIR --config.dataset=eucropmap
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.data_dir = ""  # folder of datasets
     config.dataset = "eucropmap"  # "<kind>" or "<kind>/<name>"
+    config.fold = config_dict.placeholder(int)  # of a dataset with folds, the one that is tested
     config.sensors = ("s1", "s2")  # whose pixels the network takes
     config.seed = 0
 

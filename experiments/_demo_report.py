@@ -8,8 +8,10 @@ import statistics
 
 from cropmap_jax.geo import as_of_windows, files
 
-METHODS = ("pretrained", "scratch", "forest")
-COLOURS = {"pretrained": "#0072b2", "scratch": "#e69f00", "forest": "#999999"}  # Okabe & Ito
+RUNS = {"pixels": "pixel_series", "finetuned": "seed network"}
+"""Folders of the scored runs, and what they are called."""
+METHODS = ("pixel_series", "seed network", "forest")
+COLOURS = dict(zip(METHODS, ("#0072b2", "#e69f00", "#999999"), strict=True))  # Okabe & Ito
 NEXT = """next, on real data:
   your own rasters          python -m experiments.ingest --help      docs/own_rasters.md
   then as above             build, pretrain or finetune, evaluate, predict"""
@@ -22,12 +24,11 @@ def read(out: pathlib.Path, seeds: int) -> dict:
     """
     scores: dict = {"lead": {}}
     for seed in range(seeds):
-        for name in ("finetuned", "scratch"):
+        for name, network in RUNS.items():
             file = out / f"{name}-{seed}" / "evaluation" / "test" / "all.json"
             for row in json.loads(file.read_text())["scores"]:
                 if row["rule"] != "chosen":
                     continue
-                network = "pretrained" if name == "finetuned" else "scratch"
                 method = network if row["method"] == "network" else row["method"]
                 crops = scores.setdefault((method, row["unit"]), {})
                 crops.setdefault(row["crop"], []).append(
@@ -39,14 +40,14 @@ def read(out: pathlib.Path, seeds: int) -> dict:
 
 def _cell(values: list[float]) -> str:
     mean = statistics.mean(values) if values else math.nan
-    return f"{'-':>11}" if math.isnan(mean) else f"{mean:11.3f}"
+    return f"{'-':>14}" if math.isnan(mean) else f"{mean:14.3f}"
 
 
 def table(scores: dict) -> str:
     """One line per crop: F1 of pixels and of fields by each method, and the effective lead."""
     units = ("pixels", "fields")
-    heads = "".join(f"{m:>11}" for m in METHODS)
-    lines = [f"{'F1':14}{'pixels':>22}{'fields':>33}", f"{'crop':14}{heads}{heads}  lead"]
+    heads = "".join(f"{m:>14}" for m in METHODS)
+    lines = [f"{'F1':14}{'pixels':>28}{'fields':>42}", f"{'crop':14}{heads}{heads}  lead"]
     for crop, lead in scores["lead"].items():
         cells = [scores.get((m, u), {}).get(crop, []) for u in units for m in METHODS]
         lines.append(f"{crop:14}{''.join(map(_cell, cells))}  {as_of_windows.format_lead(lead)}")
@@ -78,21 +79,21 @@ def _macro(scores: dict, method: str, unit: str) -> list[float]:
 
 
 def difference(scores: dict) -> str:
-    """Pretrained minus scratch, with its standard error where there are several seeds."""
+    """pixel_series minus each other, with its standard error where there are several seeds."""
+    best, *others = METHODS
     lines = []
-    for unit in ("pixels", "fields"):
-        if not _macro(scores, "pretrained", unit):
-            lines.append(f"pretrained minus scratch: no crop has an F1 of {unit}")
+    for unit, other in ((unit, other) for other in others for unit in ("pixels", "fields")):
+        if not all(_macro(scores, method, unit) for method in (best, other)):
+            lines.append(f"{best} minus {other}: no crop has an F1 of {unit}")
             continue
-        pairs = zip(_macro(scores, "pretrained", unit), _macro(scores, "scratch", unit),
-                    strict=True)  # fmt: skip
+        pairs = zip(_macro(scores, best, unit), _macro(scores, other, unit), strict=True)
         gains = [a - b for a, b in pairs]
         error = ""
         if len(gains) > 1:
             error = f" +- {statistics.stdev(gains) / len(gains) ** 0.5:.3f} (standard error)"
         runs = f"{len(gains)} seed{'s' if len(gains) > 1 else ''}"
         lines.append(
-            f"pretrained minus scratch, mean F1 of {unit}{_over(scores, unit)}: "
+            f"{best} minus {other}, mean F1 of {unit}{_over(scores, unit)}: "
             f"{statistics.mean(gains):+.3f}{error}, {runs}"
         )
     return "\n".join(lines)
@@ -150,6 +151,6 @@ def write(out: pathlib.Path, seeds: int) -> str:
     files.write_bytes(out / "scores.png", picture(scores))
     return (
         f"{text}\nthis table: {out / 'scores.txt'}, drawn: {out / 'scores.png'}\n"
-        f"pictures of each crop: {out / 'finetuned-0' / 'evaluation' / 'test'}\n"
+        f"pictures of each crop: {out / 'pixels-0' / 'evaluation' / 'test'}\n"
         f"the map, for QGIS: {out / 'map'}\n\n{NEXT}"
     )

@@ -71,7 +71,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     from cropmap_jax.geo import files
 
     finetunes = stage == "finetune"
-    optional = ("init_step", "scratch") if finetunes else ()
+    optional = ("fold", "init_step", "scratch") if finetunes else ("fold",)
     checks.keys(
         "--config", config.to_dict(), _SETTINGS + (_OF_FINETUNING if finetunes else ()), optional
     )

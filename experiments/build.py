@@ -2,12 +2,19 @@
 
     python -m experiments.build --dataset cubes --name belgium --cubes DIR --data_dir DIR
 
+For a cross-validation, annotated ground is divided into folds: whole fields, whole blocks or
+squares. The cubes' own splits do not count then; `experiments.crossvalidate` trains every fold.
+
+    python -m experiments.build ... --folds 5 --by field
+    python -m experiments.build ... --folds 2 --by checkerboard --side 20
+
 Checksums are verified; cubes of different legends, overlapping cubes of one season and blocks in
 two splits are refused, and so are cubes of different pixel size. A dataset is written under a
 temporary name, opened, and renamed when whole; one build of a name runs at a time.
 """
 
 import importlib
+import pathlib
 import sys
 
 from absl import flags
@@ -23,6 +30,9 @@ _CHIP = flags.DEFINE_integer("chip", 64, "Side of a chip in pixels.", 16, 2**15)
 _OVERLAP = flags.DEFINE_integer(
     "overlap", None, "Pixels that neighbouring chips share; default 0, isrc half a chip."
 )
+_FOLDS = flags.DEFINE_integer("folds", None, "Folds of a cross-validation.", 2, 100)
+_BY = flags.DEFINE_enum("by", None, ("field", "block", "checkerboard"), "What folds are made of.")
+_SIDE = flags.DEFINE_integer("side", None, "Side of a checkerboard's squares in pixels.", 1, 10**5)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset of the same name.")
 
 
@@ -34,6 +44,20 @@ def load_builder(dataset: str):
     return importlib.import_module(f"{dataset}.{dataset}_dataset_builder").Builder
 
 
+def _rule():
+    """How folds are made; None without folds."""
+    from cropmap_jax.geo import folds
+
+    if _FOLDS.value is None:
+        for name, given in (("by", _BY.value), ("side", _SIDE.value)):
+            if given is not None:
+                raise ValueError(f"--{name}: expected --folds with it, found {given} alone")
+        return None
+    if _BY.value is None:
+        raise ValueError(f"--by: expected {', '.join(folds.RULES)} with --folds, found none")
+    return folds.Rule(_FOLDS.value, _BY.value, _SIDE.value or 0)
+
+
 def main(_):
     from cropmap_jax.data import cube_builder, dataset
     from cropmap_jax.geo import processes
@@ -43,6 +67,7 @@ def main(_):
         overlap = _CHIP.value // 2 if _DATASET.value == "isrc" else 0
     if not 0 <= overlap < _CHIP.value:
         raise ValueError(f"--overlap: expected 0 to {_CHIP.value - 1}, found {overlap}")
+    rule = _rule()
     builder_class = load_builder(_DATASET.value)
     with processes.stoppable():
         builder, new = cube_builder.build(
@@ -54,13 +79,16 @@ def main(_):
             overlap=overlap,
             overwrite=_OVERWRITE.value,
             progress=True,
+            folds=rule,
         )
-    data = dataset.open_dataset(_DATA_DIR.value, f"{_DATASET.value}/{_NAME.value}")
+    data = dataset.open_folder(pathlib.Path(builder.data_path))
     print(dataset.describe(data))
     print(f"{'built' if new else 'already built'}: {builder.data_path}")
+    given = f"--config.data_dir={_DATA_DIR.value} --config.dataset={data.name}"
+    command = "crossvalidate" if rule else "pretrain"
     print(
-        "next: python -m experiments.pretrain --config configs/pretrain.py --workdir WORKDIR "
-        f"--config.data_dir={_DATA_DIR.value} --config.dataset={data.name}"
+        f"next: python -m experiments.{command} --config configs/pretrain.py --workdir WORKDIR "
+        f"{given}{' --kind pretrain' if rule else ''}"
     )
 
 

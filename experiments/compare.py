@@ -3,7 +3,9 @@
     python -m experiments.compare --scores 'pretrained=W/finetune-*/evaluation/test/all.json' \
         --scores 'scratch=W/scratch-*/evaluation/test/all.json'
 
-Every file is one run; the network's scores go under the name given, a baseline's under its own.
+Every file is one run, or crossvalidation.json of `crossvalidate`; the scores of what its workdir
+holds, a network or a kept baseline, go under the name given, those of other baselines under their
+own.
 """
 
 import collections
@@ -55,9 +57,11 @@ def _load(spec: str, known: set, settings: dict[str, set]):
         read = _read(file)
         for key in _SAME if isinstance(read["settings"], dict) else ():
             settings[key].add(text.plain(read["settings"].get(key)))
+        of_run = read["settings"] if isinstance(read["settings"], dict) else {}
+        own = of_run.get("method", "network")
         for row in read["scores"]:
             if row["unit"] == _UNIT.value:
-                method = name if row["method"] == "network" else f"{name}: {row['method']}"
+                method = name if row["method"] == own else f"{name}: {row['method']}"
                 yield (row["crop"], method, row["rule"]), row["f1"]
 
 
@@ -70,7 +74,7 @@ def _read(file: str) -> dict:
     try:
         with open(file, encoding="utf-8") as opened:
             value = json.load(opened)
-        checks.keys("file", value, ("settings", "scores"), ("notes",))
+        checks.keys("file", value, ("settings", "scores"), ("notes", "means", "folds"))
         checks.values("scores", value["scores"])
         if not value["scores"]:
             raise ValueError("scores: expected at least one, found none")

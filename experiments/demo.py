@@ -2,10 +2,11 @@
 
     python -m experiments.demo --out DIR
 
-Simulates Europe under a crop map and Iran with a few known fields, pretrains on the one, fine-tunes
-on the other, with and without the pretraining, scores each crop a month before its harvest on
-held-out sites, and draws a crop map. Every step is one of the commands of this package, printed
-before it runs; interrupted, the same command resumes. A command that runs ends with the demo.
+Simulates Iran with a few known fields, and Europe under a crop map. Trains two networks on the
+fields: one that looks at each pixel alone, and the seed's, pretrained on Europe's map; scores each
+crop a month before its harvest on held-out sites, next to a random forest; and draws a crop map.
+Every step is one of the commands of this package, printed before it runs; interrupted, the same
+command resumes. A command that runs ends with the demo.
 """
 
 import pathlib
@@ -23,13 +24,16 @@ _SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each kind, to see the sp
 _CONFIGS = flags.DEFINE_string(
     "configs", "configs/demo", "Folder of simulate.py, pretrain.py and finetune.py."
 )
+_PIXELS = "pixel_series/finetune.py"
 _AS_OF = flags.DEFINE_string("as_of", "2022-08-01", "Date of the crop map.")
 
 
 def _steps(out: pathlib.Path):
     """Yields (title, command and its flags)."""
     data, configs = f"--data_dir={out / 'data'}", f"--config={_CONFIGS.value}"
-    for world, kind in (("europe", "eucropmap"), ("iran", "isrc")):
+    own = pathlib.Path(_CONFIGS.value) / "pixel_series.py"
+    pixels = f"--config={own if own.is_file() else f'configs/{_PIXELS}'}"
+    for world, kind in (("iran", "isrc"), ("europe", "eucropmap")):
         cubes = f"--cubes={out / world / 'cubes'}"
         yield f"simulate {world}", ["simulate", f"{configs}/simulate.py:{world}", cubes]
         build = ["build", f"--dataset={kind}", cubes, data, "--overlap=0"]
@@ -37,27 +41,35 @@ def _steps(out: pathlib.Path):
     for seed in range(_SEEDS.value):
         same = [f"--config.data_dir={out / 'data'}", f"--config.seed={seed}"]
         start = out / f"pretrained-{seed}"
-        yield (
-            "pretrain on Europe's map",
-            ["pretrain", f"{configs}/pretrain.py", f"--workdir={start}", *same],
-        )
-        for name, how in (
-            ("finetuned", f"--config.init_from={start}"),
-            ("scratch", "--config.from_scratch=True"),
+        fields = "--config.dataset=isrc"
+        for name, title, learn in (
+            (
+                "pixels",
+                "train the per-pixel network on Iran's fields",
+                [pixels, *same, fields, "--config.from_scratch=True"],
+            ),
+            (
+                "finetuned",
+                "fine-tune the seed's network on Iran's fields",
+                [f"{configs}/finetune.py", *same, f"--config.init_from={start}"],
+            ),
         ):
-            work = f"--workdir={out / f'{name}-{seed}'}"
-            title = "fine-tune on Iran's fields" + ("" if "init" in how else ", from scratch")
-            yield title, ["finetune", f"{configs}/finetune.py", work, *same, how]
-            # The forest is the same for both, and from scratch there is little to look at.
-            extra = ["--max_pictures=0"]
             if name == "finetuned":
+                yield (
+                    "pretrain the seed's network on Europe's map",
+                    ["pretrain", f"{configs}/pretrain.py", f"--workdir={start}", *same],
+                )
+            work = f"--workdir={out / f'{name}-{seed}'}"
+            yield title, ["finetune", learn[0], work, *learn[1:]]
+            extra = ["--max_pictures=0"]
+            if name == "pixels":
                 extra = ["--baseline=forest", "--trees=50", "--max_pictures=1"]
             score = ["evaluate", work, "--crop=all", f"--seed={seed}"]
             yield "score on held-out sites", score + extra
     yield (
         "map",
-        ["predict", f"--workdir={out / 'finetuned-0'}", f"--cubes={out / 'iran' / 'cubes'}",
-         f"--as_of={_AS_OF.value}", f"--out={out / 'map'}", "--threshold=0.35"],
+        ["predict", f"--workdir={out / 'pixels-0'}", f"--cubes={out / 'iran' / 'cubes'}",
+         f"--as_of={_AS_OF.value}", f"--out={out / 'map'}"],
     )  # fmt: skip
 
 

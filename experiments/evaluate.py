@@ -1,9 +1,10 @@
-"""Scores a fine-tuned network, crop by crop, over annotated pixels and fields.
+"""Scores a fine-tuned network or a kept baseline, crop by crop, over annotated pixels and fields.
 
     python -m experiments.evaluate --workdir W --crop canola        (or --crop all)
 
 Every pixel is judged from the window that ends before `harvest start - lead`; the dataset, the
-window and the lead come from the checkpoint. Writes a table, JSON and a picture per test cube
+window and the lead come from the run. --baseline trains others on the spot, a model for each
+as-of date, and scores them in the same table. Writes a table, JSON and a picture per test cube
 under W/evaluation. Ground that no image shows is counted apart and not scored; a test split that
 shares ground with what the checkpoint was trained on is refused.
 """
@@ -27,13 +28,21 @@ _THRESHOLD_SPLIT = flags.DEFINE_string(
 _TRAINING_GROUND = flags.DEFINE_bool(
     "allow_training_ground", False, "Score a test split even if it shares ground with training."
 )
-_BASELINE = flags.DEFINE_enum("baseline", "none", ("none", "forest"), "Score a baseline too.")
-_TREES = flags.DEFINE_integer(
-    "trees", 300, "Trees of the forest.", lower_bound=1, upper_bound=100_000
+_BASELINE = flags.DEFINE_list(
+    "baseline",
+    ["none"],
+    "Baselines to score too: none, or some of forest, boosting, logistic, dates and raw_forest "
+    "(bands alone, all pixels alike), separated by commas.",
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the forest.", lower_bound=0, upper_bound=2**32 - 1)
+_TREES = flags.DEFINE_integer(
+    "trees", 300, "Trees of the forests.", lower_bound=1, upper_bound=100_000
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the baselines.", lower_bound=0, upper_bound=2**32 - 1
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets; default: as in training.")
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in training.")
+_FOLD = flags.DEFINE_integer("fold", None, "Fold of the dataset; default: as in training.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
 _PICTURES = flags.DEFINE_integer("max_pictures", 20, "Pictures per crop.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
@@ -41,7 +50,8 @@ _MAX_LEAD = 731
 
 
 def _open():
-    """The checkpoint, the dataset and the folder of results, after all that can be wrong."""
+    """The run, the dataset and the folder of results, after all that can be wrong."""
+    from cropmap_jax.baselines import runs, storage
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files
     from cropmap_jax.training import checkpoints
@@ -52,13 +62,17 @@ def _open():
         )
     workdir = files.local("--workdir", _WORKDIR.value)
     out = files.local("--out", _OUT.value or workdir / "evaluation" / _SPLIT.value)
-    restored = checkpoints.load(workdir, _CHECKPOINT.value)
+    restored = runs.open_run(workdir, _CHECKPOINT.value)
     data_dir = files.local("--data_dir", _DATA_DIR.value or restored.config["data_dir"])
-    data = dataset.open_dataset(data_dir, _DATASET.value or restored.config["dataset"])
+    name, fold = _DATASET.value, _FOLD.value
+    if fold is None and not name:  # another dataset need not have folds
+        fold = restored.config.get("fold")
+    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], fold)
     restored.recipe.check_dataset(data)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
         data.split(split)
     read = {"the checkpoints": checkpoints.folder(workdir), "the dataset": data.path.parent}
+    read["the baseline"] = storage.folder(workdir)
     files.check_apart({"--out": out}, read)
     return restored, data, out
 
@@ -74,53 +88,74 @@ def _dates(restored, data, crops: list[int], chooser: str | None):
         as_of = periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
     dates = input_pipeline.as_of_dates(data, crops, _lead(restored), as_of)
     looked = {_SPLIT.value, *([chooser] if chooser else [])}
-    looked |= {"train"} if _BASELINE.value == "forest" else set()
+    looked |= set() if _BASELINE.value == ["none"] else {"train"}
     flag = "--as_of" if _AS_OF.value else ""
     periods_seen = restored.recipe.num_periods
     return dates, evaluate.check_windows(data, sorted(looked), dates, periods_seen, flag)
 
 
-def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written):
-    """Rows of every method, notes, and how many pictures were drawn."""
-    from cropmap_jax.evaluation import evaluate, notes, report
-    from cropmap_jax.inference import predictors
+def _baselines(restored, data):
+    """Settings of the baselines that are trained on the spot, by name; and notes about them."""
+    from cropmap_jax.baselines import runs, settings
 
-    methods = {"network": predictors.NetworkPredictor(restored, _BATCH.value)}
-    common = (data, restored.recipe.num_periods, crops, dates)
-    if _BASELINE.value == "forest":
-        from cropmap_jax.evaluation import baselines
-
-        methods["forest"] = baselines.Forests(
-            data,
-            "train",
-            restored.recipe.num_periods,
-            dates,
-            _SEED.value,
-            _TREES.value,
-            restored.recipe.sensors,
+    chosen = settings.find(_BASELINE.value, "--baseline", {"trees": _TREES.value})
+    if runs.method_of(restored) in chosen:
+        raise ValueError(
+            f"--baseline: expected other methods than that of --workdir, found "
+            f"{runs.method_of(restored)!r}"
         )
+    for one in chosen.values():
+        one.features(restored.recipe.sensors, restored.recipe.num_periods)
+    never = data.never_annotated("train") if chosen else []
+    return chosen, [
+        f"{name}: no annotated pixel in train: baselines give it probability 0" for name in never
+    ]
+
+
+def _predictors(restored, data, dates, chosen):
+    """Yields (method, predictor), the run's own first; a baseline is trained when it is next."""
+    from cropmap_jax.baselines import runs
+    from cropmap_jax.evaluation import baselines
+
+    yield runs.method_of(restored), runs.predictor_of(restored, _BATCH.value)
+    recipe = restored.recipe
+    for name, settings in chosen.items():
+        common = (data, "train", recipe.num_periods, dates, _SEED.value, recipe.sensors)
+        yield name, baselines.train(settings, *common)
+
+
+def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written, chosen):
+    """Rows of every method, notes, and how many pictures were drawn."""
+    from cropmap_jax.evaluation import evaluate, map_scores, notes, report
+
+    common = (data, restored.recipe.num_periods, crops, dates)
     names = [data.legend.names[c] for c in crops]
-    rows, noted = [], []
-    for method, predictor in methods.items():
-        chosen = evaluate.no_thresholds(crops)
+    rows, noted, album = [], [], None
+    for method, predictor in _predictors(restored, data, dates, chosen):
+        thresholds = evaluate.no_thresholds(crops)
         if chooser:
             tallies, _ = evaluate.tally_split(predictor, chooser, *common)
-            chosen = evaluate.choose_thresholds(tallies, chooser)
+            thresholds = evaluate.choose_thresholds(tallies, chooser)
         draw = ()
-        if method == "network":
-            values = [choice.value for choice in chosen]
+        if album is None:  # pictures are of the run's own method, which comes first
+            values = [choice.value for choice in thresholds]
             album = report.Album(data, crops, values, _PICTURES.value, out, written)
             draw = (album.add, album.wants)
+        shown = map_scores.tally_for(predictor, data, crops, dates)
+        draw = map_scores.watched(shown, *draw)
         tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
-        rows += evaluate.score_rows(method, names, tallies, leads, chosen)
-        # Those of the forest would be the same: they are about cubes, not about methods.
+        rows += evaluate.score_rows(method, names, tallies, leads, thresholds)
+        if shown:
+            rows += shown.rows(method, names, leads[0])
+        # Those of a baseline would be the same: they are about cubes, not about methods.
         noted = noted or notes.score_notes(
-            _SPLIT.value, names, tallies, leads, chosen, restored.recipe.sensors
+            _SPLIT.value, names, tallies, leads, thresholds, restored.recipe.sensors
         )
     return rows, noted, album.drawn
 
 
 def main(_):
+    from cropmap_jax.baselines import runs
     from cropmap_jax.evaluation import held_out, report
     from cropmap_jax.geo import files
 
@@ -132,6 +167,8 @@ def main(_):
     ground, noted = held_out.check(restored, data, _SPLIT.value, _TRAINING_GROUND.value)
     noted += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
     dates, late = _dates(restored, data, crops, chooser)
+    baselines, more = _baselines(restored, data)
+    noted += late + more
     file = out / f"{'all' if every else data.legend.names[crops[0]]}.json"
     with files.Lock(out, "--out"):
         for folder in (out, *(out / name for name in data.legend.names)):
@@ -139,13 +176,16 @@ def main(_):
                 files.tidy(folder)
         written = files.Written(out, "evaluate")
         written.claim(file.name)
-        rows, more, drawn = _score(restored, data, crops, dates, chooser, out, written)
-        noted += late + more
+        common = (restored, data, crops, dates, chooser, out, written)
+        rows, more, drawn = _score(*common, baselines)
+        noted += more
         settings = {
             "workdir": str(_WORKDIR.value),
+            "method": runs.method_of(restored),
             "step": restored.step,
             "dataset": data.name,
             "fingerprint": data.fingerprint,
+            "fold": data.fold,
             "split": _SPLIT.value,
             "threshold_split": chooser,
             "lead_days": None if _AS_OF.value else _lead(restored),

@@ -86,7 +86,7 @@ def main(_):
             "--config.init_from: expected the workdir of a pretrained network, or "
             f"--config.from_scratch=True; found {config.init_from!r} and {config.from_scratch}"
         )
-    data = dataset.open_dataset(config.data_dir, config.dataset)
+    data = dataset.open_dataset(config.data_dir, config.dataset, config.get("fold"))
     if config.from_scratch:
         # There is no trunk to spare: it learns as fast as the head, its statistics too.
         config.learning_rate.trunk = config.learning_rate.head

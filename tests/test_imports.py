@@ -27,8 +27,9 @@ ROOMS = {
     "models": set(),
     "training": {"models", "data", "geo"},
     "inference": {"training", "models", "data", "geo"},
-    "evaluation": {"inference", "training", "models", "data", "geo"},
-    "mapping": {"inference", "training", "models", "data", "geo"},
+    "baselines": {"inference", "training", "models", "data", "geo"},
+    "evaluation": {"baselines", "inference", "training", "models", "data", "geo"},
+    "mapping": {"baselines", "inference", "training", "models", "data", "geo"},
 }
 
 # The only third-party packages a room may import. A room without a row may import any.
@@ -63,8 +64,8 @@ LEAVES = {"configs", "datasets", "experiments"}
 ONLY_IN = {"ee": "cropmap_jax/sources/earthengine", "pmap": "cropmap_jax/training/parallel"}
 
 
-# Who may say "s1" and "s2": the tables of sensors and indices, the sources that know a satellite, and what
-# reads the original network's weights. All others take what they need from the table.
+# Who may say "s1" and "s2": the tables of sensors and indices, the sources that know a satellite,
+# and what reads the original network's weights. All others take what they need from the table.
 SATELLITES = (
     "cropmap_jax/geo/sensors.py",
     "cropmap_jax/geo/indices.py",

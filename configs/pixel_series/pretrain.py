@@ -17,8 +17,9 @@ _BASE = pathlib.Path(__file__).resolve().parents[1] / "pretrain.py"
 def get_config() -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"]()
     config.model = ConfigDict(
-        {"name": "pixel_series", "num_periods": 6, "dtype": "float32", "width": 256, "depth": 2}
-        | {"dropout": 0.2, "neighbourhood": (1,), "dates": False}
+        {"name": "pixel_series", "num_periods": 6, "dtype": "float32"}
+        | {"neighbourhood": (1, 3, 7)}  # inputs: the pixel, and means of 3 x 3 and 7 x 7 pixels
+        | {"embed": 64, "width": 256, "depth": 2, "dropout": 0.2, "dates": True}
     )
     config.standardise = True
     config.indices = ("cross_ratio", "ndvi", "ndmi", "ndre", "ndti", "ngrdi")
@@ -27,7 +28,7 @@ def get_config() -> ConfigDict:
     config.steps_per_epoch = 500
     config.batch_size = 512  # pixels
     config.epochs = 5
-    config.period_dropout = 0.1
+    config.period_dropout = 0.3
     config.mixup = 0.3
     config.loss = "softmax_none"
     config.label_smoothing = 0.05

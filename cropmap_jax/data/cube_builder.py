@@ -27,8 +27,10 @@ from tqdm import tqdm
 from cropmap_jax.data import chips, cube_set, dataset, dataset_files, ownership, read_plan
 from cropmap_jax.data.band_statistics import Statistics
 from cropmap_jax.data.examples import Record
+from cropmap_jax.data.fold_writing import FoldsToWrite
 from cropmap_jax.data.read_plan import Piece, Window
 from cropmap_jax.geo import cube_io, files, legend, periods, splits
+from cropmap_jax.geo.folds import Rule
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 
@@ -42,6 +44,7 @@ class CubesConfig(tfds.core.BuilderConfig):  # type: ignore[misc]  # TFDS has no
       overlap: pixels that neighbouring chips share.
       progress: show a progress bar.
       sensors: of the cubes, all of them.
+      folds: how annotated ground is divided for cross-validation; None: splits are the cubes'.
     """
 
     def __init__(
@@ -52,10 +55,11 @@ class CubesConfig(tfds.core.BuilderConfig):  # type: ignore[misc]  # TFDS has no
         overlap: int = 0,
         progress: bool = False,
         sensors: tuple[Sensor, ...] = SENTINEL,
+        folds: Rule | None = None,
     ):
         super().__init__(name=name, description=f"chips of {chip} px, overlap {overlap} px")
         self.cubes_dir, self.chip, self.overlap = cubes_dir, chip, overlap
-        self.progress, self.sensors = progress, sensors
+        self.progress, self.sensors, self.folds = progress, sensors, folds
 
 
 class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[misc]  # likewise
@@ -101,9 +105,15 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
         cube_set.check(infos)
         self._sensors = infos[0].sensors
         self._statistics = {sensor.name: Statistics(sensor) for sensor in self._sensors}
-        present = [s for s in splits.SPLITS if any(info.split == s for info in infos)]
         config = self.builder_config
-        self.info.metadata.update(cube_set.metadata(infos, config.chip, config.overlap))
+        meta = cube_set.metadata(infos, config.chip, config.overlap, config.folds)
+        in_split = [cube["split"] for cube in meta["cubes"]]
+        present = [split for split in splits.SPLITS if split in in_split]
+        self._folds = None
+        if config.folds:
+            self._folds = FoldsToWrite(config.folds, infos, self.FIELDS_FROM_LABEL)
+            meta["folds"] = self._folds.metadata
+        self.info.metadata.update(meta)
         self._bar = tqdm(total=len(infos), unit="cube", desc="build", disable=not config.progress)
         self._open = contextlib.ExitStack()
         self._cube: int | None = None
@@ -113,7 +123,7 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
         for split in present:
             table: dict[str, list[Any]] = {"cube": [], "row": [], "col": [], "pixels": []}
             self.info.metadata["chips"][split] = table
-            own = [n for n in numbered if n[1].split == split]
+            own = [n for n in numbered if in_split[n[0]] == split]
             generators[split] = [
                 functools.partial(self._generate_examples, shard, split, table)
                 for shard in read_plan.shards(own, config.chip, config.overlap)
@@ -139,6 +149,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
                 table["col"].append(example["col"])
                 classes = counts[: len(raw.info.legend)]
                 table["pixels"].append([int(c) for c in (*classes, counts[legend.NONE_OF_THESE])])
+                if self._folds:
+                    self._folds.count(piece.index, example, len(classes))
                 yield len(table["cube"]), example
                 # TFDS keeps every example of a shard, only to count them in the end.
                 example.clear()
@@ -158,13 +170,19 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
                 raise ValueError(f"{folder}: changed since the build began")
             self._fields = None
             if not piece.info.has_fields and self.FIELDS_FROM_LABEL:
-                self._fields = splits.connected_fields(self._reader.label())
+                label = self._reader.label()
+                if self._folds:
+                    self._fields = self._folds.components(piece.index, label)
+                else:
+                    self._fields = splits.connected_fields(label)
             self._cube, self._part = piece.index, None
         if self._part is None or self._part[0] != piece.window:
             raw = self._reader.read(piece.window.rows, piece.window.cols)
             if self._fields is not None:
                 fields = self._fields[piece.window.rows, piece.window.cols]
                 raw = dataclasses.replace(raw, fields=fields)
+            if self._folds:
+                raw = dataclasses.replace(raw, label=self._folds.label(piece, raw.label))
             if split == "train":
                 new = (slice(None), *piece.window.new)
                 for name, statistics in self._statistics.items():
@@ -237,7 +255,7 @@ def build(
       cubes_dir, data_dir: folder of cubes; folder of datasets.
       overwrite: build it again and replace the one of that name, which stays until the new one is
         whole.
-      **kwargs: `chip`, `overlap`, `progress` of `CubesConfig`.
+      **kwargs: `chip`, `overlap`, `progress`, `folds` of `CubesConfig`.
 
     Returns:
       (builder, whether it was built now).
@@ -266,7 +284,7 @@ def build(
             if new:
                 _make(builder_class, config, final)
             elif _open_whole(final).fingerprint != cube_set.fingerprint(
-                infos, config.chip, config.overlap
+                infos, config.chip, config.overlap, config.folds
             ):
                 raise ValueError(
                     f"{final}: found a dataset built from other cubes or settings; "

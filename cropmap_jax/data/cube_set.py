@@ -7,6 +7,7 @@ from typing import Any
 
 from cropmap_jax.data.dataset_files import FORMAT
 from cropmap_jax.geo import calendars, cube, cube_io, periods, splits
+from cropmap_jax.geo.folds import Rule
 from cropmap_jax.geo.sensors import Sensor
 
 
@@ -71,25 +72,32 @@ def folder_of(info: cube.CubeInfo) -> pathlib.Path:
     return info.path
 
 
-def fingerprint(infos: list[cube.CubeInfo], chip: int, overlap: int) -> str:
-    """Hash of what a dataset is made from: every item (with its checksums) and the cut.
+def fingerprint(
+    infos: list[cube.CubeInfo], chip: int, overlap: int, rule: Rule | None = None
+) -> str:
+    """Hash of what a dataset is made from: every item (with its checksums), the cut, the folds.
 
     Args:
       infos: the cubes, on disk.
       chip: side of a chip in pixels.
       overlap: pixels that neighbouring chips share.
+      rule: how annotated ground is divided for cross-validation, None if it is not.
     """
-    digest = hashlib.sha256(f"{FORMAT} {chip} {overlap}".encode())
+    digest = hashlib.sha256(f"{FORMAT} {chip} {overlap}{f' {rule}' if rule else ''}".encode())
     for info in infos:
         digest.update((folder_of(info) / cube_io.ITEM).read_bytes())
     return digest.hexdigest()
 
 
-def metadata(infos: list[cube.CubeInfo], chip: int, overlap: int) -> dict[str, Any]:
+def metadata(
+    infos: list[cube.CubeInfo], chip: int, overlap: int, rule: Rule | None = None
+) -> dict[str, Any]:
     """The metadata of a dataset of these cubes, JSON-ready; statistics and chips yet empty.
 
+    With folds all chips are in one split, "train", whatever the cubes' own ones are.
+
     Args:
-      infos, chip, overlap: as in `fingerprint`.
+      infos, chip, overlap, rule: as in `fingerprint`.
     """
     classes = infos[0].legend
     crops = classes.names
@@ -98,7 +106,7 @@ def metadata(infos: list[cube.CubeInfo], chip: int, overlap: int) -> dict[str, A
     seasons = [info.season for info in infos]
     return {
         "format": FORMAT,
-        "fingerprint": fingerprint(infos, chip, overlap),
+        "fingerprint": fingerprint(infos, chip, overlap, rule),
         "chip": chip,
         "overlap": overlap,
         "period_kind": periods.period_kind(infos[0].periods),
@@ -110,7 +118,7 @@ def metadata(infos: list[cube.CubeInfo], chip: int, overlap: int) -> dict[str, A
         "cubes": [
             {
                 "id": info.cube_id,
-                "split": info.split,
+                "split": "train" if rule else info.split,
                 "block": info.block,
                 "season": info.season,
                 "province": info.province,

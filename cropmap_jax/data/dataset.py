@@ -4,11 +4,12 @@ import dataclasses
 import math
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from cropmap_jax.data import dataset_files, records
+from cropmap_jax.data import dataset_files, fold_view, records
 from cropmap_jax.data.examples import Source
 from cropmap_jax.geo import grid, legend, periods, splits
 from cropmap_jax.geo import sensors as sensors_lib
@@ -34,6 +35,11 @@ class Chips:
         return len(self.cube)
 
     @property
+    def places(self) -> np.ndarray:
+        """int32 [N, 3], cube, row and column of each chip."""
+        return np.stack([self.cube, self.row, self.col], 1)
+
+    @property
     def annotated(self) -> np.ndarray:
         """int64 [N], annotated pixels of each chip."""
         counts: np.ndarray = self.pixels.sum(1)
@@ -57,6 +63,9 @@ class Dataset:
       chips: chip table per split.
       fingerprint: hash of the cubes and the cut that it was built from.
       sensors: whose pixels the records hold.
+      folds: how its annotated ground is divided for cross-validation; None: it is not.
+      fold: the fold that this is a view of, whose chip tables and labels are those of that fold's
+        splits; None: all labels, in one split "train" where there are folds.
     """
 
     name: str
@@ -71,6 +80,8 @@ class Dataset:
     chips: dict[str, Chips]
     fingerprint: str = ""
     sensors: tuple[Sensor, ...] = SENTINEL
+    folds: fold_view.Folds | None = None
+    fold: int | None = None
 
     def source(self, split: str) -> Source:
         """Random-access records of a split: `source[i]` is a `Record`.
@@ -79,8 +90,40 @@ class Dataset:
           ValueError: the dataset has no such split, or a file of it is damaged.
         """
         table = self.split(split)
-        places = np.stack([table.cube, table.row, table.col], 1)
-        return records.open_records(self.path, split, self.chip, self.sensors, places, table.pixels)
+        if self.folds is None or self.fold is None:
+            return self._records(split, table)
+        # The training table of a view has every chip.
+        every = self.chips["train"]
+        whole = self._records("train", dataclasses.replace(every, pixels=self.folds.pixels.sum(0)))
+        kept = self.folds.splits(self.fold)[split]
+        chosen = _in_split(every, self.folds.pixels, kept, split)
+        return fold_view.Masked(whole, chosen, table.places, self.chip, self.folds, kept)
+
+    def _records(self, split: str, table: Chips) -> Source:
+        return records.open_records(
+            self.path, split, self.chip, self.sensors, table.places, table.pixels
+        )
+
+    def view(self, fold: int) -> "Dataset":
+        """The dataset as the network sees it that is tested on a fold.
+
+        Cubes are shared by its splits; in the tables of validation and test are those of which
+        anything is annotated there.
+
+        Raises:
+          ValueError: there is no such fold.
+        """
+        if self.folds is None:
+            raise ValueError(
+                f"{self.path}: expected no fold, since build made none (--folds), found "
+                f"fold {fold!r}"
+            )
+        pixels, every, chips = self.folds.pixels, self.chips["train"], {}
+        for split, kept in self.folds.splits(fold).items():
+            own = _in_split(every, pixels, kept, split)
+            place = every.cube[own], every.row[own], every.col[own]
+            chips[split] = Chips(*place, pixels[list(kept)].sum(0)[own])
+        return dataclasses.replace(self, chips=chips, fold=fold)
 
     def split(self, split: str) -> Chips:
         """Chip table of a split.
@@ -96,9 +139,30 @@ class Dataset:
 
     @property
     def ground(self) -> list[dict[str, Any]]:
-        """Which ground is in which split: id, split, season, crs, transform, shape of each cube."""
+        """Which ground is in which split: id, split, season, crs, transform, shape of each cube.
+
+        In a view of a fold a cube is there once for each split that has annotation in it, with
+        "folds": those of the split, and a digest of how all ground was divided.
+        """
         keys = ("id", "split", "season", "crs", "transform", "shape")
-        return [{key: row[key] for key in keys} for row in self.cubes]
+        rows = [{key: row[key] for key in keys} for row in self.cubes]
+        if self.folds is None or self.fold is None:
+            return rows
+        found = []
+        for split, kept in self.folds.splits(self.fold).items():
+            table = self.chips[split]
+            part = {"split": split, "folds": {"of": self.folds.digest, "numbers": list(kept)}}
+            found += [rows[i] | part for i in np.unique(table.cube[table.annotated > 0])]
+        return found
+
+    def never_annotated(self, split: str) -> list[str]:
+        """Names of the classes of which no pixel of a split is annotated: nothing can learn them.
+
+        Raises:
+          ValueError: the dataset has no such split.
+        """
+        counts = self.split(split).pixels.sum(0)
+        return [name for name, n in zip(self.legend.names, counts, strict=False) if not n]
 
     @property
     def pixel_m(self) -> float:
@@ -118,15 +182,46 @@ class Dataset:
         return np.asarray(self.cubes[cube]["periods"], np.int32)
 
 
-def open_dataset(data_dir: str, name: str) -> Dataset:
+def _in_split(every: Chips, pixels: np.ndarray, kept: Sequence[int], split: str) -> np.ndarray:
+    """Numbers of the chips in a split of a view: whole cubes, for training all of them."""
+    if split == "train":
+        return np.arange(len(every))
+    annotated = pixels[list(kept)].sum((0, 2)) > 0
+    return np.flatnonzero(np.isin(every.cube, every.cube[annotated]))
+
+
+def open_dataset(data_dir: str, name: str, fold: int | None = None) -> Dataset:
     """Opens a dataset that `experiments.build` made.
+
+    Args:
+      data_dir: folder of datasets.
+      name: "<builder>" or "<builder>/<name>".
+      fold: of a dataset with folds, the one that is tested.
+
+    Raises:
+      ValueError: no dataset there, one that has lost a file, one of another format, one with folds
+        of which none is named, or a fold that there is not.
+    """
+    data = open_folder(newest(data_dir, name))
+    if fold is not None:
+        return data.view(fold)
+    if data.folds:
+        raise ValueError(
+            f"{data.path}: expected a fold, 0 to {data.folds.rule.count - 1} (--config.fold; "
+            f"--fold of evaluate), found none; python -m experiments.crossvalidate trains all"
+        )
+    return data
+
+
+def newest(data_dir: str, name: str) -> pathlib.Path:
+    """The folder of the newest version of a dataset.
 
     Args:
       data_dir: folder of datasets.
       name: "<builder>" or "<builder>/<name>".
 
     Raises:
-      ValueError: no dataset there, one that has lost a file, or one of another format.
+      ValueError: there is none.
     """
     folder = pathlib.Path(data_dir) / (name if "/" in name else f"{name}/default")
     # An unfinished dataset lies next to it, under a name like incomplete.ABCDEF.
@@ -137,11 +232,14 @@ def open_dataset(data_dir: str, name: str) -> Dataset:
         raise ValueError(
             f"{folder}: expected a dataset, found none; build one with python -m experiments.build"
         )
-    return open_folder(versions[-1])
+    return versions[-1]
 
 
 def open_folder(folder: pathlib.Path) -> Dataset:
     """Opens the folder of one version of a dataset; nothing in it is trusted.
+
+    Returns:
+      The dataset, no view of a fold.
 
     Raises:
       ValueError: names the file that is lost or damaged, or in which tables do not agree.
@@ -164,6 +262,7 @@ def open_folder(folder: pathlib.Path) -> Dataset:
             for split in splits.SPLITS
             if split in meta["chips"]
         }
+        divided = _folds(meta, cubes, chips, where)
         records_of = {split: sum(counts) for split, (_, counts) in found.items()}
         if records_of != {split: len(table) for split, table in chips.items()}:
             raise ValueError(
@@ -185,7 +284,21 @@ def open_folder(folder: pathlib.Path) -> Dataset:
         chips=chips,
         fingerprint=meta["fingerprint"],
         sensors=stored,
+        folds=divided,
     )
+
+
+def _folds(
+    meta: dict[str, Any], cubes: list[dict[str, Any]], chips: dict[str, Chips], where: str
+) -> fold_view.Folds | None:
+    if "folds" not in meta:
+        return None
+    if list(chips) != ["train"]:
+        raise ValueError(
+            f"{where}: expected one split, train, in a dataset of folds, found {', '.join(chips)}"
+        )
+    shapes = [(row["shape"][0], row["shape"][1]) for row in cubes]
+    return fold_view.read(meta["folds"], shapes, chips["train"].pixels, where)
 
 
 def _cubes(rows: list[dict[str, Any]], where: str) -> list[dict[str, Any]]:
@@ -245,12 +358,16 @@ def _check_statistics(statistics: dict[str, Any], stored: tuple[Sensor, ...], wh
 
 
 def describe(data: Dataset) -> str:
-    """A table of what a dataset holds: chips per split and annotated pixels per class."""
-    header = f"{'class':26}" + "".join(f"{split:>14}" for split in data.chips)
-    totals = {split: chips.pixels.sum(0) for split, chips in data.chips.items()}
-    rows = [header, f"{'chips':26}" + "".join(f"{len(c):14,d}" for c in data.chips.values())]
+    """A table of what a dataset holds: chips per split or fold, annotated pixels per class."""
+    counts = {split: (len(chips), chips.pixels) for split, chips in data.chips.items()}
+    if data.folds and data.fold is None:
+        pixels = data.folds.pixels
+        counts = {f"fold {k}": (int(own.any(1).sum()), own) for k, own in enumerate(pixels)}
+    header = f"{'class':26}" + "".join(f"{name:>14}" for name in counts)
+    totals = {name: pixels.sum(0) for name, (_, pixels) in counts.items()}
+    rows = [header, f"{'chips':26}" + "".join(f"{n:14,d}" for n, _ in counts.values())]
     for i, name in enumerate((*data.legend.names, "none of these")):
-        rows.append(f"{name[:26]:26}" + "".join(f"{totals[s][i]:14,d}" for s in data.chips))
+        rows.append(f"{name[:26]:26}" + "".join(f"{total[i]:14,d}" for total in totals.values()))
     if ids := data.legend.describe_ids():
         rows.append(ids)
     spans = [data.periods(i) for i in range(len(data.cubes))]

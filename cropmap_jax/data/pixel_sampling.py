@@ -5,6 +5,7 @@ that has another number of processes, sees the same.
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import grain
@@ -62,7 +63,8 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         self._cubes, self._config = data.split(split).cube, config
         self._batch_size, self._seed = batch_size, seed
         self._own = sampling.share_of(batch_size, shard)
-        self._dates = None if config.as_of else _Dates(data, np.unique(self._cubes))
+        # Without a calendar the dates are the config's.
+        self._dates = _Dates(data, () if config.as_of else np.unique(self._cubes))
         # The same few cubes and dates in every batch.
         self._window = functools.lru_cache(maxsize=MOST_WINDOWS)(self._make_window)
 
@@ -104,7 +106,6 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         if config.as_of:
             as_of = rng.integers(config.as_of[0], config.as_of[1] + 1, count)
         else:
-            assert self._dates is not None
             harvest = self._dates.draw(self._cubes[drawn.chip], rng)
             as_of = harvest - config.lead_days
         if config.as_of_jitter:
@@ -173,10 +174,10 @@ class _Dates:
     Not of what is annotated, or else the season would give the crop away.
     """
 
-    def __init__(self, data: dataset.Dataset, cubes: np.ndarray):
+    def __init__(self, data: dataset.Dataset, cubes: Iterable[int]):
         days = {int(cube): sampling.harvest_days(data, int(cube)) for cube in cubes}
         self._count = np.zeros(len(data.cubes), np.int64)
-        self._days = np.zeros((len(data.cubes), max(map(len, days.values()))), np.int64)
+        self._days = np.zeros((len(data.cubes), max(map(len, days.values()), default=0)), np.int64)
         for cube, own in days.items():
             self._count[cube] = len(own)
             self._days[cube, : len(own)] = own

@@ -258,17 +258,27 @@ class Records:
                 f"expected more than {windows.max()} periods of {chip**2 * pixel} bytes, found "
                 f"{places[short.argmax(), 1]} bytes",
             )
-        row, col = (corner[:, None] + np.arange(side) for corner in corners)
-        inside = ((row >= 0) & (row < chip))[:, :, None] & ((col >= 0) & (col < chip))[:, None]
-        there = (windows >= 0)[:, :, None, None] & inside[:, None]
-        period = np.where(windows < 0, 0, windows).astype(np.int64)[:, :, None, None]
-        in_period = row[:, None, :, None] * chip + col[:, None, None, :]
-        at = places[:, 0, None, None, None] + (period * chip**2 + in_period) * pixel
-        which = np.broadcast_to(np.arange(len(own))[:, None, None, None], there.shape)[there]
-        found = np.full((*there.shape, out.shape[-1]), sensor.nodata, out.dtype)
-        values = shard.gather(records[which], at[there], pixel)
-        found[there] = values.view(out.dtype)
-        out[own] = found
+        # Rows of squares are read as one: where they reach beyond the chip, what there is of them.
+        run = min(side, chip)
+        row, first = corners[0][:, None] + np.arange(side), np.clip(corners[1], 0, chip - run)
+        there = (windows >= 0)[:, :, None] & ((row >= 0) & (row < chip))[:, None]
+        period = windows.astype(np.int64)[:, :, None] * chip**2
+        at = (
+            places[:, 0, None, None] + (period + row[:, None] * chip + first[:, None, None]) * pixel
+        )
+        which = np.broadcast_to(records[:, None, None], there.shape)[there]
+        found = np.full((*there.shape, run, out.shape[-1]), sensor.nodata, out.dtype)
+        values = shard.gather(which, at[there], run * pixel)
+        found[there] = values.view(out.dtype).reshape(-1, *found.shape[3:])
+        shift = first - corners[1]
+        if run == side and not shift.any():
+            out[own] = found
+            return
+        out[own] = sensor.nodata
+        for step in np.unique(shift).tolist():
+            inside = slice(max(step, 0), min(step + run, side))
+            read = slice(inside.start - step, inside.stop - step)
+            out[own[shift == step], :, :, inside] = found[shift == step, :, :, read]
 
     def _find(self, index: int) -> tuple[Shard, int]:
         if not 0 <= index < len(self):

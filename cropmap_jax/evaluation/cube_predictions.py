@@ -92,7 +92,7 @@ def predict_dataset(
     Raises:
       ValueError: an as-of date before the end of a cube's first period; a damaged file.
     """
-    source = DatasetSource(data)
+    source = DatasetSource(data, split)
     plans = []
     for index in np.unique(data.split(split).cube).tolist():
         label = source.label(index)

@@ -1,7 +1,9 @@
 """Whether the area that is scored was held out, or trained on.
 
 Splits are places: a field that was trained on in one season is not held out in another, and a
-dataset that was rebuilt may call train what was test. So ground is compared, not names.
+dataset that was rebuilt may call train what was test. So ground is compared, not names. Folds of
+one dataset share cubes, but no pixel: of ground that was divided in the same way, folds are
+compared.
 """
 
 import dataclasses
@@ -25,7 +27,8 @@ _PER_SIDE = 8
 """Points along each side of a cube: its edges are not straight in another zone."""
 
 Footprint = dict[str, Any]
-"""Where a cube lies: id, split, crs, transform and shape, as `Dataset.ground`; perhaps stage."""
+"""Where a cube lies: id, split, crs, transform and shape, as `Dataset.ground`; perhaps stage, and
+the folds of the cube that are meant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,8 @@ def shared_ground(scored: Sequence[Footprint], trained: Sequence[Footprint]) -> 
         others = _outlines(trained, crs, zones, (0.0, 0.0))
         tree = shapely.STRtree(_outlines(trained, crs, zones, (SLIVER_PX, ZONE_PX)))
         met = tree.query(_outlines(mine, crs, zones, (SLIVER_PX, ZONE_PX)), "intersects")
+        apart = [_in_other_folds(mine[i], trained[j]) for i, j in met.T]
+        met = met[:, ~np.array(apart, bool)]
         whole = _outlines(mine, crs, zones, (0.0, 0.0))
         for i in np.unique(met[0]):
             hits[own[i]] = met[1][met[0] == i]
@@ -81,6 +86,14 @@ def shared_ground(scored: Sequence[Footprint], trained: Sequence[Footprint]) -> 
         splits=frozenset(c["split"] for c in used),
         hectares=square_metres / 1e4,
     )
+
+
+def _in_other_folds(one: Footprint, other: Footprint) -> bool:
+    """Whether two cubes share no annotated pixel because they are folds of one division."""
+    mine, theirs = one.get("folds"), other.get("folds")
+    if not mine or not theirs or mine["of"] != theirs["of"]:
+        return False
+    return not set(mine["numbers"]) & set(theirs["numbers"])
 
 
 def _split(cube: Footprint) -> list[str]:

@@ -49,8 +49,10 @@ def score_table(rows: list[dict[str, Any]]) -> str:
     for row, lead in zip(rows, leads, strict=True):
         values = "".join(f"{'-':>11}" if row[s] is None else f"{row[s]:11.3f}" for s in SCORES)
         n = row["tp"] + row["fp"] + row["fn"] + row["tn"]
+        # The rule "map" has none: the most probable class is shown.
+        threshold = "map" if row["threshold"] is None else f"{row['threshold']:.2f}"
         lines.append(
-            f"{row['crop']:{wide}}{row['method']:9}{row['unit']:8}{row['threshold']:6.2f}{values}"
+            f"{row['crop']:{wide}}{row['method']:9}{row['unit']:8}{threshold:>6}{values}"
             f"{n:9,d}{row['without_image']:10,d}{lead:>{last}}"
         )
     return "\n".join(lines)

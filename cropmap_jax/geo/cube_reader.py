@@ -166,6 +166,17 @@ class CubeReader:
         cube.check_label(label, self.info.legend, str(self.info.folder / "label.tif"))
         return label
 
+    def fields(self) -> np.ndarray:
+        """Field ids of the whole cube, uint32 [H, W]; all 0 where the cube has none.
+
+        Raises:
+          ValueError: names the file that is damaged.
+        """
+        if not self.info.has_fields:
+            return np.zeros(self.info.shape, np.uint32)
+        fields: np.ndarray = self._read("fields", None)[0]
+        return fields
+
     def _periods(self, sensor: Sensor, window: windows.Window) -> np.ndarray:
         stored = self._read(sensor.name, window)
         stored = stored.reshape(-1, len(sensor.bands), *stored.shape[1:])

@@ -21,10 +21,11 @@ class DatasetSource:
 
     Args:
       data: the dataset.
+      split: whose annotation is read; that of the cube if None. Of a fold, splits share cubes.
     """
 
-    def __init__(self, data: Dataset):
-        self._data = data
+    def __init__(self, data: Dataset, split: str | None = None):
+        self._data, self._split = data, split
         self._number = {row["id"]: index for index, row in enumerate(data.cubes)}
         # Which records are of which cube: `order` sorts a split's chip table by cube.
         self._order = {s: np.argsort(t.cube, kind="stable") for s, t in data.chips.items()}
@@ -35,10 +36,11 @@ class DatasetSource:
     ) -> Pixels:
         """See `PixelSource.read`."""
         index = self._number[cube_id]
-        source, chip = self._source(index), self._data.chip
+        split, chip = self._data.cubes[index]["split"], self._data.chip
+        source: Source = self._open(split)
         out = pixels.empty(sensors, len(indices), box.shape)
         whole = pixels.empty(sensors, len(indices), (chip, chip))
-        for record, place in self._chips(index, box):
+        for record, place in self._chips(index, split, box):
             source.read_window(record, indices, whole)
             shared = place.common(box)
             if shared is None:
@@ -58,18 +60,23 @@ class DatasetSource:
           ValueError: names the file that is damaged.
         """
         out = np.full(self._shape(index), legend.IGNORE, np.uint8)
-        return self._assemble(index, self._source(index).label, out)
+        return self._assemble(index, lambda source: source.label, out)
 
     def fields(self, index: int) -> np.ndarray:
         """Ids of the fields in a cube, uint32 [H, W], 0 where there is none; as `label`."""
         out = np.zeros(self._shape(index), np.uint32)
-        return self._assemble(index, self._source(index).fields, out)
+        return self._assemble(index, lambda source: source.fields, out)
 
     def _assemble(
-        self, index: int, read: Callable[[int], np.ndarray], out: np.ndarray
+        self,
+        index: int,
+        reader: Callable[[Source], Callable[[int], np.ndarray]],
+        out: np.ndarray,
     ) -> np.ndarray:
         whole = Box(0, 0, *out.shape)
-        for record, place in self._chips(index, whole):
+        split = self._split or self._data.cubes[index]["split"]
+        read = reader(self._open(split))
+        for record, place in self._chips(index, split, whole):
             shared = place.common(whole)
             if shared is not None:
                 out[shared.inside(whole)] = read(record)[shared.inside(place)]
@@ -79,13 +86,9 @@ class DatasetSource:
         height, width = self._data.cubes[index]["shape"]
         return int(height), int(width)
 
-    def _source(self, index: int) -> Source:
-        source: Source = self._open(self._data.cubes[index]["split"])
-        return source
-
-    def _chips(self, index: int, box: Box) -> list[tuple[int, Box]]:
+    def _chips(self, index: int, split: str, box: Box) -> list[tuple[int, Box]]:
         """Records of a cube whose chips touch a box, and where they lie in the cube."""
-        split, chip = self._data.cubes[index]["split"], self._data.chip
+        chip = self._data.chip
         table, order = self._data.chips[split], self._order[split]
         low, high = np.searchsorted(table.cube, [index, index + 1], sorter=order)
         own = order[low:high]

@@ -46,7 +46,7 @@ def in_strips(
     """The step of a network whose logits depend on few pixels, some rows of a chip at a time.
 
     Args:
-      step: as it is.
+      step: that answers all but `context` pixels at each edge.
       nodata: of each sensor.
       context: pixels around a pixel that its logits depend on.
       piece_px: pixels of a strip, at most, but for its context and that it is one row at least.
@@ -59,9 +59,9 @@ def in_strips(
         chips, _, _, height, width = next(iter(batch["pixels"].values())).shape
         strips = -(-height // max(1, piece_px // width))
         rows = -(-height // strips)
-        # Beyond a chip's edges there is nothing, and that is what these rows hold.
+        # Beyond a chip's edges there is nothing, and that is what these rows and columns hold.
         around = (context, context + strips * rows - height)
-        padding = ((0, 0), (0, 0), (0, 0), around, (0, 0))
+        padding = ((0, 0), (0, 0), (0, 0), around, (context, context))
         padded = {
             name: jnp.pad(values, padding, constant_values=nodata[name])
             for name, values in batch["pixels"].items()
@@ -72,18 +72,19 @@ def in_strips(
             chip, top = number // strips, number % strips * rows
             strip = {
                 name: jax.lax.dynamic_slice(
-                    values, (chip, 0, 0, top, 0), (1, *values.shape[1:3], rows + 2 * context, width)
+                    values,
+                    (chip, 0, 0, top, 0),
+                    (1, *values.shape[1:3], rows + 2 * context, values.shape[4]),
                 )
                 for name, values in padded.items()
             }
             own = {n: jax.lax.dynamic_slice_in_dim(v, chip, 1) for n, v in rest.items()}
             pixels = {name: jnp.moveaxis(values, 2, -1) for name, values in strip.items()}
-            answer = step(variables, {**own, "pixels": pixels})
-            kept: jax.Array = answer[0, context : context + rows]
-            return kept
+            answer: jax.Array = step(variables, {**own, "pixels": pixels})
+            return answer[0]
 
-        found = jax.lax.map(one, jnp.arange(chips * strips))
-        whole: jax.Array = found.reshape(chips, strips * rows, *found.shape[2:])[:, :height]
-        return whole
+        found: jax.Array = jax.lax.map(one, jnp.arange(chips * strips))
+        whole = found.reshape(chips, strips * rows, *found.shape[2:])
+        return whole[:, :height]
 
     return in_strips

@@ -83,7 +83,8 @@ class NetworkPredictor:
         self._one_by_one = pixel_steps.applies(recipe.context)
         if self._one_by_one and recipe.context is not None:
             nodata = {sensor.name: sensor.nodata for sensor in recipe.sensors}
-            strips = pixel_steps.in_strips(step, nodata, recipe.context)
+            within = steps.make_predict_step(recipe, recipe.context)
+            strips = pixel_steps.in_strips(within, nodata, recipe.context)
             self._step = self._by_band = parallel.data_parallel(strips, split=True)
         else:
             self._step = parallel.data_parallel(step, split=True)

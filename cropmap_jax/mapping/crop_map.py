@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
+from cropmap_jax.baselines import runs
 from cropmap_jax.geo import cube, files, periods
 from cropmap_jax.inference import engine, mosaic_groups, pixels, predictors
 from cropmap_jax.inference.raster_source import RasterSource
@@ -81,7 +82,7 @@ class MapMaker:
 
     Args:
       options: what to map.
-      predictor: stands in for the checkpoint's network, for tests.
+      predictor: stands in for the run's own, for tests.
 
     Raises:
       ValueError: a mistake in the options, cubes that are damaged or cannot be mapped with this
@@ -92,7 +93,7 @@ class MapMaker:
     def __init__(self, options: Options, predictor: predictors.Predictor | None = None):
         self._options = options
         self._as_of = periods.parse_date(options.as_of, "--as_of")
-        self._restored = checkpoints.load(options.workdir, options.checkpoint)
+        self._restored = runs.open_run(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
         metadata.check_names(recipe.legend)
         infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
@@ -183,7 +184,7 @@ class MapMaker:
         if not self._todo:
             return
         batch_size = self._options.batch_size
-        self._predictor = self._predictor or predictors.NetworkPredictor(
+        self._predictor = self._predictor or runs.predictor_of(
             self._restored, batch_size, full_batches=True
         )
         requests = [
@@ -223,7 +224,11 @@ class MapMaker:
         for request in requests:
             here = request.box.inside(whole)
             crop[here], confidence[here] = decision.decide(
-                running.probability(request), possible, recipe.exclusive, self._options.threshold
+                running.probability(request),
+                possible,
+                recipe.exclusive,
+                self._options.threshold,
+                recipe.none_of_these,
             )
             seen += pixels.count_values(running.pixels(request), recipe.sensors)
             yield

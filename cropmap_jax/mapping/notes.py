@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from cropmap_jax.baselines import runs
 from cropmap_jax.geo import as_of_windows, calendars, cube, periods
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.mapping.metadata import MapMetadata, last_image, seen_by_sensor
-from cropmap_jax.training import steps
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
 
@@ -135,10 +135,10 @@ def trained_bands(restored: Restored) -> dict[Sensor, list[str]]:
     """Bands that the network uses; those that training never saw have no weights.
 
     Returns:
-      Names by sensor, see `training.steps.unused_bands`.
+      Names by sensor, see `runs.unused_bands`.
     """
     recipe = restored.recipe
-    unused = steps.unused_bands(recipe, restored.params)
+    unused = runs.unused_bands(restored)
     return {
         s: [band for i, band in enumerate(s.bands) if i not in unused.get(s.name, ())]
         for s in recipe.sensors

@@ -26,20 +26,23 @@ MOST_SIDE = 101
 class PixelSeries(nn.Module):
     """Dense layers over all periods, bands and flags of a pixel, for every pixel alike.
 
-    Inputs of a pixel are, for each side in `neighbourhood`, the mean of each band and period over
-    the square of so many pixels around it, of what is there in it (a side of 1: the pixel itself);
-    for each sensor and period a flag whether anything is there; and, with `dates`, the season of
-    each period as sine and cosine.
+    Inputs of each period are, for each side in `neighbourhood`, the mean of each band over the
+    square of so many pixels around the pixel, of what is there in it (a side of 1: the pixel
+    itself), and for each sensor a flag whether anything is there. A layer that all periods share
+    may come first, then layers over all of them; these are also given, with `dates`, the season in
+    which the window ends, as sine and cosine: the same image in May and in August may mean
+    different crops.
 
     Attributes:
         num_classes: number of outputs.
         num_periods: periods of the window, any number.
         bands: ((sensor, number of bands), ...); indices count as bands.
-        width: units of each hidden layer.
-        depth: hidden layers.
+        embed: units of a layer that each period passes alone, the same for all; 0: none.
+        width: units of each hidden layer over all periods.
+        depth: these layers.
         dropout: probability that a hidden unit is dropped while training.
         neighbourhood: sides in pixels, odd, of the squares whose means are inputs.
-        dates: whether the season of each period is an input.
+        dates: whether the season of the window's last period is an input.
         dtype: compute dtype.
         axis_name: mapped axis that a batch is spread over in training, or None.
         margin: pixels at each edge that are seen and not answered: logits are of what is within.
@@ -48,6 +51,7 @@ class PixelSeries(nn.Module):
     num_classes: int
     num_periods: int
     bands: tuple[tuple[str, int], ...]
+    embed: int = 0
     width: int = 256
     depth: int = 2
     dropout: float = 0.2
@@ -74,6 +78,7 @@ class PixelSeries(nn.Module):
         Raises:
             ValueError: names the argument, after `where`.
         """
+        arguments.whole(f"{where}.embed", settings["embed"], 0, 65536)
         arguments.whole(f"{where}.width", settings["width"], 1, 65536)
         arguments.whole(f"{where}.depth", settings["depth"], 1, 100)
         if not 0 <= settings["dropout"] < 1:
@@ -100,18 +105,18 @@ class PixelSeries(nn.Module):
         Returns:
             A tree like `params`; the weights of the bands are 0.
         """
-        silent = dict(params)
-        first = dict(silent["layer_0"])
-        kernel = np.array(first["kernel"])
-        start = 0
+        rows, start = [], 0
         for sensor, count in self.bands:
             for _ in self.neighbourhood:
-                rows = np.arange(self.num_periods)[:, None] * count + unseen.get(sensor, [])
-                kernel[start + rows.astype(np.int64).ravel()] = 0
-                start += self.num_periods * count
-        first["kernel"] = kernel
-        silent["layer_0"] = first
-        return silent
+                rows += [start + band for band in unseen.get(sensor, [])]
+                start += count
+        inputs = start + len(self.bands)
+        repeats = 1 if self.embed else self.num_periods
+        name = "embed" if self.embed else "layer_0"
+        kernel = np.array(params[name]["kernel"])
+        for t in range(repeats):
+            kernel[[t * inputs + row for row in rows]] = 0
+        return {**params, name: {**params[name], "kernel": kernel}}
 
     @nn.compact
     def __call__(
@@ -126,7 +131,7 @@ class PixelSeries(nn.Module):
         Args:
             pixels: {sensor: [B, T, H, W, bands]}, float, scaled; 0 where missing.
             valid: the same shapes, 1 where not missing; in between where examples are mixed.
-            day_of_year: int32 [B, T], 0 where a period is missing; unused unless `dates`.
+            day_of_year: int32 [B, T], of which the last matters, and only with `dates`.
             train: whether units are dropped, which needs `rngs={"dropout": key}`.
 
         Returns:
@@ -137,16 +142,18 @@ class PixelSeries(nn.Module):
         """
         self._check(pixels)
         inputs = [
-            _flat(mean)
-            for sensor, _ in self.bands
-            for mean in self._means(pixels[sensor], valid[sensor])
+            mean for sensor, _ in self.bands for mean in self._means(pixels[sensor], valid[sensor])
         ]
         for sensor, _ in self.bands:
             there = _inner(valid[sensor], self.margin).max(-1, keepdims=True)
-            inputs.append(_flat(there.astype(inputs[0].dtype)))
+            inputs.append(there.astype(inputs[0].dtype))
+        x = jnp.moveaxis(jnp.concatenate(inputs, axis=-1), 1, 3).astype(self.dtype)
+        if self.embed:
+            x = nn.gelu(nn.Dense(self.embed, dtype=self.dtype, name="embed")(x))
+        x = x.reshape(*x.shape[:3], -1)
         if self.dates and day_of_year is not None:
-            inputs.append(_season(day_of_year, inputs[0]))
-        x = jnp.concatenate(inputs, axis=-1).astype(self.dtype)
+            season = _season(day_of_year[:, -1])[:, None, None].astype(x.dtype)
+            x = jnp.concatenate([x, jnp.broadcast_to(season, (*x.shape[:3], 2))], axis=-1)
         for i in range(self.depth):
             x = nn.gelu(nn.Dense(self.width, dtype=self.dtype, name=f"layer_{i}")(x))
             x = Dropout(self.dropout, self.axis_name)(x, train)
@@ -180,12 +187,6 @@ class PixelSeries(nn.Module):
                 )
 
 
-def _flat(x: Array) -> Array:
-    """[B, T, H, W, C] as [B, H, W, T C]."""
-    batch, _, height, width, _ = x.shape
-    return jnp.moveaxis(x, 1, 3).reshape(batch, height, width, -1)
-
-
 def _inner(x: Array, margin: int) -> Array:
     """[B, T, H, W, C] without a margin on each side."""
     return x[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin]
@@ -207,12 +208,10 @@ def _square_sum(x: Array, side: int, margin: int) -> Array:
     return x
 
 
-def _season(day_of_year: Array, like: Array) -> Array:
-    """[B, H, W, 2 T]: sine and cosine of each period's day, 0 where the period is missing."""
-    angle = day_of_year.astype(like.dtype) * (2 * np.pi / YEAR_DAYS)
-    there = (day_of_year > 0).astype(like.dtype)
-    both = jnp.concatenate([jnp.sin(angle) * there, jnp.cos(angle) * there], axis=-1)
-    return jnp.broadcast_to(both[:, None, None, :], (*like.shape[:3], both.shape[-1]))
+def _season(day_of_year: Array) -> Array:
+    """[B, 2]: sine and cosine of the day of the year [B]."""
+    angle = day_of_year.astype(jnp.float32) * (2 * np.pi / YEAR_DAYS)
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
 NETWORK = PixelSeries

@@ -187,7 +187,7 @@ class _Run:
     ):
         self._config, self._source, self._workdir = config, source, workdir
         self._checkpointer, self._log, self._validation = checkpointer, log, validation
-        self._tracer, self._meter = tracer, Meter(config.batch_size)
+        self._tracer, self._meter = tracer, Meter(config.batch_size, config.sampling.unit)
         self._signal = StopSignal()
         self._pending: list[steps.Metrics] = []
         self._record: dict[str, float] = {}
@@ -276,7 +276,8 @@ class _Run:
         self._log.write(step, self._record)
         shown = {"loss": f"{self._record['loss']:.4f}"}
         if speed:
-            shown["chips/s"] = f"{speed['chips_per_second']:.1f}"
+            unit = self._meter.unit
+            shown[f"{unit}/s"] = f"{speed[f'{unit}_per_second']:,.1f}"
             shown["step"] = f"{speed['step_ms']:.0f} ms"
             shown["waiting"] = f"{speed['waiting']:.1%}"
         bar.set_postfix(shown, refresh=False)

@@ -22,11 +22,12 @@ class Meter:
     """Speed of training between two moments: compiling, validating and saving do not count.
 
     Args:
-      batch_size: chips of a step, over all devices.
+      batch_size: examples of a step, over all devices.
+      unit: what an example is, "chips" or "pixels".
     """
 
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
+    def __init__(self, batch_size: int, unit: str = "chips"):
+        self._batch_size, self.unit = batch_size, unit
         self._began: tuple[float, int] | None = None
         self._waited = 0.0
 
@@ -50,8 +51,9 @@ class Meter:
         """Speed since `start`, or since the last reading; empty if no step was measured.
 
         Returns:
-          "chips_per_second"; "step_ms", milliseconds of a step; "waiting", share of the time in
-          which the loop waited for data (at most so long did the devices: they may have been busy).
+          "chips_per_second", or "pixels_per_second"; "step_ms", milliseconds of a step; "waiting",
+          share of the time in which the loop waited for data (at most so long did the devices: they
+          may have been busy).
         """
         if self._began is None or step <= self._began[1]:
             return {}
@@ -59,7 +61,7 @@ class Meter:
         steps, waited = step - self._began[1], self._waited
         self.start(step)
         return {
-            "chips_per_second": steps * self._batch_size / seconds,
+            f"{self.unit}_per_second": steps * self._batch_size / seconds,
             "step_ms": 1000 * seconds / steps,
             "waiting": waited / seconds,
         }
@@ -123,10 +125,11 @@ def describe(
 ) -> str:
     """What is trained, on what, and how long: a few lines for the terminal."""
     parameters = count_parameters(params)
-    side = train_config.sampling.crop or data.chip
-    flops = train_config.batch_size * count_flops(
-        recipe.network(), recipe.bands, side, side, train=True
-    )
+    sampling, network = train_config.sampling, recipe.network()
+    side = sampling.crop or data.chip
+    if sampling.context is not None:
+        side, network = 2 * sampling.context + 1, network.clone(margin=sampling.context)
+    flops = train_config.batch_size * count_flops(network, recipe.bands, side, side, train=True)
     devices, processes = jax.local_devices(), parallel.process_count()
     everywhere = processes * len(devices)
     share = f"{train_config.batch_size // everywhere} a device"
@@ -141,9 +144,11 @@ def describe(
         f"{recipe.model['dtype']}{kept}, {recipe.loss} loss",
         f"{everywhere} x {devices[0].device_kind}"
         + (f" in {processes} processes" if processes > 1 else "")
-        + f", batch {train_config.batch_size} ({share})"
+        + f", batch {train_config.batch_size} {sampling.unit} ({share})"
         + (f", {flops / 1e9:,.3g} GFLOP a step" if flops else ""),
         f"{source.steps:,} steps ({train_config.epochs} epochs of {source.steps_per_epoch:.4g})"
         + (f", resuming after step {step:,}" if step else ""),
     ]
+    if never := data.never_annotated("train"):
+        lines.append(f"note: no annotated pixel of {', '.join(never)} in train: it is not learnt")
     return "\n".join(lines)

@@ -87,12 +87,17 @@ class Recipe:
     @property
     def outputs(self) -> int:
         """Outputs of the network: the classes, and none of these where the loss has it."""
-        return len(self.legend) + losses.LOSSES[self.loss].none_of_these
+        return len(self.legend) + self.none_of_these
 
     @property
     def exclusive(self) -> bool:
         """Whether its classes exclude each other, see `losses.Loss`."""
         return losses.LOSSES[self.loss].exclusive
+
+    @property
+    def none_of_these(self) -> bool:
+        """Whether probabilities of its classes leave a rest, that of none-of-these."""
+        return losses.LOSSES[self.loss].none_of_these
 
     @property
     def num_periods(self) -> int:

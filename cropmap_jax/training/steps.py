@@ -270,9 +270,16 @@ def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
     return in_parts
 
 
-def make_predict_step(recipe: Recipe) -> Callable[[Variables, Batch], jax.Array]:
-    """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes]."""
+def make_predict_step(recipe: Recipe, margin: int = 0) -> Callable[[Variables, Batch], jax.Array]:
+    """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes].
+
+    Args:
+      recipe: network and scaling.
+      margin: pixels at each edge that are given and not answered, of a network that has one.
+    """
     network: Any = recipe.network()
+    if margin:
+        network = network.clone(margin=margin)
     activation = losses.LOSSES[recipe.loss].activation
 
     def step(variables: Variables, batch: Batch) -> jax.Array:
@@ -286,7 +293,8 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
     """The step `(variables, batch) -> sums` over all devices.
 
     Sums are "loss" and "weight" (scalars) and "hits", "misses", "false_alarms", "negatives" (int32
-    [classes]) at probability 0.5, over known pixels that some sensor has seen in the window.
+    [classes]) at probability 0.5, or of the most probable class where they exclude each other, over
+    known pixels that some sensor has seen in the window.
     """
     network: Any = recipe.network()
     loss_function = losses.LOSSES[recipe.loss].function
@@ -298,8 +306,12 @@ def make_validation_step(recipe: Recipe) -> Callable[[Variables, Batch], Metrics
         logits = network.apply(variables, *_arguments(batch), train=False)
         loss, weight = loss_function(logits, batch["label"], batch["planted"])
         label = batch["label"][..., None].astype(jnp.int32)
-        predicted = losses.LOSSES[recipe.loss].activation(logits) >= 0.5
-        true = label == jnp.arange(predicted.shape[-1])
+        classes = jnp.arange(len(recipe.legend))
+        if recipe.exclusive:  # as a map shows them
+            predicted = logits.argmax(-1, keepdims=True) == classes
+        else:
+            predicted = losses.LOSSES[recipe.loss].activation(logits) >= 0.5
+        true = label == classes
         known = (label != IGNORE) & (batch["planted"][:, None, None, :] > 0)
 
         def count(mask: jax.Array) -> jax.Array:

@@ -145,7 +145,7 @@ def check_same_config(
     Raises:
       ValueError: shows every setting that differs.
     """
-    found = _as_now(found)
+    found = _as_now(found, expected)
     # Where the ground of the same dataset lies follows from its fingerprint; what else a checkpoint
     # says is of its step.
     a, b = (
@@ -167,14 +167,20 @@ def check_same_config(
         )
 
 
-def _as_now(meta: dict[str, Any]) -> dict[str, Any]:
-    """Meta data of a run begun by an earlier version, in the words of this one."""
+def _as_now(meta: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Meta data of a run begun by an earlier version, in the words of this one.
+
+    Args:
+      meta: of the run.
+      now: of the run as it would begin now, which says which settings there are.
+    """
     recipe, config = meta.get("recipe"), meta.get("config")
     if isinstance(recipe, dict):
         meta = meta | {"recipe": json.loads(json.dumps(Recipe.from_json(recipe).to_json()))}
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         return meta
-    config = _BEFORE | config
+    settings = now.get("config", {})
+    config = {name: value for name, value in _BEFORE.items() if name in settings} | config
     config["model"] = {"name": DEFAULT} | config["model"]
     if isinstance(config.get("scratch"), dict):
         config["scratch"] = {"name": DEFAULT} | config["scratch"]

@@ -361,7 +361,8 @@ def test_processes_share_every_batch(count):
     for k, batch in enumerate(whole):
         for i in range(count):
             assert len(parts[i]) == len(whole)
-            own = jax.tree.map(lambda values, i=i: values[i::count], batch)
+            part = slice(i * 4 // count, (i + 1) * 4 // count)
+            own = jax.tree.map(lambda values, part=part: values[part], batch)
             jax.tree.map(np.testing.assert_array_equal, parts[i][k], own)
 
 

@@ -233,3 +233,48 @@ def test_a_file_that_shrinks_while_it_is_read_is_named(copy):
         opened_file.truncate(1000)
     with pytest.raises(ValueError, match=f"{file}: record 3 is damaged: expected .* bytes at"):
         source[3]
+
+
+def test_gathered_squares_are_those_of_whole_windows(folder):
+    """Many at once, across blocks of the file, its edges and windows that begin early."""
+    data = opened(folder)
+    source, rng = data.source("train"), np.random.default_rng(0)
+    count, side, periods = 500, 5, 4
+    chips = rng.integers(0, len(source), count)
+    rows, cols = rng.integers(-3, 30, (2, count))
+    windows = rng.integers(0, len(making.PERIODS), count)[:, None] + np.arange(-3, 1)
+    windows = np.maximum(windows, as_of_windows.MISSING).astype(np.int32)
+
+    def read(gather):
+        pixels = {
+            s.name: np.empty((count, periods, side, side, len(s.bands)), s.dtype)
+            for s in data.sensors
+        }
+        gather(chips, rows, cols, windows, pixels)
+        return pixels
+
+    found, slow = read(source.gather), read(records.Whole(source, data.sensors).gather)
+    for sensor in data.sensors:
+        name, nodata = sensor.name, sensor.nodata
+        np.testing.assert_array_equal(found[name], slow[name])
+        for i in range(0, count, 25):
+            whole = np.empty((periods, 32, 32, len(sensor.bands)), sensor.dtype)
+            source.read_window(int(chips[i]), windows[i], {name: whole})
+            padded = np.pad(
+                whole, [(0, 0), (5, 5), (5, 5), (0, 0)], constant_values=nodata
+            )  # fmt: skip
+            at = slice(rows[i] + 5, rows[i] + 5 + side), slice(cols[i] + 5, cols[i] + 5 + side)
+            np.testing.assert_array_equal(found[name][i], padded[:, at[0], at[1]])
+
+
+def test_a_file_that_becomes_shorter_is_named(copy):
+    data = opened(copy)
+    source = data.source("validation")
+    pixels = {s.name: np.empty((1, 1, 1, 1, len(s.bands)), s.dtype) for s in data.sensors}
+    zero, window = np.zeros(1, np.int64), np.zeros((1, 1), np.int32)
+    source.gather(zero, zero, zero, window, pixels)
+    file = files(data, "validation")[0]
+    with open(file, "r+b") as f:
+        f.truncate(file.stat().st_size - 1000)
+    with pytest.raises(ValueError, match=f"{file.name}: record 0 is damaged: the file became"):
+        source.gather(zero, zero, zero, window, pixels)

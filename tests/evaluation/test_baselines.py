@@ -1,4 +1,4 @@
-"""The forest sees the pixels and windows that the network sees, and learns from known ones only."""
+"""Baselines see the windows that the network sees, and learn from known pixels only."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ from sklearn.ensemble import RandomForestClassifier
 from training import small_data
 from training.small_data import Ground, day
 
+from cropmap_jax.baselines import drawing, fitting, methods, settings
+from cropmap_jax.baselines.settings import Settings
 from cropmap_jax.evaluation import baselines, evaluate
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.sensors import SENTINEL
@@ -13,9 +15,11 @@ from cropmap_jax.geo.sensors import SENTINEL
 JUNE, MARCH = day("2022-06-01"), day("2022-03-01")
 
 
-@pytest.fixture(autouse=True)
-def few_trees(monkeypatch):
-    monkeypatch.setattr(baselines, "TREES", 10)
+RAW = settings.find(["raw_forest"], "", {"trees": 10})["raw_forest"]
+
+
+def train(data, dates, seed=0, one=RAW):
+    return baselines.train(one, data, "train", 2, dates, seed)
 
 
 def separable(shape=(20, 12)) -> small_data.InMemory:
@@ -35,51 +39,10 @@ def separable(shape=(20, 12)) -> small_data.InMemory:
     return data
 
 
-def test_pixel_features_are_periods_by_bands_in_physical_units():
-    s1 = np.array([[[[-1000, 100]]], [[[-32768, 300]]]], np.int16)
-    s2 = np.arange(20, dtype=np.int16).reshape(2, 1, 1, 10) * 100
-    s2[0, 0, 0, 1] = -32768
-    found = baselines.pixel_features({"s1": s1, "s2": s2}, SENTINEL)
-    assert found.shape == (1, 1, 24)
-    reflectance = np.arange(20) / 100
-    reflectance[1] = np.nan
-    np.testing.assert_allclose(found[0, 0], [-10, 1, np.nan, 3, *reflectance], rtol=1e-6)
-
-
-@pytest.mark.parametrize("overlap", [0, 3])
-def test_training_pixels_are_the_known_pixels_once_each_as_of_the_date(overlap):
-    rng = np.random.default_rng(1)
-    labels = rng.choice(np.array([0, 2, NONE_OF_THESE, IGNORE], np.uint8), (2, 13, 9))
-    data = small_data.make_dataset([Ground("train", label) for label in labels], overlap=overlap)
-    features, label = baselines.training_pixels(data, "train", 2, np.array([JUNE, MARCH]), 0)
-    # The number of a pixel (its cube and place) in dB, first band; the period is the second.
-    number = np.rint(features[:, 0] * 100).astype(int)
-    known = np.flatnonzero(labels != IGNORE)
-    assert sorted(number) == sorted(known)
-    np.testing.assert_array_equal(label, labels.ravel()[number])
-    # In June April and May are seen (periods 3 and 4), in March January and February.
-    second = number >= 13 * 9
-    for column, (june, march) in enumerate(((3, 0), (4, 1))):
-        period = np.rint(features[:, 1 + 2 * column] * 100)
-        np.testing.assert_array_equal(period, np.where(second, march, june))
-
-
-def test_a_large_split_is_sampled_evenly_and_by_seed(monkeypatch):
-    monkeypatch.setattr(baselines, "MAX_PIXELS", 500)
-    data = small_data.make_dataset([Ground("train", np.zeros((64, 64), np.uint8))], chip=32)
-    draws = [baselines.training_pixels(data, "train", 1, np.array([JUNE]), s)[0] for s in (0, 0, 1)]
-    # 500 of 4,096: four standard deviations are 4 sqrt(500 x 0.88) = 84.
-    assert abs(len(draws[0]) - 500) < 84
-    np.testing.assert_array_equal(draws[0], draws[1])
-    assert not np.array_equal(draws[0][:100], draws[2][:100])
-    rows = np.rint(draws[0][:, 0] * 100).astype(int) // 64
-    assert (rows < 32).sum() > 150 and (rows >= 32).sum() > 150
-
-
 def test_a_forest_is_right_where_a_pixel_tells_its_class():
     data = separable()
     dates = np.full((2, 3), JUNE)
-    forests = baselines.Forests(data, "train", 2, dates, seed=0)
+    forests = train(data, dates)
     tallies, _ = evaluate.tally_split(forests, "test", data, 2, [0, 1, 2], dates)
     known = data.split("test").pixels.sum(0)
     for crop, tally in enumerate(tallies):
@@ -92,7 +55,7 @@ def test_a_forest_cannot_see_what_comes_after_the_date():
     # The band that tells is of May; as of 31 May it has not ended.
     data = separable()
     dates = np.full((2, 3), day("2022-05-31"))
-    forests = baselines.Forests(data, "train", 2, dates, seed=0)
+    forests = train(data, dates)
     tallies, _ = evaluate.tally_split(forests, "test", data, 2, [0, 1, 2], dates)
     # All pixels look the same: the share of each class, about a fifth, is all there is to know.
     for tally in tallies:
@@ -103,7 +66,7 @@ def test_a_forest_cannot_see_what_comes_after_the_date():
 def test_each_group_of_dates_has_its_own_forest():
     data = separable()
     dates = np.array([[JUNE, MARCH, JUNE]] * 2)
-    forests = baselines.Forests(data, "train", 2, dates, seed=0)
+    forests = train(data, dates)
     tallies, _ = evaluate.tally_split(forests, "test", data, 2, [0, 1, 2], dates)
     found = [t.pixels.counts(0.5).scores()["f1"] for t in tallies]
     assert found == [1.0, 0.0, 1.0]
@@ -113,7 +76,7 @@ def test_pixels_without_any_value_and_classes_never_seen_are_not_guessed():
     data = separable()
     for record in data.records["train"]:
         record["label"][record["label"] == 2] = IGNORE
-    forests = baselines.Forests(data, "train", 2, np.full((2, 1), JUNE), seed=0)
+    forests = train(data, np.full((2, 1), JUNE))
     (record,) = data.records["test"][:1]
     s1, s2 = record["s1"][3:5].copy(), record["s2"][3:5].copy()
     s1[:, 0, 0], s2[:, 0, 0] = -32768, -32768
@@ -170,26 +133,34 @@ def test_wanted_pixels_are_the_forests_and_others_0(requested):
     # Examples of other shapes, one of them with nothing wanted in their midst.
     examples[0] = window(data.records["test"][0], 2, slice(0, 5))
     examples.insert(1, unwanted(examples[1]))
-    found = baselines.Forests(data, "train", 2, dates, seed=3).predict(examples, 0)
+    found = train(data, dates, 3).predict(examples, 0)
     wanted = [one["wanted"] for one in examples]
     assert requested == [sum(w.sum() for w in wanted)]
 
-    pixels = baselines.training_pixels(data, "train", 2, dates[:, 0], 3)
-    forest = RandomForestClassifier(10, random_state=3).fit(*pixels)
+    features = RAW.features(SENTINEL, 2)
+    assert (features.indices, features.means, features.dates) == ((), (), False)
+    fixed = drawing.fixed_dates(dates[:, 0])
+    pixels = drawing.training_pixels(data, "train", features, fixed, "all", 10**6, 3)
+    forest = RandomForestClassifier(10, random_state=3).fit(pixels.features, pixels.labels)
     assert list(forest.classes_) == [0, 1, 2, NONE_OF_THESE]
     for probability, one, there in zip(found, examples, wanted, strict=True):
         assert probability.shape == (*there.shape, 3) and probability.dtype == np.float32
         assert (probability[~there] == 0).all() and not there.all()
         if there.any():
-            features = baselines.pixel_features(one["pixels"], SENTINEL)
-            expected = forest.predict_proba(features[there])[:, :3]
+            values = [
+                np.moveaxis(sensor.decode(one["pixels"][sensor.name]), 0, 2).reshape(
+                    *there.shape, -1
+                )
+                for sensor in SENTINEL
+            ]
+            expected = forest.predict_proba(np.concatenate(values, -1)[there])[:, :3]
             np.testing.assert_allclose(probability[there], expected, rtol=1e-6)
             assert len(np.unique(expected, axis=0)) > 3
 
 
 def test_nothing_wanted_and_the_forest_is_not_asked(requested):
     data = separable()
-    forests = baselines.Forests(data, "train", 2, np.full((2, 1), JUNE), seed=0)
+    forests = train(data, np.full((2, 1), JUNE))
     (found,) = forests.predict([unwanted(window(data.records["test"][0], 3))], 0)
     assert found.shape == (8, 8, 3) and (found == 0).all() and requested == []
 
@@ -200,7 +171,135 @@ def test_the_same_seed_grows_the_same_forest():
     for record in data.records["train"] + data.records["test"]:
         record["s2"][:] = rng.integers(0, 9, record["s2"].shape)
     examples = [window(record, 2) for record in data.records["test"]]
-    grown = [baselines.Forests(data, "train", 2, dates, seed) for seed in (0, 0, 1)]
+    grown = [train(data, dates, seed) for seed in (0, 0, 1)]
     found = [forests.predict(examples, 0)[0] for forests in grown]
     np.testing.assert_array_equal(found[0], found[1])
     assert (found[0] != found[2]).any()
+
+
+@pytest.mark.parametrize("method", ["forest", "boosting", "logistic"])
+@pytest.mark.parametrize("indices", [(), None])
+def test_every_method_is_right_where_a_pixel_tells_its_class(method, indices):
+    data, dates = separable((24, 16)), np.full((2, 3), JUNE)
+    # Of two bands of 0 an index has no value: those are missing throughout.
+    quick = {
+        "forest": {"trees": 20},
+        "boosting": {"rounds": 20, "share_of_features": 1.0},
+        "logistic": {"rounds": 3000, "inverse_penalty": 1e5},
+    }
+    one = Settings(method, indices, means=(), arguments=quick.get(method, {}))
+    tallies, _ = evaluate.tally_split(train(data, dates, 0, one), "test", data, 2, [0, 1, 2], dates)
+    assert all(tally.pixels.counts(0.5).scores()["f1"] > 0.98 for tally in tallies)
+
+
+def test_means_tell_a_class_that_a_pixel_alone_does_not():
+    data, dates = separable((40, 40)), np.full((2, 3), JUNE)
+    rng = np.random.default_rng(5)
+    for record in data.records["train"] + data.records["test"]:
+        # Stripes of two columns; noise of 1 hides a difference of 0.2 in one pixel, not in 49.
+        kind = (np.arange(8) + record["col"]) // 8 % 2
+        record["label"][...] = kind
+        noise = rng.normal(5000, 1000, (8, 8))
+        record["s2"][4, ..., 3] = noise + 1000 * kind
+    found = {}
+    for means in ((), (7,)):
+        one = Settings("forest", (), means=means, arguments={"trees": 30})
+        predictor = train(data, dates, 0, one)
+        assert predictor.halo == (3 if means else 0)
+        tallies, _ = evaluate.tally_split(predictor, "test", data, 2, [0, 1], dates[:, :2])
+        found[means] = tallies[0].pixels.counts(0.5).scores()["accuracy"]
+    assert found[()] < 0.75 < 0.85 < found[7,]
+
+
+def test_dates_know_nothing_of_pixels():
+    data, dates = separable(), np.array([[JUNE, MARCH, JUNE]] * 2)
+    one = Settings("dates")
+    records = data.records["test"]
+    found = train(data, dates, 0, one).predict([window(record, 3) for record in records])
+    # The share of each class among the pixels learnt from, the same wherever something is wanted.
+    counts = data.split("train").pixels.sum(0)
+    share = counts[:3] / counts.sum()
+    for probability, record in zip(found, records, strict=True):
+        known = record["label"] != IGNORE
+        np.testing.assert_allclose(probability[known], np.tile(share, (known.sum(), 1)), rtol=1e-6)
+    for record in data.records["train"] + records:
+        record["s1"][...], record["s2"][...] = 7, 77
+    again = train(data, dates, 0, one).predict([window(record, 3) for record in records])
+    np.testing.assert_array_equal(np.stack(found), np.stack(again))
+
+
+def test_many_pixels_are_asked_about_in_blocks_and_answered_alike(monkeypatch):
+    data, dates = separable(), np.full((2, 1), day("2022-05-01"))
+    rng = np.random.default_rng(0)
+    for record in data.records["train"] + data.records["test"]:
+        record["s2"][:] = rng.integers(0, 9, record["s2"].shape)
+    examples = [window(record, 2) for record in data.records["test"]]
+    found = {}
+    for method in methods.METHODS:
+        one = Settings(method, arguments={"rounds": 5} if method == "boosting" else {})
+        found[method] = train(data, dates, 0, one)
+    whole = {name: predictor.predict(examples) for name, predictor in found.items()}
+    monkeypatch.setattr("cropmap_jax.baselines.predictor.BLOCK", 7)
+    monkeypatch.setattr("cropmap_jax.baselines.predictor._TOGETHER", 20)
+    for name, predictor in found.items():
+        for a, b in zip(whole[name], predictor.predict(examples), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6 if name == "logistic" else 0)
+
+
+@pytest.mark.parametrize("method", ["forest", "boosting", "logistic", "dates"])
+def test_a_pixel_that_weighs_more_counts_more(method):
+    # Two pixels that look alike: the class of the heavier one is the more probable.
+    values = np.zeros((60, 2), np.float32)
+    labels = np.arange(60) % 2
+    few = {"boosting": {"rounds": 20}, "logistic": {"inverse_penalty": 1.0}}
+    one = Settings(method, arguments=few.get(method, {}))
+    for heavier in (0, 1):
+        weights = np.where(labels == heavier, 1.5, 0.5).astype(np.float32)
+        pixels = drawing.TrainingPixels(values, labels.astype(np.uint8), weights)
+        found = fitting.fit(one, pixels, 0, "here").predict_proba(values[:1])[0]
+        assert found[heavier] == pytest.approx(0.75, abs=0.1)
+
+
+def test_a_class_alone_cannot_be_boosted():
+    data = separable()
+    for record in data.records["train"]:
+        record["label"][record["label"] != IGNORE] = 1
+    with pytest.raises(ValueError, match="small: expected training pixels of at least 2 classes"):
+        train(data, np.full((2, 1), JUNE), 0, Settings("boosting"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["forrest"], "--baseline: found 'forrest'; did you mean forest. expected one of boosting"),
+        (["forest", "none"], "did you mean|expected one of"),
+        (["forest", "forest"], "each baseline once"),
+        ([""], "--baseline: found ''; expected one of boosting"),
+    ],
+)
+def test_baselines_that_are_not_known_are_refused(names, message):
+    with pytest.raises(ValueError, match=message):
+        settings.find(names, "--baseline")
+
+
+def test_baselines_by_name():
+    assert settings.find(["none"], "") == {}
+    found = settings.find(["boosting", " forest"], "", {"trees": 7})
+    assert list(found) == ["boosting", "forest"]
+    assert found["forest"].arguments["trees"] == 7 and "trees" not in found["boosting"].arguments
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "forrest"}, "config.method: found 'forrest'; did you mean forest"),
+        ({"draw_by": "Field"}, "config.draw_by: expected one of field, place, all"),
+        ({"most_pixels": 0}, "config.most_pixels"),
+        ({"arguments": {"tree": 3}}, "config.arguments.tree: no such setting; did you mean"),
+        ({"arguments": {"trees": 0}}, "config.arguments.trees: expected a whole number"),
+        ({"means": (2,)}, "config.means"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_line(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**changes)

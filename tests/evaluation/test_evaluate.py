@@ -6,6 +6,7 @@ from inference.stand_ins import StandIn
 from training import small_data
 from training.small_data import Ground, day
 
+from cropmap_jax.baselines import settings
 from cropmap_jax.evaluation import baselines, evaluate
 from cropmap_jax.evaluation.evaluate import Chosen
 from cropmap_jax.evaluation.metrics import Counts, CropTally
@@ -229,7 +230,8 @@ def test_the_forest_is_not_scored_where_nothing_was_seen():
     data = small_data.make_dataset([Ground("train", label), Ground("test", label)])
     hide("s1", "s2", rows=slice(0, 5))(data.records["test"][0])
     dates = np.full((2, 1), JUNE)
-    forests = baselines.Forests(data, "train", 2, dates, trees=3)
+    few = settings.find(["forest"], "", {"trees": 3})["forest"]
+    forests = baselines.train(few, data, "train", 2, dates)
     ((tally,), _) = evaluate.tally_split(forests, "test", data, 2, [0], dates)
     assert (tally.pixels.total, tally.unseen["pixels"]) == (24, 40)
 

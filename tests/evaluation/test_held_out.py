@@ -1,14 +1,22 @@
 """Ground is compared, not names: a score of ground trained on does not pass for one of a test."""
 
 import dataclasses
+import importlib
+import json
+import pathlib
+import sys
 
+import making
 import numpy as np
 import pyproj
 import pytest
 from training import small_data
 from training.small_data import Ground
 
+from cropmap_jax.data import cube_builder, dataset
 from cropmap_jax.evaluation import held_out
+from cropmap_jax.geo import folds
+from cropmap_jax.training import checkpoints
 from cropmap_jax.training.checkpoints import Restored
 
 ZONE_31 = "EPSG:32631"
@@ -169,3 +177,79 @@ def test_thresholds_chosen_where_they_look_good_are_noted(data):
     assert "ground that was trained on" in note
     other = checkpoint(swapped(data, "train", "validation"))
     assert held_out.threshold_notes(other, data, "test", "validation")
+
+
+# Folds.
+
+
+def in_folds(name, split, numbers, of="same", **more):
+    return cube(name, split=split, folds={"of": of, "numbers": numbers}, **more)
+
+
+def test_folds_of_one_division_share_ground_only_where_they_share_a_fold():
+    test = in_folds("a", "test", [0])
+    for numbers in ([1], [1, 2], []):
+        assert shared([test], [in_folds("a", "train", numbers)]) is None
+    found = shared([test], [in_folds("a", "validation", [1]), in_folds("a", "train", [2, 0])])
+    assert found.trained == ("a (train)",) and found.splits == {"train"}
+    # Another division, or none: only that the cubes share ground is known.
+    assert shared([test], [in_folds("a", "train", [1], of="other")]).trained == ("a (train)",)
+    assert shared([test], [cube("a")]).scored == shared([cube("a")], [test]).scored == ("a",)
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory):
+    """Views of three folds of a dataset of two cubes, and the same cubes without folds."""
+    root = tmp_path_factory.mktemp("divided")
+    making.make_cubes(root / "cubes", ("train", "test"), size=(32, 24))
+    sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
+    builder = importlib.import_module("cubes.cubes_dataset_builder").Builder
+    found = {}
+    for name, rule in (
+        ("fields", folds.Rule(3, "field")),
+        ("squares", folds.Rule(3, "checkerboard", 8)),
+        ("whole", None),
+    ):
+        cube_builder.build(builder, name, root / "cubes", root / "data", chip=16, folds=rule)
+        numbers = range(3) if rule else [None]
+        found[name] = [dataset.open_dataset(root / "data", f"cubes/{name}", k) for k in numbers]
+    return found
+
+
+def test_a_fold_is_held_out_from_the_network_that_was_trained_without_it(divided):
+    for data in divided["fields"]:
+        restored = checkpoint(data.ground, data.fingerprint)
+        nothing = ({"trained_on": [], "hectares_trained_on": 0.0}, [])
+        assert held_out.check(restored, data, "test") == nothing
+        assert held_out.threshold_notes(restored, data, "test", "validation") == []
+        (note,) = held_out.threshold_notes(restored, data, "test", "train")
+        assert "ground that was trained on" in note
+        found, _ = held_out.check(restored, data, "train")
+        assert found["trained_on"]
+
+
+@pytest.mark.parametrize(
+    ("trained", "scored"),
+    [
+        (("fields", 1), ("fields", 0)),  # its training
+        (("fields", 0), ("fields", 1)),  # its validation
+        (("squares", 0), ("fields", 0)),  # another division
+        (("whole", 0), ("fields", 0)),
+        (("fields", 0), ("whole", 0)),
+    ],
+)
+def test_ground_of_another_fold_is_refused(divided, trained, scored):
+    one, other = (divided[name][number] for name, number in (trained, scored))
+    with pytest.raises(ValueError, match="test cubes .* lie on ground that the checkpoint was"):
+        held_out.check(checkpoint(one.ground, one.fingerprint), other, "test")
+
+
+def test_what_a_run_began_from_keeps_its_folds(divided):
+    first, second = divided["fields"][:2]
+    pretrained = checkpoint(first.ground, first.fingerprint)
+    began = json.loads(json.dumps(checkpoints.ancestors(pretrained)))
+    tuned = checkpoint([*first.ground, *began], first.fingerprint)
+    assert held_out.check(tuned, first, "test")[0]["trained_on"] == []
+    tuned = checkpoint([*second.ground, *began], second.fingerprint)
+    with pytest.raises(ValueError, match="of finetune"):
+        held_out.check(tuned, second, "test")

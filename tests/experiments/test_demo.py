@@ -31,6 +31,9 @@ SMALLER = {
     "finetune": """
     config.epochs, config.crops_per_chip, config.batch_size = 1, 2, 4
     config.model.width = 4""",
+    "pixel_series": """
+    config.epochs, config.steps_per_epoch, config.batch_size = 1, 20, 64
+    config.scratch.width = 8""",
 }
 
 
@@ -38,6 +41,13 @@ def run(out, configs, *flags):
     command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}",
                *flags]  # fmt: skip
     return subprocess.run(command, cwd=CHECKOUT, env=ENV, capture_output=True, text=True)
+
+
+def base_of(name):
+    configs = CHECKOUT / "configs"
+    if name == "pixel_series":
+        return configs / "pixel_series" / "finetune.py"
+    return configs / "demo" / f"{name}.py"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +58,7 @@ def demo(tmp_path_factory):
         (root / f"{name}.py").write_text(
             "import runpy\nfrom ml_collections import ConfigDict\n\n"
             f"def get_config({world}):\n"
-            f"    base = runpy.run_path({str(CHECKOUT / 'configs' / 'demo' / name)!r} + '.py')\n"
+            f"    base = runpy.run_path({str(base_of(name))!r})\n"
             f"    config = base['get_config']({'world' if world else ''})"
             f"{changes}\n    return config\n"
         )
@@ -62,7 +72,7 @@ def test_it_ends_with_a_table_of_every_crop_and_method(demo):
     table = (root / "out" / "scores.txt").read_text()
     assert table.strip() in printed
     scored = json.loads(
-        (root / "out" / "finetuned-0" / "evaluation" / "test" / "all.json").read_text()
+        (root / "out" / "pixels-0" / "evaluation" / "test" / "all.json").read_text()
     )["scores"]
     crops = {row["crop"] for row in scored if row["rule"] == "chosen"}
     assert crops and {row["method"] for row in scored} == {"network", "forest"}
@@ -71,7 +81,8 @@ def test_it_ends_with_a_table_of_every_crop_and_method(demo):
         assert re.fullmatch(rf"{name} +([01]\.\d{{3}} +){{6}}-?\d+( to -?\d+)? d", lines[name]), (
             lines[name]
         )
-    assert "pretrained minus scratch, mean F1 of pixels" in table
+    assert "pixel_series minus seed network, mean F1 of pixels" in table
+    assert "pixel_series minus forest, mean F1 of fields" in table
     assert (root / "out" / "scores.png").stat().st_size > 10_000
 
 
@@ -121,9 +132,9 @@ def test_one_demo_in_a_folder_and_no_file_of_others_replaced(tmp_path):
 
 
 def test_what_could_not_be_scored_is_no_zero(tmp_path):
-    # Onion has no F1 from scratch: the mean is over pea alone, for every method.
-    rows = {"pretrained": (0.6, 0.9), "scratch": (0.4, None), "forest": (0.5, 0.8)}
-    for name, of in (("finetuned", ("pretrained", "forest")), ("scratch", ("scratch",))):
+    # Onion has no F1 of the seed's network: the mean is over pea alone, for every method.
+    rows = {"pixel_series": (0.6, 0.9), "seed network": (0.4, None), "forest": (0.5, 0.8)}
+    for name, of in (("pixels", ("pixel_series", "forest")), ("finetuned", ("seed network",))):
         file = tmp_path / f"{name}-0" / "evaluation" / "test" / "all.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps({"scores": [
@@ -142,11 +153,11 @@ def test_what_could_not_be_scored_is_no_zero(tmp_path):
 
 def test_the_gain_and_its_standard_error():
     scores = {"lead": {"pea": [30, 60], "onion": None}}
-    # Means per seed: pretrained 0.5 and 0.7, scratch 0.4 and 0.4: gains 0.1 and 0.3, mean 0.2,
-    # standard deviation 0.1414, standard error 0.1.
+    # Means per seed: pixel_series 0.5 and 0.7, the seed's network 0.4 and 0.4: gains 0.1 and 0.3,
+    # mean 0.2, standard deviation 0.1414, standard error 0.1.
     for unit in ("pixels", "fields"):
-        scores["pretrained", unit] = {"pea": [0.4, 0.6], "onion": [0.6, 0.8]}
-        scores["scratch", unit] = {"pea": [0.5, 0.3], "onion": [0.3, 0.5]}
+        scores["pixel_series", unit] = {"pea": [0.4, 0.6], "onion": [0.6, 0.8]}
+        scores["seed network", unit] = {"pea": [0.5, 0.3], "onion": [0.3, 0.5]}
         scores["forest", unit] = {"pea": [0.2, 0.2]}
     told = _demo_report.difference(scores)
     assert "of pixels: +0.200 +- 0.100 (standard error), 2 seeds" in told
@@ -161,7 +172,7 @@ def test_a_crop_without_an_f1_is_left_out_and_said(tmp_path):
         return {"crop": crop, "method": method, "unit": unit, "rule": "chosen", "f1": f1,
                 "lead_days": [30, 30]}  # fmt: skip
 
-    for name, f1 in (("finetuned", 0.6), ("scratch", 0.5)):
+    for name, f1 in (("pixels", 0.6), ("finetuned", 0.5)):
         folder = tmp_path / f"{name}-0" / "evaluation" / "test"
         folder.mkdir(parents=True)
         # Nobody can be wrong about onion, which is all that is known; fields say nothing at all.

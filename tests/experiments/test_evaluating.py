@@ -28,6 +28,8 @@ MISTAKES = {
     "split": (["--split=Test"], "whole", "whole", ["'Test'", "train, validation, test"]),
     "chooser": (["--threshold_split=x"], "whole", "whole", ["'x'", "train, validation, test"]),
     "crop": (["--crop=../ry"], "whole", "whole", ["'../ry'", "rye, pea, oats"]),
+    "baseline": (["--baseline=forrest"], "whole", "whole", ["--baseline", "did you mean forest?"]),
+    "twice": (["--baseline=dates,dates"], "whole", "whole", ["--baseline", "each baseline once"]),
     "into data": (["--out=data"], "whole", "whole", ["--out data: holds the dataset"]),
     "into run": (["--out=run"], "whole", "whole", ["--out run: holds the checkpoints"]),
     "theirs": (["--out=theirs"], "whole", "whole", ["all.json, which evaluate did not write"]),
@@ -36,7 +38,7 @@ MISTAKES = {
 SCORED = {
     "whole": (["--max_pictures=1"], "whole", "whole"),
     "again": (["--max_pictures=1"], "whole", "whole"),
-    "half": (["--baseline=forest", "--trees=2"], "half", "whole"),
+    "half": (["--baseline=forest,dates", "--trees=2"], "half", "whole"),
     "dark": ([], "dark", "whole"),
     "one": (["--crop=rye"], "one", "whole"),
     "train": (["--split=train"], "whole", "whole"),
@@ -109,7 +111,8 @@ def test_scores_of_a_run_and_of_the_run_after_it(finished):
 
 def test_unseen_ground_is_counted_apart_in_table_and_json(finished):
     found, out = scores(finished, "half")
-    assert {r["method"] for r in found["scores"]} == {"network", "forest"}
+    assert {r["method"] for r in found["scores"]} == {"network", "forest", "dates"}
+    assert "note: oats: no annotated pixel in train: baselines give it probability 0" in out
     for row in found["scores"]:
         counted = row["tp"] + row["fp"] + row["fn"] + row["tn"]
         expected = (24, 24) if row["unit"] == "pixels" else (2, 0)

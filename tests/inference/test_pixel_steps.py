@@ -54,8 +54,9 @@ def test_some_rows_at_a_time(sides, piece_px):
     recipe = dataclasses.replace(recipe, model=model)
     assert recipe.context == max(sides) // 2
 
-    def form(step):
-        return pixel_steps.in_strips(step, NODATA, recipe.context, piece_px)
+    def form(_):
+        within = steps.make_predict_step(recipe, recipe.context)
+        return pixel_steps.in_strips(within, NODATA, recipe.context, piece_px)
 
     plain, found = both(recipe, form, make_batch(3, 13, 7, 2))
     assert found.shape == plain.shape == (3, 13, 7, len(making.LEGEND))

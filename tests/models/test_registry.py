@@ -111,7 +111,10 @@ def test_arguments_of_the_head_begin_with_head():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "dual_unet"}, ".name: expected a network among dual_unet3d, full, pointwise, fo"),
+        (
+            {"name": "dual_unet"},
+            ".name: expected a network among dual_unet3d, full, pixel_series, pointwise, fo",
+        ),
         ({"name": "blocks"}, ".name: expected a network among .*found 'blocks'"),
         ({"name": "..data.checks"}, ".name: expected a network among"),
         ({"name": "os"}, ".name: .*a module that registers another one is named by --import"),
@@ -160,7 +163,7 @@ def test_what_has_no_default_is_required(missing):
 
 
 def test_names_are_taken_once():
-    assert models.names() == ("dual_unet3d", "full", "pointwise")
+    assert models.names() == ("dual_unet3d", "full", "pixel_series", "pointwise")
     models.register("full", Full)  # again
     for name, taken in (("full", Pointwise), ("dual_unet3d", Full), ("blocks", Full)):
         with pytest.raises(ValueError, match=f"network '{name}': expected a new name"):

@@ -1,4 +1,5 @@
-"""Trains twenty steps with each optimizer and writes losses and state to OUT-OPTIMIZER.npz.
+"""Trains twenty steps in each way and writes losses and state to OUT-WAY.npz: the small network by
+SGD and by Adam, and the per-pixel one with all that is drawn: dropout, mixup, an average.
 
     on_devices.py OUT DEVICES [HOST:PORT PROCESSES INDEX]
 
@@ -7,6 +8,7 @@ which the order of a sum does not show on any processor. Known pixels are spread
 can be: the first examples have all of them, the last none.
 """
 
+import dataclasses
 import sys
 
 import in_float64
@@ -14,13 +16,15 @@ import jax
 import numpy as np
 from training import small_runs
 
+from cropmap_jax.data import sampling
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.training import optim, parallel, steps
 
 STEPS, BATCH, SIZE = 20, 8, 4
 
 # Peak rates of trunk and head.
-RATES = {"sgd": (0.3, 1.0), "adam": (1e-4, 1e-4)}
+RATES = {"sgd": (0.3, 1.0), "adam": (1e-4, 1e-4), "pixels": (0.1, 0.1)}
+PIXELS = {"name": "pixel_series", "num_periods": 2, "width": 8, "neighbourhood": (1, 3)}
 
 
 def make_batch(rng: np.random.Generator) -> dict:
@@ -43,8 +47,8 @@ def make_batch(rng: np.random.Generator) -> dict:
 
 def part(batch: dict) -> dict:
     """This process's examples, as `training_input` deals them out."""
-    index, count = parallel.process_index(), parallel.process_count()
-    return parallel.put(jax.tree.map(lambda v: v[index::count], batch))
+    own = sampling.share_of(BATCH, (parallel.process_index(), parallel.process_count()))
+    return parallel.put(jax.tree.map(lambda v: v[own], batch))
 
 
 def of_each_device(array: jax.Array) -> np.ndarray:
@@ -52,21 +56,38 @@ def of_each_device(array: jax.Array) -> np.ndarray:
     return np.stack([shard.data for shard in array.addressable_shards])
 
 
-def trained(name: str, recipe, validate) -> dict[str, np.ndarray]:
-    """Losses, state and scores after twenty steps by the optimizer of this name."""
+def make_recipe(way: str):
+    if way != "pixels":
+        return small_runs.make_recipe()
+    recipe = small_runs.make_recipe("softmax_none")
+    return dataclasses.replace(recipe, model=PIXELS, indices=("ndvi",))
+
+
+def trained(name: str) -> dict[str, np.ndarray]:
+    """Losses, state and scores after twenty steps in the way of this name."""
+    recipe, sampled = make_recipe(name), name == "pixels"
+    validate = parallel.data_parallel(steps.make_validation_step(recipe))
     rates = (optim.schedule("constant", rate, STEPS) for rate in RATES[name])
     # With the usual epsilon of 1e-8 Adam divides rounding errors by rounding errors.
-    optimizer = optim.make_optimizer(name, *rates, eps=1e-4)
+    optimizer = optim.make_optimizer("sgd" if sampled else name, *rates, eps=1e-4)
     variables = steps.init_variables(recipe, 1)
     opt_state = jax.device_get(optimizer.init(variables["params"]))
     state = {"step": np.zeros((), np.int32), "opt_state": opt_state} | variables
-    step = parallel.data_parallel(steps.make_train_step(recipe, optimizer), donate=True)
+    extra = {}
+    if sampled:
+        state["ema"] = jax.tree.map(np.array, variables["params"])
+        extra = {"label_smoothing": 0.1, "ema": 0.9, "seed": 3}
+    step = parallel.data_parallel(steps.make_train_step(recipe, optimizer, **extra), donate=True)
     state, losses, rng = parallel.replicate(state), [], np.random.default_rng(0)
     for _ in range(STEPS):
-        state, metrics = step(state, part(make_batch(rng)))
+        batch = make_batch(rng)
+        if sampled:
+            batch["mix"] = rng.beta(0.5, 0.5, BATCH).astype(np.float32)
+        state, metrics = step(state, part(batch))
         losses.append(of_each_device(metrics["loss"]))
-    kept = {k: state[k] for k in ("params", "batch_stats")}
-    sums = parallel.unreplicate(validate(kept, part(make_batch(rng))))
+    kept = {k: state[k] for k in ("ema", "params", "batch_stats") if k in state}
+    used = {k: kept[k] for k in ("params", "batch_stats")}
+    sums = parallel.unreplicate(validate(used, part(make_batch(rng))))
     held = small_runs.leaves(jax.tree.map(of_each_device, kept))
     spread = {f"spread{name}": np.ptp(leaf, 0) for name, leaf in held.items()}
     first = small_runs.leaves(parallel.unreplicate(kept))
@@ -79,10 +100,8 @@ def main(out: str, devices: str, *processes: str) -> None:
     if jax.local_device_count() != int(devices):
         raise SystemExit(f"expected {devices} devices, found {jax.local_device_count()}")
     with in_float64.float64():
-        recipe = small_runs.make_recipe()
-        validate = parallel.data_parallel(steps.make_validation_step(recipe))
         for name in RATES:
-            np.savez(f"{out}-{name}.npz", **trained(name, recipe, validate))
+            np.savez(f"{out}-{name}.npz", **trained(name))
 
 
 if __name__ == "__main__":

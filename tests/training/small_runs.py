@@ -86,5 +86,5 @@ def assert_equal(a: dict, b: dict) -> None:
 def records(workdir) -> list[dict]:
     """Lines of metrics.jsonl, without what depends on the clock."""
     lines = (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
-    clock = {"chips_per_second", "step_ms", "waiting"}
+    clock = {"chips_per_second", "pixels_per_second", "step_ms", "waiting"}
     return [{k: v for k, v in json.loads(s).items() if k not in clock} for s in lines]

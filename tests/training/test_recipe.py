@@ -40,7 +40,10 @@ def test_the_network_is_that_of_the_recipe():
             "config.model.depth: no such setting; .*expected one of",
         ),
         (lambda: small_runs.make_recipe(dtype="float16"), "config.model.dtype: .* found 'float16'"),
-        (lambda: small_runs.make_recipe("dice"), "config.loss: .*sigmoid, softmax, found 'dice'"),
+        (
+            lambda: small_runs.make_recipe("dice"),
+            "config.loss: .*sigmoid, softmax, softmax_none, found 'dice'",
+        ),
         (lambda: small_runs.make_recipe(width=0), "config.model.width: .*from 1 to 4096, found 0"),
         (lambda: small_runs.make_recipe(levels=10**9), "config.model.levels: .*from 0 to 8, found"),
         (lambda: small_runs.make_recipe(num_periods=True), "num_periods: .*whole.* found True"),

@@ -1,0 +1,38 @@
+"""A random forest on bands, indices and neighbourhood means, kept for `evaluate` and `predict`.
+
+python -m experiments.baseline --config configs/baselines/forest.py --workdir W \
+    --config.data_dir=DIR --config.dataset=isrc
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.data_dir = ""  # folder of datasets
+    config.dataset = "isrc"  # "<kind>" or "<kind>/<name>"
+    config.fold = config_dict.placeholder(int)  # of a dataset with folds, the one that is tested
+    config.sensors = ("s1", "s2")  # whose pixels it takes
+    config.seed = 0
+
+    # What a pixel is: bands in all periods of the window, and
+    config.num_periods = 6
+    config.indices = ("all",)  # or names; "all": those whose bands are there; () for none
+    config.means = (3, 7)  # sides in pixels of the squares that are averaged; () for none
+    config.dates = True  # the date of the window
+
+    # Which pixels it learns from, and as of when.
+    config.draw_by = "field"  # fields count as the root of their pixels; or "place", or "all"
+    config.most_pixels = 200_000  # with the dates as of which they are seen
+    config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
+    config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
+
+    # How it learns.
+    config.method = "forest"
+    config.arguments = ConfigDict()
+    config.arguments.trees = 300
+    config.arguments.least_in_leaf = 1  # pixels
+    config.arguments.share_of_features = (
+        0.0  # that a split chooses from; 0: the root of their number
+    )
+    return config

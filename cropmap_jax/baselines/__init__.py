@@ -1,0 +1,1 @@
+"""Methods that are no networks: forest, boosting, logistic regression, and dates alone."""

@@ -1,0 +1,112 @@
+"""Scores of the map that probabilities make: the most probable of all classes and none of these."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.evaluation.cube_predictions import CubePrediction
+from cropmap_jax.evaluation.metrics import Counts
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.inference.predictors import NetworkPredictor, Predictor
+from cropmap_jax.training.losses import LOSSES
+
+RULE = "map"
+"""What `rule` is in the rows of these scores, beside "fixed" and "chosen"."""
+NONE = "none_of_these"
+"""What `crop` is in the row of what is none of the classes."""
+
+
+class MapTally:
+    """Confusion of exclusive classes over annotated pixels that were seen.
+
+    The probability of none of these is what the classes leave, 1 - sum.
+
+    Args:
+      classes: number of classes, all of the legend.
+    """
+
+    def __init__(self, classes: int):
+        self._classes = classes
+        # [truth, shown], none of these last.
+        self.confusion = np.zeros((classes + 1, classes + 1), np.int64)
+        self._unseen = np.zeros(classes + 1, np.int64)
+
+    def add(self, prediction: CubePrediction) -> None:
+        """Adds a cube, predicted as of one date for all classes."""
+        label = np.where(prediction.label == NONE_OF_THESE, self._classes, prediction.label)
+        annotated = prediction.label != IGNORE
+        known = annotated & prediction.seen.all(-1)
+        values = prediction.probability[known]
+        rest = np.maximum(1 - values.sum(-1, keepdims=True), 0)
+        shown = np.concatenate([values, rest], -1).argmax(-1)
+        np.add.at(self.confusion, (label[known], shown), 1)
+        unseen = label[annotated & ~known]
+        self._unseen += np.bincount(unseen, minlength=self._classes + 1)
+
+    def rows(
+        self, method: str, names: Sequence[str], lead: tuple[int, int] | None
+    ) -> list[dict[str, Any]]:
+        """Rows like those of `evaluate.score_rows`: of each class, and of none of these if any.
+
+        Args:
+          method: the method's name.
+          names: of the classes.
+          lead: smallest and largest effective lead in days, None without a harvest date.
+        """
+        rows, total = [], int(self.confusion.sum())
+        for index, name in enumerate((*names, NONE)):
+            true = int(self.confusion[index].sum())
+            shown = int(self.confusion[:, index].sum())
+            if name == NONE and not true:
+                continue
+            tp = int(self.confusion[index, index])
+            counts = Counts(tp=tp, fp=shown - tp, fn=true - tp, tn=total - true - shown + tp)
+            rows.append(
+                {
+                    "crop": name,
+                    "method": method,
+                    "unit": "pixels",
+                    "rule": RULE,
+                    "threshold": None,
+                    "threshold_reason": None,
+                    "lead_days": lead,
+                }
+                | counts.scores()
+                | {"without_image": int(self._unseen.sum()), "reason": None}
+            )
+        return rows
+
+
+def tally_for(
+    predictor: Predictor, data: Dataset, crops: Sequence[int], dates: np.ndarray
+) -> MapTally | None:
+    """A tally of the map of a method; None where there is no one map, or classes overlap.
+
+    Args:
+      predictor: a network, whose loss says whether classes exclude each other, or a baseline, whose
+        do: none of these is one of them.
+      data: the dataset.
+      crops: class indices that are scored.
+      dates: int [cubes, crops], as-of date of each.
+    """
+    whole = list(crops) == list(range(len(data.legend)))
+    if not whole or (dates != dates[:, :1]).any():
+        return None
+    if isinstance(predictor, NetworkPredictor) and not LOSSES[predictor.recipe.loss].exclusive:
+        return None
+    return MapTally(len(crops))
+
+
+def watched(
+    tally: MapTally | None, on_cube: Callable[[CubePrediction], None] | None = None, *shown: Any
+) -> tuple[Any, ...]:
+    """What `evaluate.tally_split` is to call, with a tally that each cube is added to."""
+
+    def add(prediction: CubePrediction) -> None:
+        for one in (tally.add if tally else None, on_cube):
+            if one:
+                one(prediction)
+
+    return (add, *shown)
