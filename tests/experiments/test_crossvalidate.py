@@ -133,9 +133,36 @@ def test_run_again_it_only_reads_and_another_date_is_scored_but_not_trained(worl
 
 def test_compare_reads_pooled_scores(world):
     root, _, _ = world
-    done = run("compare", "--scores", f"mine={root / 'run' / 'crossvalidation.json'}")
+    done = run("compare", "--scores", f"mine={root / 'run/crossvalidation.json'}")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^wheat +mine: forest +chosen +1 +[01]\.\d+ ", done.stdout, re.MULTILINE)
+
+
+def test_a_kept_forest_is_cross_validated(world):
+    root, _, _ = world
+    flags = flags_of(root, workdir="forest", config="configs/baselines/forest.py")
+    less = ("--config.arguments.trees=5", "--config.means=()", "--config.num_periods=3")
+    done = run("crossvalidate", *flags, *less, "--as_of", "2022-07-01")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("$ python -m experiments.baseline ") == 2
+    found = json.loads((root / "forest" / "crossvalidation.json").read_text())
+    assert {row["method"] for row in found["scores"]} == {found["settings"]["method"]} == {"forest"}
+    network = json.loads((root / "run" / "crossvalidation.json").read_text())["scores"]
+
+    def scored(rows):
+        return {
+            (row["crop"], row["unit"], row["rule"]): sum(row[name] for name in pooling.COUNTS)
+            for row in rows
+            if row["method"] == "forest"
+        }
+
+    assert scored(found["scores"]) == scored(network)
+    # It knows its fold: that of another is refused.
+    folder = ("--workdir", root / "forest" / "fold-1", "--crop", "all", "--out", root / "out")
+    done = run("evaluate", *folder, "--fold", 0)
+    assert (
+        done.returncode == 1 and "lie on ground that the checkpoint was trained on" in done.stderr
+    )
 
 
 def test_a_network_of_one_fold_is_not_scored_on_another(world):
