@@ -10,7 +10,6 @@ from sklearn.pipeline import Pipeline
 from cropmap_jax.baselines import methods
 from cropmap_jax.baselines.drawing import TrainingPixels
 from cropmap_jax.baselines.settings import Settings
-from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo.legend import Legend
 
 
@@ -55,12 +54,6 @@ def _weights(model: Any, pixels: TrainingPixels) -> dict[str, np.ndarray]:
         f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight"
     )
     return {name: pixels.weights}
-
-
-def never_annotated(data: Dataset, split: str) -> list[str]:
-    """Names of the classes of which no pixel of a split is annotated: nothing can learn them."""
-    counts = data.split(split).pixels.sum(0)
-    return [name for name, count in zip(data.legend.names, counts, strict=False) if not count]
 
 
 def counted(pixels: TrainingPixels, classes: Legend) -> dict[str, int]:

@@ -92,7 +92,7 @@ def train(
     made, meta = make_recipe(config, data), describe(config, data)
     if storage.finished(workdir, meta):
         return False
-    for name in fitting.never_annotated(data, "train"):
+    for name in data.never_annotated("train"):
         report(f"note: {name}: no annotated pixel in train; it is never predicted")
     begun, settings = time.monotonic(), made.settings()
     as_of = input_pipeline.parse_as_of(tuple(config["as_of"]), "--config.as_of")

@@ -1,0 +1,112 @@
+"""Runs commands one after the other, each in a process of its own, as `python -m` would.
+
+Most of a short command is importing jax, three seconds: hundreds of commands share the imports of
+the process that starts them. Each is a fork of it that has touched no device yet.
+"""
+
+import ctypes
+import os
+import pathlib
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from cropmap_jax.geo import processes
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit code, and seconds of processor time, its workers' among them.
+
+    On a machine that others use as well, these say more than seconds on the clock.
+    """
+
+    code: int
+    cpu_seconds: float
+
+
+def imports() -> None:
+    """Imports what commands share; none of it looks for a device."""
+    import cropmap_jax.evaluation.evaluate
+    import cropmap_jax.mapping.crop_map
+    import cropmap_jax.training.loop  # noqa: F401
+
+
+def command(module: str, arguments: Sequence[str], log: pathlib.Path) -> Ended:
+    """Runs `python -m MODULE ARGUMENTS` to its end.
+
+    Args:
+      module: dotted name.
+      arguments: flags.
+      log: what it prints goes here.
+
+    Raises:
+      KeyboardInterrupt: a signal ended this process; it was handed on and the command has ended.
+    """
+
+    def run() -> None:
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+    return call(run, log)
+
+
+def call(work: Callable[[], object], log: pathlib.Path) -> Ended:
+    """Runs a function in a fork of this process, as `command` does.
+
+    Args:
+      work: what to run; what it returns is lost.
+      log: what it prints goes here, and the traceback of what it raises.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    child = os.fork()
+    if not child:
+        _child(work, log, parent)
+    try:
+        return _wait(child)
+    except KeyboardInterrupt as stop:
+        # Its own process group: what reached this process has not reached it.
+        asked = stop.exit_code - 128 if isinstance(stop, processes.Stopped) else signal.SIGINT
+        os.kill(child, asked)
+        _wait(child)
+        raise
+
+
+def _wait(child: int) -> Ended:
+    _, status, used = os.wait4(child, 0)
+    return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
+
+
+def _child(work: Callable[[], object], log: pathlib.Path, parent: int) -> None:
+    """Never returns: what called `call` would else run twice."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        _die_with(parent)
+        for number, flags in ((1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), (0, os.O_RDONLY)):
+            os.dup2(os.open(log if number else os.devnull, flags, 0o644), number)
+        os.dup2(1, 2)
+        work()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """Asks the kernel to kill this process when its parent ends, however it does."""
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_death_signal, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)

@@ -1,0 +1,133 @@
+"""The methods that are compared, as data: how each is trained."""
+
+import dataclasses
+
+FINETUNE, BASELINE, SPOT = "finetune", "baseline", "spot"
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way to map crops.
+
+    Args:
+      name: for --methods and in the JSON.
+      label: in tables.
+      verb: FINETUNE or BASELINE of `experiments`; SPOT trains within `evaluate --baseline`, a model
+        for each as-of date, and leaves nothing that could map.
+      config: file of settings.
+      flags: more settings.
+      pretrain: file of settings of the pretraining on simulated Europe; "" trains from scratch.
+      others: {place: (file of settings, flags)} where the config is not for that place.
+      places: the only ones where it runs; () for all.
+      spot: name for `evaluate --baseline`, of SPOT.
+      default: whether it runs when --methods does not name it.
+    """
+
+    name: str
+    label: str
+    verb: str
+    config: str
+    flags: tuple[str, ...] = ()
+    pretrain: str = ""
+    others: dict[str, tuple[str, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
+    places: tuple[str, ...] = ()
+    spot: str = ""
+    default: bool = True
+
+    def runs_on(self, place: str) -> bool:
+        """Whether it is for a place, such as iran-0, iran-1, belgium or tervuren."""
+        return not self.places or place.partition("-")[0] in self.places
+
+    def settings(self, place: str) -> tuple[str, tuple[str, ...]]:
+        """File of settings and flags for a place."""
+        return self.others.get(place, (self.config, self.flags))
+
+
+_SCRATCH = ("--config.from_scratch=True",)
+_BARE = ("--config.indices=()", "--config.means=()")
+# The seed's network on 1 km2: docs/real_run.md. Belgium asks for exclusive classes.
+_SEED_ON_REAL = {
+    "tervuren": ("configs/real/finetune_tervuren.py", _SCRATCH),
+    "belgium": (
+        "configs/real/pretrain_belgium.py",
+        ("--config.loss=softmax_none", "--config.class_weights=none"),
+    ),
+}
+
+METHODS = (
+    Method("dates", "dates alone", BASELINE, "configs/baselines/dates.py"),
+    Method(
+        "forest_raw",
+        "forest, bands alone, a forest per date",
+        SPOT,
+        "configs/baselines/dates.py",
+        spot="raw_forest",
+    ),
+    Method(
+        "forest_indices",
+        "forest, indices",
+        BASELINE,
+        "configs/baselines/forest.py",
+        ("--config.means=()",),
+    ),
+    Method("forest", "forest, indices and means", BASELINE, "configs/baselines/forest.py"),
+    Method("boosting", "boosting, indices and means", BASELINE, "configs/baselines/boosting.py"),
+    Method("logistic", "logistic regression", BASELINE, "configs/baselines/logistic.py"),
+    Method(
+        "seed",
+        "seed network, from scratch",
+        FINETUNE,
+        "configs/demo/finetune.py",
+        _SCRATCH,
+        others=_SEED_ON_REAL,
+    ),
+    Method(
+        "seed_pretrained",
+        "seed network, pretrained",
+        FINETUNE,
+        "configs/demo/finetune.py",
+        pretrain="configs/demo/pretrain.py",
+        places=("iran",),
+    ),
+    Method("pixel_series", "pixel_series", FINETUNE, "configs/pixel_series/finetune.py", _SCRATCH),
+    Method(
+        "pixel_series_means",
+        "pixel_series, 3 x 3 and 7 x 7 means",
+        FINETUNE,
+        "configs/pixel_series/finetune.py",
+        (*_SCRATCH, "--config.model.neighbourhood=(1, 3, 7)"),
+    ),
+    Method(
+        "forest_dated",
+        "forest, indices and means, a forest per date",
+        SPOT,
+        "configs/baselines/dates.py",
+        spot="forest",
+        default=False,
+    ),
+    Method(
+        "boosting_dated",
+        "boosting, indices and means, a model per date",
+        SPOT,
+        "configs/baselines/dates.py",
+        spot="boosting",
+        default=False,
+    ),
+)
+
+
+def find(names: list[str] | None) -> list[Method]:
+    """Methods by name, in the table's order; the default ones for None.
+
+    Raises:
+      ValueError: a name that is not there, or none.
+    """
+    if names is None:
+        return [method for method in METHODS if method.default]
+    known = [method.name for method in METHODS]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"--methods: expected some of {', '.join(known)}, found {name!r}")
+    if not names:
+        raise ValueError(f"--methods: expected some of {', '.join(known)}, found none")
+    return [method for method in METHODS if method.name in names]

@@ -1,0 +1,163 @@
+"""Steps that are run once: what a folder records of them, how long they took, what failed."""
+
+import hashlib
+import json
+import pathlib
+import runpy
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks.accuracy import forks
+from cropmap_jax.geo import files
+
+RECORD = "steps.json"
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Failed(Exception):
+    """A step ended with an error; its text is the last line that it printed."""
+
+
+def digest_of(config: str) -> str:
+    """Hash of the settings that a config file makes, those that it is based on among them.
+
+    Args:
+      config: a path, with ":ARGUMENT" where the file takes one.
+
+    Raises:
+      Failed: there is no such file, or it makes none.
+    """
+    path, colon, argument = config.partition(":")
+    file = next((f for f in (pathlib.Path(path), CHECKOUT / path) if f.is_file()), None)
+    if file is None:
+        raise Failed(f"expected a file of settings, found none at {path}")
+    try:
+        made = runpy.run_path(str(file))["get_config"](*([argument] if colon else []))
+        text = made.to_json_best_effort(sort_keys=True)
+    except Exception as error:  # a program of its own may raise anything
+        raise Failed(f"{path}: {error!r}") from error
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Steps:
+    """Runs steps below a folder and records them, so that the same command resumes.
+
+    A step that finished is skipped. A training that was interrupted or failed begins anew: it is
+    short, and seconds of a part would be nobody's.
+
+    Args:
+      out: the folder of everything.
+      run: runs a command, as `forks.command`.
+    """
+
+    def __init__(
+        self,
+        out: pathlib.Path,
+        run: Callable[[str, Sequence[str], pathlib.Path], forks.Ended] = forks.command,
+    ):
+        self._out, self._run = out, run
+        self.ran = self.skipped = 0
+
+    def command(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        verb: str,
+        arguments: Sequence[str],
+        config: str = "",
+        anew: bool = False,
+    ) -> float:
+        """Runs `python -m experiments.VERB` unless it has; returns its seconds.
+
+        Args:
+          folder: whose record it is, and its log NAME.log.
+          name: of the step, unique in the folder.
+          verb: of `experiments`.
+          arguments: flags without --config.
+          config: file of settings, with ":ARGUMENT".
+          anew: remove the folder first when it holds an unfinished step of this name.
+
+        Raises:
+          Failed: it ended with another exit code than 0, or its config cannot be read.
+          ValueError: it ran with other settings.
+        """
+        words = ([f"--config={config}"] if config else []) + list(arguments)
+        key = {"verb": verb, "flags": self._portable(words)}
+        key |= {"settings": digest_of(config)} if config else {}
+        shown = f"python -m experiments.{verb} {shlex.join(words)}"
+
+        def work(log: pathlib.Path) -> forks.Ended:
+            return self._run(f"experiments.{verb}", words, log)
+
+        return self.step(folder, name, key, shown, work, anew)
+
+    def step(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        key: dict,
+        shown: str,
+        work: Callable[[pathlib.Path], forks.Ended],
+        anew: bool = False,
+    ) -> float:
+        """Runs `work(log)` unless a step of this name and key has finished; see `command`."""
+        record = self._read(folder)
+        before = record.get(name)
+        if before and before["key"] != key:
+            raise ValueError(
+                f"{folder}: expected {name} with the settings of this run, found one with others; "
+                "remove that folder, or choose another --out"
+            )
+        if before and before["seconds"] is not None:
+            self.skipped += 1
+            return float(before["seconds"])
+        if before and anew:
+            shutil.rmtree(folder)
+            record = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write(folder, record | {name: {"key": key, "seconds": None}})
+        print(f"\n== {folder.relative_to(self._out)}: {name}\n$ {shown}", flush=True)
+        log, start = folder / f"{name}.log", time.monotonic()
+        ended = work(log)
+        seconds = time.monotonic() - start
+        if ended.code:
+            reason = _last_line(log) or f"exit {ended.code}"
+            print(f"failed: {reason} ({log})", flush=True)
+            raise Failed(reason)
+        self.ran += 1
+        done = {"key": key, "seconds": round(seconds, 2)}
+        done["cpu_seconds"] = round(ended.cpu_seconds, 2)
+        self._write(folder, record | {name: done})
+        print(f"({seconds:.0f} s, {ended.cpu_seconds:.0f} s of processors)", flush=True)
+        return round(seconds, 2)
+
+    def _portable(self, words: Sequence[str]) -> list[str]:
+        """Flags without the path of --out, which may have been moved."""
+        return [word.replace(str(self._out), "OUT") for word in words]
+
+    def _read(self, folder: pathlib.Path) -> dict:
+        file = folder / RECORD
+        if not file.is_file():
+            return {}
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if all({"key", "seconds"} <= set(step) for step in found.values()):
+                return found
+            raise ValueError("other keys")
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"{file}: expected a record of steps ({error}); remove it") from error
+
+    def _write(self, folder: pathlib.Path, record: dict) -> None:
+        files.write_bytes(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def _last_line(log: pathlib.Path) -> str:
+    """The last line of a log that says something, without the "error: " in front."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1].removeprefix("error: ") if said else ""
