@@ -96,7 +96,7 @@ def _dates(restored, data, crops: list[int], chooser: str | None):
 
 def _baselines(restored, data):
     """Settings of the baselines that are trained on the spot, by name; and notes about them."""
-    from cropmap_jax.baselines import fitting, runs, settings
+    from cropmap_jax.baselines import runs, settings
 
     chosen = settings.find(_BASELINE.value, "--baseline", {"trees": _TREES.value})
     if runs.method_of(restored) in chosen:
@@ -106,7 +106,7 @@ def _baselines(restored, data):
         )
     for one in chosen.values():
         one.features(restored.recipe.sensors, restored.recipe.num_periods)
-    never = fitting.never_annotated(data, "train") if chosen else []
+    never = data.never_annotated("train") if chosen else []
     return chosen, [
         f"{name}: no annotated pixel in train: baselines give it probability 0" for name in never
     ]

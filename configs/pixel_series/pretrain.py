@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict(
         {"name": "pixel_series", "num_periods": 6, "dtype": "float32"}
         | {"neighbourhood": (1, 3, 7)}  # inputs: the pixel, and means of 3 x 3 and 7 x 7 pixels
-        | {"embed": 64, "width": 256, "depth": 2, "dropout": 0.2, "dates": False}
+        | {"embed": 64, "width": 256, "depth": 2, "dropout": 0.2, "dates": True}
     )
     config.standardise = True
     config.indices = ("cross_ratio", "ndvi", "ndmi", "ndre", "ndti", "ngrdi")

@@ -33,10 +33,12 @@ class TrainingPixels:
     Args:
       features: float32 [N, features], NaN where missing.
       labels: uint8 [N], class index or 254 for none of these.
+      weights: float32 [N], how much each counts, 1 on average; None: all alike.
     """
 
     features: np.ndarray
     labels: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def fixed_dates(dates: np.ndarray) -> Dates:
@@ -83,7 +85,7 @@ def check_dates(
 def draw_pixels(
     data: Dataset, split: str, draw_by: str, most: int, rng: np.random.Generator
 ) -> DrawnPixels:
-    """At most `most` annotated pixels, none twice.
+    """At most `most` annotated pixels, none twice; all of them if there are no more.
 
     Args:
       data, split: whose pixels.
@@ -123,6 +125,36 @@ def draw_pixels(
     return DrawnPixels(
         chip.astype(np.int32), row.astype(np.int32), col.astype(np.int32), labels[order]
     )
+
+
+def draw_weights(data: Dataset, split: str, draw_by: str, drawn: DrawnPixels) -> np.ndarray:
+    """How much pixels count of which none was left out, so that it is as if they had been drawn.
+
+    Args:
+      data, split: whose pixels.
+      draw_by: "field" or "place".
+      drawn: all annotated pixels, sorted by chip.
+
+    Returns:
+      float32 [N], ∝ 1 / sqrt(pixels of its field, or of its chip), 1 on average.
+    """
+    source, cube = data.source(split), data.split(split).cube[drawn.chip]
+    keys = np.zeros((len(drawn.chip), 3), np.int64)
+    keys[:, 0] = drawn.chip
+    if draw_by == "field":
+        fields = np.zeros(len(drawn.chip), np.int64)
+        for chip in np.unique(drawn.chip):
+            own = drawn.chip == chip
+            fields[own] = source.fields(int(chip))[drawn.row[own], drawn.col[own]]
+        # Ground without a field is, chip by chip and class by class, as good as one.
+        inside = fields > 0
+        keys[:, 0] = np.where(inside, cube, drawn.chip)
+        keys[:, 1] = fields
+        keys[:, 2] = np.where(inside, 0, drawn.label)
+    _, of, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    weights = 1 / np.sqrt(counts[of.ravel()])
+    found: np.ndarray = (weights / weights.mean()).astype(np.float32)
+    return found
 
 
 def _all_alike(
@@ -175,8 +207,13 @@ def training_pixels(
     """
     rng = np.random.default_rng(seed)
     drawn = draw_pixels(data, split, draw_by, most, rng)
+    weights = np.ones(len(drawn.label), np.float32)
+    alike = draw_by == "all" or int(data.split(split).annotated.sum()) > most
+    if not alike:
+        weights = draw_weights(data, split, draw_by, drawn)
     times = most // len(drawn.label) if copies else 1
-    drawn, as_of = _as_of_dates(data, split, drawn, dates, max(times, 1), rng)
+    number, as_of = _as_of_dates(data, split, drawn, dates, max(times, 1), rng)
+    drawn = DrawnPixels(*(column[number] for column in drawn))
     out = np.full((len(drawn.label), len(features.names)), np.nan, np.float32)
     seen = np.zeros(len(out), bool)
     done = 0
@@ -190,7 +227,7 @@ def training_pixels(
             f"{split}, found none"
         )
     # A pixel that no image shows says nothing about its class, and is never predicted.
-    return TrainingPixels(out[seen], drawn.label[seen])
+    return TrainingPixels(out[seen], drawn.label[seen], None if alike else weights[number][seen])
 
 
 def _as_of_dates(
@@ -200,11 +237,11 @@ def _as_of_dates(
     dates: Dates,
     times: int,
     rng: np.random.Generator,
-) -> tuple[DrawnPixels, np.ndarray]:
-    """Pixels, each so many times, and as of which date; none twice with the same window."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of pixels, each so many times, and as of which date; none twice with one window."""
     cubes = data.split(split).cube[drawn.chip]
     if times == 1:
-        return drawn, dates(cubes, rng)
+        return np.arange(len(cubes)), dates(cubes, rng)
     found = np.stack([dates(cubes, rng) for _ in range(min(times, MOST_TIMES))], axis=1)
     found.sort(axis=1)
     ended = np.empty_like(found)
@@ -212,8 +249,7 @@ def _as_of_dates(
         own = cubes == cube
         ended[own] = np.searchsorted(data.periods(int(cube))[:, 1], found[own], side="right")
     new = np.diff(ended, axis=1, prepend=-1) > 0
-    number = np.nonzero(new)[0]
-    return DrawnPixels(*(column[number] for column in drawn)), found[new]
+    return np.nonzero(new)[0], found[new]
 
 
 def _by_window(

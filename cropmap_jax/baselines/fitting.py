@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 
 from cropmap_jax.baselines import methods
 from cropmap_jax.baselines.drawing import TrainingPixels
 from cropmap_jax.baselines.settings import Settings
-from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo.legend import Legend
 
 
@@ -41,15 +41,19 @@ def fit(settings: Settings, pixels: TrainingPixels, seed: int, where: str) -> An
     with warnings.catch_warnings():
         # How many rounds logistic regression takes is a setting; it need not have converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values, pixels.labels)
+        model.fit(values, pixels.labels, **_weights(model, pixels))
     # Threads help while it learns; `BaselinePredictor` has threads of its own.
     return model.set_params(n_jobs=1) if "n_jobs" in model.get_params() else model
 
 
-def never_annotated(data: Dataset, split: str) -> list[str]:
-    """Names of the classes of which no pixel of a split is annotated: nothing can learn them."""
-    counts = data.split(split).pixels.sum(0)
-    return [name for name, count in zip(data.legend.names, counts, strict=False) if not count]
+def _weights(model: Any, pixels: TrainingPixels) -> dict[str, np.ndarray]:
+    """What tells a classifier how much each pixel counts."""
+    if pixels.weights is None:
+        return {}
+    name = (
+        f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight"
+    )
+    return {name: pixels.weights}
 
 
 def counted(pixels: TrainingPixels, classes: Legend) -> dict[str, int]:

@@ -18,8 +18,8 @@ class BaselineRecipe(Recipe):
     """A `Recipe` without a network: whatever takes a recipe takes this one, and checks the same.
 
     `model` is {"name": the method, "num_periods", and the other `Settings`}; there is no scaling;
-    classes answer one by one, as those of a sigmoid loss do: a map shows the most probable one
-    where its probability reaches the threshold.
+    its classes exclude each other, and none of these is one of them, as with the loss
+    `softmax_none`.
     """
 
     def __post_init__(self) -> None:
@@ -48,19 +48,19 @@ class BaselineRecipe(Recipe):
         return self.settings().features(self.sensors, self.num_periods)
 
     @property
-    def exclusive(self) -> bool:
-        """Classes answer one by one, see the class."""
-        return False
-
-    @property
     def size_multiple(self) -> int:
         """Any size will do."""
         return 1
 
     @property
-    def halo(self) -> int:
-        """Pixels around a tile that its features depend on."""
+    def context(self) -> int:
+        """Pixels around a pixel that its features depend on."""
         return self.features().halo
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile that it is to see in a map."""
+        return self.context
 
     @property
     def dtype(self) -> type:
@@ -104,7 +104,7 @@ def make_recipe(
         legend=data.legend,
         scaling={},
         period_kind=data.period_kind,
-        loss="sigmoid",
+        loss="softmax_none",
         lead_days=lead_days,
         pixel_m=data.pixel_m,
         sensors=sensors,

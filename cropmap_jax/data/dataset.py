@@ -155,6 +155,15 @@ class Dataset:
             found += [rows[i] | part for i in np.unique(table.cube[table.annotated > 0])]
         return found
 
+    def never_annotated(self, split: str) -> list[str]:
+        """Names of the classes of which no pixel of a split is annotated: nothing can learn them.
+
+        Raises:
+          ValueError: the dataset has no such split.
+        """
+        counts = self.split(split).pixels.sum(0)
+        return [name for name, n in zip(self.legend.names, counts, strict=False) if not n]
+
     @property
     def pixel_m(self) -> float:
         """Side of the pixels in metres, the same in all cubes."""

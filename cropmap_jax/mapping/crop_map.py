@@ -2,16 +2,17 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from cropmap_jax.baselines import runs
-from cropmap_jax.geo import cube, cube_io, files, periods
-from cropmap_jax.inference import engine, pixels, predictors
+from cropmap_jax.geo import cube, files, periods
+from cropmap_jax.inference import engine, mosaic_groups, pixels, predictors
 from cropmap_jax.inference.raster_source import RasterSource
 from cropmap_jax.mapping import (
     cubes,
@@ -22,6 +23,7 @@ from cropmap_jax.mapping import (
     notes,
     products,
     verified,
+    writing,
 )
 from cropmap_jax.training import checkpoints
 
@@ -111,7 +113,8 @@ class MapMaker:
         )
         self._out = pathlib.Path(options.out)
         self._files = products.file_names(self.groups)
-        self._verified = verified.verify(self._out, self.groups, self._folders)
+        by_id = {info.cube_id: info for info in infos}
+        self._verified = verified.verify(self._out, self.groups, by_id)
         self._inputs = {
             made.cube_id: found.inputs(number)
             for found in self.groups
@@ -171,6 +174,9 @@ class MapMaker:
     def run(self) -> Iterator[None]:
         """Predicts and writes what is missing; yields after each part.
 
+        Reading, predicting and writing overlap. A cube's map is written after its last part, and
+        when this ends all are.
+
         Raises:
           ValueError: names a file of a cube that cannot be read.
           OSError: names what cannot be written.
@@ -181,26 +187,36 @@ class MapMaker:
         self._predictor = self._predictor or runs.predictor_of(
             self._restored, batch_size, full_batches=True
         )
-        running = engine.Engine(RasterSource(self._folders), self._predictor)
         requests = [
             [engine.Request(view, box) for box in view.mosaic_group.pieces(number)]
             for view, number in self._todo
         ]
-        for request in itertools.chain.from_iterable(requests):
-            running.expect(request)
-        for (view, number), own in zip(self._todo, requests, strict=True):
-            yield from self._map_cube(view, number, own, running)
+        with (
+            RasterSource(self._folders) as source,
+            engine.Engine(source, self._predictor, ahead_bytes=engine.AHEAD_BYTES) as running,
+            writing.Writing() as writers,
+        ):
+            for request in itertools.chain.from_iterable(requests):
+                running.expect(request)
+            for (view, number), own in zip(self._todo, requests, strict=True):
+                found = view.mosaic_group
+                info = source.info(found.cubes[number].cube_id)
+                crop, confidence, seen = yield from self._map_cube(
+                    found, number, info, own, running
+                )
+                write = functools.partial(self._write, info, crop, confidence, seen)
+                writers.add(write, crop.nbytes + confidence.nbytes)
 
     def _map_cube(
         self,
-        view: engine.View,
+        found: mosaic_groups.MosaicGroup,
         number: int,
+        info: cube.CubeInfo,
         requests: list[engine.Request],
         running: engine.Engine,
-    ) -> Iterator[None]:
-        recipe, found = self._restored.recipe, view.mosaic_group
-        own, whole = found.cubes[number], found.tiling.boxes[number]
-        info = cube_io.read_info(self._folders[own.cube_id])
+    ) -> Generator[None, None, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """The map of a cube: class and confidence uint8 [H, W], and how many values were seen."""
+        recipe, whole = self._restored.recipe, found.tiling.boxes[number]
         possible = self._possible(info)
         bands = sum(len(sensor.bands) for sensor in recipe.sensors)
         seen = np.zeros((recipe.num_periods, bands), np.int64)
@@ -216,12 +232,18 @@ class MapMaker:
             )
             seen += pixels.count_values(running.pixels(request), recipe.sensors)
             yield
+        return crop, confidence, seen
+
+    def _write(
+        self, info: cube.CubeInfo, crop: np.ndarray, confidence: np.ndarray, seen: np.ndarray
+    ) -> None:
+        recipe = self._restored.recipe
         described = metadata.make_metadata(
             info,
             recipe,
             self._settings,
             os.fspath(self._options.workdir),
-            self._inputs[own.cube_id],
+            self._inputs[info.cube_id],
             crop,
             seen,
         )

@@ -138,7 +138,9 @@ def _one(vrt: pathlib.Path, classes: Legend, lines: int) -> Figure:
 
 def _read(vrt: pathlib.Path, box: Box | None = None) -> tuple[np.ndarray, Extent, str]:
     """Pixels uint8 [at most MAX_PX, ...], where they lie in metres, and the CRS's name."""
-    with _naming_the_file(vrt), rasterio.open(vrt) as raster:
+    # With several threads it is chance which of two cubes fills a row that both are rounded to.
+    one_thread = rasterio.Env(VRT_NUM_THREADS="1")
+    with _naming_the_file(vrt), one_thread, rasterio.open(vrt) as raster:
         box = box or Box(0, 0, raster.height, raster.width)
         window = Window.from_slices((box.top, box.bottom), (box.left, box.right))
         factor = max(1.0, max(window.height, window.width) / MAX_PX)

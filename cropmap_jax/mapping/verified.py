@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import os
 import pathlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from cropmap_jax.geo import cube_io, files
+from cropmap_jax.geo import cube, cube_io, files
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 
 NAME = ".predict.verified.json"
@@ -16,7 +18,7 @@ State = list[Any]
 
 
 def verify(
-    out: pathlib.Path, groups: list[MosaicGroup], folders: Mapping[str, pathlib.Path]
+    out: pathlib.Path, groups: list[MosaicGroup], infos: Mapping[str, cube.CubeInfo]
 ) -> dict[str, State]:
     """Compares the rasters of the cubes with the checksums in their items.
 
@@ -25,7 +27,7 @@ def verify(
     Args:
       out: folder of the map, in which `save` wrote what was verified; it need not be there.
       groups: mosaic groups of the cubes.
-      folders: of each cube, by id.
+      infos: of each cube, by id.
 
     Returns:
       The state of each cube's files, by id, for `save`.
@@ -33,13 +35,20 @@ def verify(
     Raises:
       ValueError: names the file that is missing or damaged.
     """
-    known, found = _known(out / NAME), {}
+    known, found, changed = _known(out / NAME), {}, []
     for made in (made for group in groups for made in group.cubes):
-        folder = folders[made.cube_id]
+        folder = infos[made.cube_id].folder
         state = [made.digest, *(_state(file) for file in sorted(folder.glob("*.tif")))]
         if known.get(made.cube_id) != state:
-            cube_io.verify_checksums(cube_io.read_info(folder))
+            changed.append(infos[made.cube_id])
         found[made.cube_id] = state
+    threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        # In order: of several that are damaged, the first one is named.
+        for _ in threads.map(cube_io.verify_checksums, changed):
+            pass
+    finally:
+        threads.shutdown(cancel_futures=True)
     return found
 
 

@@ -28,8 +28,10 @@ class PixelSeries(nn.Module):
 
     Inputs of each period are, for each side in `neighbourhood`, the mean of each band over the
     square of so many pixels around the pixel, of what is there in it (a side of 1: the pixel
-    itself); for each sensor a flag whether anything is there; and, with `dates`, the season as sine
-    and cosine. A layer that all periods share may come first, then layers over all of them.
+    itself), and for each sensor a flag whether anything is there. A layer that all periods share
+    may come first, then layers over all of them; these are also given, with `dates`, the season in
+    which the window ends, as sine and cosine: the same image in May and in August may mean
+    different crops.
 
     Attributes:
         num_classes: number of outputs.
@@ -40,7 +42,7 @@ class PixelSeries(nn.Module):
         depth: these layers.
         dropout: probability that a hidden unit is dropped while training.
         neighbourhood: sides in pixels, odd, of the squares whose means are inputs.
-        dates: whether the season of each period is an input.
+        dates: whether the season of the window's last period is an input.
         dtype: compute dtype.
         axis_name: mapped axis that a batch is spread over in training, or None.
         margin: pixels at each edge that are seen and not answered: logits are of what is within.
@@ -108,7 +110,7 @@ class PixelSeries(nn.Module):
             for _ in self.neighbourhood:
                 rows += [start + band for band in unseen.get(sensor, [])]
                 start += count
-        inputs = start + len(self.bands) + 2 * self.dates
+        inputs = start + len(self.bands)
         repeats = 1 if self.embed else self.num_periods
         name = "embed" if self.embed else "layer_0"
         kernel = np.array(params[name]["kernel"])
@@ -129,7 +131,7 @@ class PixelSeries(nn.Module):
         Args:
             pixels: {sensor: [B, T, H, W, bands]}, float, scaled; 0 where missing.
             valid: the same shapes, 1 where not missing; in between where examples are mixed.
-            day_of_year: int32 [B, T], 0 where a period is missing; unused unless `dates`.
+            day_of_year: int32 [B, T], of which the last matters, and only with `dates`.
             train: whether units are dropped, which needs `rngs={"dropout": key}`.
 
         Returns:
@@ -145,12 +147,13 @@ class PixelSeries(nn.Module):
         for sensor, _ in self.bands:
             there = _inner(valid[sensor], self.margin).max(-1, keepdims=True)
             inputs.append(there.astype(inputs[0].dtype))
-        if self.dates and day_of_year is not None:
-            inputs.append(_season(day_of_year, inputs[0]))
         x = jnp.moveaxis(jnp.concatenate(inputs, axis=-1), 1, 3).astype(self.dtype)
         if self.embed:
             x = nn.gelu(nn.Dense(self.embed, dtype=self.dtype, name="embed")(x))
         x = x.reshape(*x.shape[:3], -1)
+        if self.dates and day_of_year is not None:
+            season = _season(day_of_year[:, -1])[:, None, None].astype(x.dtype)
+            x = jnp.concatenate([x, jnp.broadcast_to(season, (*x.shape[:3], 2))], axis=-1)
         for i in range(self.depth):
             x = nn.gelu(nn.Dense(self.width, dtype=self.dtype, name=f"layer_{i}")(x))
             x = Dropout(self.dropout, self.axis_name)(x, train)
@@ -205,12 +208,10 @@ def _square_sum(x: Array, side: int, margin: int) -> Array:
     return x
 
 
-def _season(day_of_year: Array, like: Array) -> Array:
-    """[B, T, H, W, 2]: sine and cosine of each period's day, 0 where the period is missing."""
-    angle = day_of_year.astype(like.dtype) * (2 * np.pi / YEAR_DAYS)
-    there = (day_of_year > 0).astype(like.dtype)
-    both = jnp.stack([jnp.sin(angle) * there, jnp.cos(angle) * there], axis=-1)
-    return jnp.broadcast_to(both[:, :, None, None], (*like.shape[:4], 2))
+def _season(day_of_year: Array) -> Array:
+    """[B, 2]: sine and cosine of the day of the year [B]."""
+    angle = day_of_year.astype(jnp.float32) * (2 * np.pi / YEAR_DAYS)
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
 NETWORK = PixelSeries

@@ -149,4 +149,6 @@ def describe(
         f"{source.steps:,} steps ({train_config.epochs} epochs of {source.steps_per_epoch:.4g})"
         + (f", resuming after step {step:,}" if step else ""),
     ]
+    if never := data.never_annotated("train"):
+        lines.append(f"note: no annotated pixel of {', '.join(never)} in train: it is not learnt")
     return "\n".join(lines)

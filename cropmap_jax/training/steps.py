@@ -270,9 +270,16 @@ def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
     return in_parts
 
 
-def make_predict_step(recipe: Recipe) -> Callable[[Variables, Batch], jax.Array]:
-    """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes]."""
+def make_predict_step(recipe: Recipe, margin: int = 0) -> Callable[[Variables, Batch], jax.Array]:
+    """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes].
+
+    Args:
+      recipe: network and scaling.
+      margin: pixels at each edge that are given and not answered, of a network that has one.
+    """
     network: Any = recipe.network()
+    if margin:
+        network = network.clone(margin=margin)
     activation = losses.LOSSES[recipe.loss].activation
 
     def step(variables: Variables, batch: Batch) -> jax.Array:

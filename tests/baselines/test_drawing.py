@@ -83,6 +83,39 @@ def test_fields_count_as_the_root_of_their_pixels():
     assert (alike.label == 0).mean() > 0.4
 
 
+def test_where_all_pixels_are_taken_fields_count_as_the_root_by_weight():
+    label = np.zeros((12, 10), np.uint8)
+    fields = np.ones((12, 10), np.uint32)
+    # Fields of 64 (across chips) and 16 pixels; ground without one, of two classes in a chip.
+    label[8:], fields[8:] = 2, 0
+    label[8:10, 4:8] = 1
+    label[:8, 8:], fields[:8, 8:] = IGNORE, 0
+    fields[10:, :8], label[10:, :8] = 2, 1
+    label[8:, 8:] = IGNORE
+    data = small_data.make_dataset([Ground("train", label, fields)], chip=6)
+    drawn = drawing.draw_pixels(data, "train", "field", 10**6, np.random.default_rng(0))
+    assert len(drawn.label) == (label != IGNORE).sum() == 96
+    found = drawing.draw_weights(data, "train", "field", drawn)
+    table = data.split("train")
+    place = table.row[drawn.chip] + drawn.row, table.col[drawn.chip] + drawn.col
+    of, chip = fields[place], drawn.chip
+    # Without a field: as many as the class has in the chip.
+    sizes = [
+        (of == f).sum() if f else ((of == 0) & (chip == c) & (drawn.label == k)).sum()
+        for f, c, k in zip(of, chip, drawn.label, strict=True)
+    ]
+    assert len(set(sizes)) > 3
+    expected = 1 / np.sqrt(sizes)
+    np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-6)
+    assert pixels_of(data, [JUNE]).weights is None
+    assert pixels_of(data, [JUNE], draw_by="field", most=50).weights is None
+    kept = pixels_of(data, [JUNE], draw_by="field").weights
+    np.testing.assert_array_equal(kept, found)
+    by_chip = drawing.draw_weights(data, "train", "place", drawn)
+    expected = 1 / np.sqrt(np.bincount(chip)[chip])
+    np.testing.assert_allclose(by_chip, expected / expected.mean(), rtol=1e-6)
+
+
 def test_too_many_pixels_to_list_are_drawn_by_place(monkeypatch):
     data = small_data.make_dataset([Ground("train", np.zeros((16, 16), np.uint8))])
     asked = []

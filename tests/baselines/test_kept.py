@@ -107,7 +107,7 @@ def test_it_is_checked_as_a_network_is(world):
     root, data, _ = world
     run = runs.open_run(root / "forest")
     run.recipe.check_dataset(data)
-    assert run.recipe.halo == 3 and not run.recipe.exclusive
+    assert run.recipe.halo == 3 and run.recipe.exclusive and run.recipe.none_of_these
     assert run.cubes == tuple(json.loads(json.dumps(data.ground)))
     # Its own ground is not held out, and what is held out is.
     with pytest.raises(ValueError, match="expected the checkpoint's legend 'making'"):

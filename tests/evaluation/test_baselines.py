@@ -6,7 +6,7 @@ from sklearn.ensemble import RandomForestClassifier
 from training import small_data
 from training.small_data import Ground, day
 
-from cropmap_jax.baselines import drawing, methods, settings
+from cropmap_jax.baselines import drawing, fitting, methods, settings
 from cropmap_jax.baselines.settings import Settings
 from cropmap_jax.evaluation import baselines, evaluate
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
@@ -244,6 +244,20 @@ def test_many_pixels_are_asked_about_in_blocks_and_answered_alike(monkeypatch):
     for name, predictor in found.items():
         for a, b in zip(whole[name], predictor.predict(examples), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6 if name == "logistic" else 0)
+
+
+@pytest.mark.parametrize("method", ["forest", "boosting", "logistic", "dates"])
+def test_a_pixel_that_weighs_more_counts_more(method):
+    # Two pixels that look alike: the class of the heavier one is the more probable.
+    values = np.zeros((60, 2), np.float32)
+    labels = np.arange(60) % 2
+    few = {"boosting": {"rounds": 20}, "logistic": {"inverse_penalty": 1.0}}
+    one = Settings(method, arguments=few.get(method, {}))
+    for heavier in (0, 1):
+        weights = np.where(labels == heavier, 1.5, 0.5).astype(np.float32)
+        pixels = drawing.TrainingPixels(values, labels.astype(np.uint8), weights)
+        found = fitting.fit(one, pixels, 0, "here").predict_proba(values[:1])[0]
+        assert found[heavier] == pytest.approx(0.75, abs=0.1)
 
 
 def test_a_class_alone_cannot_be_boosted():

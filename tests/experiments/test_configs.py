@@ -8,6 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from cropmap_jax import models
+from cropmap_jax.baselines import keeping, runs
 from cropmap_jax.data import cube_builder, dataset
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites
@@ -19,7 +20,8 @@ FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
 WORLDS = [p for p in FILES if p.name == "simulate.py"]
 FIELD_DATA = [p for p in FILES if p.name.startswith("prepare_")]
 EXPORTS = [p for p in FILES if p.name.startswith("export_")]
-RECIPES = [p for p in FILES if p not in WORLDS + FIELD_DATA + EXPORTS]
+BASELINES = [p for p in FILES if p.parent.name == "baselines"]
+RECIPES = [p for p in FILES if p not in WORLDS + FIELD_DATA + EXPORTS + BASELINES]
 
 
 def load(file, *argument) -> ConfigDict:
@@ -74,6 +76,18 @@ def test_every_config_trains_a_step(data, file, tmp_path):
     record = loop.train(data, recipe, plan, steps.init_variables(recipe, 0), tmp_path)
     assert record["epoch"] == 1 and 0 < record["loss"] < 3
     assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+@pytest.mark.parametrize("file", BASELINES, ids=lambda f: str(f.relative_to(CONFIGS)))
+def test_every_baseline_is_trained_and_kept(data, file, tmp_path):
+    config = load(file).to_dict() | {"data_dir": "data", "most_pixels": 200}
+    smaller = {"trees": 2, "rounds": 2}
+    for name in smaller.keys() & config["arguments"].keys():
+        config["arguments"][name] = smaller[name]
+    keeping.check(config)
+    assert keeping.train(data, config, tmp_path)
+    assert runs.method_of(runs.open_run(tmp_path)) == file.stem == config["method"]
+    assert not keeping.train(data, config, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a run reports of itself."""
 
+import dataclasses
 import json
 
 import jax
@@ -86,3 +87,9 @@ def test_a_run_describes_itself():
     assert f"x {jax.local_devices()[0].device_kind}, batch 4 chips (4 a device in 2 parts" in text
     assert "GFLOP a step" in text and "rematerialised" in text
     assert "1,200 steps (2 epochs of 100), resuming after step 30" in text
+    assert "note" not in text
+    table = data.chips["train"]
+    without_pea = dataclasses.replace(table, pixels=table.pixels * [1, 0, 1, 1])
+    data = dataclasses.replace(data, chips=data.chips | {"train": without_pea})
+    text = profiling.describe(data, recipe, train_config, Source, params, 30)
+    assert text.endswith("note: no annotated pixel of pea in train: it is not learnt")

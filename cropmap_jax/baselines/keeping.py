@@ -1,0 +1,118 @@
+"""Trains a baseline for keeps: from a config to a finished workdir."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cropmap_jax.baselines import drawing, fitting, recipe, storage
+from cropmap_jax.baselines.recipe import BaselineRecipe
+from cropmap_jax.baselines.settings import Settings
+from cropmap_jax.data import checks, input_pipeline
+from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.geo import sensors
+
+CONFIG = (
+    "data_dir", "dataset", "sensors", "seed", "num_periods", "indices", "means", "dates",
+    "draw_by", "most_pixels", "lead_days", "as_of", "method", "arguments",
+)  # fmt: skip
+"""What a config of a baseline holds, see configs/baselines/forest.py."""
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Requires all settings of a config and no others; `make_recipe` checks the rest of them.
+
+    Raises:
+      ValueError: names the setting, as --config.NAME.
+    """
+    checks.keys("--config", config, CONFIG, ("fold",))
+    for name in ("data_dir", "dataset"):
+        checks.text(f"--config.{name}", config[name])
+        if not config[name]:
+            raise ValueError(f"--config.{name}: expected a value, found none")
+    checks.whole("--config.seed", config["seed"], 0, 2**32 - 1)
+    checks.whole("--config.lead_days", config["lead_days"], *checks.LEAD_DAYS)
+    for name in ("sensors", "indices", "means", "as_of"):
+        checks.values(f"--config.{name}", config[name])
+
+
+def make_recipe(config: Mapping[str, Any], data: Dataset) -> BaselineRecipe:
+    """The recipe that a config describes for a dataset.
+
+    Raises:
+      ValueError: names the setting that cannot be, or what the dataset lacks for it.
+    """
+    chosen = tuple(config["indices"])
+    settings = Settings(
+        method=config["method"],
+        indices=None if chosen == ("all",) else chosen,
+        means=tuple(config["means"]),
+        dates=config["dates"],
+        draw_by=config["draw_by"],
+        most_pixels=config["most_pixels"],
+        arguments=dict(config["arguments"]),
+    )
+    found = sensors.find(config["sensors"], "--config.sensors", data.sensors)
+    return recipe.make_recipe(settings, config["num_periods"], config["lead_days"], data, found)
+
+
+def describe(config: Mapping[str, Any], data: Dataset) -> dict[str, Any]:
+    """What is stored next to the model and must be the same for a run to be finished."""
+    return {
+        "config": dict(config),
+        "dataset": data.fingerprint,
+        "cubes": data.ground,
+        "unseen_bands": data.unseen_bands,
+    }
+
+
+def train(
+    data: Dataset,
+    config: Mapping[str, Any],
+    workdir: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    report: Callable[[str], None] = lambda line: None,
+) -> bool:
+    """Trains and stores a baseline, unless the workdir holds it already.
+
+    Args:
+      data: the dataset, with a "train" split.
+      config: see CONFIG.
+      workdir: the run's folder.
+      progress: called with how many pixels of how many were read.
+      report: called with lines for people.
+
+    Returns:
+      Whether it was trained; False where it was there.
+
+    Raises:
+      ValueError: the workdir holds another baseline, nothing is annotated, or dates that leave
+        nothing to see.
+      OSError: it cannot be written; nothing is left behind then.
+    """
+    made, meta = make_recipe(config, data), describe(config, data)
+    if storage.finished(workdir, meta):
+        return False
+    for name in data.never_annotated("train"):
+        report(f"note: {name}: no annotated pixel in train; it is never predicted")
+    begun, settings = time.monotonic(), made.settings()
+    as_of = input_pipeline.parse_as_of(tuple(config["as_of"]), "--config.as_of")
+    drawing.check_dates(data, "train", made.num_periods, made.lead_days, as_of)
+    pixels = drawing.training_pixels(
+        data,
+        "train",
+        made.features(),
+        drawing.drawn_dates(data, made.lead_days, as_of),
+        settings.draw_by,
+        settings.most_pixels,
+        config["seed"],
+        copies=True,
+        progress=progress,
+    )
+    count = len(made.features().names)
+    report(f"learning from {len(pixels.labels):,} pixels, {count} features each")
+    model = fitting.fit(settings, pixels, config["seed"], str(data.path))
+    seconds = round(time.monotonic() - begun, 1)
+    trained = {"pixels": fitting.counted(pixels, data.legend), "seconds": seconds}
+    storage.save(workdir, model, made, meta | {"trained": trained})
+    report(f"done in {seconds:,} s")
+    return True
