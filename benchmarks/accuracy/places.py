@@ -149,7 +149,7 @@ def _rows(workdir: pathlib.Path, crop: str, spot: str) -> list[dict]:
 
 
 def pool(folds: Sequence[Sequence[dict]]) -> dict[tuple[str, str, str], dict[str, int]]:
-    """Counts {(crop, unit, rule): {"tp", "fp", "fn"}} summed over folds.
+    """Counts {(crop, unit, rule): {"tp", "fp", "fn", "tn"}} summed over folds.
 
     Pixels of all folds count alike: a mean over folds would give a small one the weight of a large.
     """
@@ -157,14 +157,14 @@ def pool(folds: Sequence[Sequence[dict]]) -> dict[tuple[str, str, str], dict[str
     for rows in folds:
         for row in rows:
             counts = out.setdefault((row["crop"], row["unit"], row["rule"]), dict.fromkeys(
-                ("tp", "fp", "fn"), 0))  # fmt: skip
+                ("tp", "fp", "fn", "tn"), 0))  # fmt: skip
             for name in counts:
                 counts[name] += row[name]
     return out
 
 
 def macro(pooled: dict, unit: str, rule: str) -> float | None:
-    """Mean F1, 2 tp / (2 tp + fp + fn), over the crops that are there to be found.
+    """Mean F1, 2 tp / (2 tp + fp + fn), over the crops that have positives and negatives.
 
     Which crops these are hangs on the truth alone, so that it is the same for every method.
 
@@ -178,7 +178,7 @@ def macro(pooled: dict, unit: str, rule: str) -> float | None:
     f1 = [
         2 * c["tp"] / (2 * c["tp"] + c["fp"] + c["fn"])
         for (_, own, how), c in pooled.items()
-        if (own, how) == (unit, rule) and c["tp"] + c["fn"]
+        if (own, how) == (unit, rule) and c["tp"] + c["fn"] and c["fp"] + c["tn"]
     ]
     return sum(f1) / len(f1) if f1 else None
 

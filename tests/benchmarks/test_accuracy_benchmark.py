@@ -18,10 +18,8 @@ TWO = dataclasses.replace(places.world(0), name="two", make=None)
 METHOD = methods.Method("a", "A", methods.BASELINE, "configs/tiny/pretrain.py")
 
 
-def row(crop, tp, fp, fn, unit="pixels", rule="chosen", method="network"):
-    return {"crop": crop, "unit": unit, "rule": rule, "tp": tp, "fp": fp, "fn": fn, "f1": None} | {
-        "method": method
-    }
+def row(crop, tp, fp, fn, unit="pixels", rule="chosen", tn=1):
+    return {"crop": crop, "unit": unit, "rule": rule, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
 
 
 # Arithmetic ---------------------------------------------------------------------------------------
@@ -38,12 +36,18 @@ def test_mean_and_sample_standard_deviation():
 
 def test_macro_is_over_crops_that_are_there_and_of_counts_summed_over_folds():
     folds = [
-        [row("a", 6, 2, 2), row("b", 0, 5, 0), row("c", 0, 0, 1), row("a", 9, 9, 9, "fields")],
+        [
+            row("a", 6, 2, 2),
+            row("b", 0, 5, 0),
+            row("c", 0, 0, 1),
+            row("a", 9, 9, 9, "fields"),
+            row("d", 5, 0, 5, tn=0),
+        ],
         [row("a", 0, 2, 6), row("b", 0, 1, 0), row("c", 2, 0, 0), row("a", 9, 9, 9, rule="fixed")],
     ]
     pooled = places.pool(folds)
-    assert pooled["a", "pixels", "chosen"] == {"tp": 6, "fp": 4, "fn": 8}
-    # a: 12 / (12 + 4 + 8) = 0.5; c: 4 / (4 + 0 + 1) = 0.8; no b is there to be found.
+    assert pooled["a", "pixels", "chosen"] == {"tp": 6, "fp": 4, "fn": 8, "tn": 2}
+    # a: 12 / (12 + 4 + 8) = 0.5; c: 4 / (4 + 0 + 1) = 0.8; no b is there, and nothing but d.
     assert places.macro(pooled, "pixels", "chosen") == pytest.approx(0.65)
     assert places.macro(pooled, "fields", "fixed") is None
 
