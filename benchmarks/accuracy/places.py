@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from benchmarks.accuracy.methods import SPOT, Method
-from benchmarks.accuracy.steps import Steps
+from benchmarks.accuracy.steps import Steps, Took
 
 TREES = 100
 """Of the forests that `evaluate` trains for each as-of date."""
@@ -81,8 +81,9 @@ class Place:
           pretrained: workdir of its pretraining.
 
         Returns:
-          "measures" {name: F1 or None}, "train_seconds" per training or None, "score_seconds" per
-          scoring, "workdir".
+          "measures" {name: F1 or None}, "workdir", and per training and scoring "train_seconds",
+          "train_cpu_seconds" (None where it is part of scoring), "score_seconds" and
+          "score_cpu_seconds".
 
         Raises:
           steps.Failed: a command failed.
@@ -99,12 +100,12 @@ class Place:
                 flags += [f"--trees={TREES}"] if "forest" in method.spot else []
             score.append(steps.command(part, "score", "evaluate", flags))
             rows.append(_rows(part, self._crop(), method.spot))
-        return {
-            "measures": self.read(rows),
-            "train_seconds": None if method.verb == SPOT else sum(train) / len(train),
-            "score_seconds": sum(score) / len(score),
-            "workdir": str(parts[0].relative_to(out)),
-        }
+        found = {"measures": self.read(rows), "workdir": str(parts[0].relative_to(out))}
+        for what, took in (("train", train), ("score", score)):
+            for name, values in zip(Took._fields, zip(*took, strict=True), strict=True):
+                own = what == "score" or method.verb != SPOT
+                found[f"{what}_{name}"] = sum(values) / len(values) if own else None
+        return found
 
     def _train(self, steps, out, method: Method, seed: int, part, fold: int, pretrained) -> float:
         config, flags = method.settings(self.name)
@@ -148,7 +149,7 @@ def _rows(workdir: pathlib.Path, crop: str, spot: str) -> list[dict]:
 
 
 def pool(folds: Sequence[Sequence[dict]]) -> dict[tuple[str, str, str], dict[str, int]]:
-    """Counts {(crop, unit, rule): {"tp", "fp", "fn"}} summed over folds.
+    """Counts {(crop, unit, rule): {"tp", "fp", "fn", "tn"}} summed over folds.
 
     Pixels of all folds count alike: a mean over folds would give a small one the weight of a large.
     """
@@ -156,14 +157,14 @@ def pool(folds: Sequence[Sequence[dict]]) -> dict[tuple[str, str, str], dict[str
     for rows in folds:
         for row in rows:
             counts = out.setdefault((row["crop"], row["unit"], row["rule"]), dict.fromkeys(
-                ("tp", "fp", "fn"), 0))  # fmt: skip
+                ("tp", "fp", "fn", "tn"), 0))  # fmt: skip
             for name in counts:
                 counts[name] += row[name]
     return out
 
 
 def macro(pooled: dict, unit: str, rule: str) -> float | None:
-    """Mean F1, 2 tp / (2 tp + fp + fn), over the crops that are there to be found.
+    """Mean F1, 2 tp / (2 tp + fp + fn), over the crops that have positives and negatives.
 
     Which crops these are hangs on the truth alone, so that it is the same for every method.
 
@@ -177,7 +178,7 @@ def macro(pooled: dict, unit: str, rule: str) -> float | None:
     f1 = [
         2 * c["tp"] / (2 * c["tp"] + c["fp"] + c["fn"])
         for (_, own, how), c in pooled.items()
-        if (own, how) == (unit, rule) and c["tp"] + c["fn"]
+        if (own, how) == (unit, rule) and c["tp"] + c["fn"] and c["fp"] + c["tn"]
     ]
     return sum(f1) / len(f1) if f1 else None
 

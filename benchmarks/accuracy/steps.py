@@ -8,6 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from benchmarks.accuracy import forks
 from cropmap_jax.geo import files
@@ -18,6 +19,13 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 class Failed(Exception):
     """A step ended with an error; its text is the last line that it printed."""
+
+
+class Took(NamedTuple):
+    """How long a step took: seconds on the clock, and of processors, all of them together."""
+
+    seconds: float
+    cpu_seconds: float
 
 
 def digest_of(config: str) -> str:
@@ -68,8 +76,8 @@ class Steps:
         arguments: Sequence[str],
         config: str = "",
         anew: bool = False,
-    ) -> float:
-        """Runs `python -m experiments.VERB` unless it has; returns its seconds.
+    ) -> Took:
+        """Runs `python -m experiments.VERB` unless it has; returns how long it took.
 
         Args:
           folder: whose record it is, and its log NAME.log.
@@ -101,7 +109,7 @@ class Steps:
         shown: str,
         work: Callable[[pathlib.Path], forks.Ended],
         anew: bool = False,
-    ) -> float:
+    ) -> Took:
         """Runs `work(log)` unless a step of this name and key has finished; see `command`."""
         record = self._read(folder)
         before = record.get(name)
@@ -112,7 +120,7 @@ class Steps:
             )
         if before and before["seconds"] is not None:
             self.skipped += 1
-            return float(before["seconds"])
+            return Took(before["seconds"], before["cpu_seconds"])
         if before and anew:
             shutil.rmtree(folder)
             record = {}
@@ -127,11 +135,10 @@ class Steps:
             print(f"failed: {reason} ({log})", flush=True)
             raise Failed(reason)
         self.ran += 1
-        done = {"key": key, "seconds": round(seconds, 2)}
-        done["cpu_seconds"] = round(ended.cpu_seconds, 2)
-        self._write(folder, record | {name: done})
+        took = Took(round(seconds, 2), round(ended.cpu_seconds, 2))
+        self._write(folder, record | {name: {"key": key, **took._asdict()}})
         print(f"({seconds:.0f} s, {ended.cpu_seconds:.0f} s of processors)", flush=True)
-        return round(seconds, 2)
+        return took
 
     def _portable(self, words: Sequence[str]) -> list[str]:
         """Flags without the path of --out, which may have been moved."""

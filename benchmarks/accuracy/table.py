@@ -23,14 +23,14 @@ def summarise(runs: Sequence[dict], place: Place, method: Method) -> dict | None
 
     Returns:
       "method", "label", "seeds" (how many were scored), "measures" {name: {"mean", "sd", "each"}},
-      "train_seconds" (mean), "pixels_per_second", "failed" (reasons by seed); None for no run.
+      "train_seconds", "train_cpu_seconds" and "pixels_per_second" (means), "failed" (reasons by
+      seed); None for no run.
       `sd` is the sample standard deviation, None for one seed; values are None where none is.
     """
     own = [r for r in runs if (r["place"], r["method"]) == (place.name, method.name)]
     if not own:
         return None
     scored = [run for run in own if "failed" not in run]
-    seconds = [run["train_seconds"] for run in scored if run["train_seconds"] is not None]
     speeds = [run["speed"]["pixels_per_second"] for run in scored if run.get("speed")]
     return {
         "place": place.name,
@@ -41,7 +41,8 @@ def summarise(runs: Sequence[dict], place: Place, method: Method) -> dict | None
             one.name: spread([run["measures"][one.name] for run in scored])
             for one in place.measures
         },
-        "train_seconds": statistics.mean(seconds) if seconds else None,
+        "train_seconds": spread([run["train_seconds"] for run in scored])["mean"],
+        "train_cpu_seconds": spread([run["train_cpu_seconds"] for run in scored])["mean"],
         "pixels_per_second": statistics.mean(speeds) if speeds else None,
         "failed": {str(run["seed"]): run["failed"] for run in own if "failed" in run},
     }
@@ -60,7 +61,7 @@ def spread(values: Sequence[float | None]) -> dict:
 def markdown(place: Place, rows: Sequence[dict], seeds: int) -> str:
     """A place's table; a method that failed says why, and one of fewer seeds how many it has."""
     speed = any(row["pixels_per_second"] for row in rows)
-    header = ["method", *(one.label for one in place.measures), "training, s"]
+    header = ["method", *(one.label for one in place.measures), "training, s", "CPU s"]
     header += ["mapped, pixels/s"] if speed else []
     cells, failures = [], []
     for row in rows:
@@ -68,7 +69,8 @@ def markdown(place: Place, rows: Sequence[dict], seeds: int) -> str:
         scores = [_score(row["measures"][one.name]) for one in place.measures]
         if not row["seeds"]:
             scores = ["failed"] * len(scores)
-        cells.append([row["label"] + few, *scores, _whole(row["train_seconds"])])
+        took = [_whole(row[f"train_{name}"]) for name in ("seconds", "cpu_seconds")]
+        cells.append([row["label"] + few, *scores, *took])
         cells[-1] += [_whole(_round(row["pixels_per_second"]))] if speed else []
         for reason in dict.fromkeys(row["failed"].values()):
             failed = ", ".join(seed for seed, why in row["failed"].items() if why == reason)
