@@ -23,7 +23,7 @@ _AS_OF = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder of the map.", required=True)
 _THRESHOLD = flags.DEFINE_float(
-    "threshold", 0.5, "Least probability of a class that is shown; no effect with a softmax loss."
+    "threshold", 0.5, "Least probability of what is shown; without effect on exclusive classes."
 )
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.")
 _SEASON = flags.DEFINE_string("season", None, "Which cubes; needed where there are several.")

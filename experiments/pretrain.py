@@ -33,13 +33,14 @@ def main(_):
     if config.standardise:
         recipe = _train.standardised(recipe, train_config, data, workdir)
     variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
+    folder = "pixel_series/" if recipe.model["name"] == "pixel_series" else ""
     _train.train(
         data,
         recipe,
         train_config,
         variables,
         workdir,
-        "python -m experiments.finetune --config configs/finetune.py --workdir W2 "
+        f"python -m experiments.finetune --config configs/{folder}finetune.py --workdir W2 "
         f"--config.init_from={workdir} --config.data_dir=DIR --config.dataset=NAME",
     )
 

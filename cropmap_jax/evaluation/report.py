@@ -41,7 +41,8 @@ def score_table(rows: list[dict[str, Any]]) -> str:
     `n` is what was scored, `no image` what is annotated and was not seen, hence not scored.
     """
     wide = max([15, *(len(row["crop"]) for row in rows)]) + 1
-    header = f"{'crop':{wide}}{'method':9}{'unit':8}{'thr':>6}"
+    method = max([8, *(len(row["method"]) for row in rows)]) + 1
+    header = f"{'crop':{wide}}{'method':{method}}{'unit':8}{'thr':>6}"
     header += "".join(f"{n:>11}" for n in ("accuracy", "recall", "tn rate", "precision", "F1"))
     leads = [as_of_windows.format_lead(row["lead_days"]) for row in rows]
     last = max(12, *map(len, leads)) + 2
@@ -52,7 +53,7 @@ def score_table(rows: list[dict[str, Any]]) -> str:
         # The rule "map" has none: the most probable class is shown.
         threshold = "map" if row["threshold"] is None else f"{row['threshold']:.2f}"
         lines.append(
-            f"{row['crop']:{wide}}{row['method']:9}{row['unit']:8}{threshold:>6}{values}"
+            f"{row['crop']:{wide}}{row['method']:{method}}{row['unit']:8}{threshold:>6}{values}"
             f"{n:9,d}{row['without_image']:10,d}{lead:>{last}}"
         )
     return "\n".join(lines)

@@ -5,16 +5,18 @@ A network is a flax module, called as
 
     network.apply(variables, pixels, valid, day_of_year, train=False)
 
-with pixels and valid {sensor: float [B, T, H, W, bands]}, values scaled to [0, 1] and 0 where
-missing, valid 1 where they are not; and day_of_year int32 [B, T] of the periods' middles, 0 where
-a period is missing. It returns logits [B, H, W, num_classes], float32 at least. Its parameters
+with pixels and valid {sensor: float [B, T, H, W, bands]}, indices behind the bands of their sensor,
+values scaled to [0, 1] or standardised and 0 where missing, valid 1 where they are not (in between
+where examples are mixed); and day_of_year int32 [B, T] of the periods' middles, 0 where a period is
+missing. It returns logits [B, H, W, num_classes], float32 at least. Its parameters
 under "head" are the head, which fine-tuning replaces; all others are the trunk. Arguments of the
 head have names that begin with "head". While training it is given `rngs={"dropout": key}`, a key
 that differs from step to step and is the same on all devices, see `dropout.Dropout`.
 
 Of its fields, `num_classes` and `num_periods` are required. These are filled in where it has them:
 
-- `bands`: ((sensor, number of bands), ...), in the order that the run names its sensors;
+- `bands`: ((sensor, number of bands and indices), ...), in the order in which the run names its
+  sensors;
 - `dtype`: to compute in;
 - `margin`: pixels at each edge that it sees and does not answer, so that logits are
   [B, H - 2 margin, W - 2 margin, classes]; 0 unless the run samples pixels;

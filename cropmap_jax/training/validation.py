@@ -30,8 +30,8 @@ class Validation:
     Args:
       data: the dataset; without a "validation" split there is nothing to do.
       recipe: network, legend, scaling and loss.
-      config: how training draws as-of dates, and crops: a step takes no more pixels than one of
-        training does, or one chip.
+      config: how training draws as-of dates, and crops or pixels: a step takes no more pixels than
+        one of training reads, or one chip.
       batch_size: examples of a training step of all processes, a multiple of the number of devices.
       accumulate: parts that training takes a device's share of a batch in.
 
@@ -54,7 +54,9 @@ class Validation:
         if len(chosen):
             # What is wrong with it is found out now rather than after an epoch.
             chips = _Chips(data, chosen, config, recipe.num_periods)
-            size = _batch_size(batch_size, accumulate, config.crop, data.chip)
+            # Of sampled pixels the step sees little around each: chips are many of them.
+            side = config.crop if config.context is None else 2 * config.context + 1
+            size = _batch_size(batch_size, accumulate, side, data.chip)
             self._batches = _batches(data, chips, size, recipe.num_periods, recipe.sensors)
         self._step = parallel.data_parallel(steps.make_validation_step(recipe))
 

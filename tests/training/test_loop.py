@@ -506,6 +506,15 @@ def validation_batches(data, config, *sizes) -> list[dict]:
     return [jax.tree.map(parallel.unshard, batch) for batch in scored._batches]
 
 
+def test_of_sampled_pixels_validation_takes_as_many_pixels_as_training_reads():
+    label = np.zeros((8, 8), np.uint8)
+    data = small_data.make_dataset([Ground("validation", np.concatenate([label] * 4))])
+    for context, batch, chips in ((1, 16, 2), (0, 64, 1), (0, 16, 1)):  # chips of 8 x 8 pixels
+        config = SamplingConfig(num_periods=2, unit="pixels", context=context)
+        found = validation_batches(data, config, batch)
+        assert [len(one["label"]) for one in found] == [chips] * (4 // chips), (context, batch)
+
+
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_each_process_validates_its_chips_and_as_many_batches_as_any_other(count, monkeypatch):
     # Seven chips of three cubes, one of them unknown: six that count.
