@@ -91,11 +91,11 @@ METHODS = (
     ),
     Method("pixel_series", "pixel_series", FINETUNE, "configs/pixel_series/finetune.py", _SCRATCH),
     Method(
-        "pixel_series_means",
-        "pixel_series, 3 x 3 and 7 x 7 means",
+        "pixel_series_alone",
+        "pixel_series, without means",
         FINETUNE,
         "configs/pixel_series/finetune.py",
-        (*_SCRATCH, "--config.model.neighbourhood=(1, 3, 7)"),
+        (*_SCRATCH, "--config.model.neighbourhood=(1,)"),
     ),
     Method(
         "forest_dated",
@@ -103,7 +103,6 @@ METHODS = (
         SPOT,
         "configs/baselines/dates.py",
         spot="forest",
-        default=False,
     ),
     Method(
         "boosting_dated",
@@ -111,7 +110,6 @@ METHODS = (
         SPOT,
         "configs/baselines/dates.py",
         spot="boosting",
-        default=False,
     ),
 )
 

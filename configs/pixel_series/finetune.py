@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"]()
     config.dataset = "isrc"
     config.draw_by = "field"
+    config.as_of = ()  # the calendar's dates
     config.init_from = ""  # workdir of a pretrained network
     config.init_checkpoint = "last"  # or "best", or the number of a step
     config.from_scratch = False  # or train without one, all of it at the head's rate

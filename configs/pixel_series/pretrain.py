@@ -26,6 +26,8 @@ def get_config() -> ConfigDict:
     config.sampling = "pixels"
     config.draw_by = "place"
     config.steps_per_epoch = 500
+    # Windows that end from May to October of EUCROPMAP's year: of spring crops and summer crops.
+    config.as_of = ("2018-05-01", "2018-10-01")
     config.batch_size = 512  # pixels
     config.epochs = 5
     config.period_dropout = 0.3

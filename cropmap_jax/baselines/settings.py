@@ -65,6 +65,9 @@ class Settings:
 
 
 NAMED: dict[str, Settings] = {name: Settings(name) for name in methods.METHODS} | {
+    # One is trained for every as-of date: fewer pixels, where more cost minutes each.
+    "boosting": Settings("boosting", most_pixels=50_000),
+    "logistic": Settings("logistic", most_pixels=30_000),
     # The forest of bands alone, as it is often compared with.
     "raw_forest": Settings(
         "forest",
@@ -74,7 +77,7 @@ NAMED: dict[str, Settings] = {name: Settings(name) for name in methods.METHODS} 
         draw_by="all",
         most_pixels=200_000,
         arguments={"least_in_leaf": 1, "share_of_features": 0.0},
-    )
+    ),
 }
 """What `evaluate --baseline` may name."""
 

@@ -42,32 +42,37 @@ def flags_of(root, name="folds", workdir="run", config="configs/tiny/pretrain.py
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Datasets with and without folds, and a finished cross-validation."""
+def built(tmp_path_factory):
+    """A folder with datasets with and without folds, and what `build` printed."""
     root = tmp_path_factory.mktemp("crossvalidating")
     making.make_cubes(root / "cubes", ("train", "train"))
-    built = {}
+    printed = {}
     for name, more in (("folds", ("--folds=2", "--by=field")), ("none", ())):
         given = ("--cubes", root / "cubes", "--data_dir", root / "data", "--name", name)
         done = run("build", *given, "--chip", 32, *more)
         assert done.returncode == 0, done.stderr[-2000:]
-        built[name] = done.stdout
-    done = run(
-        "crossvalidate", *flags_of(root), *TINY, "--as_of", "2022-07-01", "--baseline", "forest"
-    )
+        printed[name] = done.stdout
+    return root, printed
+
+
+@pytest.fixture(scope="module")
+def world(built):
+    """The same, and a finished cross-validation of a network."""
+    root, _ = built
+    done = run("crossvalidate", *flags_of(root), *TINY, "--as_of", "2022-07-01")
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-2000:]
-    return root, built, done.stdout
+    return root, done.stdout
 
 
-def test_build_lists_folds_and_names_what_trains_them(world):
-    _, built, _ = world
-    assert re.search(r"^class +fold 0 +fold 1$", built["folds"], re.MULTILINE)
-    assert "next: python -m experiments.crossvalidate --config" in built["folds"]
-    assert "next: python -m experiments.pretrain --config" in built["none"]
+def test_build_lists_folds_and_names_what_trains_them(built):
+    _, printed = built
+    assert re.search(r"^class +fold 0 +fold 1$", printed["folds"], re.MULTILINE)
+    assert "next: python -m experiments.crossvalidate --config" in printed["folds"]
+    assert "next: python -m experiments.pretrain --config" in printed["none"]
 
 
 def test_every_command_is_printed_and_every_fold_is_its_own(world):
-    root, _, out = world
+    root, out = world
     for fold in (0, 1):
         folder = root / "run" / f"fold-{fold}"
         assert f"--workdir={folder} --config.fold={fold}" in out
@@ -79,12 +84,11 @@ def test_every_command_is_printed_and_every_fold_is_its_own(world):
     assert out.count("$ python -m experiments.evaluate ") == 2
 
 
-def test_pooled_counts_of_network_and_forest_are_the_sums_of_the_folds(world):
-    root, _, out = world
-    found = json.loads((root / "run" / "crossvalidation.json").read_text())
+def check_pooled(folder, method):
+    """Requires that pooled counts are the sums of the folds', and of every annotated pixel."""
+    found = json.loads((folder / "crossvalidation.json").read_text())
     folds = [
-        json.loads((root / "run" / f"fold-{k}" / "evaluation/test/all.json").read_text())
-        for k in (0, 1)
+        json.loads((folder / f"fold-{k}" / "evaluation/test/all.json").read_text()) for k in (0, 1)
     ]
     assert [one["settings"]["fold"] for one in folds] == [0, 1]
     assert all(one["settings"]["trained_on"] == [] for one in folds)
@@ -96,27 +100,27 @@ def test_pooled_counts_of_network_and_forest_are_the_sums_of_the_folds(world):
             if all(one[name] == row[name] for name in pooling.KEY)
         ]
         assert own and all(row[n] == sum(one[n] for one in own) for n in pooling.COUNTS)
-    assert {row["method"] for row in found["scores"]} == {"network", "forest"}
     # Every annotated pixel is scored once, or no sensor has seen it.
-    annotated = sum(
-        int((cube.label != 255).sum())
-        for cube in (making.make_cube(seed=0), making.make_cube(seed=1))
-    )
+    annotated = sum(int((making.make_cube(seed=i).label != 255).sum()) for i in (0, 1))
     for row in found["scores"]:
         if row["unit"] == "pixels":
             assert sum(row[n] for n in pooling.COUNTS) + row["without_image"] == annotated
-    rules = {(mean["method"], mean["rule"]) for mean in found["means"]}
-    assert {("network", "map"), ("forest", "map"), ("forest", "chosen")} <= rules
+    assert {row["method"] for row in found["scores"]} == {found["settings"]["method"]} == {method}
+    assert {"fixed", "chosen", "map"} == {mean["rule"] for mean in found["means"]}
+
+
+def test_pooled_counts_of_a_network_are_the_sums_of_the_folds(world):
+    root, out = world
+    check_pooled(root / "run", "network")
     table = (root / "run" / "crossvalidation.txt").read_text()
     assert table in out and "cubes/folds, 2 folds by field: counts summed" in table
 
 
 def test_run_again_it_only_reads_and_another_date_is_scored_but_not_trained(world, tmp_path):
-    root, _, out = world
+    root, out = world
     shutil.copytree(root / "run", root / "again")
     # The settings name no workdir, but how a fold was scored does not either.
-    same = (*flags_of(root, workdir="again"), *TINY, "--baseline", "forest")
-    done = run("crossvalidate", *same, "--as_of", "2022-07-01")
+    done = run("crossvalidate", *flags_of(root, workdir="again"), *TINY, "--as_of", "2022-07-01")
     assert done.returncode == 0 and "$ python" not in done.stdout, done.stderr[-2000:]
     assert (
         done.stdout.partition("== result")[2].splitlines()[1:-1]
@@ -132,14 +136,30 @@ def test_run_again_it_only_reads_and_another_date_is_scored_but_not_trained(worl
 
 
 def test_compare_reads_pooled_scores(world):
-    root, _, _ = world
-    done = run("compare", "--scores", f"mine={root / 'run' / 'crossvalidation.json'}")
+    root, _ = world
+    done = run("compare", "--scores", f"mine={root / 'run/crossvalidation.json'}")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^wheat +mine: forest +chosen +1 +[01]\.\d+ ", done.stdout, re.MULTILINE)
+    assert re.search(r"^wheat +mine +chosen +1 +[01]\.\d+ ", done.stdout, re.MULTILINE)
+
+
+def test_a_kept_forest_is_cross_validated(built):
+    root, _ = built
+    flags = flags_of(root, workdir="forest", config="configs/baselines/forest.py")
+    less = ("--config.arguments.trees=5", "--config.means=()", "--config.num_periods=3")
+    done = run("crossvalidate", *flags, *less, "--as_of", "2022-07-01")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("$ python -m experiments.baseline ") == 2
+    check_pooled(root / "forest", "forest")
+    # It knows its fold: that of another is refused.
+    folder = ("--workdir", root / "forest" / "fold-1", "--crop", "all", "--out", root / "out")
+    done = run("evaluate", *folder, "--fold", 0)
+    assert (
+        done.returncode == 1 and "lie on ground that the checkpoint was trained on" in done.stderr
+    )
 
 
 def test_a_network_of_one_fold_is_not_scored_on_another(world):
-    root, _, _ = world
+    root, _ = world
     folder = ("--workdir", root / "run" / "fold-0", "--crop", "all", "--out", root / "out")
     done = run("evaluate", *folder, "--fold", 1)
     assert done.returncode == 1
@@ -148,7 +168,7 @@ def test_a_network_of_one_fold_is_not_scored_on_another(world):
 
 
 def test_interrupted_it_ends_in_one_line_and_resumes(world):
-    root, _, out = world
+    root, out = world
     flags = (*flags_of(root, workdir="stopped"), *TINY, "--as_of", "2022-07-01")
     process = subprocess.Popen(
         command("crossvalidate", *flags),
@@ -183,8 +203,8 @@ def test_interrupted_it_ends_in_one_line_and_resumes(world):
         ("folds", ("--kind=forest",), "--kind"),
     ],
 )
-def test_a_mistake_is_a_line_before_anything_runs(world, dataset, more, says):
-    root, _, _ = world
+def test_a_mistake_is_a_line_before_anything_runs(built, dataset, more, says):
+    root, _ = built
     done = run("crossvalidate", *flags_of(root, dataset, "wrong"), *more)
     assert done.returncode == 1 and done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -202,8 +222,8 @@ def test_a_mistake_is_a_line_before_anything_runs(world, dataset, more, says):
         (("--folds=2", "--by=checkerboard", "--side=64"), "found none in fold 1"),
     ],
 )
-def test_build_refuses_folds_that_cannot_be(world, more, says):
-    root, _, _ = world
+def test_build_refuses_folds_that_cannot_be(built, more, says):
+    root, _ = built
     given = ("--cubes", root / "cubes", "--data_dir", root / "wrong", "--name", "x")
     done = run("build", *given, "--chip", 32, *more)
     assert done.returncode == 1
@@ -211,8 +231,8 @@ def test_build_refuses_folds_that_cannot_be(world, more, says):
     assert says in line and not (root / "wrong").exists()
 
 
-def test_a_fold_must_be_named_to_train_one(world):
-    root, _, _ = world
+def test_a_fold_must_be_named_to_train_one(built):
+    root, _ = built
     done = run("pretrain", *flags_of(root, workdir="wrong"), *TINY)
     assert (
         done.returncode == 1
