@@ -71,7 +71,21 @@ METHODS = (
         ("--config.means=()",),
     ),
     Method("forest", "forest, indices and means", BASELINE, "configs/baselines/forest.py"),
+    Method(
+        "forest_dated",
+        "forest, indices and means, a forest per date",
+        SPOT,
+        "configs/baselines/dates.py",
+        spot="forest",
+    ),
     Method("boosting", "boosting, indices and means", BASELINE, "configs/baselines/boosting.py"),
+    Method(
+        "boosting_dated",
+        "boosting, indices and means, a model per date",
+        SPOT,
+        "configs/baselines/dates.py",
+        spot="boosting",
+    ),
     Method("logistic", "logistic regression", BASELINE, "configs/baselines/logistic.py"),
     Method(
         "seed",
@@ -96,20 +110,6 @@ METHODS = (
         FINETUNE,
         "configs/pixel_series/finetune.py",
         (*_SCRATCH, "--config.model.neighbourhood=(1,)"),
-    ),
-    Method(
-        "forest_dated",
-        "forest, indices and means, a forest per date",
-        SPOT,
-        "configs/baselines/dates.py",
-        spot="forest",
-    ),
-    Method(
-        "boosting_dated",
-        "boosting, indices and means, a model per date",
-        SPOT,
-        "configs/baselines/dates.py",
-        spot="boosting",
     ),
 )
 

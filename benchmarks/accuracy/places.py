@@ -236,7 +236,7 @@ def _belgium(file: pathlib.Path) -> Place:
         ("ingest", "", (f"--input={file}", "--name=belgium", "--none_of_these=not_temporary_crop",
                         "--harvest=*=2021-09-01", "--fields=none")),
         ("--folds=2", "--by=checkerboard", "--side=20"),
-        (f"--config.as_of=('{as_of}', '{as_of}')",),
+        (f'--config.as_of=("{as_of}", "{as_of}")',),
         folds=2,
     )  # fmt: skip
 

@@ -95,43 +95,52 @@ def _round(value: float | None) -> float | None:
 
 
 def picture(places: Sequence[Place], rows: Sequence[dict]) -> bytes:
-    """A PNG: a panel per place and measure, a line per method; dots are seeds, strokes means."""
+    """A PNG: a row per place, a panel per measure, a line per method.
+
+    Dots are seeds, strokes means.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    panels = [(place, measure) for place in places for measure in place.measures]
     labels = list(dict.fromkeys(row["label"] for row in rows))
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    size = (3.0 + 3.2 * columns, lines * (1.1 + 0.27 * len(labels)))
+    columns = max(len(place.measures) for place in places)
+    size = (2.8 + 3.6 * columns, len(places) * (0.9 + 0.23 * len(labels)))
     fig, axes = plt.subplots(
-        lines, columns, figsize=size, sharey=True, layout="constrained", squeeze=False
+        len(places), columns, figsize=size, sharey=True, layout="constrained", squeeze=False
     )
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, (place, measure) in zip(axes.flat, panels, strict=False):
-        for row in (row for row in rows if row["place"] == place.name):
-            y, value = labels.index(row["label"]), row["measures"][measure.name]
-            there = [each for each in value["each"] if each is not None]
-            colour = "#0072b2" if "pixel_series" in row["method"] else "#555555"
-            ax.plot(there, [y] * len(there), "o", color=colour, markersize=4, alpha=0.6)
-            if value["mean"] is None:
-                ax.text(0.02, y, "failed", va="center", fontsize=7, color="#d55e00",
-                        transform=ax.get_yaxis_transform())  # fmt: skip
-            else:
-                ax.plot([value["mean"]], [y], "|", color=colour, markersize=14)
-        ax.set_title(f"{place.name}: {measure.label}", fontsize=9)
-        ax.set_xlabel("F1, 0 to 1", fontsize=8)
-        ax.grid(axis="x", color="0.9")
-        ax.set_axisbelow(True)
-    axes[0, 0].set_yticks(range(len(labels)), labels, fontsize=8)
+    for place, line in zip(places, axes, strict=True):
+        own = [row for row in rows if row["place"] == place.name]
+        for ax in line[len(place.measures) :]:
+            ax.set_visible(False)
+        for ax, measure in zip(line, place.measures, strict=False):
+            for row in own:
+                _draw(ax, labels.index(row["label"]), row, row["measures"][measure.name])
+            ax.set_title(f"{place.name}: {measure.label}", fontsize=9)
+            ax.grid(axis="x", color="0.9")
+            ax.set_axisbelow(True)
+            ax.tick_params(labelsize=8)
+    axes[0, 0].set_yticks(range(len(labels)), labels)
     axes[0, 0].set_ylim(len(labels) - 0.5, -0.5)
+    fig.supxlabel("F1, from 0 to 1, on held-out ground; a dot is a seed, a stroke their mean",
+                  fontsize=9)  # fmt: skip
     data = io.BytesIO()
     fig.savefig(data, dpi=120, format="png")
     plt.close(fig)
     return data.getvalue()
+
+
+def _draw(ax, y: int, row: dict, value: dict) -> None:
+    """A method's dots and stroke, or that it failed."""
+    colour = "#0072b2" if "pixel_series" in row["method"] else "#555555"
+    there = [each for each in value["each"] if each is not None]
+    ax.plot(there, [y] * len(there), "o", color=colour, markersize=4, alpha=0.6)
+    if there:
+        ax.plot([value["mean"]], [y], "|", color=colour, markersize=14)
+    else:
+        ax.text(0.02, y, "failed" if row["failed"] else "no F1", va="center", fontsize=7,
+                color="#d55e00", transform=ax.get_yaxis_transform())  # fmt: skip
 
 
 def write(

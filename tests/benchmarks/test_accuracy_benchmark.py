@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 import making
+import numpy as np
 import pytest
 
 from benchmarks.accuracy import __main__ as benchmark
 from benchmarks.accuracy import forks, methods, places, steps, table
+from cropmap_jax.evaluation import map_scores, pooling
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 TWO = dataclasses.replace(places.world(0), name="two", make=None)
@@ -57,6 +59,19 @@ def test_a_checkerboard_counts_none_of_these_as_a_class():
     rows = [row("maize", 1, 0, 0, rule="map"), row("none_of_these", 1, 1, 1, rule="map")]
     rows += [row("maize", 0, 9, 9)]
     assert place.read([rows]) == {"macro_f1": pytest.approx(0.75)}
+
+
+def test_it_pools_as_cross_validation_does():
+    counts = {"accuracy": None, "precision": None, "recall": None, "without_image": 0}
+    counts |= {"method": "network", "threshold": None, "lead_days": None, "f1": None}
+    rng = np.random.default_rng(0)
+    folds = [
+        [row(crop, *map(int, rng.integers(1, 99, 3)), rule="map") | counts for crop in crops]
+        for crops in (("maize", "beet", map_scores.NONE), ("beet", map_scores.NONE))
+    ]
+    (expected,) = pooling.macro(pooling.pool(folds))
+    found = places.macro(places.pool(folds), "pixels", "map")
+    assert found == pytest.approx(expected["macro_f1_with_none"], rel=1e-12)
 
 
 # The report ---------------------------------------------------------------------------------------
