@@ -40,11 +40,30 @@ def stoppable() -> Iterator[None]:
     left as they are.
     """
 
-    def stop(number: int, _: object) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _would_be_lost(frame):
+            again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         raise Stopped(number)
 
     with _handler(ENDING, stop):
         yield
+
+
+_AGAIN_S = 0.05
+"""Seconds until a signal comes again whose exception would have been lost."""
+
+
+def _would_be_lost(frame: FrameType | None) -> bool:
+    """Whether Python prints what is raised here, and goes on: a finaliser, or jax's callback of the
+    garbage collector."""
+    while frame is not None:
+        if frame.f_code.co_name in ("__del__", "_xla_gc_callback"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

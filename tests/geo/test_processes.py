@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -168,3 +169,15 @@ def test_signals_stay_as_they_are_where_they_are_ignored_or_in_another_thread():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_signal_that_comes_while_an_object_is_finalised_is_not_lost(capfd):
+    class Late:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(0.2)  # so that it comes again in here, too
+
+    with pytest.raises(processes.Stopped), processes.stoppable():
+        Late()
+        time.sleep(10)
+    assert "ignored" not in capfd.readouterr().err
