@@ -8,9 +8,9 @@ import statistics
 
 from cropmap_jax.geo import as_of_windows, files
 
-RUNS = {"pixels": "pixel_series", "finetuned": "seed network"}
+RUNS = {"pixels": "pixel_series", "finetuned": "dual_unet3d"}
 """Folders of the scored runs, and what they are called."""
-METHODS = ("pixel_series", "seed network", "forest")
+METHODS = ("pixel_series", "dual_unet3d", "forest")
 COLOURS = dict(zip(METHODS, ("#0072b2", "#e69f00", "#999999"), strict=True))  # Okabe & Ito
 NEXT = """next, on real data:
   your own rasters          python -m experiments.ingest --help      docs/own_rasters.md

@@ -3,10 +3,10 @@
     python -m experiments.demo --out DIR
 
 Simulates Iran with a few known fields, and Europe under a crop map. Trains two networks on the
-fields: one that looks at each pixel alone, and the seed's, pretrained on Europe's map; scores each
-crop a month before its harvest on held-out sites, next to a random forest; and draws a crop map.
-Every step is one of the commands of this package, printed before it runs; interrupted, the same
-command resumes. A command that runs ends with the demo.
+fields: one that looks at each pixel alone, and a small 3-D U-Net, pretrained on Europe's map;
+scores each crop a month before its harvest on held-out sites, next to a random forest; and draws a
+crop map. Every step is one of the commands of this package, printed before it runs; interrupted,
+the same command resumes. A command that runs ends with the demo.
 """
 
 import pathlib
@@ -50,13 +50,13 @@ def _steps(out: pathlib.Path):
             ),
             (
                 "finetuned",
-                "fine-tune the seed's network on Iran's fields",
+                "fine-tune the U-Net on Iran's fields",
                 [f"{configs}/finetune.py", *same, f"--config.init_from={start}"],
             ),
         ):
             if name == "finetuned":
                 yield (
-                    "pretrain the seed's network on Europe's map",
+                    "pretrain a 3-D U-Net on Europe's map",
                     ["pretrain", f"{configs}/pretrain.py", f"--workdir={start}", *same],
                 )
             work = f"--workdir={out / f'{name}-{seed}'}"

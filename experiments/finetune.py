@@ -61,6 +61,7 @@ def _from_checkpoint(config, data, workdir):
         pretrained = checkpoints.load(config.init_from, config.init_checkpoint)
         source, step = pretrained.recipe, pretrained.step
     _check_sensors(config, source)
+    asked = config.standardise, tuple(config.indices)
     wanted = _make_recipe(config, data, source.model, source)
     with config.unlocked():
         config.init_step = step
@@ -71,6 +72,11 @@ def _from_checkpoint(config, data, workdir):
     variables, dropped = head_swap.swap_head(pretrained.variables, fresh)
     if parallel.process_index() == 0:
         print(f"trunk from {config.init_from}, step {step}; dropped: {', '.join(dropped)}")
+        if asked != (config.standardise, tuple(config.indices)):
+            print(
+                f"note: inputs are the checkpoint's: config.standardise={config.standardise}, "
+                f"config.indices={tuple(config.indices)}"
+            )
     return wanted, variables, checkpoints.ancestors(pretrained)
 
 

@@ -45,7 +45,7 @@ class Method:
 
 _SCRATCH = ("--config.from_scratch=True",)
 _FEWER = ("--config.arguments.trees=100",)  # 300 take three times as long, minutes each
-# The seed's network on 1 km2: docs/real_run.md. Belgium asks for exclusive classes.
+# The U-Net on 1 km2: docs/real_run.md. Belgium asks for exclusive classes.
 _SEED_ON_REAL = {
     "tervuren": ("configs/real/finetune_tervuren.py", _SCRATCH),
     "belgium": (
@@ -89,7 +89,7 @@ METHODS = (
     Method("logistic", "logistic regression", BASELINE, "configs/baselines/logistic.py"),
     Method(
         "seed",
-        "seed network, from scratch",
+        "dual_unet3d (small), from scratch",
         FINETUNE,
         "configs/demo/finetune.py",
         _SCRATCH,
@@ -97,7 +97,7 @@ METHODS = (
     ),
     Method(
         "seed_pretrained",
-        "seed network, pretrained",
+        "dual_unet3d (small), pretrained",
         FINETUNE,
         "configs/demo/finetune.py",
         pretrain="configs/demo/pretrain.py",

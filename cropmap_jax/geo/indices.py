@@ -38,6 +38,10 @@ class Index:
     range: tuple[float, float] = (-1.0, 1.0)
 
 
+class UnknownIndex(ValueError):
+    """The name of an index that there is not, or that is not registered yet."""
+
+
 def normalised_difference(a: Any, b: Any) -> Any:
     """(a - b) / (a + b)."""
     return (a - b) / (a + b)
@@ -108,8 +112,9 @@ def find(names: Iterable[str], sensors: Sequence[Sensor], where: str) -> tuple[I
     for name in names:
         if not isinstance(name, str) or name not in INDICES:
             hint = nearest(name, INDICES) if isinstance(name, str) else ""
-            raise ValueError(
-                f"{where}: expected indices among {', '.join(INDICES)}, found {name!r:.100}{hint}"
+            raise UnknownIndex(
+                f"{where}: expected indices among {', '.join(INDICES)}, found {name!r:.100}{hint}; "
+                f"a module that registers another one is named by --import"
             )
         index = INDICES[name]
         lacking = [band for band in index.bands if band not in bands.get(index.sensor, ())]

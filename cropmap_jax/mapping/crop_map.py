@@ -103,7 +103,7 @@ class MapMaker:
         self.notes = notes.before(infos, recipe, self._as_of)
         default = Options.threshold
         if recipe.exclusive and options.threshold != default:
-            self.notes.append(f"--threshold has no effect on a network trained with {recipe.loss}")
+            self.notes.append("--threshold has no effect: classes exclude each other")
         self._settings = metadata.Settings(
             checkpoint=metadata.fingerprint(self._restored),
             step=self._restored.step,

@@ -24,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from cropmap_jax.geo import files
+from cropmap_jax.geo import files, indices
 from cropmap_jax.models import BrokenNetwork, UnknownNetwork, variable_shapes
 from cropmap_jax.training import checksums, parallel
 from cropmap_jax.training.recipe import Recipe
@@ -34,8 +34,8 @@ Folder = str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A checkpoint read for use: parameters (or the moving average of them, if the run kept one),
-    batch statistics, recipe, config and step.
+    """A checkpoint read for use: parameters and batch statistics (or their moving averages, if the
+    run kept them), recipe, config and step.
 
     `dataset` is the fingerprint of the dataset trained on. `cubes` is the ground that the network
     has learnt from or was chosen by: `Dataset.ground` of that dataset, and with "stage" the
@@ -74,8 +74,8 @@ def _reading(where: Folder) -> Iterator[None]:
         yield
     except Earlier:
         raise
-    except UnknownNetwork as error:  # the checkpoint may be whole
-        raise UnknownNetwork(f"{where}: {error}") from error
+    except (UnknownNetwork, indices.UnknownIndex) as error:  # the checkpoint may be whole
+        raise type(error)(f"{where}: {error}") from error
     except BrokenNetwork as error:  # likewise
         raise BrokenNetwork(f"{where}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
@@ -304,9 +304,10 @@ def load(workdir: Folder, which: str = LAST) -> Restored:
             )["state"]
             check_shapes(restored, shapes, "state")
             checksums.check_state(restored, meta)
+    used = restored.get("ema", restored)
     return Restored(
-        restored.get("ema", restored.get("params")),
-        restored["batch_stats"],
+        used["params"],
+        used["batch_stats"],
         recipe,
         meta["config"],
         step,
@@ -405,11 +406,11 @@ def _listed(steps: Iterable[int]) -> str:
 
 
 def _shapes(recipe: Recipe, meta: dict[str, Any]) -> dict[str, Any]:
-    """Shapes of what is used: batch statistics, and parameters or their moving average if one is
+    """Shapes of what is used: parameters and batch statistics, or their moving averages if they are
     kept."""
     shapes = variable_shapes(recipe.network(), recipe.bands)
-    params = "ema" if "ema" in meta["sha256"] else "params"
-    return {params: shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+    used = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+    return {"ema": used} if "ema" in meta["sha256"] else used
 
 
 def check_shapes(found: dict[str, Any], expected: dict[str, Any], where: str) -> None:

@@ -97,7 +97,7 @@ def train(
     state: steps.State = {"step": np.zeros((), np.int32), **variables}
     state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
     if train_config.ema:
-        state["ema"] = jax.tree.map(np.array, variables["params"])
+        state["ema"] = jax.tree.map(np.array, dict(variables))
     workdir = pathlib.Path(workdir)
     with _owned(workdir), Checkpointer(workdir, meta, train_config.keep) as checkpointer:
         step = checkpointer.latest or 0

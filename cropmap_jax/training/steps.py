@@ -21,7 +21,7 @@ Variables = dict[str, Any]
 """What a network's `apply` takes: "params" and "batch_stats", trees of arrays."""
 State = dict[str, Any]
 """What training carries from step to step: `Variables`, "opt_state" and "step", int32; and "ema",
-a moving average of "params", where one is kept."""
+moving averages of `Variables`, where they are kept."""
 Metrics = dict[str, jax.Array]
 """Scalars of a training step or sums of a validation step, equal on all devices."""
 TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
@@ -152,7 +152,8 @@ def make_train_step(
         The gradient is the same, but batch norm sees one part (of all devices) at a time.
       remat: see `DualUNet3D`: less memory for more time.
       label_smoothing: see `losses`.
-      ema: decay per step of the moving average state["ema"] of the parameters; 0: there is none.
+      ema: decay per step of the moving average state["ema"] of parameters and batch statistics; 0:
+        there is none.
       seed: of what the network draws, together with the step.
 
     Returns:
@@ -225,7 +226,8 @@ def make_train_step(
             "opt_state": opt_state,
         }
         if ema:
-            new["ema"] = _averaged(state["ema"], new["params"], ema, state["step"])
+            now = {name: new[name] for name in ("params", "batch_stats")}
+            new["ema"] = _averaged(state["ema"], now, ema, state["step"])
         # Behind a barrier, or XLA writes all the squares to memory, which Adam needs as well.
         leaves = jax.lax.optimization_barrier(jax.tree.leaves(grads))
         norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in leaves))
@@ -235,14 +237,14 @@ def make_train_step(
     return step
 
 
-def _averaged(average: Any, params: Any, decay: float, step: jax.Array) -> Any:
-    """Moving average of the parameters, over few steps at first: else it would hold the first ones.
+def _averaged(average: Any, variables: Any, decay: float, step: jax.Array) -> Any:
+    """Moving average of variables, over few steps at first: else it would hold the first ones.
 
     Source: the warm-up of `tf.train.ExponentialMovingAverage(num_updates=...)`.
     """
     done = step.astype(jnp.float32)
     now = jnp.minimum(decay, (1 + done) / (10 + done))
-    return jax.tree.map(lambda a, p: now * a + (1 - now) * p, average, params)
+    return jax.tree.map(lambda a, v: now * a + (1 - now) * v, average, variables)
 
 
 def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:

@@ -39,8 +39,8 @@ class TrainConfig:
       checkpoint_minutes: a checkpoint is saved at the latest after so long; 0: never for that.
       weight_decay: of adamw.
       label_smoothing: see `losses`.
-      ema: decay per step of a moving average of the parameters, which validation, evaluation and
-        prediction then use; 0: none is kept.
+      ema: decay per step of a moving average of parameters and batch statistics, which validation,
+        evaluation and prediction then use; 0: none is kept.
 
     Raises:
       ValueError: a setting of another type, or outside of its range.

@@ -68,8 +68,7 @@ class Validation:
         """
         if self._batches is None:
             return {}
-        variables = {k: state[k] for k in ("params", "batch_stats")}
-        variables["params"] = state.get("ema", variables["params"])
+        variables = state.get("ema") or {k: state[k] for k in ("params", "batch_stats")}
         totals: Any = None
         waiting: Any = None
         with contextlib.closing(iter(self._batches)) as batches:

@@ -81,7 +81,7 @@ def test_it_ends_with_a_table_of_every_crop_and_method(demo):
         assert re.fullmatch(rf"{name} +([01]\.\d{{3}} +){{6}}-?\d+( to -?\d+)? d", lines[name]), (
             lines[name]
         )
-    assert "pixel_series minus seed network, mean F1 of pixels" in table
+    assert "pixel_series minus dual_unet3d, mean F1 of pixels" in table
     assert "pixel_series minus forest, mean F1 of fields" in table
     assert (root / "out" / "scores.png").stat().st_size > 10_000
 
@@ -132,9 +132,9 @@ def test_one_demo_in_a_folder_and_no_file_of_others_replaced(tmp_path):
 
 
 def test_what_could_not_be_scored_is_no_zero(tmp_path):
-    # Onion has no F1 of the seed's network: the mean is over pea alone, for every method.
-    rows = {"pixel_series": (0.6, 0.9), "seed network": (0.4, None), "forest": (0.5, 0.8)}
-    for name, of in (("pixels", ("pixel_series", "forest")), ("finetuned", ("seed network",))):
+    # Onion has no F1 of the U-Net: the mean is over pea alone, for every method.
+    rows = {"pixel_series": (0.6, 0.9), "dual_unet3d": (0.4, None), "forest": (0.5, 0.8)}
+    for name, of in (("pixels", ("pixel_series", "forest")), ("finetuned", ("dual_unet3d",))):
         file = tmp_path / f"{name}-0" / "evaluation" / "test" / "all.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps({"scores": [
@@ -153,11 +153,11 @@ def test_what_could_not_be_scored_is_no_zero(tmp_path):
 
 def test_the_gain_and_its_standard_error():
     scores = {"lead": {"pea": [30, 60], "onion": None}}
-    # Means per seed: pixel_series 0.5 and 0.7, the seed's network 0.4 and 0.4: gains 0.1 and 0.3,
+    # Means per seed: pixel_series 0.5 and 0.7, the U-Net 0.4 and 0.4: gains 0.1 and 0.3,
     # mean 0.2, standard deviation 0.1414, standard error 0.1.
     for unit in ("pixels", "fields"):
         scores["pixel_series", unit] = {"pea": [0.4, 0.6], "onion": [0.6, 0.8]}
-        scores["seed network", unit] = {"pea": [0.5, 0.3], "onion": [0.3, 0.5]}
+        scores["dual_unet3d", unit] = {"pea": [0.5, 0.3], "onion": [0.3, 0.5]}
         scores["forest", unit] = {"pea": [0.2, 0.2]}
     told = _demo_report.difference(scores)
     assert "of pixels: +0.200 +- 0.100 (standard error), 2 seeds" in told

@@ -42,7 +42,7 @@ def test_each_index_stands_behind_the_bands_of_its_own_sensor():
     ("names", "sensors", "message"),
     [
         (("nvdi",), SENTINEL, "c: expected indices among .*found 'nvdi'; did you mean 'ndvi'"),
-        ((3,), SENTINEL, "c: expected indices among .*found 3$"),
+        ((3,), SENTINEL, "c: expected indices among .*found 3;"),
         (("ndvi", "ndvi"), SENTINEL, "c: expected each index once"),
         (("ndvi",), (S1,), r"c: ndvi needs B8, B4 of sensor s2, found s1 \(VV VH\)"),
     ],

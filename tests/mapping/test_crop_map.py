@@ -229,7 +229,7 @@ def test_a_softmax_head_names_a_class_everywhere(coded, tmp_path):
     described = json.loads((tmp_path / "map" / "c00" / "map.json").read_text())
     assert described["settings"]["threshold"] is None
     assert described["area"]["none_of_these"]["pixels"] == 0
-    assert maker.notes == ["--threshold has no effect on a network trained with softmax"]
+    assert maker.notes == ["--threshold has no effect: classes exclude each other"]
     # Another threshold is no other map.
     maker, _, done = make_map(run, coded, tmp_path / "map", threshold=0.1)
     assert done == 0 and len(maker.finished) == 3

@@ -75,7 +75,7 @@ def trained(name: str) -> dict[str, np.ndarray]:
     state = {"step": np.zeros((), np.int32), "opt_state": opt_state} | variables
     extra = {}
     if sampled:
-        state["ema"] = jax.tree.map(np.array, variables["params"])
+        state["ema"] = jax.tree.map(np.array, variables)
         extra = {"label_smoothing": 0.1, "ema": 0.9, "seed": 3}
     step = parallel.data_parallel(steps.make_train_step(recipe, optimizer, **extra), donate=True)
     state, losses, rng = parallel.replicate(state), [], np.random.default_rng(0)

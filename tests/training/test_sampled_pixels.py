@@ -273,7 +273,7 @@ def test_what_is_used_is_the_moving_average(whole):
     loaded = small_runs.leaves(checkpoints.load(whole).params)
     assert loaded
     for name, value in loaded.items():
-        np.testing.assert_array_equal(value, saved[f"['ema']{name}"])
+        np.testing.assert_array_equal(value, saved[f"['ema']['params']{name}"])
         assert not np.array_equal(value, saved[f"['params']{name}"])
 
 
