@@ -157,17 +157,15 @@ def training_input(
         )
     table = data.split(split)
     if config.unit == "pixels":
-        annotated = np.flatnonzero(table.annotated > 0)
-        choose_chips(table, 0.0, seed, f"{data.path}, split {split}")
-        check_dates(data, config, table.cube[annotated])
-        made = pixel_sampling.make_pixel_batches(data, split, config, batch_size, seed, shard)
+        check_dates(data, config, table.cube[table.annotated > 0])
         total = config.steps_per_epoch * epochs
         if total > checks.MOST:
             raise ValueError(
                 f"config.steps_per_epoch: expected at most {checks.MOST} steps in all, found "
                 f"{total}"
             )
-        return TrainingInput(made, total, config.steps_per_epoch, num_threads)
+        batches = pixel_sampling.make_pixel_batches(data, split, config, batch_size, seed, shard)
+        return TrainingInput(batches, total, config.steps_per_epoch, num_threads)
     chosen = choose_chips(table, config.empty_ratio, seed, f"{data.path}, split {split}")
     check_dates(data, config, table.cube[chosen])
     per_epoch = len(chosen) * config.crops_per_chip

@@ -113,10 +113,9 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         return as_of, harvest
 
     def _draw_squares(self, drawn: DrawnPixels, rng: np.random.Generator) -> _Square:
-        config, side = self._config, self._config.crop or self._data.chip
+        config, side = self._config, self._config.side or self._data.chip
         if config.context is not None:
-            reach = config.context
-            return _Square(drawn.row - reach, drawn.col - reach, 2 * reach + 1)
+            return _Square(drawn.row - config.context, drawn.col - config.context, side)
         corners = []
         for at in (drawn.row, drawn.col):
             first, last = np.maximum(at - side + 1, 0), np.minimum(at, self._data.chip - side)

@@ -69,6 +69,11 @@ class SamplingConfig:
     as_of_jitter: int = 0
     mixup: float = 0.0
 
+    @property
+    def side(self) -> int | None:
+        """Side in pixels of what is read for an example; None: a whole chip."""
+        return self.crop if self.context is None else 2 * self.context + 1
+
     def __post_init__(self) -> None:
         checks.whole("config.model.num_periods", self.num_periods, 1, 1000)
         checks.whole("config.lead_days", self.lead_days, *checks.LEAD_DAYS)

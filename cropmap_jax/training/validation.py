@@ -55,8 +55,7 @@ class Validation:
             # What is wrong with it is found out now rather than after an epoch.
             chips = _Chips(data, chosen, config, recipe.num_periods)
             # Of sampled pixels the step sees little around each: chips are many of them.
-            side = config.crop if config.context is None else 2 * config.context + 1
-            size = _batch_size(batch_size, accumulate, side, data.chip)
+            size = _batch_size(batch_size, accumulate, config.side, data.chip)
             self._batches = _batches(data, chips, size, recipe.num_periods, recipe.sensors)
         self._step = parallel.data_parallel(steps.make_validation_step(recipe))
 
