@@ -34,11 +34,9 @@ def count_flops(
         >>> count_flops(DualUNet3D({"s1": 2, "s2": 10}), {"s1": 2, "s2": 10}, 64, 64)
     """
     # Statistics averaged over devices would need the devices, and take no arithmetic.
-    margined = hasattr(network, "margin")
     if hasattr(network, "axis_name"):
         network = network.clone(axis_name=None)
-    # Whatever it answers of a chip, its variables are the same.
-    variables = variable_shapes(network.clone(margin=0) if margined else network, bands)
+    variables = variable_shapes(network, bands)
     inputs = input_shapes(network, bands, height, width)
 
     def forward(params: Any, rest: Any, *inputs: Any) -> tuple[Any, Any]:

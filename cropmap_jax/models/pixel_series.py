@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from cropmap_jax.models import arguments
+from cropmap_jax.models import arguments, registry
 from cropmap_jax.models.contract import HEAD
 from cropmap_jax.models.dropout import Dropout
 
@@ -20,7 +20,6 @@ Array = jax.Array
 
 YEAR_DAYS = 365.2425
 """Length of the mean Gregorian year."""
-MOST_SIDE = 101
 
 
 class PixelSeries(nn.Module):
@@ -28,10 +27,10 @@ class PixelSeries(nn.Module):
 
     Inputs of each period are, for each side in `neighbourhood`, the mean of each band over the
     square of so many pixels around the pixel, of what is there in it (a side of 1: the pixel
-    itself), and for each sensor a flag whether anything is there. A layer that all periods share
-    may come first, then layers over all of them; these are also given, with `dates`, the season in
-    which the window ends, as sine and cosine: the same image in May and in August may mean
-    different crops.
+    itself), with the indices of these means, and for each sensor a flag whether the square of the
+    first side holds anything. A layer that all periods share may come first, then layers over all
+    of them; these are also given, with `dates`, the season in which the window ends, as sine and
+    cosine: the same image in May and in August may mean different crops.
 
     Attributes:
         num_classes: number of outputs.
@@ -45,7 +44,6 @@ class PixelSeries(nn.Module):
         dates: whether the season of the window's last period is an input.
         dtype: compute dtype.
         axis_name: mapped axis that a batch is spread over in training, or None.
-        margin: pixels at each edge that are seen and not answered: logits are of what is within.
     """
 
     num_classes: int
@@ -59,17 +57,11 @@ class PixelSeries(nn.Module):
     dates: bool = False
     dtype: Any = jnp.float32
     axis_name: str | None = None
-    margin: int = 0
-
-    @property
-    def context(self) -> int:
-        """Pixels around a pixel that its logits depend on."""
-        return max(self.neighbourhood) // 2
 
     @property
     def halo(self) -> int:
         """Pixels around a tile that a map gives it: what it sees of them."""
-        return self.context
+        return max(self.neighbourhood) // 2
 
     @staticmethod
     def check_arguments(settings: Mapping[str, Any], where: str) -> None:
@@ -85,13 +77,7 @@ class PixelSeries(nn.Module):
             raise ValueError(
                 f"{where}.dropout: expected a number from 0 to below 1, found {settings['dropout']}"
             )
-        sides = settings["neighbourhood"]
-        odd = all(0 < side <= MOST_SIDE and side % 2 for side in sides)
-        if not sides or not odd or len(set(sides)) < len(sides):
-            raise ValueError(
-                f"{where}.neighbourhood: expected odd numbers of pixels from 1 to {MOST_SIDE}, "
-                f"each once, found {tuple(sides)}"
-            )
+        registry.check_neighbourhood(tuple(settings["neighbourhood"]), f"{where}.neighbourhood")
 
     def without_bands(
         self, params: Mapping[str, Any], unseen: Mapping[str, list[int]]
@@ -129,27 +115,25 @@ class PixelSeries(nn.Module):
         """Computes the logits.
 
         Args:
-            pixels: {sensor: [B, T, H, W, bands]}, float, scaled; 0 where missing.
+            pixels: {sensor: [B, T, H, W, sides x bands]}, float, scaled; 0 where missing.
             valid: the same shapes, 1 where not missing; in between where examples are mixed.
             day_of_year: int32 [B, T], of which the last matters, and only with `dates`.
             train: whether units are dropped, which needs `rngs={"dropout": key}`.
 
         Returns:
-            [B, H - 2 margin, W - 2 margin, num_classes], logits, float32 at least.
+            [B, H, W, num_classes], logits, float32 at least.
 
         Raises:
             ValueError: pixels are of other sensors, periods or bands.
         """
         self._check(pixels)
-        inputs = [
-            mean for sensor, _ in self.bands for mean in self._means(pixels[sensor], valid[sensor])
+        inputs = [pixels[sensor] for sensor, _ in self.bands]
+        inputs += [
+            valid[sensor][..., :count].max(-1, keepdims=True) for sensor, count in self.bands
         ]
-        for sensor, _ in self.bands:
-            there = _inner(valid[sensor], self.margin).max(-1, keepdims=True)
-            inputs.append(there.astype(inputs[0].dtype))
         x = jnp.moveaxis(jnp.concatenate(inputs, axis=-1), 1, 3).astype(self.dtype)
         if self.embed:
-            x = nn.gelu(nn.Dense(self.embed, dtype=self.dtype, name="embed")(x))
+            x = nn.gelu(_PerPeriod(self.embed, self.dtype, name="embed")(x))
         x = x.reshape(*x.shape[:3], -1)
         if self.dates and day_of_year is not None:
             season = _season(day_of_year[:, -1])[:, None, None].astype(x.dtype)
@@ -160,19 +144,6 @@ class PixelSeries(nn.Module):
         logits: Array = nn.Dense(self.num_classes, dtype=self.dtype, name=HEAD)(x)
         return logits.astype(jnp.promote_types(jnp.float32, self.dtype))
 
-    def _means(self, values: Array, valid: Array) -> list[Array]:
-        """Of each side, the means [B, T, h, w, bands] of what is there around each pixel."""
-        found = []
-        for side in self.neighbourhood:
-            if side == 1:
-                found.append(_inner(values, self.margin))
-                continue
-            count = _square_sum(valid.astype(values.dtype), side, self.margin)
-            total = _square_sum(values, side, self.margin)
-            # Where nothing is there the sum is 0, and so is the mean: as for a missing pixel.
-            found.append(total / jnp.maximum(count, 1e-6))
-        return found
-
     def _check(self, pixels: Mapping[str, Array]) -> None:
         if sorted(pixels) != sorted(dict(self.bands)):
             raise ValueError(
@@ -180,6 +151,7 @@ class PixelSeries(nn.Module):
             )
         for sensor, count in self.bands:
             shape = pixels[sensor].shape
+            count *= len(self.neighbourhood)
             if len(shape) != 5 or shape[1] != self.num_periods or shape[4] != count:
                 raise ValueError(
                     f"PixelSeries: {sensor} has shape {shape}, expected "
@@ -187,25 +159,25 @@ class PixelSeries(nn.Module):
                 )
 
 
-def _inner(x: Array, margin: int) -> Array:
-    """[B, T, H, W, C] without a margin on each side."""
-    return x[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin]
+class _PerPeriod(nn.Module):
+    """A dense layer that each period passes alone, [..., T, C] to [..., T, units].
 
-
-def _square_sum(x: Array, side: int, margin: int) -> Array:
-    """Sum over the square of `side` around each pixel of [B, T, H, W, C], without a margin.
-
-    Beyond the edges there is nothing.
+    As `nn.Dense`, but that the bias is the weights of an input that is 1: added apart from the
+    product, XLA on the CPU fuses it with the reshape that follows, into a loop that it cannot
+    vectorise and that takes longer than the product.
     """
-    reach = side // 2
-    for axis in (2, 3):
-        size = x.shape[axis] - 2 * margin
-        padded = jnp.pad(x, [(reach, reach) if i == axis else (0, 0) for i in range(5)])
-        x = sum(  # type: ignore[assignment]
-            jax.lax.slice_in_dim(padded, margin + i, margin + i + size, axis=axis)
-            for i in range(side)
-        )
-    return x
+
+    units: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (x.shape[-1], self.units)
+        kernel = self.param("kernel", nn.linear.default_kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.units,))
+        both = jnp.concatenate([kernel, bias[None]]).astype(self.dtype)
+        out: Array = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1) @ both
+        return out
 
 
 def _season(day_of_year: Array) -> Array:

@@ -8,18 +8,18 @@ A network is a flax module, called as
 with pixels and valid {sensor: float [B, T, H, W, bands]}, indices behind the bands of their sensor,
 values scaled to [0, 1] or standardised and 0 where missing, valid 1 where they are not (in between
 where examples are mixed); and day_of_year int32 [B, T] of the periods' middles, 0 where a period is
-missing. It returns logits [B, H, W, num_classes], float32 at least. Its parameters
-under "head" are the head, which fine-tuning replaces; all others are the trunk. Arguments of the
-head have names that begin with "head". While training it is given `rngs={"dropout": key}`, a key
-that differs from step to step and is the same on all devices, see `dropout.Dropout`.
+missing. To a network with a `neighbourhood` "bands" are, one side after the other, means of all
+bands, and the indices of these means. It returns logits [B, H, W, num_classes], float32 at least.
+Its parameters under "head" are the head, which fine-tuning replaces; all others are the trunk.
+Arguments of the head have names that begin with "head". While training it is given
+`rngs={"dropout": key}`, a key that differs from step to step and is the same on all devices, see
+`dropout.Dropout`.
 
 Of its fields, `num_classes` and `num_periods` are required. These are filled in where it has them:
 
 - `bands`: ((sensor, number of bands and indices), ...), in the order in which the run names its
   sensors;
 - `dtype`: to compute in;
-- `margin`: pixels at each edge that it sees and does not answer, so that logits are
-  [B, H - 2 margin, W - 2 margin, classes]; 0 unless the run samples pixels;
 - `axis_name`: mapped axis over which batch statistics are to be averaged in training, or None;
 - `freeze_trunk_statistics`: whether the trunk's batch norm keeps to its running statistics;
 - `remat`: whether the gradient recomputes what is large, instead of keeping it.
@@ -30,8 +30,9 @@ properties or methods that it may have:
 
 - `size_multiple`: height and width must be multiples of it; else 1;
 - `halo`: pixels around a tile that it is given, and that are blended over, in maps; else 0;
-- `context`: pixels around a pixel that its logits depend on, if that is few: a run that samples
-  pixels then reads these around each, and sets `margin`; else it reads crops;
+- `neighbourhood`: sides in pixels, odd, of squares around a pixel, if its logits depend on the
+  means over these alone, and on nothing else of its neighbours: a run that samples pixels then
+  reads the largest one around each; else it reads crops;
 - `check_arguments(arguments, where)`, static: raises a ValueError for values out of range;
 - `without_bands(params, unseen)`: parameters without the weights of bands ({sensor: indices}) that
   training never sees.
@@ -68,11 +69,13 @@ DEFAULT = "dual_unet3d"
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 MOST_PERIODS = 1000
 MOST_PIXELS = 100_000
+MOST_SIDE = 101
+"""Of a neighbourhood: sums of 16 bits over its square fit into 32."""
 
 _PACKAGE = __name__.rpartition(".")[0]
 _KINDS = (bool, int, float, str)
 # Fields that the run fills in, or flax.
-_FILLED = ("num_classes", "num_periods", "bands", "dtype", "axis_name", "margin")
+_FILLED = ("num_classes", "num_periods", "bands", "dtype", "axis_name")
 _SWITCHES = ("freeze_trunk_statistics", "remat")
 _NOT_OWN = {*_FILLED, *_SWITCHES, "name", "parent"}
 _registered: dict[str, type[nn.Module]] = {}
@@ -228,20 +231,31 @@ def halo(network: nn.Module) -> int:
     return _pixels(network, "halo", 0)
 
 
-def context(network: nn.Module) -> int | None:
-    """Pixels around a pixel that its logits depend on; None: more than can be said.
+def neighbourhood(network: nn.Module) -> tuple[int, ...] | None:
+    """Sides of the squares whose means it is given, in pixels; None: it is given whole images.
 
     Raises:
-        ValueError: as `size_multiple`; or a network that says so and has no `margin`.
+        ValueError: sides that are not odd, or that are there twice.
     """
-    if not hasattr(network, "context"):
-        return None
-    if "margin" not in _fields(type(network)):
+    sides = getattr(network, "neighbourhood", None)
+    if sides is not None:
+        check_neighbourhood(sides, f"network {type(network).__name__}: neighbourhood")
+    return sides
+
+
+def check_neighbourhood(sides: Any, where: str) -> None:
+    """Requires sides of squares around a pixel.
+
+    Raises:
+        ValueError: begins with `where`.
+    """
+    whole = isinstance(sides, tuple) and all(type(side) is int for side in sides)
+    odd = whole and all(0 < side <= MOST_SIDE and side % 2 for side in sides)
+    if not sides or not odd or len(set(sides)) < len(sides):
         raise ValueError(
-            f"network {type(network).__name__}: expected a field margin next to its context, "
-            f"found none"
+            f"{where}: expected odd numbers of pixels from 1 to {MOST_SIDE}, each once, "
+            f"found {sides!r:.100}"
         )
-    return _pixels(network, "context", 0)
 
 
 def _pixels(network: nn.Module, name: str, least: int) -> int:

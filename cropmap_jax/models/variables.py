@@ -34,7 +34,7 @@ def input_shapes(
 
     Args:
         network: the network.
-        bands: number of bands by sensor.
+        bands: number of bands and indices by sensor.
         height: of the images in pixels; 0 for the smallest that the network takes.
         width: the same.
         batch: number of chips.
@@ -42,7 +42,8 @@ def input_shapes(
     periods: int = network.num_periods
     least = registry.size_multiple(network)
     shape = (batch, periods, height or least, width or least)
-    pixels = {s: jax.ShapeDtypeStruct((*shape, c), jnp.float32) for s, c in bands.items()}
+    squares = len(registry.neighbourhood(network) or (1,))
+    pixels = {s: jax.ShapeDtypeStruct((*shape, squares * c), jnp.float32) for s, c in bands.items()}
     return Inputs(pixels, dict(pixels), jax.ShapeDtypeStruct((batch, periods), jnp.int32))
 
 

@@ -126,9 +126,7 @@ def describe(
     """What is trained, on what, and how long: a few lines for the terminal."""
     parameters = count_parameters(params)
     sampling, network = train_config.sampling, recipe.network()
-    side = sampling.side or data.chip
-    if sampling.context is not None:
-        network = network.clone(margin=sampling.context)
+    side = (sampling.side or data.chip) - 2 * (sampling.context or 0)
     flops = train_config.batch_size * count_flops(network, recipe.bands, side, side, train=True)
     devices, processes = jax.local_devices(), parallel.process_count()
     everywhere = processes * len(devices)

@@ -112,7 +112,13 @@ class Recipe:
     @property
     def context(self) -> int | None:
         """Pixels around a pixel that its logits depend on; None: more than can be said."""
-        return models.context(self.network())
+        sides = self.neighbourhood
+        return None if sides is None else max(sides) // 2
+
+    @property
+    def neighbourhood(self) -> tuple[int, ...] | None:
+        """Sides of the squares whose means the network is given; None: it is given images."""
+        return models.neighbourhood(self.network())
 
     @property
     def halo(self) -> int:

@@ -18,6 +18,7 @@ from cropmap_jax.data.examples import Batch
 from cropmap_jax.geo import indices
 from cropmap_jax.geo.indices import Index
 from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.training import neighbourhoods
 
 Scaling = Mapping[str, tuple[float, float]]
 """By sensor, the range of values in its unit that maps to [0, 1]; values outside are clipped."""
@@ -61,6 +62,8 @@ def scale(
     scaling: Scaling,
     found: Sequence[Index] = (),
     statistics: Statistics | None = None,
+    sides: Sequence[int] = (1,),
+    margin: int = 0,
 ) -> Batch:
     """Scales stored pixels, adds indices and splits off validity.
 
@@ -70,17 +73,23 @@ def scale(
       scaling: physical ranges, for inputs that are not standardised.
       found: indices, which follow the bands of their sensor.
       statistics: to standardise with; None: physical ranges to [0, 1].
+      sides: of squares around each pixel, see `neighbourhoods`; 1 is the pixel itself.
+      margin: pixels at each edge that are seen in squares around others, and not returned.
 
     Returns:
-      The batch with "pixels" float32, 0 where missing, and "valid", float32 of the same shapes, 1
-      where a value is there. Standardised values lie within +-CLIP; a band or an index that has no
-      statistics counts as missing.
+      The batch with "pixels" float32 [B, T, h, w, sides x (bands + indices)], 0 where missing: one
+      side after the other, means of the bands and indices of these means. And "valid", float32 of
+      the same shapes, 1 where a value is there. Standardised values lie within +-CLIP; a band or an
+      index that has no statistics counts as missing.
     """
 
-    def one(sensor: Sensor) -> tuple[jax.Array, jax.Array]:
+    def one(sensor: Sensor, side: int) -> tuple[jax.Array, jax.Array]:
         stored, (low, high) = batch["pixels"][sensor.name], scaling[sensor.name]
-        valid = stored != sensor.nodata
-        values = stored.astype(jnp.float32) / sensor.scale
+        if side == 1:
+            stored = neighbourhoods.inner(stored, margin)
+            valid, values = stored != sensor.nodata, stored.astype(jnp.float32) / sensor.scale
+        else:
+            valid, values = neighbourhoods.means(stored, sensor, side, margin)
         own = indices.of_sensor(found, sensor)
         if own:
             values = indices.compute(jnp.where(valid, values, jnp.nan), sensor, own, jnp)
@@ -103,6 +112,12 @@ def scale(
         # Missing becomes 0 by selection, only after scaling: never a product with a missing value.
         return jnp.where(valid, unit, 0.0), valid.astype(jnp.float32)
 
-    scaled = {sensor.name: one(sensor) for sensor in sensors}
-    pixels, valid = ({name: pair[i] for name, pair in scaled.items()} for i in (0, 1))
+    pixels, valid = {}, {}
+    for sensor in sensors:
+        scaled = [one(sensor, side) for side in sides]
+        if len(scaled) == 1:
+            pixels[sensor.name], valid[sensor.name] = scaled[0]
+        else:
+            own = (jnp.concatenate(part, axis=-1) for part in zip(*scaled, strict=True))
+            pixels[sensor.name], valid[sensor.name] = own
     return {**batch, "pixels": pixels, "valid": valid}

@@ -29,27 +29,24 @@ TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
 _Gradient = Callable[[Any, Any, Batch, jax.Array, jax.Array], tuple[Any, Any]]
 
 
-def inputs(batch: Batch, recipe: Recipe) -> Batch:
-    """A batch as stored, with its pixels scaled and masked by the recipe, and indices."""
-    found = recipe.statistics and statistics.arrays(recipe.statistics)
-    return scale(batch, recipe.sensors, recipe.scaling, recipe.found_indices, found)
-
-
-def within(network: Any, batch: Batch) -> tuple[Any, int]:
-    """The network that answers the labelled pixels of a batch, and by how much to crop its logits.
+def inputs(batch: Batch, recipe: Recipe, margin: int = 0) -> Batch:
+    """A batch as stored, as the recipe's network takes it: scaled and masked, with indices.
 
     Args:
-      network: of the recipe.
-      batch: pixels [B, T, H, W, bands] and label [B, h, w] of what lies in their middle.
+      batch: pixels [B, T, H, W, bands] by sensor.
+      recipe: the recipe.
+      margin: pixels at each edge that are neighbours of others, and not to be answered.
     """
-    margin = (next(iter(batch["pixels"].values())).shape[3] - batch["label"].shape[2]) // 2
-    if margin and hasattr(network, "margin"):
-        return network.clone(margin=margin), 0
-    return network, margin
+    found = recipe.statistics and statistics.arrays(recipe.statistics)
+    sides = recipe.neighbourhood or (1,)
+    return scale(batch, recipe.sensors, recipe.scaling, recipe.found_indices, found, sides, margin)
 
 
-def _cropped(logits: jax.Array, margin: int) -> jax.Array:
-    return logits[:, margin:-margin, margin:-margin] if margin else logits
+def margin_of(batch: Batch) -> int:
+    """Pixels at each edge of a batch that are seen and not labelled."""
+    read = next(iter(batch["pixels"].values())).shape[3]
+    margin: int = (read - batch["label"].shape[2]) // 2
+    return margin
 
 
 def mixed(batch: Batch) -> Batch:
@@ -190,19 +187,18 @@ def make_train_step(
         params: Any, batch_stats: Any, batch: Batch, weight: jax.Array, key: jax.Array
     ) -> tuple[Any, tuple[jax.Array, Any]]:
         """New statistics; this device's share of the loss, and its gradient."""
-        batch = mixed(inputs(augment(batch), recipe))
-        answering, margin = within(network, batch)
+        batch = mixed(inputs(augment(batch), recipe, margin_of(batch)))
 
         def loss(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, "batch_stats": batch_stats}
-            logits, updates = answering.apply(
+            logits, updates = network.apply(
                 variables,
                 *_arguments(batch),
                 train=True,
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
             )
-            found, _ = lost(_cropped(logits, margin), batch)
+            found, _ = lost(logits, batch)
             return found / weight, updates.get("batch_stats", batch_stats)
 
         (share, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(params)
@@ -273,19 +269,17 @@ def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
 
 
 def make_predict_step(recipe: Recipe, margin: int = 0) -> Callable[[Variables, Batch], jax.Array]:
-    """The step `(variables, batch) -> probabilities` float32 [B, H, W, classes].
+    """The step `(variables, batch) -> probabilities` float32 [B, h, w, classes].
 
     Args:
       recipe: network and scaling.
-      margin: pixels at each edge that are given and not answered, of a network that has one.
+      margin: pixels at each edge that are given and not answered.
     """
     network: Any = recipe.network()
-    if margin:
-        network = network.clone(margin=margin)
     activation = losses.LOSSES[recipe.loss].activation
 
     def step(variables: Variables, batch: Batch) -> jax.Array:
-        batch = inputs(batch, recipe)
+        batch = inputs(batch, recipe, margin)
         return activation(network.apply(variables, *_arguments(batch), train=False))
 
     return step

@@ -60,6 +60,7 @@ def test_some_rows_at_a_time(sides, piece_px):
 
     plain, found = both(recipe, form, make_batch(3, 13, 7, 2))
     assert found.shape == plain.shape == (3, 13, 7, len(making.LEGEND))
+    # Sums of neighbours are of whole numbers; products of matrices of other shapes round otherwise.
     np.testing.assert_allclose(found, plain, rtol=0, atol=1e-6)
     assert np.ptp(plain) > 1e-3
 

@@ -19,9 +19,11 @@ def make(**model):
     return models.make(settings | model, 5, BANDS)
 
 
-def inputs(rng, height=9, width=11, batch=2):
+def inputs(rng, height=9, width=11, batch=2, sides=1):
     shape = (batch, T, height, width)
-    valid = {s: (rng.random((*shape, c)) < 0.7).astype(np.float32) for s, c in BANDS.items()}
+    valid = {
+        s: (rng.random((*shape, sides * c)) < 0.7).astype(np.float32) for s, c in BANDS.items()
+    }
     pixels = {s: rng.normal(size=v.shape).astype(np.float32) * v for s, v in valid.items()}
     return pixels, valid, np.full((batch, T), 100, np.int32)
 
@@ -41,13 +43,15 @@ def test_the_recipe_of_the_design_has_98_thousand_parameters():
 
 
 @pytest.mark.parametrize("embed", [0, 3])
-def test_a_pixel_is_dense_layers_over_its_values_and_flags(embed):
-    network, rng = make(embed=embed), np.random.default_rng(0)
-    v, (pixels, valid, days) = variables(network), inputs(rng)
+@pytest.mark.parametrize("sides", [(1,), (1, 5)])
+def test_a_pixel_is_dense_layers_over_its_values_and_flags(embed, sides):
+    network, rng = make(embed=embed, neighbourhood=sides), np.random.default_rng(0)
+    v, (pixels, valid, days) = variables(network), inputs(rng, sides=len(sides))
     logits = np.asarray(network.apply(v, pixels, valid, days))
     p = jax.tree.map(lambda x: np.asarray(x, np.float64), v["params"])
     for b, y, x in ((0, 0, 0), (1, 8, 10), (0, 4, 7)):
-        flags = [valid[s][b, :, y, x].max(-1, keepdims=True) for s in BANDS]
+        # A flag is of the pixel itself, the first side.
+        flags = [valid[s][b, :, y, x, :c].max(-1, keepdims=True) for s, c in BANDS.items()]
         hidden = np.concatenate([pixels[s][b, :, y, x] for s in BANDS] + flags, -1)
         if embed:  # period by period
             hidden = jax.nn.gelu(hidden @ p["embed"]["kernel"] + p["embed"]["bias"])
@@ -58,34 +62,12 @@ def test_a_pixel_is_dense_layers_over_its_values_and_flags(embed):
         np.testing.assert_allclose(logits[b, y, x], expected, rtol=2e-4, atol=2e-5)
 
 
-def test_means_are_of_what_is_there_and_no_pixel_beyond_the_context_matters():
-    network, rng = make(neighbourhood=(1, 5)), np.random.default_rng(1)
-    assert models.context(network) == models.halo(network) == 2
-    pixels, valid, days = inputs(rng)
-    means = network._means(jnp.asarray(pixels["s2"]), jnp.asarray(valid["s2"]))
-    b, t, y, x, c = 1, 0, 1, 10, 2  # at an edge: fewer pixels
-    window = (b, t, slice(0, 4), slice(8, 11), c)
-    there = valid["s2"][window] > 0
-    np.testing.assert_allclose(means[1][b, t, y, x, c], pixels["s2"][window][there].mean(), 1e-5)
-    v = variables(network)
-    before = np.asarray(network.apply(v, pixels, valid, days))
-    changed = {s: p.copy() for s, p in pixels.items()}
-    changed["s2"][0, 0, 4, 5, 0] += 3
-    valid["s2"][0, 0, 4, 5, 0] = 1
-    moved = np.abs(np.asarray(network.apply(v, changed, valid, days)) - before).max(-1) > 0
-    reach = np.zeros_like(moved)
-    reach[0, 2:7, 3:8] = True
-    assert moved[0, 4, 5] and not moved[~reach].any()
-    assert moved[reach].mean() > 0.9
-
-
-@pytest.mark.parametrize("sides", [(1,), (1, 3), (3,), (5, 1)])
-def test_a_margin_is_seen_and_not_answered(sides):
-    network = make(neighbourhood=sides, dates=True)
-    v, seen = variables(network), inputs(np.random.default_rng(2))
-    whole = np.asarray(network.apply(v, *seen))
-    within = np.asarray(network.clone(margin=2).apply(v, *seen))
-    np.testing.assert_allclose(within, whole[:, 2:-2, 2:-2], rtol=1e-5, atol=1e-6)
+def test_it_sees_the_largest_of_its_squares():
+    network = make(neighbourhood=(1, 5, 3))
+    assert models.neighbourhood(network) == (1, 5, 3) and models.halo(network) == 2
+    assert models.variable_shapes(network, BANDS)["params"]["layer_0"]["kernel"].shape[0] == T * (
+        3 * 7 + 2
+    )
 
 
 def test_dates_matter_only_where_they_are_inputs():
@@ -104,9 +86,9 @@ def test_dates_matter_only_where_they_are_inputs():
 def test_bands_that_training_never_sees_are_not_answered_to(embed):
     network = make(neighbourhood=(1, 3), embed=embed, dates=True)
     silent = network.without_bands(variables(network)["params"], {"s2": [1, 3]})
-    pixels, valid, days = inputs(np.random.default_rng(4))
+    pixels, valid, days = inputs(np.random.default_rng(4), sides=2)
     other = pixels | {"s2": pixels["s2"].copy()}
-    other["s2"][..., [1, 3]] = 7
+    other["s2"][..., [1, 3, 4 + 1, 4 + 3]] = 7  # of both sides
     a, b = (np.asarray(network.apply({"params": silent}, p, valid, days)) for p in (pixels, other))
     np.testing.assert_array_equal(a, b)
     other["s2"][..., 0] = 7

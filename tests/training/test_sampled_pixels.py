@@ -88,11 +88,14 @@ def test_inputs_are_standardised_and_missing_ones_are_0():
     # Not the draw that the statistics are of.
     assert len(batch["pixels"]["s1"]) != 2000
     scaled = steps.inputs(batch, RECIPE)
-    assert scaled["pixels"]["s1"].shape == (4000, 2, 1, 1, 3)
-    assert scaled["pixels"]["s2"].shape == (4000, 2, 1, 1, 11)
+    # Of the pixel, and of the square around it, in which here nothing else is.
+    assert scaled["pixels"]["s1"].shape == (4000, 2, 1, 1, 2 * 3)
+    assert scaled["pixels"]["s2"].shape == (4000, 2, 1, 1, 2 * 11)
     for name, values in scaled["pixels"].items():
         there = np.asarray(scaled["valid"][name]) > 0
         values = np.asarray(values)
+        own, around = np.split(values, 2, axis=-1)
+        np.testing.assert_allclose(own, around, atol=1e-4)
         assert (values[~there] == 0).all() and (~there).any()
         for t in range(2):
             for band in range(values.shape[-1]):
@@ -177,8 +180,8 @@ def test_the_loss_of_a_step_is_that_of_both_labels():
     step = steps.make_train_step(recipe, optimizer, label_smoothing=0.1)
     _, metrics = step(state, batch)
     # By hand, example by example, from the same logits.
-    scaled = steps.mixed(steps.inputs(batch, recipe))
-    network = recipe.network().clone(margin=1)
+    scaled = steps.mixed(steps.inputs(batch, recipe, margin=1))
+    network = recipe.network()
     logits = network.apply(variables, scaled["pixels"], scaled["valid"], scaled["day_of_year"])
     logits = np.asarray(logits, np.float64)[:, 0, 0]
     total = weight = 0.0

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from cropmap_jax import models
+from cropmap_jax.geo import indices
 from cropmap_jax.geo.sensors import SENSORS, SENTINEL, Sensor
 from cropmap_jax.training import scaling
 from cropmap_jax.training.scaling import scale
@@ -54,6 +56,53 @@ def test_missing_is_zero_even_where_its_code_lies_within_the_range():
     found = scaled({"s1": (-400.0, 0.0), "s2": (-4.0, 0.0)}, s1=stored, s2=stored)
     values = [float(found[part][s][0]) for part in ("pixels", "valid") for s in ("s1", "s2")]
     assert values == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("margin", [0, 1, 2, 3])
+@pytest.mark.parametrize("sides", [(1,), (1, 3), (5, 1)])
+def test_squares_hold_means_of_what_is_there_and_indices_of_the_means(sides, margin):
+    rng, (s1, s2) = np.random.default_rng(0), SENTINEL
+    shape = (2, 3, 9, 7)
+    stored = {
+        s.name: np.where(
+            rng.random((*shape, len(s.bands))) < 0.6,
+            s.nodata,
+            rng.integers(-2000, 30_000, (*shape, len(s.bands))),
+        ).astype(s.dtype)
+        for s in SENTINEL
+    }
+    wanted = indices.find(("cross_ratio", "ndvi"), SENTINEL, "indices")
+    wide = {"s1": (-400.0, 400.0), "s2": (-4.0, 4.0)}
+    found = scale({"pixels": stored}, SENTINEL, wide, wanted, sides=sides, margin=margin)
+    for sensor, (low, high) in ((s1, wide["s1"]), (s2, wide["s2"])):
+        values = sensor.decode(stored[sensor.name]).astype(np.float64)
+        own = indices.of_sensor(wanted, sensor)
+        lows = [low] * len(sensor.bands) + [index.range[0] for index in own]
+        highs = [high] * len(sensor.bands) + [index.range[1] for index in own]
+        b, t, y, x = 1, 2, margin, 6 - margin  # at an edge where there is no margin
+        expected, valid = [], []
+        for side in sides:
+            reach = side // 2
+            square = values[b, t, max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]  # fmt: skip  # noqa: E501
+            count = np.isfinite(square).sum((0, 1))
+            mean = np.where(count, np.nansum(square, (0, 1)) / np.maximum(count, 1), np.nan)
+            mean = indices.compute(mean, sensor, own)
+            valid.append(np.isfinite(mean))
+            unit = np.clip((mean - lows) / (np.array(highs) - lows), 0, 1)
+            expected.append(np.where(valid[-1], unit, 0))
+        pixels, there = (np.asarray(found[part][sensor.name]) for part in ("pixels", "valid"))
+        assert pixels.shape == there.shape == (2, 3, 9 - 2 * margin, 7 - 2 * margin, len(sides) * len(lows))  # fmt: skip  # noqa: E501
+        place = (b, t, y - margin, x - margin)
+        np.testing.assert_array_equal(there[place], np.concatenate(valid))
+        np.testing.assert_allclose(pixels[place], np.concatenate(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_the_sums_of_the_largest_square_do_not_overflow():
+    heat = Sensor("heat", "Heat", ("T",), "degC", 1.0, (0.0, 65_535.0), "mean", "uint16", 0)
+    side = models.registry.MOST_SIDE
+    stored = np.full((1, 1, side, side, 1), 65_535, np.uint16)
+    found = scale({"pixels": {"heat": stored}}, [heat], scaling.default([heat]), sides=(side,))
+    np.testing.assert_allclose(found["pixels"]["heat"], 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
