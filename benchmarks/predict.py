@@ -4,9 +4,9 @@
     python -m benchmarks.predict --against CHECKOUT
     python -m benchmarks.predict --workdir W --cubes DIR --as_of 2022-06-01 --json predict.json
 
-Draws one large cube and two networks that were never trained, one per pixel and the demo's, which
-take as long as trained ones. Each run is a process as a user starts it: from its start to the
-picture. With --against, another checkout (`git worktree add CHECKOUT main`) runs the same in turn,
+Draws one large cube and two networks, that of configs/pixel_series and the demo's small U-Net. Both
+were never trained, and take as long as trained ones. Each run is a process as a user starts it: from
+its start to the picture. With --against, another checkout (`git worktree add CHECKOUT main`) runs the same in turn,
 and the maps of both are compared. Stages are measured apart from each other, in processor time: in
 `predict` they overlap.
 """
@@ -15,6 +15,7 @@ import argparse
 import datetime as dt
 import os
 import pathlib
+import runpy
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,8 @@ from cropmap_jax.training.recipe import Recipe
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 PERIODS = 6
-SERIES = {"name": "pixel_series", "num_periods": PERIODS}
+_CONFIG = CHECKOUT / "configs" / "pixel_series" / "pretrain.py"
+SERIES = runpy.run_path(str(_CONFIG))["get_config"]().model.to_dict()
 DEMO = {"name": "dual_unet3d", "num_periods": PERIODS, "width": 16, "levels": 1, "norm": "batch"}
 DEMO |= {"use_validity": True, "head": "conv", "head_width": 16}
 
