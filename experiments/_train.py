@@ -71,7 +71,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     from cropmap_jax.geo import files
 
     finetunes = stage == "finetune"
-    optional = ("fold", "init_step", "scratch") if finetunes else ("fold",)
+    optional = ("fold", "init_step", "scratch", "crosswalk") if finetunes else ("fold",)
     checks.keys(
         "--config", config.to_dict(), _SETTINGS + (_OF_FINETUNING if finetunes else ()), optional
     )
@@ -88,6 +88,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     checks.whole("--config.seed", config.seed, 0, 2**63 - 1)  # variables are drawn earlier
     if finetunes:
         checks.switch("--config.from_scratch", config.from_scratch)
+        checks.text("--config.crosswalk", config.get("crosswalk", ""), 10_000)
         if not isinstance(config.get("scratch", {}), ConfigDict | dict):
             raise ValueError(
                 f"--config.scratch: expected settings by name, found {checks.shown(config.scratch)}"

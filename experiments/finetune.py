@@ -50,6 +50,7 @@ def _check_sensors(config, source):
 
 def _from_checkpoint(config, data, workdir):
     """Recipe, first variables and ancestors of a network with the trunk of config.init_from."""
+    from cropmap_jax.geo import crosswalk
     from cropmap_jax.training import checkpoints, head_swap, parallel, steps
 
     own = checkpoints.begun(workdir)
@@ -70,6 +71,12 @@ def _from_checkpoint(config, data, workdir):
         return wanted, fresh, []
     head_swap.check_trunk(source, wanted, config.init_from)
     variables, dropped = head_swap.swap_head(pretrained.variables, fresh)
+    if named := config.get("crosswalk"):
+        classes = crosswalk.find(named, source.legend, wanted.legend, "--config.crosswalk")
+        recipes = (source, wanted)
+        variables = head_swap.warm_head(pretrained.variables, variables, recipes, classes)
+        if parallel.process_index() == 0:
+            print(_starts(classes, source.legend, wanted.legend))
     if parallel.process_index() == 0:
         print(f"trunk from {config.init_from}, step {step}; dropped: {', '.join(dropped)}")
         if asked != (config.standardise, tuple(config.indices)):
@@ -78,6 +85,13 @@ def _from_checkpoint(config, data, workdir):
                 f"config.indices={tuple(config.indices)}"
             )
     return wanted, variables, checkpoints.ancestors(pretrained)
+
+
+def _starts(classes, old, new):
+    """Which classes start from which."""
+    pairs = [f"{new.names[i]} from {old.names[j]}" for i, j in sorted(classes.items())]
+    drawn = [name for i, name in enumerate(new.names) if i not in classes]
+    return f"head: {', '.join(pairs)}" + (f"; as drawn: {', '.join(drawn)}" if drawn else "")
 
 
 def main(_):
@@ -91,6 +105,11 @@ def main(_):
         raise ValueError(
             "--config.init_from: expected the workdir of a pretrained network, or "
             f"--config.from_scratch=True; found {config.init_from!r} and {config.from_scratch}"
+        )
+    if config.get("crosswalk") and config.from_scratch:
+        raise ValueError(
+            f"--config.crosswalk: expected none with --config.from_scratch=True, since no head was "
+            f"pretrained; found {config.crosswalk!r}"
         )
     data = dataset.open_dataset(config.data_dir, config.dataset, config.get("fold"))
     if config.from_scratch:

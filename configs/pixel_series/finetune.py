@@ -22,6 +22,8 @@ def get_config() -> ConfigDict:
     config.init_from = ""  # workdir of a pretrained network
     config.init_checkpoint = "last"  # or "best", or the number of a step
     config.from_scratch = False  # or train without one, all of it at the head's rate
+    # The new head starts from rows of the old one by a table of classes: "built_in", or a CSV file.
+    config.crosswalk = ""
     # What config.model leaves open is the checkpoint's; from scratch, it is this.
     config.scratch = ConfigDict(config.model.to_dict())
     for name, value in config.scratch.items():

@@ -222,6 +222,8 @@ def test_finetune_refuses_another_architecture_and_an_empty_workdir(world, tmp_p
     line = fail("finetune", *common, pretrained, "--config.model.use_validity=True")
     assert "config.model.levels: expected 1, found 2" in line and str(root / "pretrained") in line
     assert "config.model.use_validity: expected False, found True" in line and "width" not in line
+    line = fail("finetune", *common, "--config.from_scratch=True", "--config.crosswalk=built_in")
+    assert "--config.crosswalk: expected none with --config.from_scratch=True" in line
     # The recipe says width 8, the arrays are of width 4.
     broken = tmp_path / "broken"
     shutil.copytree(root / "pretrained", broken)
