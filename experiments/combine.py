@@ -122,18 +122,14 @@ def _weigh(run, data):
     """Weights, and how they were found."""
     from cropmap_jax import runs
     from cropmap_jax.data import input_pipeline
-    from cropmap_jax.evaluation import evaluate, held_out, weighing
+    from cropmap_jax.evaluation import evaluate, weighing
     from cropmap_jax.geo import periods
 
-    names, recipe = list(run.members), run.recipe
+    recipe, count = run.recipe, len(run.members)
     if data is None:
-        return weighing.equal(len(names), "as --equal says")
+        return weighing.equal(count, "as --equal says")
     if _SPLIT not in data.chips:
-        return weighing.equal(len(names), f"{data.name} has no {_SPLIT} split")
-    for name, one in run.members.items():
-        if held_out.trained_on(one, data, _SPLIT):
-            why = f"{name} was trained on ground of the {_SPLIT} split of {data.name}"
-            return weighing.equal(len(names), why)
+        return weighing.equal(count, f"{data.name} has no {_SPLIT} split")
     as_of = None
     if _AS_OF.value:
         as_of = periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
@@ -142,14 +138,10 @@ def _weigh(run, data):
     flag = "--as_of" if _AS_OF.value else ""
     for note in evaluate.check_windows(data, [_SPLIT], dates, recipe.num_periods, flag):
         print(f"note: {note}")
-    never = data.never_annotated("train") if "train" in data.chips else []
-    needed = [name for name in data.legend.names if name not in never]
     predictor = runs.predictor_of(run, _BATCH.value, apart=True)
     cubes = len(set(data.split(_SPLIT).cube.tolist()))
     with _cli.progress(None, total=cubes, unit="cube", desc=_SPLIT) as bar:
-        return weighing.weigh(
-            predictor, names, _SPLIT, data, recipe.num_periods, dates, needed, bar.update
-        )
+        return weighing.weigh(run, predictor, _SPLIT, data, dates, bar.update)
 
 
 def _table(members: list[dict], weights, how: dict) -> str:

@@ -1,17 +1,18 @@
 """Weighs the members of combined runs by what they say about a split that none has learnt from."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.evaluation import cube_predictions, mixtures
+from cropmap_jax.evaluation import cube_predictions, held_out, mixtures
 from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.evaluation.mixtures import Answers
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.runs.combined import Combined
 
 MOST_PIXELS = 300_000
 """Annotated pixels that are weighed on; of more, every second, third, ... of each field."""
@@ -45,13 +46,11 @@ def equal(count: int, why: str, how: dict[str, Any] | None = None) -> Weighing:
 
 
 def weigh(
+    run: Combined,
     predictor: Predictor,
-    names: Sequence[str],
     split: str,
     data: Dataset,
-    num_periods: int,
     dates: np.ndarray,
-    needed: Sequence[str],
     progress: Callable[[], None] = lambda: None,
 ) -> Weighing:
     """Finds the weights of the members.
@@ -61,19 +60,27 @@ def weigh(
     probability that they give to what is true. A pixel counts as 1 / sqrt(pixels of its field).
 
     Args:
-      predictor: of the combined runs, members apart.
-      names: of the members.
+      run: the combined runs, of whatever weights.
+      predictor: of these, members apart.
       split: which split.
       data: the dataset.
-      num_periods: periods of the window.
       dates: int [cubes, classes], as-of date of each.
-      needed: classes without which weights are not fitted.
       progress: called after each cube.
     """
+    names, num_periods = list(run.members), run.recipe.num_periods
+    for name, one in run.members.items():
+        if held_out.trained_on(one, data, split):
+            why = f"{name} was trained on ground of the {split} split of {data.name}"
+            return equal(len(names), why)
     answers, classes = _ask(predictor, len(names), split, data, num_periods, dates, progress)
     count = len(np.unique(answers.fields))
     how: dict[str, Any] = {"split": split, "fields": count, "questions": len(answers.weights)}
-    lacking = [name for name in needed if data.legend.index(name) not in classes]
+    never = data.never_annotated("train") if "train" in data.chips else []
+    lacking = [
+        name
+        for index, name in enumerate(data.legend.names)
+        if index not in classes and name not in never
+    ]
     if lacking:
         why = f"{split} has no field of {', '.join(lacking)}"
         return equal(len(names), why, how)
