@@ -87,8 +87,8 @@ def names_of(workdirs: Sequence[str | os.PathLike[str]]) -> list[str]:
     for count in range(1, max(map(len, parts)) + 1):
         names = ["-".join(one[-count:]) for one in parts]
         if len(set(names)) == len(names):
-            break
-    return names
+            return names
+    return [f"{name}-{i}" for i, name in enumerate(names)]
 
 
 def combine(

@@ -251,6 +251,9 @@ def test_which_kind_the_mean_is_of(losses, expected):
 def test_members_are_named_by_as_much_of_their_paths_as_tells_them_apart():
     assert combined.names_of(["/x/a", "/x/b/"]) == ["a", "b"]
     assert combined.names_of(["/x/a/run", "/x/b/run"]) == ["a-run", "b-run"]
+    assert combined.names_of(["/a/b", "/a-b"]) == ["b", "a-b"]
+    assert combined.names_of(["/x-b/b", "/x/b-b"]) == ["b", "b-b"]
+    assert len(set(combined.names_of(["/a/b/b", "/a-b/b"]))) == 2
 
 
 def test_a_member_must_say_where_it_was_trained(world):
