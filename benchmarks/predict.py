@@ -5,10 +5,10 @@
     python -m benchmarks.predict --workdir W --cubes DIR --as_of 2022-06-01 --json predict.json
 
 Draws one large cube and two networks, that of configs/pixel_series and the demo's small U-Net. Both
-were never trained, and take as long as trained ones. Each run is a process as a user starts it: from
-its start to the picture. With --against, another checkout (`git worktree add CHECKOUT main`) runs the same in turn,
-and the maps of both are compared. Stages are measured apart from each other, in processor time: in
-`predict` they overlap.
+were never trained, and take as long as trained ones. Each run is a process as a user starts it:
+from its start to the picture. With --against, another checkout (`git worktree add CHECKOUT main`)
+runs the same in turn, and the maps of both are compared. Stages are measured apart from each other,
+in processor time: in `predict` they overlap.
 """
 
 import argparse

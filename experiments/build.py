@@ -85,10 +85,12 @@ def main(_):
     print(dataset.describe(data))
     print(f"{'built' if new else 'already built'}: {builder.data_path}")
     given = f"--config.data_dir={_DATA_DIR.value} --config.dataset={data.name}"
-    command = "crossvalidate" if rule else "pretrain"
+    # A wall-to-wall map is what networks are pretrained on; fields are what they are for.
+    verb = "pretrain" if _DATASET.value == "eucropmap" else "finetune"
     print(
-        f"next: python -m experiments.{command} --config configs/pretrain.py --workdir WORKDIR "
-        f"{given}{' --kind pretrain' if rule else ''}"
+        f"next: python -m experiments.{'crossvalidate' if rule else verb} "
+        f"--config configs/pixel_series/{verb}.py --workdir WORKDIR {given}"
+        f"{' --config.from_scratch=True' if verb == 'finetune' else ''}"
     )
 
 

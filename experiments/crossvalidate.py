@@ -1,7 +1,7 @@
 """Cross-validation: trains a network or a baseline for every fold of a dataset, and pools counts.
 
     python -m experiments.build --cubes DIR --data_dir DIR --name mine --folds 5 --by field
-    python -m experiments.crossvalidate --config configs/finetune.py --workdir W \
+    python -m experiments.crossvalidate --config configs/pixel_series/finetune.py --workdir W \
         --config.data_dir=DIR --config.dataset=cubes/mine --config.from_scratch=True
 
 Each fold is trained on the others and scored on itself, by the commands of this package, which are

@@ -26,7 +26,7 @@ class BaselineRecipe(Recipe):
         checks.keys("config.model", self.model, ("name", "num_periods", *_SETTINGS))
         checks.whole("config.num_periods", self.model["num_periods"], 1, 1000)
         object.__setattr__(self, "model", self._completed())
-        network_recipe._check_rest(dataclasses.asdict(self), "config")
+        network_recipe.check_rest(dataclasses.asdict(self), "config")
         self.features()
 
     def _completed(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class BaselineRecipe(Recipe):
         of_networks = ("indices", "statistics")
         names = [field.name for field in dataclasses.fields(cls)]
         checks.keys("recipe", value, [name for name in names if name not in of_networks])
-        network_recipe._check_legend(value["legend"], "recipe.legend")
+        network_recipe.check_legend(value["legend"], "recipe.legend")
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
         found = sensors_lib.from_json(value["sensors"], "recipe.sensors")
         return cls(**(value | {"legend": classes, "sensors": found, "scaling": {}}))

@@ -4,7 +4,7 @@ A batch follows from the seed and its number, and from nothing before it: a run 
 that has another number of processes, sees the same.
 """
 
-import functools
+import threading
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -65,8 +65,7 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         self._own = sampling.share_of(batch_size, shard)
         # Without a calendar the dates are the config's.
         self._dates = _Dates(data, () if config.as_of else np.unique(self._cubes))
-        # The same few cubes and dates in every batch.
-        self._window = functools.lru_cache(maxsize=MOST_WINDOWS)(self._make_window)
+        self._known = _Windows(data, config.num_periods)
 
     def map(self, element: Any) -> Batch:
         """Makes the batch of a number: this process's share of it."""
@@ -137,17 +136,7 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         self, chips: np.ndarray, as_of: np.ndarray, harvest: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """int [N, T] indices of the periods, and facts as of `sampling.window`."""
-        keys = np.stack([self._cubes[chips], as_of, harvest], 1)
-        different, which = np.unique(keys, axis=0, return_inverse=True)
-        found = [self._window(*key) for key in different.tolist()]
-        facts = {
-            name: np.stack([facts[name] for _, facts in found])[which.ravel()]
-            for name in found[0][1]
-        }
-        return np.stack([indices for indices, _ in found])[which.ravel()], facts
-
-    def _make_window(self, cube: int, as_of: int, harvest: int) -> tuple[np.ndarray, Any]:
-        return sampling.window(self._data, cube, as_of, self._config.num_periods, harvest)
+        return self._known.find(self._cubes[chips], as_of, harvest)
 
     def _read(self, drawn: DrawnPixels, square: _Square, windows: np.ndarray) -> Pixels:
         shape = (*windows.shape, square.side, square.side)
@@ -165,6 +154,48 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
             whole = self._source.label(chip)
             out[i] = whole[row : row + square.side, col : col + square.side]
         return out
+
+
+class _Windows:
+    """Windows of cubes and dates, kept as rows of arrays: most batches have the same ones.
+
+    Batches are made by several threads.
+    """
+
+    def __init__(self, data: dataset.Dataset, num_periods: int):
+        self._data, self._periods = data, num_periods
+        self._rows: dict[tuple[int, int, int], int] = {}
+        self._kept: list[np.ndarray] = []
+        self._names: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+
+    def find(
+        self, cubes: np.ndarray, as_of: np.ndarray, harvest: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """int [N, T] indices of the periods, and facts [N, ...] as of `sampling.window`."""
+        keys = list(zip(cubes.tolist(), as_of.tolist(), harvest.tolist(), strict=True))
+        with self._lock:
+            new = dict.fromkeys(key for key in keys if key not in self._rows)
+            if len(self._rows) + len(new) > MOST_WINDOWS:
+                self._rows, self._kept, new = {}, [], dict.fromkeys(keys)
+            if new:
+                self._add(list(new))
+            which = np.fromiter((self._rows[key] for key in keys), np.int64, len(keys))
+            kept = self._kept
+        indices, *facts = (part[which] for part in kept)
+        return indices, dict(zip(self._names, facts, strict=True))
+
+    def _add(self, keys: list[tuple[int, int, int]]) -> None:
+        found = [sampling.window(self._data, c, d, self._periods, h) for c, d, h in keys]
+        self._names = tuple(found[0][1])
+        parts = [np.stack([indices for indices, _ in found])]
+        parts += [np.stack([facts[name] for _, facts in found]) for name in self._names]
+        if self._kept:
+            parts = [np.concatenate(both) for both in zip(self._kept, parts, strict=True)]
+        self._kept = parts
+        self._rows.update(
+            zip(keys, range(len(self._rows), len(self._rows) + len(keys)), strict=True)
+        )
 
 
 class _Dates:

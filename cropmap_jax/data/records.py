@@ -262,23 +262,30 @@ class Records:
         run = min(side, chip)
         row, first = corners[0][:, None] + np.arange(side), np.clip(corners[1], 0, chip - run)
         there = (windows >= 0)[:, :, None] & ((row >= 0) & (row < chip))[:, None]
+        if not there.any():
+            out[own] = sensor.nodata
+            return
         period = windows.astype(np.int64)[:, :, None] * chip**2
         at = (
             places[:, 0, None, None] + (period + row[:, None] * chip + first[:, None, None]) * pixel
         )
-        which = np.broadcast_to(records[:, None, None], there.shape)[there]
-        found = np.full((*there.shape, run, out.shape[-1]), sensor.nodata, out.dtype)
-        values = shard.gather(which, at[there], run * pixel)
-        found[there] = values.view(out.dtype).reshape(-1, *found.shape[3:])
+        which = np.broadcast_to(records[:, None, None], there.shape)
+        # Something is read for what is missing too, any of the rest: picking it out takes longer.
+        some = np.unravel_index(there.argmax(), there.shape)
+        at, which = np.where(there, at, at[some]), np.where(there, which, which[some])
+        found = shard.gather(which.ravel(), at.ravel(), run * pixel).view(out.dtype)
+        found = found.reshape(*there.shape, run, out.shape[-1])
+        found[~there] = sensor.nodata
         shift = first - corners[1]
-        if run == side and not shift.any():
+        if run == side:
             out[own] = found
-            return
-        out[own] = sensor.nodata
-        for step in np.unique(shift).tolist():
+        cut = np.flatnonzero(shift) if run == side else np.arange(len(own))
+        for step in np.unique(shift[cut]).tolist():
             inside = slice(max(step, 0), min(step + run, side))
             read = slice(inside.start - step, inside.stop - step)
-            out[own[shift == step], :, :, inside] = found[shift == step, :, :, read]
+            these = cut[shift[cut] == step]
+            out[own[these]] = sensor.nodata
+            out[own[these], :, :, inside] = found[these, :, :, read]
 
     def _find(self, index: int) -> tuple[Shard, int]:
         if not 0 <= index < len(self):

@@ -92,14 +92,15 @@ class Shard:
         anywhere = np.ndarray(
             (max(len(content) - size + 1, 0),), np.dtype((np.void, size)), content, strides=(1,)
         )
-        out = np.empty(len(first), np.dtype((np.void, size)))
-        broken = first % BLOCK + size > BLOCK
-        out[~broken] = anywhere[first[~broken]]
-        if broken.any():  # a block's header in between
+        # Also of those that a block's header breaks, which are few: masks of such types are slow.
+        out = anywhere[np.minimum(first, len(anywhere) - 1)]
+        broken = np.flatnonzero(first % BLOCK + size > BLOCK)
+        if len(broken):
             which = at[broken, None] + np.arange(size)
             places = _forward_all(self._starts[records[broken], None], which)
             out[broken] = content[places].view(out.dtype)[:, 0]
-        return out.view(np.uint8).reshape(-1, size)
+        bytes_: np.ndarray = out.view(np.uint8).reshape(-1, size)
+        return bytes_
 
     def _mapped(self, i: int) -> np.ndarray:
         """The whole file, uint8, paged in as it is read; `i`: a record to name in an error."""

@@ -133,13 +133,13 @@ class PixelSeries(nn.Module):
         ]
         x = jnp.moveaxis(jnp.concatenate(inputs, axis=-1), 1, 3).astype(self.dtype)
         if self.embed:
-            x = nn.gelu(_PerPeriod(self.embed, self.dtype, name="embed")(x))
+            x = nn.relu(_PerPeriod(self.embed, self.dtype, name="embed")(x))
         x = x.reshape(*x.shape[:3], -1)
         if self.dates and day_of_year is not None:
             season = _season(day_of_year[:, -1])[:, None, None].astype(x.dtype)
             x = jnp.concatenate([x, jnp.broadcast_to(season, (*x.shape[:3], 2))], axis=-1)
         for i in range(self.depth):
-            x = nn.gelu(nn.Dense(self.width, dtype=self.dtype, name=f"layer_{i}")(x))
+            x = nn.relu(nn.Dense(self.width, dtype=self.dtype, name=f"layer_{i}")(x))
             x = Dropout(self.dropout, self.axis_name)(x, train)
         logits: Array = nn.Dense(self.num_classes, dtype=self.dtype, name=HEAD)(x)
         return logits.astype(jnp.promote_types(jnp.float32, self.dtype))

@@ -63,7 +63,7 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", models.complete(self.model, "config.model"))
         scaling.check(self.scaling, self.sensors, "config.scaling")
-        _check_rest(dataclasses.asdict(self), "config")
+        check_rest(dataclasses.asdict(self), "config")
         found = indices_lib.find(self.indices, self.sensors, "config.indices")
         object.__setattr__(self, "indices", tuple(index.name for index in found))
         if self.statistics is not None:
@@ -168,13 +168,13 @@ class Recipe:
         optional = ["pixel_m", "sensors", "indices", "statistics"]
         checks.keys("recipe", value, [n for n in names if n not in optional], optional)
         models.check(value["model"], "recipe.model")
-        _check_rest(value, "recipe")
+        check_rest(value, "recipe")
         found = sensors_lib.from_json(value.get("sensors"), "recipe.sensors")
         ranges = value["scaling"]
         if isinstance(ranges, dict) and "s1_db" in ranges:  # of earlier versions
             ranges = {name.removesuffix("_db"): both for name, both in ranges.items()}
         scaling.check(ranges, found, "recipe.scaling")
-        _check_legend(value["legend"], "recipe.legend")
+        check_legend(value["legend"], "recipe.legend")
         ranges = {sensor: tuple(both) for sensor, both in ranges.items()}
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
         checks.values("recipe.indices", value.get("indices", []))
@@ -230,7 +230,7 @@ def same_pixels(trained: float | None, found: float | None) -> bool:
     return trained is None or found is None or math.isclose(trained, found, rel_tol=1e-6)
 
 
-def _check_rest(value: Mapping[str, Any], name: str) -> None:
+def check_rest(value: Mapping[str, Any], name: str) -> None:
     """Requires the single values of a recipe."""
     checks.choice(f"{name}.loss", value["loss"], losses.LOSSES)
     checks.whole(f"{name}.lead_days", value["lead_days"], *checks.LEAD_DAYS)
@@ -244,7 +244,7 @@ def _check_rest(value: Mapping[str, Any], name: str) -> None:
         )
 
 
-def _check_legend(value: Any, name: str) -> None:
+def check_legend(value: Any, name: str) -> None:
     """Requires the types of a stored legend; `Legend` checks its values."""
     checks.keys(name, value, ("name", "classes"), ("none_of_these",))
     checks.text(f"{name}.name", value["name"])

@@ -107,7 +107,7 @@ def world(tmp_path_factory):
 def test_build_describes_what_it_made(world):
     _, out = world
     assert "wheat" in out["iran"] and "train    validation          test" in out["iran"]
-    assert "built: " in out["iran"] and "next: python -m experiments.pretrain" in out["iran"]
+    assert "built: " in out["iran"] and "next: python -m experiments.finetune" in out["iran"]
 
 
 def test_finetune_names_exactly_the_head_that_it_drops(world):

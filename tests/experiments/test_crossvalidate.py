@@ -68,7 +68,7 @@ def test_build_lists_folds_and_names_what_trains_them(built):
     _, printed = built
     assert re.search(r"^class +fold 0 +fold 1$", printed["folds"], re.MULTILINE)
     assert "next: python -m experiments.crossvalidate --config" in printed["folds"]
-    assert "next: python -m experiments.pretrain --config" in printed["none"]
+    assert "next: python -m experiments.finetune --config configs/pixel_series" in printed["none"]
 
 
 def test_every_command_is_printed_and_every_fold_is_its_own(world):

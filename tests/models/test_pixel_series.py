@@ -54,10 +54,10 @@ def test_a_pixel_is_dense_layers_over_its_values_and_flags(embed, sides):
         flags = [valid[s][b, :, y, x, :c].max(-1, keepdims=True) for s, c in BANDS.items()]
         hidden = np.concatenate([pixels[s][b, :, y, x] for s in BANDS] + flags, -1)
         if embed:  # period by period
-            hidden = jax.nn.gelu(hidden @ p["embed"]["kernel"] + p["embed"]["bias"])
+            hidden = jax.nn.relu(hidden @ p["embed"]["kernel"] + p["embed"]["bias"])
         hidden = np.asarray(hidden).ravel()
         for name in ("layer_0", "layer_1"):
-            hidden = jax.nn.gelu(hidden @ p[name]["kernel"] + p[name]["bias"])
+            hidden = jax.nn.relu(hidden @ p[name]["kernel"] + p[name]["bias"])
         expected = hidden @ p["head"]["kernel"] + p["head"]["bias"]
         np.testing.assert_allclose(logits[b, y, x], expected, rtol=2e-4, atol=2e-5)
 
