@@ -1,4 +1,5 @@
-"""Scores a fine-tuned network or a kept baseline, crop by crop, over annotated pixels and fields.
+"""Scores a fine-tuned network, a kept baseline or several combined, crop by crop, over annotated
+pixels and fields.
 
     python -m experiments.evaluate --workdir W --crop canola        (or --crop all)
 
@@ -34,6 +35,7 @@ _BASELINE = flags.DEFINE_list(
     "Baselines to score too: none, or some of forest, boosting, logistic, dates and raw_forest "
     "(bands alone, all pixels alike), separated by commas.",
 )
+_MEMBERS = flags.DEFINE_bool("members", True, "Of combined runs, score each member as well.")
 _TREES = flags.DEFINE_integer(
     "trees", 300, "Trees of the forests.", lower_bound=1, upper_bound=100_000
 )
@@ -51,10 +53,9 @@ _MAX_LEAD = 731
 
 def _open():
     """The run, the dataset and the folder of results, after all that can be wrong."""
-    from cropmap_jax.baselines import runs, storage
+    from cropmap_jax import runs
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files
-    from cropmap_jax.training import checkpoints
 
     if _LEAD.value is not None and abs(_LEAD.value) > _MAX_LEAD:
         raise ValueError(
@@ -71,8 +72,7 @@ def _open():
     restored.recipe.check_dataset(data)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
         data.split(split)
-    read = {"the checkpoints": checkpoints.folder(workdir), "the dataset": data.path.parent}
-    read["the baseline"] = storage.folder(workdir)
+    read = runs.folders(workdir) | {"the dataset": data.path.parent}
     files.check_apart({"--out": out}, read)
     return restored, data, out
 
@@ -96,14 +96,14 @@ def _dates(restored, data, crops: list[int], chooser: str | None):
 
 def _baselines(restored, data):
     """Settings of the baselines that are trained on the spot, by name; and notes about them."""
-    from cropmap_jax.baselines import runs, settings
+    from cropmap_jax.baselines import settings
 
     chosen = settings.find(_BASELINE.value, "--baseline", {"trees": _TREES.value})
-    if runs.method_of(restored) in chosen:
-        raise ValueError(
-            f"--baseline: expected other methods than that of --workdir, found "
-            f"{runs.method_of(restored)!r}"
-        )
+    for method in _methods(restored):
+        if method in chosen:
+            raise ValueError(
+                f"--baseline: expected other methods than that of --workdir, found {method!r}"
+            )
     for one in chosen.values():
         one.features(restored.recipe.sensors, restored.recipe.num_periods)
     never = data.never_annotated("train") if chosen else []
@@ -112,50 +112,76 @@ def _baselines(restored, data):
     ]
 
 
+def _methods(restored) -> dict:
+    """By name of each method of the run, its own first, whether its classes exclude each other."""
+    from cropmap_jax import runs
+
+    members = runs.parts_of(restored) if _MEMBERS.value else {}
+    own = {runs.method_of(restored): restored}
+    return {name: one.recipe.exclusive for name, one in (own | members).items()}
+
+
 def _predictors(restored, data, dates, chosen):
-    """Yields (method, predictor), the run's own first; a baseline is trained when it is next."""
-    from cropmap_jax.baselines import runs
+    """Yields (methods as `_methods`, predictor), the run's own first; a baseline is trained when it
+    is next."""
+    from cropmap_jax import runs
     from cropmap_jax.evaluation import baselines
 
-    yield runs.method_of(restored), runs.predictor_of(restored, _BATCH.value)
+    own = _methods(restored)
+    yield own, runs.predictor_of(restored, _BATCH.value, apart=len(own) > 1)
     recipe = restored.recipe
     for name, settings in chosen.items():
         common = (data, "train", recipe.num_periods, dates, _SEED.value, recipe.sensors)
-        yield name, baselines.train(settings, *common)
+        yield {name: True}, baselines.train(settings, *common)
+
+
+def _thresholds(predictor, methods, data, chooser: str | None, num_periods, crops, dates):
+    """Thresholds of each method by crop, chosen on a split if there is one."""
+    from cropmap_jax.evaluation import evaluate, map_scores
+
+    if not chooser:
+        return [evaluate.no_thresholds(crops) for _ in methods]
+    nobody = [map_scores.watching() for _ in methods]
+    found = evaluate.tally_methods(predictor, chooser, data, num_periods, crops, dates, nobody)
+    return [evaluate.choose_thresholds(tallies, chooser) for tallies, _ in found]
 
 
 def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written, chosen):
     """Rows of every method, notes, and how many pictures were drawn."""
     from cropmap_jax.evaluation import evaluate, map_scores, notes, report
 
-    common = (data, restored.recipe.num_periods, crops, dates)
+    common = (restored.recipe.num_periods, crops, dates)
     names = [data.legend.names[c] for c in crops]
     rows, noted, album = [], [], None
-    for method, predictor in _predictors(restored, data, dates, chosen):
-        thresholds = evaluate.no_thresholds(crops)
-        if chooser:
-            tallies, _ = evaluate.tally_split(predictor, chooser, *common)
-            thresholds = evaluate.choose_thresholds(tallies, chooser)
-        draw = ()
+    for methods, predictor in _predictors(restored, data, dates, chosen):
+        each = _thresholds(predictor, methods, data, chooser, *common)
+        draw, first = [None] * len(methods), album is None
         if album is None:  # pictures are of the run's own method, which comes first
-            values = [choice.value for choice in thresholds]
+            values = [choice.value for choice in each[0]]
             album = report.Album(data, crops, values, _PICTURES.value, out, written)
-            draw = (album.add, album.wants)
-        shown = map_scores.tally_for(predictor, data, crops, dates)
-        draw = map_scores.watched(shown, *draw)
-        tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
-        rows += evaluate.score_rows(method, names, tallies, leads, thresholds)
-        if shown:
-            rows += shown.rows(method, names, leads[0])
-        # Those of a baseline would be the same: they are about cubes, not about methods.
-        noted = noted or notes.score_notes(
-            _SPLIT.value, names, tallies, leads, thresholds, restored.recipe.sensors
-        )
+            draw[0] = album.add
+        maps = [map_scores.tally_for(one, data, crops, dates) for one in methods.values()]
+        watching = [
+            map_scores.watching(shown.add if shown else None, add)
+            for shown, add in zip(maps, draw, strict=True)
+        ]
+        looks = [album.wants] if first else []
+        found = evaluate.tally_methods(predictor, _SPLIT.value, data, *common, watching, *looks)
+        for method, (tallies, leads), thresholds, shown in zip(
+            methods, found, each, maps, strict=True
+        ):
+            rows += evaluate.score_rows(method, names, tallies, leads, thresholds)
+            if shown:
+                rows += shown.rows(method, names, leads[0])
+            # Those of others would be the same: they are about cubes, not about methods.
+            noted = noted or notes.score_notes(
+                _SPLIT.value, names, tallies, leads, thresholds, restored.recipe.sensors
+            )
     return rows, noted, album.drawn
 
 
 def main(_):
-    from cropmap_jax.baselines import runs
+    from cropmap_jax import runs
     from cropmap_jax.evaluation import held_out, report
     from cropmap_jax.geo import files
 
@@ -192,6 +218,9 @@ def main(_):
             "as_of": _AS_OF.value,
             "seed": _SEED.value,
         }
+        if runs.parts_of(restored):
+            members = zip(runs.parts_of(restored), restored.weights, strict=True)
+            settings |= {"weights": dict(members)}
         report.write_json(file, {"settings": settings | ground, "notes": noted, "scores": rows})
     print(report.score_table(rows))
     for note in noted:

@@ -28,8 +28,10 @@ ROOMS = {
     "training": {"models", "data", "geo"},
     "inference": {"training", "models", "data", "geo"},
     "baselines": {"inference", "training", "models", "data", "geo"},
-    "evaluation": {"baselines", "inference", "training", "models", "data", "geo"},
-    "mapping": {"baselines", "inference", "training", "models", "data", "geo"},
+    # What a workdir holds: what opens one knows networks and baselines, and neither knows of it.
+    "runs": {"baselines", "inference", "training", "models", "data", "geo"},
+    "evaluation": {"runs", "baselines", "inference", "training", "models", "data", "geo"},
+    "mapping": {"runs", "baselines", "inference", "training", "models", "data", "geo"},
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

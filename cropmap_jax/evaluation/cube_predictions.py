@@ -282,6 +282,32 @@ def _latest_rgb(stored: np.ndarray, sensor: Sensor) -> np.ndarray:
     return rgb
 
 
+def by_method(prediction: CubePrediction, methods: int) -> list[CubePrediction]:
+    """The predictions of several methods that were made together.
+
+    Args:
+      prediction: with the crops of the first method, those of the second, and so on.
+      methods: how many there are.
+    """
+    count = prediction.probability.shape[-1] // methods
+    out = []
+    for first in range(0, methods * count, count):
+        own = slice(first, first + count)
+        out.append(
+            dataclasses.replace(
+                prediction,
+                probability=prediction.probability[..., own],
+                as_of=prediction.as_of[own],
+                window_end=prediction.window_end[own],
+                rgb=prediction.rgb[own],
+                seen=prediction.seen[..., own],
+                sensors=prediction.sensors[own],
+                gap=prediction.gap[own],
+            )
+        )
+    return out
+
+
 def leads(data: Dataset, prediction: CubePrediction, crops: list[int]) -> list[int | None]:
     """Effective lead in days per crop: harvest start minus window end; None without a date."""
     out = []

@@ -18,6 +18,8 @@ UNITS = ("pixels", "fields")
 MAX_LATE_DAYS = 366
 """How long after its last period one date for all may lie."""
 
+OnCube = Callable[[cube_predictions.CubePrediction], None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
@@ -77,7 +79,7 @@ def tally_split(
     num_periods: int,
     crops: list[int],
     dates: np.ndarray,
-    on_cube: Callable[[cube_predictions.CubePrediction], None] | None = None,
+    on_cube: OnCube | None = None,
     shown: cube_predictions.Shown = lambda index, label: False,
 ) -> tuple[list[CropTally], list[tuple[int, int] | None]]:
     """Tallies every crop over every cube of a split.
@@ -95,27 +97,77 @@ def tally_split(
       Per crop its `CropTally`, and (smallest, largest) effective lead in days, None without a
       harvest date.
     """
-    tallies = [CropTally() for _ in crops]
+    (found,) = tally_methods(
+        predictor, split, data, num_periods, crops, dates, [on_cube or _nothing], shown
+    )
+    return found
+
+
+def tally_methods(
+    predictor: Predictor,
+    split: str,
+    data: Dataset,
+    num_periods: int,
+    crops: list[int],
+    dates: np.ndarray,
+    on_cube: Sequence[OnCube],
+    shown: cube_predictions.Shown = lambda index, label: False,
+) -> list[tuple[list[CropTally], list[tuple[int, int] | None]]]:
+    """`tally_split` of several methods that one predictor asks together.
+
+    Args:
+      predictor: whose answers are the probabilities of all classes by the first method, then by the
+        second, and so on, see `CombinedPredictor`.
+      split, data, num_periods, crops, dates, shown: as for `tally_split`.
+      on_cube: of each method.
+
+    Returns:
+      What `tally_split` returns, of each method.
+    """
+    methods, classes = len(on_cube), len(data.legend)
+    tallies = [[CropTally() for _ in crops] for _ in on_cube]
     leads: list[list[int]] = [[] for _ in crops]
     found = cube_predictions.predict_dataset(
-        predictor, split, data, num_periods, crops, dates, shown
+        predictor,
+        split,
+        data,
+        num_periods,
+        [method * classes + crop for method in range(methods) for crop in crops],
+        np.tile(dates, (1, methods)),
+        shown,
     )
-    for prediction in found:
-        for i, crop in enumerate(crops):
-            tallies[i].add(
-                prediction.probability[..., i],
-                prediction.label,
-                prediction.fields,
-                crop,
-                prediction.seen[..., i],
-            )
-            _note_images(tallies[i], prediction, i, predictor.sensors)
-        for i, lead in enumerate(cube_predictions.leads(data, prediction, crops)):
+    for together in found:
+        each = cube_predictions.by_method(together, methods)
+        for prediction, own, call in zip(each, tallies, on_cube, strict=True):
+            _add(own, prediction, crops, predictor.sensors)
+            call(prediction)
+        for i, lead in enumerate(cube_predictions.leads(data, each[0], crops)):
             if lead is not None:
                 leads[i].append(lead)
-        if on_cube:
-            on_cube(prediction)
-    return tallies, [(min(s), max(s)) if s else None for s in leads]
+    spans = [(min(s), max(s)) if s else None for s in leads]
+    return [(own, spans) for own in tallies]
+
+
+def _nothing(prediction: cube_predictions.CubePrediction) -> None:
+    pass
+
+
+def _add(
+    tallies: list[CropTally],
+    prediction: cube_predictions.CubePrediction,
+    crops: list[int],
+    sensors: Sequence[Sensor],
+) -> None:
+    """Adds a cube to the tallies of a method."""
+    for i, crop in enumerate(crops):
+        tallies[i].add(
+            prediction.probability[..., i],
+            prediction.label,
+            prediction.fields,
+            crop,
+            prediction.seen[..., i],
+        )
+        _note_images(tallies[i], prediction, i, sensors)
 
 
 def _note_images(

@@ -217,9 +217,18 @@ def threshold_notes(
         return [f"the threshold was chosen on {split}, the split scored: its scores are too good"]
     if not chooser:
         return []
-    if _share(restored, data, chooser, ("train",)):
+    if trained_on(restored, data, chooser):
         return [f"the threshold was chosen on {chooser}, on ground that was trained on"]
     return []
+
+
+def trained_on(restored: Restored, data: Dataset, split: str) -> bool:
+    """Whether a split shares ground with what a run has learnt from.
+
+    Raises:
+      ValueError: the checkpoint records something else than where its cubes lie.
+    """
+    return _share(restored, data, split, ("train",)) is not None
 
 
 def _of(data: Dataset, split: str) -> list[Footprint]:

@@ -7,10 +7,9 @@ import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.cube_predictions import CubePrediction
+from cropmap_jax.evaluation.evaluate import OnCube
 from cropmap_jax.evaluation.metrics import Counts
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.inference.predictors import NetworkPredictor, Predictor
-from cropmap_jax.training.losses import LOSSES
 
 RULE = "map"
 """What `rule` is in the rows of these scores, beside "fixed" and "chosen"."""
@@ -80,33 +79,29 @@ class MapTally:
 
 
 def tally_for(
-    predictor: Predictor, data: Dataset, crops: Sequence[int], dates: np.ndarray
+    exclusive: bool, data: Dataset, crops: Sequence[int], dates: np.ndarray
 ) -> MapTally | None:
     """A tally of the map of a method; None where there is no one map, or classes overlap.
 
     Args:
-      predictor: a network, whose loss says whether classes exclude each other, or a baseline, whose
-        do: none of these is one of them.
+      exclusive: whether the method's classes exclude each other, see `Recipe.exclusive`; those of a
+        baseline do: none of these is one of them.
       data: the dataset.
       crops: class indices that are scored.
       dates: int [cubes, crops], as-of date of each.
     """
     whole = list(crops) == list(range(len(data.legend)))
-    if not whole or (dates != dates[:, :1]).any():
-        return None
-    if isinstance(predictor, NetworkPredictor) and not LOSSES[predictor.recipe.loss].exclusive:
+    if not exclusive or not whole or (dates != dates[:, :1]).any():
         return None
     return MapTally(len(crops))
 
 
-def watched(
-    tally: MapTally | None, on_cube: Callable[[CubePrediction], None] | None = None, *shown: Any
-) -> tuple[Any, ...]:
-    """What `evaluate.tally_split` is to call, with a tally that each cube is added to."""
+def watching(*watchers: Callable[[CubePrediction], None] | None) -> OnCube:
+    """What `evaluate.tally_methods` is to call for a method: each of these that is there."""
 
-    def add(prediction: CubePrediction) -> None:
-        for one in (tally.add if tally else None, on_cube):
+    def call(prediction: CubePrediction) -> None:
+        for one in watchers:
             if one:
                 one(prediction)
 
-    return (add, *shown)
+    return call

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from cropmap_jax.baselines import runs
+from cropmap_jax import runs
 from cropmap_jax.geo import cube, files, periods
 from cropmap_jax.inference import engine, mosaic_groups, pixels, predictors
 from cropmap_jax.inference.raster_source import RasterSource

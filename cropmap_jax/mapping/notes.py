@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from cropmap_jax.baselines import runs
+from cropmap_jax import runs
 from cropmap_jax.geo import as_of_windows, calendars, cube, periods
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.mapping.metadata import MapMetadata, last_image, seen_by_sensor

@@ -15,7 +15,8 @@ from mapping import small_maps
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from cropmap_jax.baselines import drawing, fitting, methods, recipe, runs, settings, storage
+from cropmap_jax import runs
+from cropmap_jax.baselines import drawing, fitting, methods, recipe, settings, storage
 from cropmap_jax.baselines.settings import Settings
 from cropmap_jax.data import cube_builder, dataset, input_pipeline
 from cropmap_jax.evaluation import cube_predictions, held_out

@@ -7,8 +7,8 @@ import making
 import pytest
 from ml_collections import ConfigDict
 
-from cropmap_jax import models
-from cropmap_jax.baselines import keeping, runs
+from cropmap_jax import models, runs
+from cropmap_jax.baselines import keeping
 from cropmap_jax.data import cube_builder, dataset
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.sources.simulator import sites

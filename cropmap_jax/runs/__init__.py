@@ -1,0 +1,23 @@
+"""What a workdir holds: a network, a baseline, or several of these combined."""
+
+from cropmap_jax.runs.opening import (
+    COMBINED,
+    NETWORK,
+    folders,
+    method_of,
+    open_run,
+    parts_of,
+    predictor_of,
+    unused_bands,
+)
+
+__all__ = [
+    "COMBINED",
+    "NETWORK",
+    "folders",
+    "method_of",
+    "open_run",
+    "parts_of",
+    "predictor_of",
+    "unused_bands",
+]
