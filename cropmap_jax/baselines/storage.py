@@ -8,7 +8,6 @@ and of no others. What is read is compared with its SHA-256 first; then types, s
 of trees are checked, since compiled code follows them without looking.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -16,50 +15,21 @@ import pathlib
 import zipfile
 from typing import Any
 
-import numpy as np
 import sklearn
 import skops.io
 
 from cropmap_jax.baselines import model_checks
+from cropmap_jax.baselines.kept import FOLDER as FOLDER
+from cropmap_jax.baselines.kept import Kept, folder
 from cropmap_jax.baselines.recipe import BaselineRecipe
 from cropmap_jax.data import checks
 from cropmap_jax.geo import files
 from cropmap_jax.training import train_config
-from cropmap_jax.training.checkpoints import Restored
 
-FOLDER, META, MODEL = "baseline", "baseline.json", "model.skops"
+META, MODEL = "baseline.json", "model.skops"
 STAGE = "baseline"
 _PARTS = ("format", "recipe", "config", "dataset", "cubes", "unseen_bands", "trained", "sha256")
 _FORMAT = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Kept(Restored):
-    """A baseline read for use; where a `Restored` is expected, it is one without a network.
-
-    Args:
-      recipe: with what it is used.
-      model: the classifier.
-      digest: SHA-256 of its file.
-      unseen_bands: by sensor the indices of bands that were missing throughout in training.
-      trained: pixels by class, seconds and versions of libraries.
-    """
-
-    recipe: BaselineRecipe
-    model: Any = None
-    digest: str = ""
-    unseen_bands: dict[str, list[int]] = dataclasses.field(default_factory=dict)
-    trained: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def variables(self) -> dict[str, Any]:
-        """What tells it from another baseline of the same recipe."""
-        return {"model": np.frombuffer(bytes.fromhex(self.digest), np.uint8)}
-
-
-def folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Where a workdir keeps a baseline."""
-    return pathlib.Path(workdir).absolute() / FOLDER
 
 
 def save(

@@ -21,8 +21,8 @@ import jax
 import numpy as np
 
 import cropmap_jax
-from cropmap_jax.baselines import storage
-from cropmap_jax.baselines.storage import Kept
+from cropmap_jax.baselines import kept
+from cropmap_jax.baselines.kept import Kept
 from cropmap_jax.data import checks
 from cropmap_jax.geo import files
 from cropmap_jax.runs import combined as combined_lib
@@ -107,7 +107,7 @@ def save(
 def _copy(workdir: str, run: Restored, to: pathlib.Path) -> None:
     """Copies the state of a run that was read, and no other checkpoint."""
     if isinstance(run, Kept):
-        shutil.copytree(storage.folder(workdir), to / storage.FOLDER)
+        shutil.copytree(kept.folder(workdir), to / kept.FOLDER)
         return
     step = str(run.step)
     shutil.copytree(checkpoints.folder(workdir) / step, checkpoints.folder(to) / step)

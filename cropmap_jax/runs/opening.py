@@ -3,9 +3,9 @@
 import os
 import pathlib
 
-from cropmap_jax.baselines import storage
+from cropmap_jax.baselines import kept
+from cropmap_jax.baselines.kept import Kept
 from cropmap_jax.baselines.predictor import BaselinePredictor
-from cropmap_jax.baselines.storage import Kept
 from cropmap_jax.inference import predictors
 from cropmap_jax.inference.combined import CombinedPredictor
 from cropmap_jax.inference.predictors import Predictor
@@ -24,7 +24,7 @@ def folders(workdir: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
     """Where a workdir keeps what it may hold, by what that is called in messages."""
     return {
         "the checkpoints": checkpoints.folder(workdir),
-        "the baseline": storage.folder(workdir),
+        "the baseline": kept.folder(workdir),
         "the combined runs": combined_storage.folder(workdir),
     }
 
@@ -49,13 +49,17 @@ def open_run(workdir: str | os.PathLike[str], which: str = checkpoints.LAST) -> 
         raise ValueError(f"{workdir}: expected {names}, found {many}; move {rest} away")
     if not there or there[0] == checkpoints.folder(workdir):
         return checkpoints.load(workdir, which)
-    is_baseline = there[0] == storage.folder(workdir)
+    is_baseline = there[0] == kept.folder(workdir)
     if which != checkpoints.LAST:
         what = "a baseline" if is_baseline else "combined runs"
         raise ValueError(
             f"--checkpoint: expected '{checkpoints.LAST}' for {what} ({there[0]}), found {which!r}"
         )
-    return storage.load(workdir) if is_baseline else combined_storage.load(workdir, open_run)
+    if not is_baseline:
+        return combined_storage.load(workdir, open_run)
+    from cropmap_jax.baselines import storage  # scikit-learn takes seconds to import
+
+    return storage.load(workdir)
 
 
 def method_of(run: Restored) -> str:
