@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,9 +247,3 @@ def test_a_forward_arrow_is_allowed(tmp_path, path, source):
     file.parent.mkdir(parents=True)
     file.write_text(source)
     assert violations(tmp_path) == []
-
-
-def test_who_maps_with_a_network_does_not_wait_for_scikit_learn():
-    code = "import sys, cropmap_jax.mapping.crop_map; print({'sklearn', 'grain'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

@@ -5,6 +5,7 @@ import json
 import pathlib
 import pickle
 import shutil
+import subprocess
 import sys
 
 import making
@@ -336,3 +337,9 @@ def test_what_cannot_be_written_leaves_nothing(world, tmp_path, monkeypatch):
 
 def test_names_of_evaluate_are_methods_or_the_raw_forest():
     assert set(settings.NAMED) == {*methods.METHODS, "raw_forest"}
+
+
+def test_who_maps_with_a_network_does_not_wait_for_scikit_learn():
+    code = "import sys, cropmap_jax.mapping.crop_map; print({'sklearn', 'grain'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
