@@ -153,11 +153,11 @@ def test_predict_maps_with_it(world, weighed, starter, tmp_path):
 )
 def test_where_validation_tells_too_little_weights_are_equal(world, starter, tmp_path, name, why):
     flags = ("--dataset", f"cubes/{name}")
-    done = combine(starter, world, tmp_path / "w", "network", "good", flags=flags)
+    done = combine(starter, world, tmp_path / "w", "good", "seed_1/good", flags=flags)
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("note: equal weights"))
     assert why in line
-    assert weights(tmp_path / "w") == {"network": 0.5, "good": 0.5}
+    assert list(weights(tmp_path / "w").values()) == [0.5, 0.5]
     meta = json.loads((tmp_path / "w" / "combined" / "combined.json").read_text())
     assert meta["how"]["weights"] == "equal" and why in meta["how"]["reason"]
 
