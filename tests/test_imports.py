@@ -29,7 +29,15 @@ ROOMS = {
     "inference": {"training", "models", "data", "geo"},
     "baselines": {"inference", "training", "models", "data", "geo"},
     "evaluation": {"baselines", "inference", "training", "models", "data", "geo"},
-    "mapping": {"baselines", "inference", "training", "models", "data", "geo"},
+    "mapping": {
+        "baselines",
+        "inference",
+        "training",
+        "models",
+        "data",
+        "ground_truth",
+        "geo",
+    },
 }
 
 # The only third-party packages a room may import. A room without a row may import any.
