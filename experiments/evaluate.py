@@ -45,6 +45,9 @@ _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in trainin
 _FOLD = flags.DEFINE_integer("fold", None, "Fold of the dataset; default: as in training.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
 _PICTURES = flags.DEFINE_integer("max_pictures", 20, "Pictures per crop.", lower_bound=0)
+_SMOOTH = flags.DEFINE_integer(
+    "smooth", 0, "Side in pixels of a window over which probabilities are smoothed; 0 for none."
+)
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
 _MAX_LEAD = 731
 
@@ -54,6 +57,7 @@ def _open():
     from cropmap_jax.baselines import runs, storage
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files
+    from cropmap_jax.inference import smoothing
     from cropmap_jax.training import checkpoints
 
     if _LEAD.value is not None and abs(_LEAD.value) > _MAX_LEAD:
@@ -69,6 +73,7 @@ def _open():
         fold = restored.config.get("fold")
     data = dataset.open_dataset(data_dir, name or restored.config["dataset"], fold)
     restored.recipe.check_dataset(data)
+    smoothing.find(_SMOOTH.value, restored.recipe.sensors)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
         data.split(split)
     read = {"the checkpoints": checkpoints.folder(workdir), "the dataset": data.path.parent}
@@ -127,14 +132,16 @@ def _predictors(restored, data, dates, chosen):
 def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written, chosen):
     """Rows of every method, notes, and how many pictures were drawn."""
     from cropmap_jax.evaluation import evaluate, map_scores, notes, report
+    from cropmap_jax.inference import smoothing
 
+    smoothed = smoothing.find(_SMOOTH.value, restored.recipe.sensors)
     common = (data, restored.recipe.num_periods, crops, dates)
     names = [data.legend.names[c] for c in crops]
     rows, noted, album = [], [], None
     for method, predictor in _predictors(restored, data, dates, chosen):
         thresholds = evaluate.no_thresholds(crops)
         if chooser:
-            tallies, _ = evaluate.tally_split(predictor, chooser, *common)
+            tallies, _ = evaluate.tally_split(predictor, chooser, *common, smoothed=smoothed)
             thresholds = evaluate.choose_thresholds(tallies, chooser)
         draw = ()
         if album is None:  # pictures are of the run's own method, which comes first
@@ -143,7 +150,9 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
             draw = (album.add, album.wants)
         shown = map_scores.tally_for(predictor, data, crops, dates)
         draw = map_scores.watched(shown, *draw)
-        tallies, leads = evaluate.tally_split(predictor, _SPLIT.value, *common, *draw)
+        tallies, leads = evaluate.tally_split(
+            predictor, _SPLIT.value, *common, *draw, smoothed=smoothed
+        )
         rows += evaluate.score_rows(method, names, tallies, leads, thresholds)
         if shown:
             rows += shown.rows(method, names, leads[0])
@@ -191,6 +200,7 @@ def main(_):
             "lead_days": None if _AS_OF.value else _lead(restored),
             "as_of": _AS_OF.value,
             "seed": _SEED.value,
+            "smooth": _SMOOTH.value or None,
         }
         report.write_json(file, {"settings": settings | ground, "notes": noted, "scores": rows})
     print(report.score_table(rows))
@@ -198,6 +208,8 @@ def main(_):
         print(f"note: {note}")
     chosen = any(row["rule"] == "chosen" and not row["threshold_reason"] for row in rows)
     how = f"chosen on {chooser}" if chosen else "by default"
+    if _SMOOTH.value:
+        how += f"; probabilities smoothed over {_SMOOTH.value} x {_SMOOTH.value} pixels"
     print(f"threshold {how}; only annotated pixels that were seen count")
     print(f"scores: {file}\npictures: {drawn} in {out}")
 

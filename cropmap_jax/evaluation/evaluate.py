@@ -13,6 +13,7 @@ from cropmap_jax.evaluation.metrics import DEFAULT_THRESHOLD, CropTally
 from cropmap_jax.geo import as_of_windows, periods
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.inference.smoothing import Smoothing
 
 UNITS = ("pixels", "fields")
 MAX_LATE_DAYS = 366
@@ -79,6 +80,7 @@ def tally_split(
     dates: np.ndarray,
     on_cube: Callable[[cube_predictions.CubePrediction], None] | None = None,
     shown: cube_predictions.Shown = lambda index, label: False,
+    smoothed: Smoothing | None = None,
 ) -> tuple[list[CropTally], list[tuple[int, int] | None]]:
     """Tallies every crop over every cube of a split.
 
@@ -89,7 +91,7 @@ def tally_split(
       crops: class indices.
       dates: int [cubes, crops] as-of dates.
       on_cube: called with each `CubePrediction`.
-      shown: whether a cube is looked at, see `cube_predictions.predict_dataset`.
+      shown, smoothed: see `cube_predictions.predict_dataset`.
 
     Returns:
       Per crop its `CropTally`, and (smallest, largest) effective lead in days, None without a
@@ -98,7 +100,7 @@ def tally_split(
     tallies = [CropTally() for _ in crops]
     leads: list[list[int]] = [[] for _ in crops]
     found = cube_predictions.predict_dataset(
-        predictor, split, data, num_periods, crops, dates, shown
+        predictor, split, data, num_periods, crops, dates, shown, smoothed
     )
     for prediction in found:
         for i, crop in enumerate(crops):

@@ -122,13 +122,12 @@ def remarks(parcels: Parcels, found: Tallies, narrow: np.ndarray) -> np.ndarray:
     return out
 
 
-def notes(found: Tallies, remarked: np.ndarray, narrow: np.ndarray) -> list[str]:
+def notes(found: Tallies, remarked: np.ndarray) -> list[str]:
     """What nobody would see in the table, a line each.
 
     Args:
       found: sums.
       remarked: from `remarks`.
-      narrow: bool [N].
     """
     every = len(remarked)
     cases = [
@@ -136,7 +135,10 @@ def notes(found: Tallies, remarked: np.ndarray, narrow: np.ndarray) -> list[str]
         (int((remarked == NO_SHAPE).sum()), "are no polygons: no class"),
         (int((remarked == UNSEEN).sum()), "were seen on no image: no class"),
         (int((remarked == MASKED).sum()), "are left out by the mask: no class"),
-        (int(narrow.sum()), "hold no pixel centre: the pixel at a point within decides"),
+        (
+            int((remarked == NARROW).sum()),
+            "hold no pixel centre: the pixel at a point within decides",
+        ),
         (int((found.shared > 0).sum()), "overlap: each counts the pixels that they share"),
     ]
     return [f"--fields: {count} of {every} parcels {what}" for count, what in cases if count]
@@ -219,4 +221,4 @@ def make(
     judged = judge(found, possible, classes, rule)
     frame = table(parcels, found, judged, narrow, described["pixel_m"])
     write(path, frame, described["settings"]["as_of"])
-    return notes(found, remarks(parcels, found, narrow), narrow)
+    return notes(found, remarks(parcels, found, narrow))

@@ -96,12 +96,12 @@ class Votes:
         claims = np.zeros(nothing.shape, np.int32)
         for _, window, inside in insides:
             claims[window] += inside
-        values[..., -1] = claims > 1
-        for parcel, window, inside in insides:
-            self._count((parcel, False), values[window][inside].sum(0))
         small = np.setdiff1d(near, [parcel for parcel, *_ in insides])
         for parcel, row, col in _middles(placed, small, geobox):
             self._count((parcel, True), values[row, col])
+        values[..., -1] = claims > 1
+        for parcel, window, inside in insides:
+            self._count((parcel, False), values[window][inside].sum(0))
 
     def _count(self, key: tuple[int, bool], values: np.ndarray) -> None:
         self._rows[key] = self._rows.get(key, 0) + values

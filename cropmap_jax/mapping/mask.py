@@ -1,15 +1,14 @@
 """Which pixels a map is to leave out: a raster of any grid, 0 or nodata where nothing is mapped."""
 
+import functools
 import hashlib
 import os
 
 import numpy as np
-import rasterio
-import rasterio.errors
-import rasterio.warp
+import pyproj
 from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
+from pyproj.exceptions import ProjError
+from rasterio.windows import Window
 
 from cropmap_jax.geo import files, geotiffs
 
@@ -42,7 +41,8 @@ class Mask:
                     f"{self._name}: expected a raster with a coordinate system and the place of "
                     f"its pixels, found {'no CRS' if raster.crs is None else 'no place'}"
                 )
-            self._crs, self._bounds = raster.crs, raster.bounds
+            self._crs = pyproj.CRS(raster.crs.to_wkt())
+            self._transform, self._shape = raster.transform, raster.shape
         self.digest = _hash(self._path)
 
     def check(self, geoboxes: list[GeoBox]) -> list[str]:
@@ -72,24 +72,39 @@ class Mask:
         ]
 
     def _cover(self, geobox: GeoBox) -> float:
-        """Share of the corners and edges' middles of a grid that lie in the mask's rectangle."""
-        box = geobox.boundingbox
-        xs, ys = np.meshgrid(
-            np.linspace(box.left, box.right, 5), np.linspace(box.bottom, box.top, 5)
+        """Share of points all over a grid, its corners among them, that lie on the mask."""
+        height, width = geobox.shape
+        rows, cols = np.meshgrid(
+            np.linspace(0.5, height - 0.5, 5), np.linspace(0.5, width - 0.5, 5)
         )
         try:
-            crs = rasterio.CRS.from_wkt(geobox.crs.to_wkt()) if geobox.crs else None
-            x, y = rasterio.warp.transform(crs, self._crs, xs.ravel(), ys.ravel())[:2]
-        except rasterio.errors.RasterioError as error:
+            return float(self._place(geobox, rows, cols)[2].mean())
+        except ProjError as error:
             raise ValueError(
                 f"{self._name}: expected a coordinate system with a way from {geobox.crs}, found "
-                f"{self._crs.to_string()[:60]!r}"
+                f"{self._crs.name[:60]!r}"
             ) from error
-        left, bottom, right, top = self._bounds
-        off = 1e-6 * max(abs(right - left), abs(top - bottom))
-        inside = (np.array(x) >= min(left, right) - off) & (np.array(x) <= max(left, right) + off)
-        inside &= (np.array(y) >= min(bottom, top) - off) & (np.array(y) <= max(bottom, top) + off)
-        return float(inside.mean())
+
+    def _place(
+        self, geobox: GeoBox, rows: np.ndarray, cols: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows and columns of the mask in which places of a grid lie, and whether there are such.
+
+        Args:
+          geobox: the grid.
+          rows, cols: float [H, W], in pixels from its upper left corner.
+        """
+        if geobox.crs is None:
+            raise ValueError("grid: expected one with a CRS, found none")
+        a, crs = geobox.affine, pyproj.CRS(geobox.crs.to_wkt())
+        x, y = a.a * cols + a.b * rows + a.c, a.d * cols + a.e * rows + a.f
+        if crs != self._crs:
+            x, y = _transformer(crs, self._crs).transform(x, y)
+        b = ~self._transform
+        with np.errstate(invalid="ignore"):
+            row, col = np.floor(b.d * x + b.e * y + b.f), np.floor(b.a * x + b.b * y + b.c)
+            there = (row >= 0) & (row < self._shape[0]) & (col >= 0) & (col < self._shape[1])
+        return row, col, there
 
     def left_out(self, geobox: GeoBox) -> np.ndarray:
         """Where nothing is to be mapped, bool [H, W]: 0, nodata, NaN or beyond the mask.
@@ -100,28 +115,27 @@ class Mask:
         Raises:
           ValueError: names the file if it is damaged.
         """
-        if geobox.crs is None:
-            raise ValueError("grid: expected one with a CRS, found none")
-        height, width = geobox.shape
-        with (
-            geotiffs.open_geotiff(self._path, sidecars=True) as raster,
-            WarpedVRT(
-                raster,
-                crs=rasterio.CRS.from_wkt(geobox.crs.to_wkt()),
-                transform=geobox.affine,
-                height=height,
-                width=width,
-                resampling=Resampling.nearest,
-                # The centre of each pixel itself, not an approximation between a few of them.
-                tolerance=0,
-            ) as here,
-        ):
-            values = here.read(1, masked=True)
-        out = np.ma.getmaskarray(values) | (values.data == 0)
+        rows, cols = np.indices(geobox.shape) + 0.5
+        row, col, there = self._place(geobox, rows, cols)
+        out = np.ones(there.shape, bool)
+        if not there.any():
+            return out
+        row, col = row[there].astype(int), col[there].astype(int)
+        top, left = row.min(), col.min()
+        window = Window(left, top, col.max() - left + 1, row.max() - top + 1)
+        with geotiffs.open_geotiff(self._path, sidecars=True) as raster:
+            values = raster.read(1, window=window, masked=True)
+        off = np.ma.getmaskarray(values) | (values.data == 0)
         if np.issubdtype(values.dtype, np.floating):
-            out |= np.isnan(values.data)
-        found: np.ndarray = out
-        return found
+            off |= np.isnan(values.data)
+        out[there] = off[row - top, col - left]
+        return out
+
+
+# Looking for the best operation between two CRSs takes longer than moving a cube.
+@functools.lru_cache(maxsize=16)
+def _transformer(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 def _hash(path: os.PathLike[str]) -> str:

@@ -78,8 +78,9 @@ class Parcels:
         shapes = self._shapes if same else polygons.project(self._shapes, self.frame.crs, crs)
         good = np.array([np.isfinite(shapely.bounds(s)).all() for s in shapes], bool)
         shapes = np.where(good, shapes, shapely.Polygon())
-        points = shapely.point_on_surface(shapes)
-        middles = np.stack([shapely.get_x(points), shapely.get_y(points)], -1)
+        middles = np.full((len(shapes), 2), np.nan)
+        some = ~shapely.is_empty(shapes)
+        middles[some] = shapely.get_coordinates(shapely.point_on_surface(shapes[some]))
         return Placed(shapes, middles, shapely.STRtree(shapes))
 
 
