@@ -21,7 +21,7 @@ import scipy.ndimage
 
 from cropmap_jax.geo import indices
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.inference.engine import Engine, Request
+from cropmap_jax.inference.engine import Engine, Request, View
 from cropmap_jax.inference.pixels import Pixels
 from cropmap_jax.inference.tiling import Box, bounds
 
@@ -200,21 +200,21 @@ class SmoothedEngine:
 
     def __init__(self, engine: Engine, smoothing: Smoothing, sensors: Sequence[Sensor]):
         self._engine, self._smoothing, self._sensors = engine, smoothing, sensors
-        self._grown: dict[Request, Request] = {}
-        self._read: dict[Request, Pixels] = {}
+        self._read: dict[tuple[View, Box], Pixels] = {}
 
     def expect(self, request: Request) -> None:
         """See `Engine.expect`."""
-        self._grown[request] = grown = grow(request, self._smoothing.radius)
-        self._engine.expect(grown)
+        self._engine.expect(grow(request, self._smoothing.radius))
 
     def probability(self, request: Request) -> np.ndarray:
         """See `Engine.probability`."""
-        grown = self._grown[request]
+        grown = grow(request, self._smoothing.radius)
         probability = self._engine.probability(grown)
         pixels = self._engine.pixels(grown)
         inside = request.box.inside(grown.box)
-        self._read[request] = {name: one[:, *inside] for name, one in pixels.items()}
+        self._read[request.view, request.box] = {
+            name: one[:, *inside] for name, one in pixels.items()
+        }
         image = guide(pixels, self._sensors)
         out = np.array(smooth(probability, image, self._smoothing)[inside])
         out[~request.mask()] = np.nan
@@ -222,8 +222,7 @@ class SmoothedEngine:
 
     def pixels(self, request: Request) -> Pixels:
         """See `Engine.pixels`."""
-        del self._grown[request]
-        return self._read.pop(request)
+        return self._read.pop((request.view, request.box))
 
 
 def grow(request: Request, by: int) -> Request:

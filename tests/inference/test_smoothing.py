@@ -162,6 +162,8 @@ def predict(cubes_dir, smoothed, wanted=None, halo=3):
     out = np.full((*whole.shape, 3), np.nan, np.float32)
     seen = np.zeros((2, *whole.shape, 10), np.int16)
     for request in requests:
+        # Asked with a request that is another object than the one announced, as scores do.
+        request = Request(request.view, request.box, request.wanted)
         here = request.box.inside(whole)
         out[here] = running.probability(request)
         seen[:, *here] = running.pixels(request)["s2"]
