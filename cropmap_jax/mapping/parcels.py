@@ -52,13 +52,14 @@ class Parcels:
     def __init__(self, frame: geopandas.GeoDataFrame, lonlat: np.ndarray, suffix: str):
         self.frame, self.suffix = frame, suffix
         shapes = np.array(frame.geometry.values, object)
-        kinds = shapely.get_type_id(shapes)
-        shapes[~np.isin(kinds, (3, 6)) | shapely.is_missing(lonlat)] = None
-        self._shapes = polygons.repair(shapes)[0]
-        there = ~shapely.is_empty(self._shapes)
-        lonlat = lonlat.copy()
-        lonlat[~there] = None
-        self.hectares = polygons.ground_area_ha(polygons.repair(lonlat)[0])
+        lonlat = np.array(lonlat, object)
+        lost = ~np.isin(shapely.get_type_id(shapes), (3, 6)) | shapely.is_missing(lonlat)
+        shapes[lost] = lonlat[lost] = None
+        lonlat = polygons.repair(lonlat)[0]
+        self.hectares = polygons.ground_area_ha(lonlat)
+        # In degrees, what crosses 180 degrees has been put together.
+        self._crs = pyproj.CRS(4326) if frame.crs.is_geographic else frame.crs
+        self._shapes = lonlat if frame.crs.is_geographic else polygons.repair(shapes)[0]
         digest = hashlib.sha256(frame.crs.to_wkt().encode())
         for shape in shapely.to_wkb(self._shapes):
             digest.update(shape)
@@ -74,9 +75,9 @@ class Parcels:
         Args:
           crs: WKT.
         """
-        same = pyproj.CRS(crs) == self.frame.crs
-        shapes = self._shapes if same else polygons.project(self._shapes, self.frame.crs, crs)
-        good = np.array([np.isfinite(shapely.bounds(s)).all() for s in shapes], bool)
+        same = pyproj.CRS(crs) == self._crs
+        shapes = self._shapes if same else polygons.project(self._shapes, self._crs, crs)
+        good = np.isfinite(shapely.bounds(shapes)).all(1)
         shapes = np.where(good, shapes, shapely.Polygon())
         middles = np.full((len(shapes), 2), np.nan)
         some = ~shapely.is_empty(shapes)
@@ -114,7 +115,9 @@ def read(path: str | os.PathLike[str], layer: str = "", flag: str = "--fields") 
             f"{str(info['crs'] or 'none')[:60]!r}; set it where the file was made"
         )
     frame, features = vectors.read_whole(file, info)
-    parcels = Parcels(frame, features.geometry, suffix)
+    lonlat = features.geometry.copy()
+    lonlat[list(features.strays)] = None  # no places on Earth
+    parcels = Parcels(frame, lonlat, suffix)
     if not parcels.hectares.any():
         kinds = sorted({str(kind) for kind in frame.geom_type.dropna()}) or ["none"]
         raise ValueError(f"{name}: expected polygons, found no area ({', '.join(kinds)[:200]})")
