@@ -47,6 +47,9 @@ _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in trainin
 _FOLD = flags.DEFINE_integer("fold", None, "Fold of the dataset; default: as in training.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
 _PICTURES = flags.DEFINE_integer("max_pictures", 20, "Pictures per crop.", lower_bound=0)
+_SMOOTH = flags.DEFINE_integer(
+    "smooth", 0, "Side in pixels of a window over which probabilities are smoothed; 0 for none."
+)
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
 _MAX_LEAD = 731
 
@@ -56,6 +59,7 @@ def _open():
     from cropmap_jax import runs
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files
+    from cropmap_jax.inference import smoothing
 
     if _LEAD.value is not None and abs(_LEAD.value) > _MAX_LEAD:
         raise ValueError(
@@ -70,6 +74,7 @@ def _open():
         fold = restored.config.get("fold")
     data = dataset.open_dataset(data_dir, name or restored.config["dataset"], fold)
     restored.recipe.check_dataset(data)
+    smoothing.find(_SMOOTH.value, restored.recipe.sensors)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
         data.split(split)
     read = runs.folders(workdir) | {"the dataset": data.path.parent}
@@ -135,26 +140,30 @@ def _predictors(restored, data, dates, chosen):
         yield {name: True}, baselines.train(settings, *common)
 
 
-def _thresholds(predictor, methods, data, chooser: str | None, num_periods, crops, dates):
+def _thresholds(predictor, methods, data, chooser: str | None, smoothed, num_periods, crops, dates):
     """Thresholds of each method by crop, chosen on a split if there is one."""
     from cropmap_jax.evaluation import evaluate, map_scores
 
     if not chooser:
         return [evaluate.no_thresholds(crops) for _ in methods]
     nobody = [map_scores.watching() for _ in methods]
-    found = evaluate.tally_methods(predictor, chooser, data, num_periods, crops, dates, nobody)
+    found = evaluate.tally_methods(
+        predictor, chooser, data, num_periods, crops, dates, nobody, smoothed=smoothed
+    )
     return [evaluate.choose_thresholds(tallies, chooser) for tallies, _ in found]
 
 
 def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written, chosen):
     """Rows of every method, notes, and how many pictures were drawn."""
     from cropmap_jax.evaluation import evaluate, map_scores, notes, report
+    from cropmap_jax.inference import smoothing
 
+    smoothed = smoothing.find(_SMOOTH.value, restored.recipe.sensors)
     common = (restored.recipe.num_periods, crops, dates)
     names = [data.legend.names[c] for c in crops]
     rows, noted, album = [], [], None
     for methods, predictor in _predictors(restored, data, dates, chosen):
-        each = _thresholds(predictor, methods, data, chooser, *common)
+        each = _thresholds(predictor, methods, data, chooser, smoothed, *common)
         draw, first = [None] * len(methods), album is None
         if album is None:  # pictures are of the run's own method, which comes first
             values = [choice.value for choice in each[0]]
@@ -165,8 +174,10 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
             map_scores.watching(shown.add if shown else None, add)
             for shown, add in zip(maps, draw, strict=True)
         ]
-        looks = [album.wants] if first else []
-        found = evaluate.tally_methods(predictor, _SPLIT.value, data, *common, watching, *looks)
+        looks = {"shown": album.wants} if first else {}
+        found = evaluate.tally_methods(
+            predictor, _SPLIT.value, data, *common, watching, smoothed=smoothed, **looks
+        )
         for method, (tallies, leads), thresholds, shown in zip(
             methods, found, each, maps, strict=True
         ):
@@ -217,6 +228,7 @@ def main(_):
             "lead_days": None if _AS_OF.value else _lead(restored),
             "as_of": _AS_OF.value,
             "seed": _SEED.value,
+            "smooth": _SMOOTH.value or None,
         }
         if runs.parts_of(restored):
             members = zip(runs.parts_of(restored), restored.weights, strict=True)
@@ -227,6 +239,8 @@ def main(_):
         print(f"note: {note}")
     chosen = any(row["rule"] == "chosen" and not row["threshold_reason"] for row in rows)
     how = f"chosen on {chooser}" if chosen else "by default"
+    if _SMOOTH.value:
+        how += f"; probabilities smoothed over {_SMOOTH.value} x {_SMOOTH.value} pixels"
     print(f"threshold {how}; only annotated pixels that were seen count")
     print(f"scores: {file}\npictures: {drawn} in {out}")
 

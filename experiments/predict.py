@@ -6,6 +6,8 @@ The cubes and the checkpoint are all it needs: legend, scaling and window come f
 cube gets a crop map and a confidence map as cloud-optimised GeoTIFF; the region gets virtual
 rasters with a QGIS style, a picture and a table of hectares. Interrupted, the same command resumes:
 maps that are there are left as they are. Files that predict did not write are never touched.
+--fields gives each parcel of a file one class, --smooth smooths probabilities first, and --mask
+leaves ground out.
 """
 
 from absl import flags
@@ -30,6 +32,14 @@ _SEASON = flags.DEFINE_string("season", None, "Which cubes; needed where there a
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Recompute maps that predict made with other settings."
 )
+_SMOOTH = flags.DEFINE_integer(
+    "smooth", 0, "Side in pixels of a window over which probabilities are smoothed; 0 for none."
+)
+_MASK = flags.DEFINE_string("mask", "", "GeoTIFF; where it is 0 or nodata nothing is mapped.")
+_FIELDS = flags.DEFINE_string(
+    "fields", "", "Parcels (GeoPackage, GeoParquet, FlatGeobuf) that get a class each."
+)
+_LAYER = flags.DEFINE_string("fields_layer", "", "Layer of --fields, where there are several.")
 
 
 def main(_):
@@ -45,6 +55,10 @@ def main(_):
         season=_SEASON.value,
         overwrite=_OVERWRITE.value,
         checkpoint=_CHECKPOINT.value,
+        smooth=_SMOOTH.value,
+        mask=_MASK.value,
+        fields=_FIELDS.value,
+        fields_layer=_LAYER.value,
     )
     with crop_map.MapMaker(options) as maker:
         for note in maker.notes:
@@ -61,6 +75,8 @@ def main(_):
     for note in result.notes:
         print(f"note: {note}")
     print("\n".join(f"map: {path}" for path in result.crops))
+    if result.fields:
+        print(f"fields: {result.fields}")
     print(f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at the .png")
 
 

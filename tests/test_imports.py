@@ -31,7 +31,16 @@ ROOMS = {
     # What a workdir holds: what opens one knows networks and baselines, and neither knows of it.
     "runs": {"baselines", "inference", "training", "models", "data", "geo"},
     "evaluation": {"runs", "baselines", "inference", "training", "models", "data", "geo"},
-    "mapping": {"runs", "baselines", "inference", "training", "models", "data", "geo"},
+    "mapping": {
+        "runs",
+        "baselines",
+        "inference",
+        "training",
+        "models",
+        "data",
+        "ground_truth",
+        "geo",
+    },
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

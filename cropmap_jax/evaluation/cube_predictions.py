@@ -9,10 +9,11 @@ from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.as_of_groups import Job, Views
 from cropmap_jax.geo import as_of_windows, legend, periods
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.inference import engine
+from cropmap_jax.inference import engine, smoothing
 from cropmap_jax.inference.dataset_source import DatasetSource
 from cropmap_jax.inference.engine import Engine, Request
 from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.inference.smoothing import Running, Smoothing
 from cropmap_jax.inference.tiling import PART_PX
 
 CHUNK_BYTES = 64 * 2**20
@@ -68,6 +69,7 @@ def predict_dataset(
     crops: list[int],
     dates: np.ndarray,
     shown: Shown = lambda index, label: True,
+    smoothed: Smoothing | None = None,
 ) -> Iterator[CubePrediction]:
     """Predicts every cube of a split, neighbours one after the other.
 
@@ -85,6 +87,7 @@ def predict_dataset(
       shown: called once for each cube, in their order in the dataset. Of a cube that nobody looks
         at only annotated pixels are wanted, and no images made: with few known fields that is most
         of the time.
+      smoothed: how probabilities are smoothed, as `predict` does; None: not at all.
 
     Yields:
       One `CubePrediction` per cube.
@@ -103,7 +106,7 @@ def predict_dataset(
     bands = sum(len(one.bands) for one in predictor.sensors)
     across = engine.parts_across(len(crops), num_periods, bands, predictor.halo)
     chunks = list(_chunks(_ordered(plans, data, across), data, len(crops)))
-    running = Engine(source, predictor)
+    running = smoothing.over(Engine(source, predictor), smoothed, predictor.sensors)
     for chunk in chunks:
         for plan, job in _by_view(chunk, views):
             for request in _requests(plan, job):
@@ -223,7 +226,7 @@ class _Opened:
         )
 
     def predict(
-        self, running: Engine, job: Job, requests: Iterable[Request], sensors: Sequence[Sensor]
+        self, running: Running, job: Job, requests: Iterable[Request], sensors: Sequence[Sensor]
     ) -> None:
         """Predicts the crops that share a view."""
         whole = job.view.mosaic_group.tiling.boxes[job.number]

@@ -13,6 +13,7 @@ from cropmap_jax.evaluation.metrics import DEFAULT_THRESHOLD, CropTally
 from cropmap_jax.geo import as_of_windows, periods
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.inference.smoothing import Smoothing
 
 UNITS = ("pixels", "fields")
 MAX_LATE_DAYS = 366
@@ -81,6 +82,7 @@ def tally_split(
     dates: np.ndarray,
     on_cube: OnCube | None = None,
     shown: cube_predictions.Shown = lambda index, label: False,
+    smoothed: Smoothing | None = None,
 ) -> tuple[list[CropTally], list[tuple[int, int] | None]]:
     """Tallies every crop over every cube of a split.
 
@@ -91,14 +93,14 @@ def tally_split(
       crops: class indices.
       dates: int [cubes, crops] as-of dates.
       on_cube: called with each `CubePrediction`.
-      shown: whether a cube is looked at, see `cube_predictions.predict_dataset`.
+      shown, smoothed: see `cube_predictions.predict_dataset`.
 
     Returns:
       Per crop its `CropTally`, and (smallest, largest) effective lead in days, None without a
       harvest date.
     """
     (found,) = tally_methods(
-        predictor, split, data, num_periods, crops, dates, [on_cube or _nothing], shown
+        predictor, split, data, num_periods, crops, dates, [on_cube or _nothing], shown, smoothed
     )
     return found
 
@@ -112,13 +114,14 @@ def tally_methods(
     dates: np.ndarray,
     on_cube: Sequence[OnCube],
     shown: cube_predictions.Shown = lambda index, label: False,
+    smoothed: Smoothing | None = None,
 ) -> list[tuple[list[CropTally], list[tuple[int, int] | None]]]:
     """`tally_split` of several methods that one predictor asks together.
 
     Args:
       predictor: whose answers are the probabilities of all classes by the first method, then by the
         second, and so on, see `CombinedPredictor`.
-      split, data, num_periods, crops, dates, shown: as for `tally_split`.
+      split, data, num_periods, crops, dates, shown, smoothed: as for `tally_split`.
       on_cube: of each method.
 
     Returns:
@@ -135,6 +138,7 @@ def tally_methods(
         [method * classes + crop for method in range(methods) for crop in crops],
         np.tile(dates, (1, methods)),
         shown,
+        smoothed,
     )
     for together in found:
         each = cube_predictions.by_method(together, methods)

@@ -1,4 +1,8 @@
-"""Scores of the map that probabilities make: the most probable of all classes and none of these."""
+"""Scores of the map that probabilities make: the most probable of all classes and none of these.
+
+Of each pixel, and of each field, whose class is that of its mean probability, as `predict --fields`
+writes it.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +22,7 @@ NONE = "none_of_these"
 
 
 class MapTally:
-    """Confusion of exclusive classes over annotated pixels that were seen.
+    """Confusion of exclusive classes over annotated pixels, and fields, that were seen.
 
     The probability of none of these is what the classes leave, 1 - sum.
 
@@ -30,19 +34,28 @@ class MapTally:
         self._classes = classes
         # [truth, shown], none of these last.
         self.confusion = np.zeros((classes + 1, classes + 1), np.int64)
-        self._unseen = np.zeros(classes + 1, np.int64)
+        self.fields = np.zeros((classes + 1, classes + 1), np.int64)
+        self._unseen = {"pixels": 0, "fields": 0}
 
     def add(self, prediction: CubePrediction) -> None:
-        """Adds a cube, predicted as of one date for all classes."""
+        """Adds a cube, predicted as of one date for all classes; a field must come whole."""
         label = np.where(prediction.label == NONE_OF_THESE, self._classes, prediction.label)
         annotated = prediction.label != IGNORE
         known = annotated & prediction.seen.all(-1)
         values = prediction.probability[known]
         rest = np.maximum(1 - values.sum(-1, keepdims=True), 0)
-        shown = np.concatenate([values, rest], -1).argmax(-1)
-        np.add.at(self.confusion, (label[known], shown), 1)
-        unseen = label[annotated & ~known]
-        self._unseen += np.bincount(unseen, minlength=self._classes + 1)
+        whole = np.concatenate([values, rest], -1)
+        np.add.at(self.confusion, (label[known], whole.argmax(-1)), 1)
+        self._unseen["pixels"] += int((annotated & ~known).sum())
+        fields = prediction.fields
+        inside = fields[known] > 0
+        ids, dense = np.unique(fields[known][inside], return_inverse=True)
+        every = np.unique(fields[annotated & (fields > 0)])
+        self._unseen["fields"] += len(every) - len(ids)
+        means, truth = np.zeros((len(ids), whole.shape[1])), np.zeros((len(ids), whole.shape[1]))
+        np.add.at(means, dense, whole[inside])
+        np.add.at(truth, (dense, label[known][inside]), 1)
+        np.add.at(self.fields, (truth.argmax(-1), means.argmax(-1)), 1)
 
     def rows(
         self, method: str, names: Sequence[str], lead: tuple[int, int] | None
@@ -54,26 +67,38 @@ class MapTally:
           names: of the classes.
           lead: smallest and largest effective lead in days, None without a harvest date.
         """
-        rows, total = [], int(self.confusion.sum())
+        rows = self._rows("pixels", self.confusion, method, names, lead)
+        if self.fields.sum() + self._unseen["fields"]:
+            rows += self._rows("fields", self.fields, method, names, lead)
+        return rows
+
+    def _rows(
+        self,
+        unit: str,
+        confusion: np.ndarray,
+        method: str,
+        names: Sequence[str],
+        lead: tuple[int, int] | None,
+    ) -> list[dict[str, Any]]:
+        rows, total = [], int(confusion.sum())
         for index, name in enumerate((*names, NONE)):
-            true = int(self.confusion[index].sum())
-            shown = int(self.confusion[:, index].sum())
+            true, shown = int(confusion[index].sum()), int(confusion[:, index].sum())
             if name == NONE and not true:
                 continue
-            tp = int(self.confusion[index, index])
+            tp = int(confusion[index, index])
             counts = Counts(tp=tp, fp=shown - tp, fn=true - tp, tn=total - true - shown + tp)
             rows.append(
                 {
                     "crop": name,
                     "method": method,
-                    "unit": "pixels",
+                    "unit": unit,
                     "rule": RULE,
                     "threshold": None,
                     "threshold_reason": None,
                     "lead_days": lead,
                 }
                 | counts.scores()
-                | {"without_image": int(self._unseen.sum()), "reason": None}
+                | {"without_image": self._unseen[unit], "reason": None}
             )
         return rows
 

@@ -169,7 +169,7 @@ def rasterise(
     values = _per_polygon(values, polygons, "values")
     out = np.zeros(tuple(geobox.shape), values.dtype)
     burnt = np.zeros(out.shape, bool)
-    for i, window, inside in _insides(polygons, geobox, shrink_m):
+    for i, window, inside in insides(polygons, geobox, shrink_m):
         out[window][inside & ~burnt[window]] = values[i]
         burnt[window] |= inside
     return out
@@ -200,7 +200,7 @@ def claims(
     label = np.full(tuple(geobox.shape), IGNORE, np.uint8)
     fields = np.zeros(label.shape, np.uint32)
     conflict = np.zeros(label.shape, bool)
-    for i, window, inside in _insides(np.asarray(polygons, object)[known], geobox, shrink_m):
+    for i, window, inside in insides(np.asarray(polygons, object)[known], geobox, shrink_m):
         free = inside & (label[window] == IGNORE)
         conflict[window] |= inside & ~free & (label[window] != classes[known[i]])
         label[window][free] = classes[known[i]]
@@ -216,10 +216,19 @@ def _per_polygon(values: np.ndarray, polygons: Shapes, name: str) -> np.ndarray:
     return values
 
 
-def _insides(
-    polygons: Shapes, geobox: GeoBox, shrink_m: float
+def insides(
+    polygons: Shapes, geobox: GeoBox, shrink_m: float = 0.0
 ) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
-    """(index, window, bool array of the window: centre inside), of polygons that may hold one."""
+    """The pixels whose centre lies inside each polygon, for polygons that hold one.
+
+    Args:
+      polygons: in the CRS of the geobox; they may overlap.
+      geobox: a grid.
+      shrink_m: metres by which polygons shrink first.
+
+    Yields:
+      Index of the polygon, a window of the grid, and bool [h, w] of that window.
+    """
     shapes = np.asarray(polygons, object)
     if shrink_m:
         shapes = _shrink(shapes, shrink_m)

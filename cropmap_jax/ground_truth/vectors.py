@@ -51,6 +51,7 @@ class File:
       columns: {key of the config: column that it names}.
       crs: coordinate system where the file does not say.
       encoding: of the attributes; "" is what the file declares.
+      layer: which one, of a file with several; "" for the only one.
     """
 
     path: pathlib.Path
@@ -59,6 +60,7 @@ class File:
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     crs: str = ""
     encoding: str = ""
+    layer: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,11 @@ def _inspect_vectors(file: File) -> dict[str, Any]:
                 raise ValueError(f"{file.name}: expected a file that holds features, found one "
                                  f"that refers to other files or hosts")  # fmt: skip
     found = [name for name, kind in _call(file, pyogrio.list_layers) if kind is not None]
+    if file.layer:
+        if file.layer not in found:
+            raise ValueError(f"{file.name}: expected a layer {file.layer!r} with geometries, found "
+                             f"{', '.join(found) or 'none'}")  # fmt: skip
+        found = [file.layer]
     infos: list[dict[str, Any]] = [
         _call(file, pyogrio.read_info, layer=name, encoding=_encoding(file),
               force_feature_count=True)
@@ -168,17 +175,47 @@ def read(file: File, info: Mapping[str, Any]) -> Features:
     return Features(lonlat, {**odd, **strays}, values, int(shapely.has_z(geometry).sum()), deleted)
 
 
+def read_whole(file: File, info: Mapping[str, Any]) -> tuple[geopandas.GeoDataFrame, Features]:
+    """A file with all its columns, and its features.
+
+    Args:
+      file: the file, whose columns need not be named.
+      info: what `inspect` found.
+
+    Returns:
+      The table as it is, with its CRS; and where its features lie, without values.
+
+    Raises:
+      ValueError: as `read`.
+    """
+    crs = _find_crs(file, info)
+    table = info.get("table")
+    if table is None:
+        (frame, deleted), odd = _read_frame(file, info, None), {}
+    else:
+        frame = geopandas.GeoDataFrame(table.frame, geometry=table.geometry)
+        deleted, odd = (), table.strays
+    frame = frame.set_crs(crs, allow_override=True)
+    geometry = np.asarray(frame.geometry.values, object)
+    lonlat, strays = coordinates.to_lonlat(geometry, crs, file.name)
+    solid = int(shapely.has_z(geometry).sum())
+    return frame, Features(lonlat, {**odd, **strays}, {}, solid, deleted)
+
+
 def _read_frame(
-    file: File, info: Mapping[str, Any], columns: list[str]
+    file: File, info: Mapping[str, Any], columns: list[str] | None
 ) -> tuple[geopandas.GeoDataFrame, tuple[int, ...]]:
     """The table of features by their numbers, deleted ones without anything; and which those are.
+
+    Of all columns where none are named.
 
     Raises:
       ValueError: it does not hold the features that it says.
     """
     frame = _call(
-        file, pyogrio.read_dataframe, layer=info["layer_name"], encoding=_encoding(file),
-        columns=columns, on_invalid="fix", fid_as_index=_is_shapefile(file),
+        file, pyogrio.read_dataframe, layer=info["layer_name"],
+        encoding=file.encoding or None if columns is None else _encoding(file), columns=columns,
+        on_invalid="fix", fid_as_index=_is_shapefile(file),
     )  # fmt: skip
     if len(frame) == info["features"]:
         return frame, ()

@@ -133,15 +133,19 @@ class MosaicGroup:
     tiling: Tiling
     window: as_of_windows.Window
 
-    def inputs(self, number: int) -> str:
+    def inputs(self, number: int, around: int = 0) -> str:
         """Hash of everything that the map of one cube is made from.
 
         That is every chip that reaches into it, and each cube that lies in one of them. A cube next
         door that comes, goes or changes makes another hash.
+
+        Args:
+          number: of the cube.
+          around: pixels beyond it that decide on it, too.
         """
         own = self.tiling.boxes[number]
         digest = hashlib.sha256()
-        for part in self.tiling.covering(own):
+        for part in self.tiling.covering(own.grow(around)):
             chip = self.tiling.chip(part)
             digest.update(repr(tuple(chip.shift(-own.top, -own.left))).encode())
             for other in self.tiling.cubes(chip):

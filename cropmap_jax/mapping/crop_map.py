@@ -11,12 +11,12 @@ from collections.abc import Generator, Iterator
 import numpy as np
 
 from cropmap_jax import runs
-from cropmap_jax.geo import cube, files, periods
-from cropmap_jax.inference import engine, mosaic_groups, pixels, predictors
+from cropmap_jax.geo import cube, extras, files, periods
+from cropmap_jax.inference import engine, mosaic_groups, predictors, smoothing
 from cropmap_jax.inference.raster_source import RasterSource
 from cropmap_jax.mapping import (
+    cube_maps,
     cubes,
-    decision,
     finished,
     map_rasters,
     metadata,
@@ -25,56 +25,9 @@ from cropmap_jax.mapping import (
     verified,
     writing,
 )
-from cropmap_jax.training import checkpoints
-
-MOST_CHIPS = 1024
-"""Largest batch: a slip of the finger beyond, since each chip takes some 10 MB and more."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What to map.
-
-    Args:
-      workdir: folder of the run.
-      cubes: folder of cubes.
-      as_of: exclusive ISO date of the prediction.
-      out: folder of the map.
-      threshold: probability at which a sigmoid head's class is shown.
-      batch_size: chips per step; rounded up to a multiple of the local devices.
-      season: which cubes to map; None where all are of one season.
-      overwrite: recompute maps that were made with other settings.
-      checkpoint: "last", "best" by validation, or the number of a step.
-
-    Raises:
-      ValueError: names the flag whose value cannot be.
-    """
-
-    workdir: str
-    cubes: str
-    as_of: str
-    out: str
-    threshold: float = 0.5
-    batch_size: int = 8
-    season: str | None = None
-    overwrite: bool = False
-    checkpoint: str = checkpoints.LAST
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:  # NaN is refused as well
-            raise ValueError(
-                f"--threshold: expected a probability from 0 to 1, found {self.threshold}"
-            )
-        if not 1 <= self.batch_size <= MOST_CHIPS:
-            raise ValueError(
-                f"--batch_size: expected 1 to {MOST_CHIPS} chips, found {self.batch_size}"
-            )
-        inputs = {"--cubes": self.cubes, "--workdir": self.workdir}
-        for flag, path in {"--out": self.out, **inputs}.items():
-            if not os.fspath(path):
-                raise ValueError(f"{flag}: expected a folder, found an empty name")
-            files.local(flag, path)
-        files.check_apart({"--out": self.out}, inputs)
+from cropmap_jax.mapping.decision import Rule
+from cropmap_jax.mapping.mask import Mask
+from cropmap_jax.mapping.options import Options
 
 
 class MapMaker:
@@ -96,31 +49,53 @@ class MapMaker:
         self._restored = runs.open_run(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
         metadata.check_names(recipe.legend)
+        self._smoothing = smoothing.find(options.smooth, recipe.sensors)
         infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
         self._folders = {info.cube_id: info.folder for info in infos}
+        self._allowed = {info.cube_id: self._possible(info) for info in infos}
         halo = predictor.halo if predictor else recipe.halo
         self.groups = cubes.join(infos, recipe.num_periods, self._as_of, halo)
         self.notes = notes.before(infos, recipe, self._as_of)
         default = Options.threshold
         if recipe.exclusive and options.threshold != default:
             self.notes.append("--threshold has no effect: classes exclude each other")
+        self._rule = Rule(recipe.exclusive, options.threshold, recipe.none_of_these)
+        limits, name = self._open_limits()
+        if limits.mask is not None:
+            self.notes += limits.mask.check([info.geobox for info in infos])
         self._settings = metadata.Settings(
             checkpoint=metadata.fingerprint(self._restored),
             step=self._restored.step,
             as_of=self._as_of.isoformat(),
             threshold=None if recipe.exclusive else options.threshold,
             halo_px=halo,
+            smooth=self._smoothing.window if self._smoothing else None,
+            mask=limits.mask.digest if limits.mask else None,
+            fields=limits.parcels.digest if limits.parcels else None,
         )
+        self._limits, self._fields = limits, name
         self._out = pathlib.Path(options.out)
-        self._files = products.file_names(self.groups)
+        self._files = products.file_names(self.groups, [name] if name else [])
         by_id = {info.cube_id: info for info in infos}
         self._verified = verified.verify(self._out, self.groups, by_id)
         self._inputs = {
-            made.cube_id: found.inputs(number)
+            made.cube_id: found.inputs(number, smoothing.radius(self._smoothing))
             for found in self.groups
             for number, made in enumerate(found.cubes)
         }
         self._predictor = predictor
+
+    def _open_limits(self) -> tuple[cube_maps.Limits, str]:
+        """Mask and parcels of the options, and the name of the file that the parcels become."""
+        options = self._options
+        mask = Mask(options.mask) if options.mask else None
+        if not options.fields:
+            return cube_maps.Limits(mask), ""
+        extras.require("fields", "--fields")
+        from cropmap_jax.mapping import parcels
+
+        found = parcels.read(options.fields, options.fields_layer)
+        return cube_maps.Limits(mask, found), parcels.output_name(found.suffix)
 
     def __enter__(self) -> "MapMaker":
         with contextlib.ExitStack() as held:
@@ -193,19 +168,17 @@ class MapMaker:
         ]
         with (
             RasterSource(self._folders) as source,
-            engine.Engine(source, self._predictor, ahead_bytes=engine.AHEAD_BYTES) as running,
+            engine.Engine(source, self._predictor, ahead_bytes=engine.AHEAD_BYTES) as bare,
             writing.Writing() as writers,
         ):
+            running = smoothing.over(bare, self._smoothing, self._predictor.sensors)
             for request in itertools.chain.from_iterable(requests):
                 running.expect(request)
             for (view, number), own in zip(self._todo, requests, strict=True):
                 found = view.mosaic_group
                 info = source.info(found.cubes[number].cube_id)
-                crop, confidence, seen = yield from self._map_cube(
-                    found, number, info, own, running
-                )
-                write = functools.partial(self._write, info, crop, confidence, seen)
-                writers.add(write, crop.nbytes + confidence.nbytes)
+                made = yield from self._map_cube(found, number, info, own, running)
+                writers.add(functools.partial(self._write, info, made), made.nbytes)
 
     def _map_cube(
         self,
@@ -213,30 +186,25 @@ class MapMaker:
         number: int,
         info: cube.CubeInfo,
         requests: list[engine.Request],
-        running: engine.Engine,
-    ) -> Generator[None, None, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """The map of a cube: class and confidence uint8 [H, W], and how many values were seen."""
-        recipe, whole = self._restored.recipe, found.tiling.boxes[number]
-        possible = self._possible(info)
-        bands = sum(len(sensor.bands) for sensor in recipe.sensors)
-        seen = np.zeros((recipe.num_periods, bands), np.int64)
-        crop, confidence = (np.full(info.shape, 255, np.uint8) for _ in range(2))
+        running: smoothing.Running,
+    ) -> Generator[None, None, cube_maps.CubeMap]:
+        recipe = self._restored.recipe
+        made = cube_maps.CubeMap(
+            info,
+            found.tiling.boxes[number],
+            self._allowed[info.cube_id],
+            self._rule,
+            recipe.sensors,
+            recipe.num_periods,
+            self._limits,
+        )
         for request in requests:
-            here = request.box.inside(whole)
-            crop[here], confidence[here] = decision.decide(
-                running.probability(request),
-                possible,
-                recipe.exclusive,
-                self._options.threshold,
-                recipe.none_of_these,
-            )
-            seen += pixels.count_values(running.pixels(request), recipe.sensors)
+            probability = running.probability(request)
+            made.add(request.box, probability, running.pixels(request))
             yield
-        return crop, confidence, seen
+        return made
 
-    def _write(
-        self, info: cube.CubeInfo, crop: np.ndarray, confidence: np.ndarray, seen: np.ndarray
-    ) -> None:
+    def _write(self, info: cube.CubeInfo, made: cube_maps.CubeMap) -> None:
         recipe = self._restored.recipe
         described = metadata.make_metadata(
             info,
@@ -244,10 +212,19 @@ class MapMaker:
             self._settings,
             os.fspath(self._options.workdir),
             self._inputs[info.cube_id],
-            crop,
-            seen,
+            made.crop,
+            made.seen,
+            made.masked if self._limits.mask else None,
         )
-        map_rasters.write_map(self._out, info, recipe.legend, crop, confidence, described)
+        map_rasters.write_map(
+            self._out,
+            info,
+            recipe.legend,
+            made.crop,
+            made.confidence,
+            described,
+            made.more_files(),
+        )
 
     def _possible(self, info: cube.CubeInfo) -> np.ndarray:
         recipe = self._restored.recipe
@@ -261,11 +238,21 @@ class MapMaker:
           ValueError: names a map's metadata or raster that cannot be read.
           OSError: names what cannot be written.
         """
-        return products.write_products(
+        known, path = self.notes, None
+        if self._limits.parcels is not None:
+            from cropmap_jax.mapping import field_table
+
+            path = self._out / self._fields
+            folders = ((self._out / name, allowed) for name, allowed in self._allowed.items())
+            common = (self._limits.parcels, folders, self._restored.recipe.legend, self._rule)
+            known = known + field_table.make(path, *common)
+        result = products.write_products(
             self._out,
             self.groups,
             self._restored.recipe.legend,
             self._settings.as_of,
-            self.notes,
+            known,
             notes.trained_bands(self._restored),
         )
+        more = known[len(self.notes) :]
+        return dataclasses.replace(result, notes=more + result.notes, fields=path)

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from cropmap_jax.mapping.field_votes import VOTES
 from cropmap_jax.mapping.metadata import CONFIDENCE, CROP, METADATA, Settings, read_metadata
 
 
@@ -42,7 +43,8 @@ def find(
                 f"{folder / METADATA}: made with other settings ({differ}); expected the same, "
                 f"another --out, or --overwrite"
             )
-        complete = (folder / CROP).is_file() and (folder / CONFIDENCE).is_file()
+        needed = (CROP, CONFIDENCE, *([VOTES] if settings.fields else []))
+        complete = all((folder / name).is_file() for name in needed)
         if not differ and complete and metadata.get("inputs") == wanted[folder.name]:
             good.add(folder.name)
         else:
@@ -81,7 +83,7 @@ def _is_map(folder: pathlib.Path) -> bool:
 
 def _check_replaceable(folder: pathlib.Path) -> None:
     """Requires a map's folder to hold a map's files only, and what GDAL writes next to a raster."""
-    own = {CROP, CONFIDENCE, METADATA} | {f"{name}.aux.xml" for name in (CROP, CONFIDENCE)}
+    own = {CROP, CONFIDENCE, METADATA, VOTES} | {f"{name}.aux.xml" for name in (CROP, CONFIDENCE)}
     for path in sorted(folder.iterdir()):
         if path.name not in own or path.is_dir():
             raise ValueError(

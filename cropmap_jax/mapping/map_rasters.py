@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import rasterio
@@ -31,6 +32,7 @@ def write_map(
     crop: np.ndarray,
     confidence: np.ndarray,
     metadata: MapMetadata,
+    more: Mapping[str, bytes] | None = None,
 ) -> pathlib.Path:
     """Writes `<out>/<cube_id>/`, whole or not at all; replaces a map that is there.
 
@@ -41,6 +43,7 @@ def write_map(
       crop: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
       confidence: uint8 [H, W] in percent, IGNORE where there is none.
       metadata: from `metadata.make_metadata`.
+      more: further files of the folder, by name.
 
     Returns:
       Folder of the cube's map.
@@ -49,13 +52,16 @@ def write_map(
       OSError: names the folder; nothing of the new map is left.
     """
     as_of = metadata["settings"]["as_of"]
+    named = values(classes)
+    if "masked" in metadata:
+        named[IGNORE] += ", masked"
     rasters = {
         CROP: _encode(
             crop,
             info,
             crop_name(classes, as_of),
             "mode",
-            tags={f"CLASS_{value}": name for value, name in values(classes).items()},
+            tags={f"CLASS_{value}": name for value, name in named.items()},
             colours=cube_io.colour_table(classes),
         ),
         CONFIDENCE: _encode(
@@ -65,7 +71,7 @@ def write_map(
     final = out / info.cube_id
     with files.replacing(final) as folder:
         folder.mkdir()
-        for name, data in rasters.items():
+        for name, data in (rasters | dict(more or {})).items():
             files.write_synced(folder / name, data)
         files.write_synced(folder / METADATA, json.dumps(metadata, indent=1).encode() + b"\n")
     return final

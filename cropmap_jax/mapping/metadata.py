@@ -35,6 +35,10 @@ def fingerprint(restored: Restored) -> str:
     return digest.hexdigest()[:16]
 
 
+_LATER = ("smooth", "mask", "fields")
+"""Settings that are only there where a map was made with them."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What a map is made with, apart from its cubes: one folder holds maps of one kind.
@@ -46,6 +50,10 @@ class Settings:
       threshold: probability of a sigmoid head; None for softmax, which has none.
       halo_px, part_px: how a mosaic group is cut, in pixels, see `tiling.Tiling`.
       format: FORMAT.
+      smooth: side in pixels of the window that probabilities are smoothed over, see
+        `inference.smoothing`; None for none.
+      mask: hash of the raster whose 0 and nodata are left out; None for none.
+      fields: hash of the parcels whose sums are kept; None for none.
     """
 
     checkpoint: str
@@ -55,6 +63,14 @@ class Settings:
     halo_px: int
     part_px: int = tiling.PART_PX
     format: int = FORMAT
+    smooth: int | None = None
+    mask: str | None = None
+    fields: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `map.json` holds them."""
+        found = dataclasses.asdict(self)
+        return {k: v for k, v in found.items() if k not in _LATER or v is not None}
 
 
 class Area(TypedDict):
@@ -69,7 +85,7 @@ class MapMetadata(TypedDict):
 
     Attributes:
       cube, season: the cube's.
-      settings: `Settings` as a dict.
+      settings: `Settings.to_json`.
       workdir: where the checkpoint came from.
       inputs: `MosaicGroup.inputs` of the cube.
       window: the cube's periods that were used, oldest first.
@@ -80,7 +96,9 @@ class MapMetadata(TypedDict):
       pixel_m: side of a pixel in metres.
       seen: by sensor the share of pixels with a value in each period of the window, and under
         "missing_bands" by sensor the bands without any value; absent from older files.
-      area: by name of each pixel value.
+      area: by name of each pixel value; no data is what no image shows.
+      masked: pixels that the mask leaves out; they hold no data and count nowhere else. Absent
+        where there was no mask.
     """
 
     cube: str
@@ -96,6 +114,7 @@ class MapMetadata(TypedDict):
     pixel_m: float
     seen: NotRequired[dict[str, Any]]
     area: dict[str, Area]
+    masked: NotRequired[Area]
 
 
 def make_metadata(
@@ -106,6 +125,7 @@ def make_metadata(
     inputs: str,
     crop: np.ndarray,
     seen: np.ndarray,
+    masked: int | None = None,
 ) -> MapMetadata:
     """The metadata of a cube's map, JSON-ready.
 
@@ -117,6 +137,7 @@ def make_metadata(
       inputs: `MosaicGroup.inputs` of the cube.
       crop: uint8 [H, W], the map.
       seen: int [T, bands of all sensors], see `pixels.count_values`.
+      masked: how many pixels a mask leaves out; None where there is none.
 
     Raises:
       ValueError: no period of the cube has ended by the as-of date.
@@ -127,10 +148,11 @@ def make_metadata(
     window = [info.periods[i] for i in found.indices[found.missing :]]
     starts = {c: calendars.harvest_start(info.harvest, c) for c in recipe.legend.names}
     excluded = cubes.unplanted(info, recipe, as_of)
-    return {
+    pixel_m = info.geobox.affine.a
+    described: MapMetadata = {
         "cube": info.cube_id,
         "season": info.season,
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.to_json(),
         "workdir": workdir,
         "inputs": inputs,
         "window": [f"{p.start}/{p.end}" for p in window],
@@ -141,10 +163,13 @@ def make_metadata(
             for name, start in starts.items()
         },
         "excluded": {name: planting.isoformat() for name, planting in excluded.items()},
-        "pixel_m": info.geobox.affine.a,
+        "pixel_m": pixel_m,
         "seen": _seen(seen, crop.size, recipe.sensors),
-        "area": _area(crop, recipe.legend, info.geobox.affine.a),
+        "area": _area(crop, recipe.legend, pixel_m, masked or 0),
     }
+    if masked is not None:
+        described["masked"] = _hectares(masked, pixel_m)
+    return described
 
 
 def _seen(counts: np.ndarray, pixels: int, sensors: tuple[Sensor, ...]) -> dict[str, Any]:
@@ -163,12 +188,14 @@ def _seen(counts: np.ndarray, pixels: int, sensors: tuple[Sensor, ...]) -> dict[
     return shares | {"missing_bands": missing}
 
 
-def _area(crop: np.ndarray, classes: Legend, pixel_m: float) -> dict[str, Area]:
+def _area(crop: np.ndarray, classes: Legend, pixel_m: float, masked: int) -> dict[str, Area]:
     counts = np.bincount(crop.ravel(), minlength=256)
-    return {
-        name: {"pixels": int(counts[value]), "hectares": int(counts[value]) * pixel_m**2 / 1e4}
-        for value, name in values(classes).items()
-    }
+    counts[IGNORE] -= masked
+    return {name: _hectares(int(counts[value]), pixel_m) for value, name in values(classes).items()}
+
+
+def _hectares(pixels: int, pixel_m: float) -> Area:
+    return {"pixels": pixels, "hectares": pixels * pixel_m**2 / 1e4}
 
 
 def values(classes: Legend) -> dict[int, str]:
@@ -255,6 +282,11 @@ _COUNT = {"type": "integer", "minimum": 0}
 _DATE = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"}
 _SHARES = {"type": "array", "items": {"type": "number"}}
 _NAMES = {"type": "array", "items": {"type": "string"}}
+_AREA = {
+    "type": "object",
+    "required": ["pixels", "hectares"],
+    "properties": {"pixels": _COUNT, "hectares": {"type": "number"}},
+}
 _VALIDATOR = jsonschema.Draft202012Validator(
     {
         "type": "object",
@@ -265,7 +297,11 @@ _VALIDATOR = jsonschema.Draft202012Validator(
         "properties": {
             "settings": {
                 "type": "object",
-                "required": [field.name for field in dataclasses.fields(Settings)],
+                "required": [
+                    field.name
+                    for field in dataclasses.fields(Settings)
+                    if field.name not in _LATER
+                ],
                 "properties": {"as_of": _DATE},
             },
             "window": {
@@ -277,13 +313,8 @@ _VALIDATOR = jsonschema.Draft202012Validator(
             "periods_before_the_cube": _COUNT,
             "lead_days": _each({"type": ["integer", "null"]}),
             "excluded": _each({"type": "string"}),
-            "area": _each(
-                {
-                    "type": "object",
-                    "required": ["pixels", "hectares"],
-                    "properties": {"pixels": _COUNT, "hectares": {"type": "number"}},
-                }
-            ),
+            "area": _each(_AREA),
+            "masked": _AREA,
             "seen": {
                 "type": "object",
                 "required": ["missing_bands"],

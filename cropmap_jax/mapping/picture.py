@@ -176,13 +176,14 @@ def _colours(image: np.ndarray, classes: Legend) -> np.ndarray:
 
 
 def _handles(classes: Legend, found: summary.Tally) -> list[Patch]:
-    colours = [rgba[:3] for rgba in cube_io.colour_table(classes).values()]
+    colours = [*(rgba[:3] for rgba in cube_io.colour_table(classes).values()), (0, 0, 0)]
     apart = summary.one_lead(found) is None
     handles = []
-    for row, rgb in zip(found.rows(classes), colours, strict=True):
-        if row["class"] == summary.NO_DATA:
+    # What is masked comes last, where there is some, and is white as no data is.
+    for row, rgb in zip(found.rows(classes), colours, strict=False):
+        if row["class"] in (summary.NO_DATA, summary.MASKED):
             if row["pixels"]:
-                handles.append(Patch(facecolor="white", edgecolor="0.5", label="No data"))
+                handles.append(Patch(facecolor="white", edgecolor="0.5", label=row["title"]))
         elif row["pixels"]:
             share = f"{row['share']:.1%}" if row["share"] >= 0.001 else "< 0.1%"
             red, green, blue = (c / 255 for c in rgb)

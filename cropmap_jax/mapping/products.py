@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 from cropmap_jax.geo import files
 from cropmap_jax.geo.legend import Legend
@@ -22,24 +23,27 @@ class Result:
       notes: on what was seen in the pixels, a line each, see `notes.after`.
       crops: virtual raster of the crops on each pixel grid.
       summary: CSV of all classes.
+      fields: the parcels with a class each; None where there are none.
     """
 
     table: str
     notes: list[str]
     crops: list[pathlib.Path]
     summary: pathlib.Path
+    fields: pathlib.Path | None = None
 
 
-def file_names(groups: list[MosaicGroup]) -> list[str]:
+def file_names(groups: list[MosaicGroup], more: Sequence[str] = ()) -> list[str]:
     """Names of the files that `write_products` writes.
 
     Args:
       groups: the mosaic groups.
+      more: names of further files of the whole map.
 
     Raises:
       ValueError: a cube, and so its folder, has one of these names.
     """
-    names = [SUMMARY, TEXT, STYLE]
+    names = [SUMMARY, TEXT, STYLE, *more]
     for mosaic in mosaics.join(groups):
         names += [f"crop_{mosaic.name}{suffix}" for suffix in (".vrt", ".qml", ".png")]
         names.append(f"confidence_{mosaic.name}.vrt")

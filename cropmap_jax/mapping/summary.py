@@ -13,8 +13,7 @@ from cropmap_jax.geo.legend import Legend
 from cropmap_jax.geo.text import csv_cell
 from cropmap_jax.mapping.metadata import METADATA, MapMetadata, last_image, read_metadata, values
 
-NO_DATA = "no_data"
-
+NO_DATA, MASKED = "no_data", "masked"
 
 Row = dict[str, Any]
 """One class, by column of `summary.csv`; "" where there is no value."""
@@ -34,6 +33,7 @@ class Tally:
         there is none.
       excluded: cubes in which a class was excluded, by class name.
       cubes: how many.
+      masked: pixels that a mask leaves out, and their hectares.
     """
 
     pixels: dict[str, int]
@@ -42,6 +42,7 @@ class Tally:
     last_images: tuple[str, str] | None = None
     excluded: dict[str, int] = dataclasses.field(default_factory=dict)
     cubes: int = 0
+    masked: tuple[int, float] = (0, 0.0)
 
     @classmethod
     def of(cls, classes: Legend) -> "Tally":
@@ -55,6 +56,8 @@ class Tally:
         for name, area in metadata["area"].items():
             self.pixels[name] += area["pixels"]
             self.hectares[name] += area["hectares"]
+        if "masked" in metadata:
+            self._mask(metadata["masked"]["pixels"], metadata["masked"]["hectares"])
         for name in metadata["excluded"]:
             self.excluded[name] = self.excluded.get(name, 0) + 1
         last = last_image(metadata)
@@ -67,13 +70,16 @@ class Tally:
                 self.leads[name] = _span(self.leads.get(name), [days + older])
         self.last_images = _span(self.last_images, [last.isoformat()])
 
+    def _mask(self, pixels: int, hectares: float) -> None:
+        self.masked = self.masked[0] + pixels, self.masked[1] + hectares
+
     @property
     def mapped(self) -> float:
         """Hectares of all pixels with a class or none of these."""
         return sum(self.hectares.values()) - self.hectares[NO_DATA]
 
     def rows(self, classes: Legend) -> list[Row]:
-        """One row per class, none of these and no data included.
+        """One row per class, none of these and no data included, and what is masked, if any is.
 
         Returns:
           class (name), title, pixels, hectares, share (0 to 1 of the mapped area), lead_days_min
@@ -81,7 +87,7 @@ class Tally:
         """
         titles = {c.name: c.title for c in classes.classes}
         titles |= {"none_of_these": "None of these", NO_DATA: "No data"}
-        return [
+        rows: list[Row] = [
             {
                 "class": name,
                 "title": titles[name],
@@ -94,6 +100,10 @@ class Tally:
             }
             for name in values(classes).values()
         ]
+        if self.masked[0]:
+            left_out = dict.fromkeys(rows[0], "") | {"class": MASKED, "title": "Masked (no data)"}
+            rows.append(left_out | {"pixels": self.masked[0], "hectares": round(self.masked[1], 4)})
+        return rows
 
     def _lead_columns(self, name: str) -> Row:
         lead = self.leads.get(name)
@@ -136,6 +146,7 @@ def merge(tallies: list[Tally], classes: Legend) -> Tally:
     result = Tally.of(classes)
     for one in tallies:
         result.cubes += one.cubes
+        result._mask(*one.masked)
         for name in result.pixels:
             result.pixels[name] += one.pixels[name]
             result.hectares[name] += one.hectares[name]

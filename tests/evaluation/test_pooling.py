@@ -54,12 +54,13 @@ def test_a_crop_that_a_fold_lacks_counts_where_it_is():
     assert all(len(line) < 120 for line in table.splitlines()) and "mean of 2" in table
 
 
-def prediction(probability, label, seen=None):
+def prediction(probability, label, seen=None, fields=0):
     label = np.array(label, np.uint8)
     probability = np.array(probability, np.float32)
     seen = np.ones(probability.shape, bool) if seen is None else seen
     nothing = np.zeros(0)
-    return CubePrediction(0, "c", probability, nothing, nothing, label, label, [], seen, [], [])
+    fields = np.broadcast_to(np.array(fields, np.uint32), label.shape)
+    return CubePrediction(0, "c", probability, nothing, nothing, label, fields, [], seen, [], [])
 
 
 def test_the_map_shows_the_most_probable_of_classes_and_none_of_these():
@@ -85,3 +86,23 @@ def test_ground_that_nobody_saw_is_not_in_the_map():
     tally.add(prediction([[[0.9, 0.1], [np.nan, np.nan]]], [[0, 1]], seen))
     rows = tally.rows("network", ("rye", "pea"), None)
     assert tally.confusion.sum() == 1 and [one["without_image"] for one in rows] == [1, 1]
+
+
+def test_a_field_is_shown_as_its_mean_probability_says():
+    probability = [[[0.6, 0.3], [0.2, 0.7], [0.1, 0.2]], [[0.3, 0.4], [np.nan] * 2, [np.nan] * 2]]
+    label = [[0, 0, NONE_OF_THESE], [1, 1, 1]]
+    seen = ~np.isnan(probability)
+    tally = map_scores.MapTally(2)
+    tally.add(prediction(probability, label, seen, [[7, 7, 0], [8, 8, 9]]))
+    # Field 7: 0.4, 0.5, 0.1 of two pixels; of field 8 one pixel was seen, of field 9 none.
+    assert tally.fields.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
+    rows = tally.rows("forest", ("rye", "pea"), None)
+    assert [(one["unit"], one["crop"]) for one in rows[3:]] == [
+        ("fields", "rye"),
+        ("fields", "pea"),
+    ]
+    assert [[one[name] for name in pooling.COUNTS] for one in rows[3:]] == [
+        [0, 0, 1, 1],
+        [1, 1, 0, 0],
+    ]
+    assert [one["without_image"] for one in rows] == [2, 2, 2, 1, 1]

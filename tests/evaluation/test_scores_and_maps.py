@@ -26,7 +26,7 @@ from cropmap_jax.data import cube_builder, dataset, input_pipeline
 from cropmap_jax.evaluation import cube_predictions
 from cropmap_jax.geo import periods
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.inference import engine, predictors
+from cropmap_jax.inference import engine, predictors, smoothing
 from cropmap_jax.inference.predictors import NetworkPredictor
 from cropmap_jax.training import checkpoints
 
@@ -81,11 +81,14 @@ def dates(world):
     return input_pipeline.as_of_dates(world[2], CROPS, 30)
 
 
-def mapped(monkeypatch, world, out, as_of: dt.date, season: str) -> dict[str, np.ndarray]:
+def mapped(
+    monkeypatch, world, out, as_of: dt.date, season: str, smooth: int = 0
+) -> dict[str, np.ndarray]:
     """What `predict` decides from: probabilities [H, W, classes] of each cube of a season."""
     workdir, cubes, _ = world
     found: dict[str, np.ndarray] = {}
-    real = engine.Engine.probability
+    asked = smoothing.SmoothedEngine if smooth else engine.Engine
+    real = asked.probability
 
     def probability(self, request):
         values, tiling = real(self, request), request.view.mosaic_group.tiling
@@ -96,22 +99,24 @@ def mapped(monkeypatch, world, out, as_of: dt.date, season: str) -> dict[str, np
         return values
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine.Engine, "probability", probability)
+        patched.setattr(asked, "probability", probability)
 
         def load(restored, batch_size, full_batches):
             assert batch_size == 2
             return load_network(workdir, full_batches)
 
         patched.setattr(predictors, "NetworkPredictor", load)
-        small_maps.make_map(workdir, cubes, out, as_of=as_of.isoformat(), season=season)
+        options = {"as_of": as_of.isoformat(), "season": season, "smooth": smooth}
+        small_maps.make_map(workdir, cubes, out, **options)
     return found
 
 
-def evaluated(world, dates, split: str, full_batches: bool) -> dict[str, np.ndarray]:
+def evaluated(world, dates, split: str, full_batches: bool, **options) -> dict[str, np.ndarray]:
     """What `evaluate` scores: probabilities [H, W, crops] of each cube, each as of its date."""
     workdir, _, data = world
     predictor = load_network(workdir, full_batches)
-    found = cube_predictions.predict_dataset(predictor, split, data, PERIODS, CROPS, dates)
+    common = (predictor, split, data, PERIODS, CROPS, dates)
+    found = cube_predictions.predict_dataset(*common, **options)
     return {prediction.cube_id: prediction.probability for prediction in found}
 
 
@@ -133,6 +138,24 @@ def test_evaluate_and_predict_agree(monkeypatch, world, dates, tmp_path):
             np.testing.assert_array_equal(found, wanted)
             np.testing.assert_allclose(free[cube_id], wanted, atol=5e-6)
             assert np.ptp(wanted[np.isfinite(wanted)]) > 1e-3
+
+
+def test_what_is_scored_is_smoothed_as_the_map_is(monkeypatch, world, dates, tmp_path):
+    as_of = periods.from_day(int(dates[0, 0]))
+    expected = mapped(monkeypatch, world, tmp_path, as_of, "2021-2022", smooth=5)
+    smoothed = smoothing.Smoothing(5)
+    found = evaluated(world, dates, "test", True, smoothed=smoothed)
+    # Of a cube that nobody looks at, annotated pixels alone: they are what they are among all.
+    known = evaluated(
+        world, dates, "test", True, smoothed=smoothed, shown=lambda index, label: False
+    )
+    plain = evaluated(world, dates, "test", True)
+    for name in ("a", "far"):
+        np.testing.assert_array_equal(found[name][..., 0], expected[name][..., 0])
+        there = np.isfinite(known[name])
+        np.testing.assert_array_equal(known[name][there], found[name][there])
+        assert 0 < there.sum() < there.size
+    assert np.nanmax(np.abs(found["a"] - plain["a"])) > 1e-4
 
 
 def test_neighbours_matter_and_other_seasons_do_not(world, dates):
