@@ -186,9 +186,10 @@ def test_a_share_is_of_pixels_that_only_a_map_knows(draw_by, most):
     number = np.rint(found.features[:, 0] * 100).astype(int)
     true = labels.ravel()[number]
     weak = true == WEAK_NONE
-    known = min((labels < WEAK_NONE).sum() + (labels == NONE_OF_THESE).sum(), 75)
-    if most == 100:
-        assert (~weak).sum() == known and 0 < weak.sum() <= 25
+    if draw_by == "all":  # each alike: 75 and four deviations
+        assert 40 < (~weak).sum() < 110 and 0 < weak.sum() <= (~weak).sum() / 3 + 1
+    elif most == 100:
+        assert (~weak).sum() == 75 and 0 < weak.sum() <= 25
     else:
         assert sorted(number[~weak]) == sorted(
             np.flatnonzero((labels < WEAK_NONE) | (labels == 254))
