@@ -5,7 +5,7 @@ import pytest
 from training import small_data
 from training.small_data import Ground, day
 
-from cropmap_jax.baselines import drawing
+from cropmap_jax.baselines import drawing, keeping
 from cropmap_jax.baselines.features import Features
 from cropmap_jax.data import pixel_index
 from cropmap_jax.geo import indices
@@ -214,3 +214,11 @@ def test_without_a_share_or_a_map_nothing_changes():
     ):
         np.testing.assert_array_equal(one.features, other.features)
         np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_a_config_that_asks_for_none_is_as_before_there_were_any():
+    data, config = weak_data()[1], {"seed": 0}
+    asked = config | {"weak_share": 0.1, "weak_weight": 1.0}
+    plain = keeping.describe(config, data)
+    assert keeping.describe(asked | {"weak_share": 0.0}, data) == plain
+    assert keeping.describe(asked, data)["config"] == asked
