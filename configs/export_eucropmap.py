@@ -51,5 +51,5 @@ def get_config() -> ConfigDict:
         "border_db": -30.0,
         "platforms": (),  # each on dates on which it is calibrated; or ("S1A", "S1C"), all images
     })  # fmt: skip
-    config.label = ConfigDict({"kind": "eucropmap", "year": 2018})
+    config.label = ConfigDict({"kind": "eucropmap", "year": 2018, "landcover": ""})
     return config

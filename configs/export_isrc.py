@@ -22,5 +22,6 @@ def get_config() -> ConfigDict:
     config.kind = "tiles"
     config.tiles = ""  # tiles.geojson
     config.crop = ""  # with anchor "harvest": the crop whose harvest counts, in all tiles
-    config.label = ConfigDict({"kind": "tiles"})
+    # "worldcover": ESA WorldCover v200 as landcover.tif, for ground that nobody annotates.
+    config.label = ConfigDict({"kind": "tiles", "landcover": ""})
     return config

@@ -51,6 +51,11 @@ def get_config() -> ConfigDict:
 
     config.mixup = 0.0  # mixes pairs of examples, with shares from Beta(mixup, mixup)
 
+    # Ground that nobody annotates: pixels that only a land-cover map of the cubes says are none of
+    # the classes (docs/training.md). They are never scored.
+    config.weak_share = 0.0  # of the drawn pixels; above 0, of chips and crops all of them
+    config.weak_weight = 1.0  # in the loss, where an annotated pixel weighs 1
+
     # How it is trained.
     config.loss = "sigmoid"  # or "softmax", "softmax_none" (with none-of-these): exclusive classes
     config.label_smoothing = 0.0

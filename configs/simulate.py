@@ -25,4 +25,6 @@ def get_config(world: str = "europe") -> ConfigDict:
     config.map_errors = 0.5
     config.annotated = 0.04  # of a teams' label: share of the ground
     config.negatives = 0.3  # of a teams' label: share of that which is none of the classes
+    config.landcover = False  # a map like ESA WorldCover comes with the cubes, with its errors:
+    config.landcover_errors = 1.0  # multiples of those assumed, see docs/simulator.md
     return config

@@ -50,6 +50,7 @@ _SETTINGS = (
     + ("freeze_trunk_statistics", "checkpoint_every", "checkpoint_minutes", "log_every", "keep")
     + ("model", "scaling", "learning_rate", "standardise", "indices", "sampling", "draw_by")
     + ("steps_per_epoch", "as_of_jitter", "mixup", "label_smoothing", "weight_decay", "ema")
+    + ("weak_share", "weak_weight")
 )
 _OF_FINETUNING = ("init_from", "init_checkpoint", "from_scratch")
 
@@ -172,6 +173,7 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
         context=recipe.context if config.sampling == "pixels" else None,
         as_of_jitter=config.as_of_jitter,
         mixup=config.mixup,
+        weak_share=config.weak_share,
     )
     if sampling.crop and sampling.crop % recipe.size_multiple:
         raise ValueError(
@@ -181,6 +183,7 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
     same = ("epochs", "batch_size", "seed", "optimizer", "schedule", "warmup_steps")
     same += ("class_weights", "freeze_trunk_statistics", "checkpoint_every", "log_every", "keep")
     same += ("accumulate", "remat", "checkpoint_minutes", "weight_decay", "label_smoothing", "ema")
+    same += ("weak_weight",)
     return TrainConfig(
         stage=stage,
         sampling=sampling,

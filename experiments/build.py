@@ -8,6 +8,10 @@ squares. The cubes' own splits do not count then; `experiments.crossvalidate` tr
     python -m experiments.build ... --folds 5 --by field
     python -m experiments.build ... --folds 2 --by checkerboard --side 20
 
+Cubes that come with a land-cover map (`ingest --landcover`, `export`, `simulate`) give pixels that
+are none of the classes as only that map says: they are not annotated and never scored, and train
+where a config asks for it (config.weak_share).
+
 Checksums are verified; cubes of different legends, overlapping cubes of one season and blocks in
 two splits are refused, and so are cubes of different pixel size. A dataset is written under a
 temporary name, opened, and renamed when whole; one build of a name runs at a time.
@@ -33,6 +37,14 @@ _OVERLAP = flags.DEFINE_integer(
 _FOLDS = flags.DEFINE_integer("folds", None, "Folds of a cross-validation.", 2, 100)
 _BY = flags.DEFINE_enum("by", None, ("field", "block", "checkerboard"), "What folds are made of.")
 _SIDE = flags.DEFINE_integer("side", None, "Side of a checkerboard's squares in pixels.", 1, 10**5)
+_NONE = flags.DEFINE_list(
+    "landcover_none",
+    None,
+    "Codes of the cubes' land-cover map that are none of the classes; default: those of its table.",
+)
+_EROSION = flags.DEFINE_integer(
+    "landcover_erosion", 1, "Pixels next to other land cover that do not count.", 0, 100
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset of the same name.")
 
 
@@ -58,6 +70,19 @@ def _rule():
     return folds.Rule(_FOLDS.value, _BY.value, _SIDE.value or 0)
 
 
+def _landcover():
+    """What of the cubes' land-cover maps is taken for none of the classes."""
+    from cropmap_jax.geo.landcover import Choice
+
+    if _NONE.value is None:
+        return Choice(erosion=_EROSION.value)
+    words = [word.strip() for word in _NONE.value if word.strip()]
+    for word in words:
+        if not word.isdecimal():
+            raise ValueError(f"--landcover_none: expected codes such as 50,80, found {word!r}")
+    return Choice(tuple(sorted({int(word) for word in words})), _EROSION.value)
+
+
 def main(_):
     from cropmap_jax.data import cube_builder, dataset
     from cropmap_jax.geo import processes
@@ -80,6 +105,7 @@ def main(_):
             overwrite=_OVERWRITE.value,
             progress=True,
             folds=rule,
+            landcover=_landcover(),
         )
     data = dataset.open_folder(pathlib.Path(builder.data_path))
     print(dataset.describe(data))

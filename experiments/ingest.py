@@ -66,6 +66,15 @@ flags.DEFINE_bool("scl_mask", False, "Mask S2 by the scene classification (SCL).
 flags.DEFINE_list(
     "scl_classes", [str(c) for c in satellites.SCL_CLOUDY], "SCL classes that --scl_mask masks."
 )
+flags.DEFINE_string(
+    "landcover",
+    "",
+    "A GeoTIFF of land cover, in any CRS and resolution, that covers the input: it says where none "
+    "of the classes grows, for ground that nobody annotates.",
+)
+flags.DEFINE_string(
+    "landcover_table", "worldcover", "Its codes: worldcover (ESA WorldCover v200) or a JSON file."
+)
 flags.DEFINE_bool("overwrite", False, "Replace cubes of the same id.")
 
 

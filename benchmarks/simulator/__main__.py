@@ -6,10 +6,10 @@ python -m benchmarks.simulator believable --real DIR --cubes SIM/cubes --out doc
 import argparse
 import sys
 
-from benchmarks.simulator import believable, hardness
+from benchmarks.simulator import believable, hardness, mapped_ground
 
 # Each subcommand is a module with `add_arguments(parser)` and `run(args)`.
-SUBCOMMANDS = {"believable": believable, "hardness": hardness}
+SUBCOMMANDS = {"believable": believable, "hardness": hardness, "mapped_ground": mapped_ground}
 
 
 def main(argv: list[str] | None = None) -> int:

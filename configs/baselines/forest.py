@@ -24,6 +24,10 @@ def get_config() -> ConfigDict:
     # Which pixels it learns from, and as of when.
     config.draw_by = "field"  # fields count as the root of their pixels; or "place", or "all"
     config.most_pixels = 200_000  # with the dates as of which they are seen
+    # Of these, pixels that only a land-cover map of the cubes says are none of the classes
+    # (docs/training.md), and how much each counts.
+    config.weak_share = 0.0
+    config.weak_weight = 1.0
     config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
     config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
 

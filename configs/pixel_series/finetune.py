@@ -19,6 +19,8 @@ def get_config() -> ConfigDict:
     config.dataset = "isrc"
     config.draw_by = "field"
     config.as_of = ()  # the calendar's dates
+    # Villages, water and roads are no crops, if the cubes come with a land-cover map.
+    config.weak_share = 0.1
     config.init_from = ""  # workdir of a pretrained network
     config.init_checkpoint = "last"  # or "best", or the number of a step
     config.from_scratch = False  # or train without one, all of it at the head's rate

@@ -68,15 +68,28 @@ def drawn_dates(data: Dataset, lead_days: int, as_of: tuple[int, int] | None) ->
 
 
 def check_dates(
-    data: Dataset, split: str, num_periods: int, lead_days: int, as_of: tuple[int, int] | None
+    data: Dataset,
+    split: str,
+    num_periods: int,
+    lead_days: int,
+    as_of: tuple[int, int] | None,
+    weak: bool = False,
 ) -> None:
     """Requires that each as-of date that `drawn_dates` may draw leaves a period to see.
+
+    Args:
+      data, split: whose annotated pixels are drawn, and with `weak` those of a land-cover map.
+      num_periods, lead_days, as_of: as drawn.
+      weak: see `data.examples.Source.weak`.
 
     Raises:
       ValueError: names the first cube without a harvest date or without a usable period.
     """
     table = data.split(split)
-    for cube in np.unique(table.cube[table.annotated > 0]).tolist():
+    used = table.annotated > 0
+    if weak and table.weak is not None:
+        used |= table.weak > 0
+    for cube in np.unique(table.cube[used]).tolist():
         first = as_of[0] if as_of else int(sampling.harvest_days(data, cube).min()) - lead_days
         where = f"cube {data.cubes[cube]['id']}"
         as_of_windows.as_of_window(data.periods(cube), first, num_periods, where)
@@ -125,6 +138,24 @@ def draw_pixels(
     return DrawnPixels(
         chip.astype(np.int32), row.astype(np.int32), col.astype(np.int32), labels[order]
     )
+
+
+def draw_weak(data: Dataset, split: str, count: int, rng: np.random.Generator) -> DrawnPixels:
+    """At most `count` pixels that only a land-cover map says are none of these, none twice.
+
+    Args:
+      data, split: whose pixels; there is one.
+      count: how many.
+      rng: of the draw.
+
+    Returns:
+      The pixels, sorted by chip, row and column.
+    """
+    index = pixel_index.WeakIndex(data, split, data.source(split))
+    drawn = index.draw(rng, count)
+    keys = (drawn.chip.astype(np.int64) * data.chip + drawn.row) * data.chip + drawn.col
+    first = np.unique(keys, return_index=True)[1]
+    return DrawnPixels(*(part[first] for part in drawn))
 
 
 def draw_weights(data: Dataset, split: str, draw_by: str, drawn: DrawnPixels) -> np.ndarray:
@@ -188,6 +219,7 @@ def training_pixels(
     most: int,
     seed: int,
     copies: bool = False,
+    weak: tuple[float, float] = (0.0, 1.0),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainingPixels:
     """Draws pixels of a split and computes their features.
@@ -199,6 +231,8 @@ def training_pixels(
       draw_by, most: see `draw_pixels`.
       seed: of all draws.
       copies: where there are fewer pixels than `most`, take each again as of another date.
+      weak: share of the pixels that only a land-cover map says are none of the classes, if there
+        are such, and how much each counts, see `SamplingConfig.weak_share`.
       progress: called with how many pixels of how many are done.
 
     Raises:
@@ -206,12 +240,19 @@ def training_pixels(
         date before the end of a cube's first period.
     """
     rng = np.random.default_rng(seed)
+    share, weak_weight = weak if data.split(split).has_weak else (0.0, 1.0)
+    whole, most = most, most - round(most * share)
     drawn = draw_pixels(data, split, draw_by, most, rng)
     weights = np.ones(len(drawn.label), np.float32)
     alike = draw_by == "all" or int(data.split(split).annotated.sum()) > most
     if not alike:
         weights = draw_weights(data, split, draw_by, drawn)
-    times = most // len(drawn.label) if copies else 1
+    if share:
+        count = max(1, round(len(drawn.label) * share / (1 - share)))
+        others = draw_weak(data, split, count, rng)
+        drawn, weights = _merged(drawn, weights, others, weak_weight)
+        alike = alike and weak_weight == 1
+    times = whole // len(drawn.label) if copies else 1
     number, as_of = _as_of_dates(data, split, drawn, dates, max(times, 1), rng)
     drawn = DrawnPixels(*(column[number] for column in drawn))
     out = np.full((len(drawn.label), len(features.names)), np.nan, np.float32)
@@ -228,6 +269,17 @@ def training_pixels(
         )
     # A pixel that no image shows says nothing about its class, and is never predicted.
     return TrainingPixels(out[seen], drawn.label[seen], None if alike else weights[number][seen])
+
+
+def _merged(
+    drawn: DrawnPixels, weights: np.ndarray, others: DrawnPixels, weight: float
+) -> tuple[DrawnPixels, np.ndarray]:
+    """Two draws as one, sorted by chip, and its weights, 1 on average."""
+    both = DrawnPixels(*(np.concatenate(parts) for parts in zip(drawn, others, strict=True)))
+    weights = np.concatenate([weights, np.full(len(others.chip), weight, np.float32)])
+    order = np.argsort(both.chip, kind="stable")
+    found = (weights / weights.mean()).astype(np.float32)[order]
+    return DrawnPixels(*(part[order] for part in both)), found
 
 
 def _as_of_dates(

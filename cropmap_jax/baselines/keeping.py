@@ -8,7 +8,7 @@ from cropmap_jax.baselines import drawing, fitting, recipe, storage
 from cropmap_jax.baselines.recipe import BaselineRecipe
 from cropmap_jax.baselines.settings import Settings
 from cropmap_jax.data import checks, input_pipeline
-from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.data.dataset import NO_WEAK, Dataset
 from cropmap_jax.geo import sensors
 
 CONFIG = (
@@ -16,6 +16,8 @@ CONFIG = (
     "draw_by", "most_pixels", "lead_days", "as_of", "method", "arguments",
 )  # fmt: skip
 """What a config of a baseline holds, see configs/baselines/forest.py."""
+_WEAK = {"weak_share": 0.0, "weak_weight": 1.0}
+"""What it may hold besides, and what it is where it does not."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -24,7 +26,7 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
       ValueError: names the setting, as --config.NAME.
     """
-    checks.keys("--config", config, CONFIG, ("fold",))
+    checks.keys("--config", config, CONFIG, ("fold", *_WEAK))
     for name in ("data_dir", "dataset"):
         checks.text(f"--config.{name}", config[name])
         if not config[name]:
@@ -50,6 +52,8 @@ def make_recipe(config: Mapping[str, Any], data: Dataset) -> BaselineRecipe:
         draw_by=config["draw_by"],
         most_pixels=config["most_pixels"],
         arguments=dict(config["arguments"]),
+        weak_share=config.get("weak_share", 0.0),
+        weak_weight=config.get("weak_weight", 1.0),
     )
     found = sensors.find(config["sensors"], "--config.sensors", data.sensors)
     return recipe.make_recipe(settings, config["num_periods"], config["lead_days"], data, found)
@@ -58,7 +62,8 @@ def make_recipe(config: Mapping[str, Any], data: Dataset) -> BaselineRecipe:
 def describe(config: Mapping[str, Any], data: Dataset) -> dict[str, Any]:
     """What is stored next to the model and must be the same for a run to be finished."""
     return {
-        "config": dict(config),
+        # As configs were before they had these, where they ask for nothing.
+        "config": {k: v for k, v in config.items() if k not in _WEAK or config.get("weak_share")},
         "dataset": data.fingerprint,
         "cubes": data.ground,
         "unseen_bands": data.unseen_bands,
@@ -90,13 +95,16 @@ def train(
       OSError: it cannot be written; nothing is left behind then.
     """
     made, meta = make_recipe(config, data), describe(config, data)
+    weak = float(config.get("weak_share", 0.0)), float(config.get("weak_weight", 1.0))
     if storage.finished(workdir, meta):
         return False
     for name in data.never_annotated("train"):
         report(f"note: {name}: no annotated pixel in train; it is never predicted")
+    if weak[0] and not data.split("train").has_weak:
+        report(f"note: config.weak_share {weak[0]:g}: {NO_WEAK}")
     begun, settings = time.monotonic(), made.settings()
     as_of = input_pipeline.parse_as_of(tuple(config["as_of"]), "--config.as_of")
-    drawing.check_dates(data, "train", made.num_periods, made.lead_days, as_of)
+    drawing.check_dates(data, "train", made.num_periods, made.lead_days, as_of, weak=weak[0] > 0)
     pixels = drawing.training_pixels(
         data,
         "train",
@@ -106,6 +114,7 @@ def train(
         settings.most_pixels,
         config["seed"],
         copies=True,
+        weak=weak,
         progress=progress,
     )
     count = len(made.features().names)

@@ -27,6 +27,8 @@ class Settings:
       draw_by: "field" (a field's pixels count as the square root of their number), "place" (of
         chips, likewise) or "all" (each pixel alike).
       most_pixels: pixels to learn from, at most.
+      weak_share, weak_weight: of pixels that only a land-cover map says are none of the classes,
+        as those of a network's config.
       arguments: of the method; what is left out is at its default.
 
     Raises:
@@ -40,6 +42,8 @@ class Settings:
     draw_by: str = "field"
     most_pixels: int = 100_000
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    weak_share: float = 0.0
+    weak_weight: float = 1.0
 
     def __post_init__(self) -> None:
         methods.find(self.method, "config.method")
@@ -49,6 +53,8 @@ class Settings:
         checks.switch("config.dates", self.dates)
         checks.choice("config.draw_by", self.draw_by, DRAWN_BY)
         checks.whole("config.most_pixels", self.most_pixels, 1, MOST_PIXELS)
+        checks.real("config.weak_share", self.weak_share, 0, 0.99)
+        checks.real("config.weak_weight", self.weak_weight, 0, 1000, above=True)
         completed = methods.complete(self.method, self.arguments, "config.arguments")
         object.__setattr__(self, "arguments", completed)
 

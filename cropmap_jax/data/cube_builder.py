@@ -30,7 +30,9 @@ from cropmap_jax.data.examples import Record
 from cropmap_jax.data.fold_writing import FoldsToWrite
 from cropmap_jax.data.read_plan import Piece, Window
 from cropmap_jax.geo import cube_io, files, legend, periods, splits
+from cropmap_jax.geo.cube import CubeInfo
 from cropmap_jax.geo.folds import Rule
+from cropmap_jax.geo.landcover import Choice, none_by_map
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 
@@ -45,6 +47,7 @@ class CubesConfig(tfds.core.BuilderConfig):  # type: ignore[misc]  # TFDS has no
       progress: show a progress bar.
       sensors: of the cubes, all of them.
       folds: how annotated ground is divided for cross-validation; None: splits are the cubes'.
+      landcover: what land-cover maps are taken for, of cubes that have any.
     """
 
     def __init__(
@@ -56,10 +59,12 @@ class CubesConfig(tfds.core.BuilderConfig):  # type: ignore[misc]  # TFDS has no
         progress: bool = False,
         sensors: tuple[Sensor, ...] = SENTINEL,
         folds: Rule | None = None,
+        landcover: Choice | None = None,
     ):
         super().__init__(name=name, description=f"chips of {chip} px, overlap {overlap} px")
         self.cubes_dir, self.chip, self.overlap = cubes_dir, chip, overlap
         self.progress, self.sensors, self.folds = progress, sensors, folds
+        self.landcover = landcover or Choice()
 
 
 class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[misc]  # likewise
@@ -106,12 +111,15 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
         self._sensors = infos[0].sensors
         self._statistics = {sensor.name: Statistics(sensor) for sensor in self._sensors}
         config = self.builder_config
-        meta = cube_set.metadata(infos, config.chip, config.overlap, config.folds)
+        cut = (config.chip, config.overlap, config.folds, config.landcover)
+        meta = cube_set.metadata(infos, *cut)
+        self._covered = _check_landcover(infos, config.landcover)
         in_split = [cube["split"] for cube in meta["cubes"]]
         present = [split for split in splits.SPLITS if split in in_split]
         self._folds = None
         if config.folds:
-            self._folds = FoldsToWrite(config.folds, infos, self.FIELDS_FROM_LABEL)
+            weak = self._weak_pixels if self._covered else None
+            self._folds = FoldsToWrite(config.folds, infos, self.FIELDS_FROM_LABEL, weak)
             meta["folds"] = self._folds.metadata
         self.info.metadata.update(meta)
         self._bar = tqdm(total=len(infos), unit="cube", desc="build", disable=not config.progress)
@@ -122,6 +130,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
         generators: dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]] = {}
         for split in present:
             table: dict[str, list[Any]] = {"cube": [], "row": [], "col": [], "pixels": []}
+            if self._covered:
+                table["weak"] = []
             self.info.metadata["chips"][split] = table
             own = [n for n in numbered if in_split[n[0]] == split]
             generators[split] = [
@@ -149,6 +159,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
                 table["col"].append(example["col"])
                 classes = counts[: len(raw.info.legend)]
                 table["pixels"].append([int(c) for c in (*classes, counts[legend.NONE_OF_THESE])])
+                if self._covered:
+                    table["weak"].append(int(counts[legend.WEAK_NONE]))
                 if self._folds:
                     self._folds.count(piece.index, example, len(classes))
                 yield len(table["cube"]), example
@@ -169,6 +181,7 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
             if self._reader.info != piece.info:
                 raise ValueError(f"{folder}: changed since the build began")
             self._fields = None
+            self._weak = self._weak_pixels(self._reader) if self._covered else None
             if not piece.info.has_fields and self.FIELDS_FROM_LABEL:
                 label = self._reader.label()
                 if self._folds:
@@ -183,6 +196,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
                 raw = dataclasses.replace(raw, fields=fields)
             if self._folds:
                 raw = dataclasses.replace(raw, label=self._folds.label(piece, raw.label))
+            if self._weak is not None:
+                raw = dataclasses.replace(raw, label=self._with_weak(piece, raw.label, self._weak))
             if split == "train":
                 new = (slice(None), *piece.window.new)
                 for name, statistics in self._statistics.items():
@@ -190,6 +205,21 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
             self._part = piece.window, raw
             return raw
         return self._part[1]
+
+    def _weak_pixels(self, reader: cube_io.CubeReader) -> np.ndarray | None:
+        """Which pixels of a cube only its land-cover map knows, bool [H, W]; None without one."""
+        codes, table = reader.landcover(), reader.info.landcover
+        if codes is None or table is None:
+            return None
+        choice = self.builder_config.landcover
+        return none_by_map(codes, reader.label(), choice.codes_of(table), choice.erosion)
+
+    def _with_weak(self, piece: Piece, label: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """The label of a piece's window with what only the land-cover map knows of its cube."""
+        weak = whole[piece.window.rows, piece.window.cols]
+        if self._folds:
+            weak = weak & self._folds.used(piece)
+        return np.where(weak, np.uint8(legend.WEAK_NONE), label)
 
 
 class _UncompressedWriter(writer.ExampleWriter):  # type: ignore[misc]  # TFDS has no types
@@ -218,6 +248,23 @@ def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
         codes = (code for code in errno.errorcode if os.strerror(code) in str(error))
         code = next(codes, errno.EIO)
         raise OSError(code, os.strerror(code), os.fspath(path)) from error
+
+
+def _check_landcover(infos: list[CubeInfo], choice: Choice) -> bool:
+    """Whether any cube has a land-cover map, which is to say something.
+
+    Raises:
+      ValueError: codes that a map does not have, or a legend that leaves no label for its pixels.
+    """
+    tables = [info.landcover for info in infos if info.landcover is not None]
+    found = [bool(choice.codes_of(table)) for table in tables]
+    classes = len(infos[0].legend)
+    if any(found) and classes > legend.WEAK_NONE:
+        raise ValueError(
+            f"{infos[0].path}: expected a legend of at most {legend.WEAK_NONE} classes next to a "
+            f"land-cover map, found {classes}; --landcover_none= leaves the map out"
+        )
+    return any(found)
 
 
 def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int) -> Iterator[Record]:
@@ -255,7 +302,7 @@ def build(
       cubes_dir, data_dir: folder of cubes; folder of datasets.
       overwrite: build it again and replace the one of that name, which stays until the new one is
         whole.
-      **kwargs: `chip`, `overlap`, `progress`, `folds` of `CubesConfig`.
+      **kwargs: `chip`, `overlap`, `progress`, `folds`, `landcover` of `CubesConfig`.
 
     Returns:
       (builder, whether it was built now).
@@ -284,7 +331,7 @@ def build(
             if new:
                 _make(builder_class, config, final)
             elif _open_whole(final).fingerprint != cube_set.fingerprint(
-                infos, config.chip, config.overlap, config.folds
+                infos, config.chip, config.overlap, config.folds, config.landcover
             ):
                 raise ValueError(
                     f"{final}: found a dataset built from other cubes or settings; "

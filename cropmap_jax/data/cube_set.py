@@ -1,6 +1,7 @@
 """What a set of cubes gives a dataset: that they belong together, a fingerprint, metadata."""
 
 import hashlib
+import json
 import math
 import pathlib
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from cropmap_jax.data.dataset_files import FORMAT
 from cropmap_jax.geo import calendars, cube, cube_io, periods, splits
 from cropmap_jax.geo.folds import Rule
+from cropmap_jax.geo.landcover import Choice
 from cropmap_jax.geo.sensors import Sensor
 
 
@@ -73,7 +75,11 @@ def folder_of(info: cube.CubeInfo) -> pathlib.Path:
 
 
 def fingerprint(
-    infos: list[cube.CubeInfo], chip: int, overlap: int, rule: Rule | None = None
+    infos: list[cube.CubeInfo],
+    chip: int,
+    overlap: int,
+    rule: Rule | None = None,
+    cover: Choice | None = None,
 ) -> str:
     """Hash of what a dataset is made from: every item (with its checksums), the cut, the folds.
 
@@ -82,31 +88,39 @@ def fingerprint(
       chip: side of a chip in pixels.
       overlap: pixels that neighbouring chips share.
       rule: how annotated ground is divided for cross-validation, None if it is not.
+      cover: what land-cover maps are taken for, of cubes that have any.
     """
     digest = hashlib.sha256(f"{FORMAT} {chip} {overlap}{f' {rule}' if rule else ''}".encode())
+    if any(info.has_landcover for info in infos):
+        digest.update(json.dumps((cover or Choice()).to_json()).encode())
     for info in infos:
         digest.update((folder_of(info) / cube_io.ITEM).read_bytes())
     return digest.hexdigest()
 
 
 def metadata(
-    infos: list[cube.CubeInfo], chip: int, overlap: int, rule: Rule | None = None
+    infos: list[cube.CubeInfo],
+    chip: int,
+    overlap: int,
+    rule: Rule | None = None,
+    cover: Choice | None = None,
 ) -> dict[str, Any]:
     """The metadata of a dataset of these cubes, JSON-ready; statistics and chips yet empty.
 
     With folds all chips are in one split, "train", whatever the cubes' own ones are.
 
     Args:
-      infos, chip, overlap, rule: as in `fingerprint`.
+      infos, chip, overlap, rule, cover: as in `fingerprint`.
     """
     classes = infos[0].legend
     crops = classes.names
     calendar = [info.harvest for info in infos]
     places = [info.place for info in infos]
     seasons = [info.season for info in infos]
+    covered = any(info.has_landcover for info in infos)
     return {
         "format": FORMAT,
-        "fingerprint": fingerprint(infos, chip, overlap, rule),
+        "fingerprint": fingerprint(infos, chip, overlap, rule, cover),
         "chip": chip,
         "overlap": overlap,
         "period_kind": periods.period_kind(infos[0].periods),
@@ -131,4 +145,4 @@ def metadata(
         ],
         "statistics": {},
         "chips": {},
-    }
+    } | ({"landcover": (cover or Choice()).to_json()} if covered else {})

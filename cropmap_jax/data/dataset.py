@@ -15,6 +15,9 @@ from cropmap_jax.geo import grid, legend, periods, splits
 from cropmap_jax.geo import sensors as sensors_lib
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
+NO_WEAK = "no pixel of a land-cover map in train; all pixels that are drawn are annotated"
+"""What there is to say where a config asks for pixels that there are not."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Chips:
@@ -24,12 +27,15 @@ class Chips:
       cube: int32 [N], index into `Dataset.cubes`.
       row, col: int32 [N], upper left corner in the cube.
       pixels: int64 [N, classes + 1], annotated pixels per class, then none-of-these.
+      weak: int64 [N], pixels that are none of these as a land-cover map says and nobody else; they
+        are not annotated. None of a dataset that was built without such a map.
     """
 
     cube: np.ndarray
     row: np.ndarray
     col: np.ndarray
     pixels: np.ndarray
+    weak: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.cube)
@@ -38,6 +44,11 @@ class Chips:
     def places(self) -> np.ndarray:
         """int32 [N, 3], cube, row and column of each chip."""
         return np.stack([self.cube, self.row, self.col], 1)
+
+    @property
+    def has_weak(self) -> bool:
+        """Whether there is any pixel that only a land-cover map says is none of the classes."""
+        return self.weak is not None and bool(self.weak.any())
 
     @property
     def annotated(self) -> np.ndarray:
@@ -94,14 +105,17 @@ class Dataset:
             return self._records(split, table)
         # The training table of a view has every chip.
         every = self.chips["train"]
-        whole = self._records("train", dataclasses.replace(every, pixels=self.folds.pixels.sum(0)))
+        weak = None if self.folds.weak is None else self.folds.weak.sum(0)
+        whole = self._records(
+            "train", dataclasses.replace(every, pixels=self.folds.pixels.sum(0), weak=weak)
+        )
         kept = self.folds.splits(self.fold)[split]
         chosen = _in_split(every, self.folds.pixels, kept, split)
         return fold_view.Masked(whole, chosen, table.places, self.chip, self.folds, kept)
 
     def _records(self, split: str, table: Chips) -> Source:
         return records.open_records(
-            self.path, split, self.chip, self.sensors, table.places, table.pixels
+            self.path, split, self.chip, self.sensors, table.places, table.pixels, table.weak
         )
 
     def view(self, fold: int) -> "Dataset":
@@ -122,7 +136,12 @@ class Dataset:
         for split, kept in self.folds.splits(fold).items():
             own = _in_split(every, pixels, kept, split)
             place = every.cube[own], every.row[own], every.col[own]
-            chips[split] = Chips(*place, pixels[list(kept)].sum(0)[own])
+            weak = self.folds.weak
+            chips[split] = Chips(
+                *place,
+                pixels[list(kept)].sum(0)[own],
+                None if weak is None else weak[list(kept)].sum(0)[own],
+            )
         return dataclasses.replace(self, chips=chips, fold=fold)
 
     def split(self, split: str) -> Chips:
@@ -298,7 +317,8 @@ def _folds(
             f"{where}: expected one split, train, in a dataset of folds, found {', '.join(chips)}"
         )
     shapes = [(row["shape"][0], row["shape"][1]) for row in cubes]
-    return fold_view.read(meta["folds"], shapes, chips["train"].pixels, where)
+    train = chips["train"]
+    return fold_view.read(meta["folds"], shapes, train.pixels, train.weak, where)
 
 
 def _cubes(rows: list[dict[str, Any]], where: str) -> list[dict[str, Any]]:
@@ -339,7 +359,10 @@ def _chips(
     heights, widths = np.array([cube["shape"] for cube in cubes]).T
     there = np.array([cube["split"] == split for cube in cubes])
     wrong = ~there[index] | (row >= heights[index]) | (col >= widths[index])
-    wrong |= pixels.sum(1) > chip**2
+    weak = None
+    if "weak" in rows:
+        weak = dataset_files.table(rows["weak"], (count,), (0, chip**2), f"{at}/weak")
+    wrong |= pixels.sum(1) + (0 if weak is None else weak) > chip**2
     if wrong.any():
         i = int(wrong.argmax())
         raise ValueError(
@@ -347,7 +370,7 @@ def _chips(
             f"found chip {i}: cube {cubes[index[i]]['id']}, row {row[i]}, column {col[i]}"
         )
     index, row, col = (column.astype(np.int32) for column in (index, row, col))
-    return Chips(index, row, col, pixels)
+    return Chips(index, row, col, pixels, weak)
 
 
 def _check_statistics(statistics: dict[str, Any], stored: tuple[Sensor, ...], where: str) -> None:
@@ -368,6 +391,12 @@ def describe(data: Dataset) -> str:
     rows = [header, f"{'chips':26}" + "".join(f"{n:14,d}" for n, _ in counts.values())]
     for i, name in enumerate((*data.legend.names, "none of these")):
         rows.append(f"{name[:26]:26}" + "".join(f"{total[i]:14,d}" for total in totals.values()))
+    if any(chips.weak is not None for chips in data.chips.values()):
+        weak = {name: 0 if c.weak is None else int(c.weak.sum()) for name, c in data.chips.items()}
+        if data.folds and data.fold is None and data.folds.weak is not None:
+            weak = {f"fold {k}": int(own.sum()) for k, own in enumerate(data.folds.weak)}
+        row = "".join(f"{weak[name]:14,d}" for name in counts)
+        rows.append(f"{'by land cover, not counted':26}{row}")
     if ids := data.legend.describe_ids():
         rows.append(ids)
     spans = [data.periods(i) for i in range(len(data.cubes))]

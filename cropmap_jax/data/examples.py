@@ -18,8 +18,9 @@ id as bytes; "cube_index", "row" and "col" int."""
 
 Example = dict[str, Any]
 """A chip as of a date: "pixels", `Pixels` [T, H, W, bands]; "label" uint8 [H, W], class index, 254
-none of these, 255 unknown, of all these pixels or of those in the middle; and what `Facts`
-holds."""
+none of these, 255 unknown, of all these pixels or of those in the middle; while training, where
+weak pixels are drawn, "weak" bool [H, W], those that are none of these as only a land-cover map
+says; and what `Facts` holds."""
 
 Facts = dict[str, Any]
 """What an example holds next to pixels and label: "day_of_year" int32 [T], middle of the period, 0
@@ -48,6 +49,10 @@ class Source(Protocol):
 
     def fields(self, index: int) -> np.ndarray:
         """uint32 [H, W], ids of the fields in a chip, 0 where there is none."""
+
+    def weak(self, index: int) -> np.ndarray:
+        """bool [H, W], which unknown pixels of a chip are none of the classes, as a land-cover map
+        says and nobody else; these are unknown in `label`."""
 
     def read_window(
         self, index: int, chosen: np.ndarray, pixels: Pixels, label: np.ndarray | None = None

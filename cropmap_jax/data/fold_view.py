@@ -33,6 +33,7 @@ class Folds:
       shapes: (height, width) of each cube.
       pixels: int64 [folds, N, classes + 1], as `Chips.pixels`, of each fold in every chip.
       where: what an error names.
+      weak: int64 [folds, N], as `Chips.weak`, of each fold in every chip; None without such pixels.
     """
 
     rule: Rule
@@ -40,6 +41,7 @@ class Folds:
     shapes: Sequence[tuple[int, int]]
     pixels: np.ndarray
     where: str
+    weak: np.ndarray | None = None
 
     def splits(self, fold: int) -> dict[str, tuple[int, ...]]:
         """Which folds each split holds when `fold` is tested.
@@ -58,7 +60,7 @@ class Folds:
         return {"train": rest} | ({"validation": after} if after else {}) | {"test": (fold,)}
 
     def map(self, cube: int) -> np.ndarray:
-        """uint8 [H, W], the fold of each annotated pixel of a cube; UNUSED elsewhere.
+        """uint8 [H, W], the fold of each annotated or weak pixel of a cube; UNUSED elsewhere.
 
         Raises:
           ValueError: it is damaged.
@@ -126,6 +128,11 @@ class Masked:
         """As `Source.label`."""
         return np.where(self._mask(index), self._whole.label(self._number(index)), np.uint8(IGNORE))
 
+    def weak(self, index: int) -> np.ndarray:
+        """As `Source.weak`."""
+        weak: np.ndarray = self._whole.weak(self._number(index)) & self._mask(index)
+        return weak
+
     def fields(self, index: int) -> np.ndarray:
         """As `Source.fields`."""
         return np.where(self._mask(index), self._whole.fields(self._number(index)), np.uint32(0))
@@ -155,7 +162,11 @@ class Masked:
 
 
 def read(
-    stored: dict[str, Any], shapes: Sequence[tuple[int, int]], chips: np.ndarray, where: str
+    stored: dict[str, Any],
+    shapes: Sequence[tuple[int, int]],
+    chips: np.ndarray,
+    weak: np.ndarray | None,
+    where: str,
 ) -> Folds:
     """The folds that metadata describe.
 
@@ -163,6 +174,7 @@ def read(
       stored: of the metadata, as its schema allows it.
       shapes: (height, width) of each cube.
       chips: int64 [N, classes + 1], annotated pixels of every chip.
+      weak: int64 [N], as `Chips.weak`.
       where: what an error names.
 
     Raises:
@@ -185,4 +197,14 @@ def read(
             f"{at}: expected the pixels of chip {chip} in all folds to be {chips[chip].tolist()}, "
             f"found {pixels.sum(0)[chip].tolist()}"
         )
-    return Folds(rule, stored["maps"], shapes, pixels, where)
+    if weak is None:
+        return Folds(rule, stored["maps"], shapes, pixels, where)
+    at = f"{where}: folds/weak"
+    own = dataset_files.table(stored.get("weak"), (rule.count, len(weak)), (0, 10**9), at)
+    if (own.sum(0) != weak).any():
+        chip = int((own.sum(0) != weak).argmax())
+        raise ValueError(
+            f"{at}: expected the pixels of chip {chip} in all folds to be {weak[chip]}, found "
+            f"{own.sum(0)[chip]}"
+        )
+    return Folds(rule, stored["maps"], shapes, pixels, where, own)

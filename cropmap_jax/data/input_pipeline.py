@@ -157,7 +157,10 @@ def training_input(
         )
     table = data.split(split)
     if config.unit == "pixels":
-        check_dates(data, config, table.cube[table.annotated > 0])
+        used = table.annotated > 0
+        if config.weak_share and table.weak is not None:
+            used |= table.weak > 0
+        check_dates(data, config, table.cube[used])
         total = config.steps_per_epoch * epochs
         if total > checks.MOST:
             raise ValueError(
@@ -184,7 +187,8 @@ def training_input(
     source = data.source(split)
     every = np.repeat(chosen, config.crops_per_chip)
     sampler = sampling.ExampleSampler(data, table, source, config, every, seed)
-    make = sampling.MakeBatch(sampler, source, config, data.chip, batch_size, shard)
+    weak = config.weak_share > 0 and table.has_weak
+    make = sampling.MakeBatch(sampler, source, config, data.chip, batch_size, shard, weak)
     return TrainingInput(make, steps, per_epoch / batch_size, num_threads)
 
 

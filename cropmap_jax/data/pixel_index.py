@@ -11,7 +11,7 @@ import numpy as np
 
 from cropmap_jax.data import dataset
 from cropmap_jax.data.examples import Source
-from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 
 MOST_LISTED = 50_000_000
 """Pixels that are listed one by one, at 7 bytes each."""
@@ -145,6 +145,42 @@ class PlaceIndex:
         order = rng.permutation(at.size)[:count]
         row, col = np.divmod(at.ravel()[order], np.int32(side))
         return DrawnPixels(np.repeat(chips, PER_PLACE)[order], row, col, label.ravel()[order])
+
+
+class WeakIndex:
+    """Pixels that are none of the classes as only a land-cover map says; each of a chip of its own.
+
+    Chips are drawn ∝ the square root of their weak pixels, so that a lake says little more than a
+    village.
+
+    Args:
+      data: the dataset.
+      split: whose pixels.
+      source: its records.
+
+    Raises:
+      ValueError: there is none.
+    """
+
+    def __init__(self, data: dataset.Dataset, split: str, source: Source):
+        weak = data.split(split).weak
+        if weak is None or not weak.any():
+            raise ValueError(
+                f"{data.path}, split {split}: expected pixels of a land-cover map, found none"
+            )
+        self._chips = np.flatnonzero(weak).astype(np.int32)
+        self._source, self._edges = source, _edges(np.sqrt(weak[self._chips]))
+
+    def draw(self, rng: np.random.Generator, count: int) -> DrawnPixels:
+        """Draws pixels: a chip, and a pixel of it. Their label is NONE_OF_THESE."""
+        chips = self._chips[_choose(self._edges, rng, count)]
+        share = rng.random(count)
+        row, col = np.empty(count, np.int32), np.empty(count, np.int32)
+        for i, chip in enumerate(chips.tolist()):
+            weak = self._source.weak(chip)
+            known = np.flatnonzero(weak)
+            row[i], col[i] = divmod(int(known[int(share[i] * len(known))]), weak.shape[1])
+        return DrawnPixels(chips, row, col, np.full(count, NONE_OF_THESE, np.uint8))
 
 
 INDEXES = ("field", "place")

@@ -15,10 +15,11 @@ from cropmap_jax.data import dataset, pixel_index, sampling
 from cropmap_jax.data.examples import Batch, Pixels, Source
 from cropmap_jax.data.pixel_index import DrawnPixels, PixelIndex
 from cropmap_jax.data.sampling import SamplingConfig
+from cropmap_jax.geo.legend import NONE_OF_THESE
 from cropmap_jax.geo.sensors import Sensor
 
 # What a generator is for comes before its seed, as in `sampling`.
-_BATCH, _STATISTICS = 3, 4
+_BATCH, _STATISTICS, _WEAK = 3, 4, 5
 MOST_WINDOWS = 1 << 16
 """Windows of cubes and dates that are remembered: about a kilobyte each."""
 
@@ -46,6 +47,7 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
       batch_size: examples of a batch, over all processes.
       seed: of all draws.
       shard: (index, count) of the process: it takes that part of each batch.
+      weak: index of the pixels that `config.weak_share` of a batch are drawn from instead.
     """
 
     def __init__(
@@ -58,8 +60,9 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         batch_size: int,
         seed: int,
         shard: tuple[int, int] = (0, 1),
+        weak: PixelIndex | None = None,
     ):
-        self._data, self._source, self._index = data, source, index
+        self._data, self._source, self._index, self._weak = data, source, index, weak
         self._cubes, self._config = data.split(split).cube, config
         self._batch_size, self._seed = batch_size, seed
         self._own = sampling.share_of(batch_size, shard)
@@ -73,7 +76,7 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         rng = np.random.default_rng((_BATCH, self._seed, int(element)))
         # Everything is drawn for the whole batch, so that nothing depends on the shares.
         count = self._batch_size
-        drawn = self._index.draw(rng, count)
+        drawn, weak = self._with_weak(self._index.draw(rng, count), int(element))
         dates, harvest = self._draw_dates(drawn, rng)
         square = self._draw_squares(drawn, rng)
         facts: dict[str, np.ndarray] = {}
@@ -87,7 +90,27 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         windows, of_window = self._windows(drawn.chip, dates[own], harvest[own])
         pixels = self._read(drawn, square, windows)
         _drop(pixels, config.sensors, keep)
-        return {"pixels": pixels, "label": self._labels(drawn, square), **of_window, **facts}
+        label = self._labels(drawn, square)
+        if self._weak is not None:
+            facts["weak"] = self._weak_of(drawn, square, weak[own])
+            label = np.where(facts["weak"], np.uint8(NONE_OF_THESE), label)
+        return {"pixels": pixels, "label": label, **of_window, **facts}
+
+    def _with_weak(self, drawn: DrawnPixels, number: int) -> tuple[DrawnPixels, np.ndarray]:
+        """Drawn pixels, some of them exchanged for weak ones, and bool [N], which.
+
+        Their generator is one of their own: all other draws are those of a batch without them.
+        """
+        count = len(drawn.chip)
+        if self._weak is None:
+            return drawn, np.zeros(count, bool)
+        rng = np.random.default_rng((_WEAK, self._seed, number))
+        chosen = rng.random(count) < self._config.weak_share
+        found = self._weak.draw(rng, int(chosen.sum()))
+        parts = [part.copy() for part in drawn]
+        for part, new in zip(parts, found, strict=True):
+            part[chosen] = new
+        return DrawnPixels(*parts), chosen
 
     def statistics_pixels(self, count: int) -> Pixels:
         """Stored windows of `count` drawn pixels alone, [N, T, 1, 1, bands], nothing dropped."""
@@ -143,6 +166,17 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         pixels = {s.name: np.empty((*shape, len(s.bands)), s.dtype) for s in self._config.sensors}
         self._source.gather(drawn.chip, square.row, square.col, windows, pixels)
         return pixels
+
+    def _weak_of(self, drawn: DrawnPixels, square: _Square, chosen: np.ndarray) -> np.ndarray:
+        """bool [N, 1, 1] of the drawn pixels, or [N, side, side] of crops."""
+        if self._config.context is not None:
+            return chosen[:, None, None]
+        corners = zip(drawn.chip.tolist(), square.row.tolist(), square.col.tolist(), strict=True)
+        found = np.stack([
+            self._source.weak(chip)[row : row + square.side, col : col + square.side]
+            for chip, row, col in corners
+        ])  # fmt: skip
+        return found
 
     def _labels(self, drawn: DrawnPixels, square: _Square) -> np.ndarray:
         """uint8 [N, 1, 1] of the drawn pixels, or [N, side, side] of crops."""
@@ -250,10 +284,12 @@ def make_pixel_batches(
     """
     source = data.source(split)
     index = pixel_index.make(config.draw_by, data, split, source)
+    drawn = config.weak_share and data.split(split).has_weak
+    weak = pixel_index.WeakIndex(data, split, source) if drawn else None
     total = int(data.split(split).annotated.sum())
     if total < batch_size:
         raise ValueError(
             f"config.batch_size: expected at most {total} (annotated pixels of {data.path}, split "
             f"{split}), found {batch_size}"
         )
-    return MakePixelBatch(data, split, source, index, config, batch_size, seed, shard)
+    return MakePixelBatch(data, split, source, index, config, batch_size, seed, shard, weak)

@@ -34,6 +34,7 @@ class Whole:
       where: what to name in an error.
       places: int [N, 3], cube, row and column that each record should have; None: any.
       pixels: int [N, classes + 1], as of `Records`; None: any.
+      weak: int [N], as of `Records`.
     """
 
     def __init__(
@@ -43,21 +44,30 @@ class Whole:
         where: str = "",
         places: np.ndarray | None = None,
         pixels: np.ndarray | None = None,
+        weak: np.ndarray | None = None,
     ):
         self._source, self._where, self._places, self._pixels = source, where, places, pixels
+        self._weak = weak
         self._sensors = {sensor.name: sensor for sensor in sensors}
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Record:
+        record = self._checked(index)
+        if self._weak is None:
+            return record
+        return {**record, "label": _known(record["label"])}
+
+    def _checked(self, index: int) -> Record:
+        """A record as it is stored."""
         try:
             record: Record = self._source[index]
             if self._places is not None:
                 place = [int(record[name]) for name in _PLACE]
                 _check_place(place, self._places[index].tolist())
             if self._pixels is not None:
-                _check_label(record["label"], self._pixels[index])
+                _check_label(record["label"], self._pixels[index], _of(self._weak, index))
             return record
         except IndexError:
             raise
@@ -72,6 +82,11 @@ class Whole:
         """As `Source.label`."""
         label: np.ndarray = self[index]["label"]
         return label
+
+    def weak(self, index: int) -> np.ndarray:
+        """As `Source.weak`."""
+        label: np.ndarray = self._checked(index)["label"]
+        return _weak(label, self._weak)
 
     def fields(self, index: int) -> np.ndarray:
         """As `Source.fields`."""
@@ -124,6 +139,8 @@ class Records:
       sensors: whose pixels they hold.
       places: int [N, 3], cube, row and column that each record should have.
       pixels: int [N, classes + 1], pixels of each class and of none of these in each label.
+      weak: int [N], pixels of each label that are none of these by a land-cover map alone; None of
+        a dataset that has none.
 
     Raises:
       ValueError: a file that ends early or is something else.
@@ -138,8 +155,9 @@ class Records:
         sensors: tuple[Sensor, ...],
         places: np.ndarray,
         pixels: np.ndarray,
+        weak: np.ndarray | None = None,
     ):
-        self._chip, self._expected, self._pixels = chip, places, pixels
+        self._chip, self._expected, self._pixels, self._weak = chip, places, pixels, weak
         self._sensors = {sensor.name: sensor for sensor in sensors}
         self._names = [*self._sensors, "label"]
         self._shards = [Shard(f, n) for f, n in zip(files, counts, strict=True)]
@@ -163,13 +181,23 @@ class Records:
             raise shard.damaged(i, f"its features are not those of a chip ({error})") from error
         try:
             _check_place([record[name] for name in _PLACE], self._expected[index].tolist())
-            _check_label(record["label"], self._pixels[index])
+            _check_label(record["label"], self._pixels[index], _of(self._weak, index))
         except ValueError as error:
             raise shard.damaged(i, str(error)) from error
+        if self._weak is not None:
+            record["label"] = _known(record["label"])
         return record
 
     def label(self, index: int) -> np.ndarray:
         """As `Source.label`."""
+        stored = self._stored_label(index)
+        return stored if self._weak is None else _known(stored)
+
+    def weak(self, index: int) -> np.ndarray:
+        """As `Source.weak`."""
+        return _weak(self._stored_label(index), self._weak)
+
+    def _stored_label(self, index: int) -> np.ndarray:
         shard, i = self._find(index)
         at, size = self._place(index)[-1]
         data = np.empty(size, np.uint8)
@@ -178,7 +206,7 @@ class Records:
         if label.size != self._chip**2:
             raise shard.damaged(i, f"expected {self._chip**2} pixels of label, found {label.size}")
         try:
-            _check_label(label, self._pixels[index])
+            _check_label(label, self._pixels[index], _of(self._weak, index))
         except ValueError as error:
             raise shard.damaged(i, str(error)) from error
         return label.reshape(self._chip, self._chip)
@@ -344,6 +372,7 @@ def open_records(
     sensors: tuple[Sensor, ...],
     places: np.ndarray,
     pixels: np.ndarray,
+    weak: np.ndarray | None = None,
 ) -> Records | Whole:
     """Records of a split of a dataset's folder; compressed ones come through TFDS.
 
@@ -354,6 +383,7 @@ def open_records(
       sensors: whose pixels they hold.
       places: int [N, 3], cube, row and column of every chip, which the records are compared with.
       pixels: int [N, classes + 1], pixels of each class and of none of these, likewise.
+      weak: int [N], as of `Records`, likewise.
 
     Raises:
       ValueError: names the file that is damaged.
@@ -361,11 +391,11 @@ def open_records(
     folder = pathlib.Path(path)
     files, counts = dataset_files.split_files(folder)[split]
     try:
-        return Records(files, counts, chip, sensors, places, pixels)
+        return Records(files, counts, chip, sensors, places, pixels, weak)
     except Compressed:
         dataset_files.check_features(folder, chip, sensors)
         source = tfds.builder_from_directory(str(folder)).as_data_source(split)
-        return Whole(source, sensors, f"{path}, split {split}", places, pixels)
+        return Whole(source, sensors, f"{path}, split {split}", places, pixels, weak)
 
 
 _PLACE = ("cube_index", "row", "col")
@@ -376,10 +406,34 @@ def _check_place(found: list[int], expected: list[int]) -> None:
         raise ValueError(f"expected cube, row and column {expected}, found {found}")
 
 
-def _check_label(label: np.ndarray, expected: np.ndarray) -> None:
+def _of(weak: np.ndarray | None, index: int) -> int | None:
+    return None if weak is None else int(weak[index])
+
+
+def _known(label: np.ndarray) -> np.ndarray:
+    """A stored label as annotation: of what only a land-cover map knows nothing is known."""
+    return np.where(label == legend.WEAK_NONE, np.uint8(legend.IGNORE), label)
+
+
+def _weak(label: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
+    """Which pixels of a stored label only a land-cover map knows."""
+    if counts is None:  # then the code may be that of a class
+        return np.zeros(label.shape, bool)
+    weak: np.ndarray = label == legend.WEAK_NONE
+    return weak
+
+
+def _check_label(label: np.ndarray, expected: np.ndarray, weak: int | None) -> None:
     """Compares a label with what the table counted in it when it was written."""
     counts = np.bincount(label.ravel(), minlength=256)
     classes = len(expected) - 1
+    if weak is not None:
+        if counts[legend.WEAK_NONE] != weak:
+            raise ValueError(
+                f"expected {weak} pixels that only the land-cover map knows, found "
+                f"{counts[legend.WEAK_NONE]}"
+            )
+        counts[legend.WEAK_NONE] = 0
     if counts[classes : legend.NONE_OF_THESE].any():
         raise ValueError(f"expected labels of {classes} classes, found {label.max()}")
     found = [*counts[:classes].tolist(), int(counts[legend.NONE_OF_THESE])]

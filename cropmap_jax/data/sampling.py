@@ -47,6 +47,8 @@ class SamplingConfig:
         holds the pixel, and is labelled as a whole.
       as_of_jitter: days that an as-of date may be moved by, either way.
       mixup: of examples, see `training.steps.mixed`: shares are drawn from Beta(mixup, mixup).
+      weak_share: share of the drawn pixels that only a land-cover map says are none of the classes;
+        above 0 all such pixels of crops and chips are examples, too. 0: they are unknown.
 
     Raises:
       ValueError: a probability outside [0, 1), or a count or a ratio that is too small.
@@ -68,6 +70,7 @@ class SamplingConfig:
     context: int | None = None
     as_of_jitter: int = 0
     mixup: float = 0.0
+    weak_share: float = 0.0
 
     @property
     def side(self) -> int | None:
@@ -87,7 +90,7 @@ class SamplingConfig:
         checks.real("config.mixup", self.mixup, 0, 100)
         checks.real("config.empty_ratio", self.empty_ratio, 0, 10**6)
         checks.switch("config.augment", self.augment)
-        for name in ("period_dropout", "sensor_dropout"):
+        for name in ("period_dropout", "sensor_dropout", "weak_share"):
             checks.real(f"config.{name}", getattr(self, name), 0, 1)
             if getattr(self, name) == 1:
                 raise ValueError(f"config.{name}: expected a number below 1, found 1")
@@ -291,6 +294,7 @@ class MakeBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has no typ
       chip: side of a chip in pixels.
       batch_size: examples of a batch, over all processes.
       shard: (index, count) of the process: it takes that part of each batch.
+      weak: whether weak pixels are examples of none of the classes, see `Source.weak`.
     """
 
     def __init__(
@@ -301,10 +305,11 @@ class MakeBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has no typ
         chip: int,
         batch_size: int,
         shard: tuple[int, int],
+        weak: bool = False,
     ):
         self._sampler, self._source, self._config = sampler, source, config
         self._chip, self._batch_size, self._shard = chip, batch_size, shard
-        self._thread = threading.local()
+        self._thread, self._draws_weak = threading.local(), weak
 
     def map(self, element: Any) -> Batch:
         """Makes the batch of a number: this process's share of it."""
@@ -324,7 +329,17 @@ class MakeBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has no typ
                 self._source.read_window(draw.chip, draw.window, out, label)
             if draw.keep is not None:
                 drop(out, self._config.sensors, draw.keep)
-        return {"pixels": pixels, "label": labels, **_stack([draw.facts for draw in draws])}
+        batch = {"pixels": pixels, "label": labels, **_stack([draw.facts for draw in draws])}
+        if self._draws_weak:
+            batch["weak"] = np.stack([self._weak(draw, side) for draw in draws])
+            labels[batch["weak"]] = legend.NONE_OF_THESE
+        return batch
+
+    def _weak(self, draw: Draw, side: int) -> np.ndarray:
+        """bool [side, side], which pixels of an example are weak."""
+        row, col = (draw.crop.row, draw.crop.col) if draw.crop else (0, 0)
+        whole = self._source.weak(draw.chip)
+        return whole[row : row + side, col : col + side]
 
     def _read_crop(self, draw: Draw, crop: Crop, out: Pixels, label: np.ndarray) -> None:
         if not hasattr(self._thread, "chip"):

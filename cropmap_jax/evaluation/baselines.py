@@ -42,7 +42,14 @@ def train(
     for group in window_groups(data, dates):
         own = drawing.fixed_dates(dates[:, group[0]])
         pixels = drawing.training_pixels(
-            data, split, features, own, settings.draw_by, settings.most_pixels, seed
+            data,
+            split,
+            features,
+            own,
+            settings.draw_by,
+            settings.most_pixels,
+            seed,
+            weak=(settings.weak_share, settings.weak_weight),
         )
         models.append(fitting.fit(settings, pixels, seed, str(data.path)))
     dtype = methods.METHODS[settings.method].dtype

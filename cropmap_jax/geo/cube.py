@@ -14,6 +14,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, grid, legend, periods
+from cropmap_jax.geo.landcover import LANDCOVER, LandCover
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
 
 CLEAR = "clear"
@@ -42,6 +43,7 @@ class CubeInfo:
       sensors: whose pixels the cube holds, in the order in which they are listed and stacked.
       has_fields: whether field ids come with the label.
       has_clear: whether counts of clear observations come with the optical pixels.
+      landcover: the codes of the land-cover map that comes with it; None where none does.
       path: folder on disk; None in memory.
     """
 
@@ -58,7 +60,13 @@ class CubeInfo:
     sensors: tuple[Sensor, ...] = SENTINEL
     has_fields: bool = False
     has_clear: bool = False
+    landcover: LandCover | None = None
     path: pathlib.Path | None = None
+
+    @property
+    def has_landcover(self) -> bool:
+        """Whether a land-cover map comes with the cube."""
+        return self.landcover is not None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,6 +125,7 @@ class Cube(BySensor):
       fields: uint32 [H, W], field id, 0 none; None where not given.
       clear: uint8 [T, H, W], how many observations the optical composite is made of, 0 none, 255
         that many or more; None where not given.
+      landcover: uint8 [H, W], codes of a land-cover map, 0 none; None where not given.
       **by_sensor: pixels of single sensors by name, e.g. `s1=...`; they replace those in `pixels`.
 
     Raises:
@@ -128,6 +137,7 @@ class Cube(BySensor):
     label: np.ndarray
     fields: np.ndarray | None
     clear: np.ndarray | None
+    landcover: np.ndarray | None
 
     def __init__(
         self,
@@ -136,6 +146,7 @@ class Cube(BySensor):
         label: np.ndarray | None = None,
         fields: np.ndarray | None = None,
         clear: np.ndarray | None = None,
+        landcover: np.ndarray | None = None,
         **by_sensor: np.ndarray,
     ):
         known = {sensor.name for sensor in info.sensors}
@@ -144,7 +155,8 @@ class Cube(BySensor):
         if label is None:
             label = np.full(info.shape, legend.IGNORE, np.uint8)
         values = {"info": info, "pixels": {**(pixels or {}), **by_sensor}, "label": label}
-        for name, value in (values | {"fields": fields, "clear": clear}).items():
+        optional = {"fields": fields, "clear": clear, "landcover": landcover}
+        for name, value in (values | optional).items():
             object.__setattr__(self, name, value)
 
 
@@ -166,6 +178,8 @@ def validate(cube: Any, stored: bool = False) -> None:
     periods.check_contiguous(info.periods, where)
     _check_arrays(cube, stored, where)
     check_label(cube.label, info.legend, where)
+    if info.landcover is not None:
+        info.landcover.check_raster(cube.landcover, f"{where}: land cover")
     check_crops(info.harvest, info.legend, where)
 
 
@@ -196,7 +210,11 @@ def _check_arrays(cube: Any, stored: bool, where: str) -> None:
         for sensor in info.sensors
     }
     expected["label"] = ((h, w), np.uint8)
-    optional = {"fields": ((h, w), np.uint32), CLEAR: ((t, h, w), np.uint8)}
+    optional = {
+        "fields": ((h, w), np.uint32),
+        CLEAR: ((t, h, w), np.uint8),
+        LANDCOVER: ((h, w), np.uint8),
+    }
     for name, kind in optional.items():
         present, array = getattr(info, f"has_{name}"), getattr(cube, name)
         if present != (array is not None):

@@ -1,6 +1,7 @@
 """Cubes on disk: a folder of GeoTIFFs with a STAC Item, written whole or not at all.
 
     <cubes>/<cube_id>/item.json  <sensor>.tif ...  label.tif  [fields.tif]  [clear.tif]
+                                 [landcover.tif]
 
 A cube is written under a temporary name and renamed when complete, so a folder with an item is
 whole. Rasters are encoded in memory and written as bytes: a full disk then raises where it
@@ -18,7 +19,7 @@ import shutil
 import numpy as np
 import rasterio.io
 
-from cropmap_jax.geo import cube, cube_item, files, legend
+from cropmap_jax.geo import cube, cube_item, files, landcover, legend
 from cropmap_jax.geo.cube_item import ITEM, read_info
 from cropmap_jax.geo.cube_reader import (
     DTYPES,
@@ -47,7 +48,7 @@ __all__ = [
     "write_cube",
 ]
 
-_NODATA = {"label": legend.IGNORE, "fields": 0}
+_NODATA = {"label": legend.IGNORE, "fields": 0, landcover.LANDCOVER: landcover.NO_CODE}
 _RASTER = re.compile(r"([a-z][a-z0-9_]*)\.tif(|\.aux\.xml|\.ovr|\.msk)")
 """All that a cube's folder may hold next to its item: also what QGIS puts next to a raster."""
 
@@ -171,7 +172,7 @@ def read_cube(path: str | os.PathLike[str], verify: bool = False) -> cube.Cube:
     raw = read_raw(path, verify)
     pixels = {s.name: s.decode(raw.pixels[s.name]) for s in raw.info.sensors}
     fields = raw.fields if raw.info.has_fields else None
-    return cube.Cube(raw.info, pixels, raw.label, fields, raw.clear)
+    return cube.Cube(raw.info, pixels, raw.label, fields, raw.clear, raw.landcover)
 
 
 def read_raw(path: str | os.PathLike[str], verify: bool = False) -> RawCube:
@@ -200,6 +201,8 @@ def _rasters(value: cube.Cube | RawCube) -> dict[str, np.ndarray]:
         rasters["fields"] = value.fields[None]
     if value.clear is not None:
         rasters[cube.CLEAR] = value.clear
+    if value.landcover is not None:
+        rasters[landcover.LANDCOVER] = value.landcover[None]
     return rasters
 
 
@@ -239,6 +242,11 @@ def _encode_raster(info: cube.CubeInfo, asset: str, pixels: np.ndarray) -> bytes
             elif asset == "label":
                 raster.set_band_description(1, f"label, legend {info.legend.name}")
                 raster.write_colormap(1, colour_table(info.legend))
+            elif asset == landcover.LANDCOVER and info.landcover is not None:
+                raster.set_band_description(1, f"land cover {info.landcover.name}")
+                colours = {c: bytes.fromhex(rgb[1:]) for c, _, rgb in info.landcover.classes}
+                table = {c: (*rgb, 255) for c, rgb in colours.items()}
+                raster.write_colormap(1, table | {landcover.NO_CODE: (0, 0, 0, 0)})
         return bytes(memory.getbuffer())
 
 

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
-from cropmap_jax.geo import calendars, cube, grid, legend, periods, schemas, sensors
+from cropmap_jax.geo import calendars, cube, grid, landcover, legend, periods, schemas, sensors
 
 ITEM = "item.json"
 Item = dict[str, Any]
@@ -104,6 +104,8 @@ def _to_item(info: cube.CubeInfo, checksums: dict[str, str]) -> Item:
             "cropmap:source": dict(info.source),
         },
     )
+    if info.landcover is not None:
+        item.properties["cropmap:landcover"] = info.landcover.to_json()
     for name, checksum in checksums.items():
         media = "image/tiff; application=geotiff"
         asset = pystac.Asset(href=f"{name}.tif", media_type=media, roles=["data"])
@@ -162,8 +164,20 @@ def _from_item(item: Item, file: pathlib.Path) -> cube.CubeInfo:
         sensors=found,
         has_fields="fields" in item["assets"],
         has_clear=cube.CLEAR in item["assets"],
+        landcover=_landcover(item, where),
         path=file.parent,
     )
+
+
+def _landcover(item: Item, where: str) -> landcover.LandCover | None:
+    table = item["properties"].get("cropmap:landcover")
+    if (table is None) != (landcover.LANDCOVER not in item["assets"]):
+        raise ValueError(
+            f"{where}: expected cropmap:landcover and assets/{landcover.LANDCOVER}, or neither, "
+            f"found one of them"
+        )
+    at = f"{where}: properties/cropmap:landcover"
+    return None if table is None else landcover.LandCover.from_json(table, at)
 
 
 def _check_assets(assets: dict[str, Any], found: tuple[sensors.Sensor, ...], where: str) -> None:

@@ -13,12 +13,12 @@ import rasterio.errors
 import rasterio.io
 from rasterio import windows
 
-from cropmap_jax.geo import cube, cube_item, geotiffs
+from cropmap_jax.geo import cube, cube_item, geotiffs, landcover
 from cropmap_jax.geo.sensors import Sensor
 
 SHA256 = "1220"
 """Prefix of a multihash: sha2-256, 32 bytes."""
-DTYPES = {"label": "uint8", "fields": "uint32", cube.CLEAR: "uint8"}
+DTYPES = {"label": "uint8", "fields": "uint32", cube.CLEAR: "uint8", landcover.LANDCOVER: "uint8"}
 """Of the rasters that a cube may have next to those of its sensors."""
 _IN_MEMORY = 1 << 26
 """Bytes of a file that is read whole to compare its checksum; a longer one is read twice."""
@@ -34,6 +34,7 @@ class RawCube(cube.BySensor):
       label: uint8 [H, W], class index, NONE_OF_THESE or IGNORE.
       fields: uint32 [H, W], field id, 0 none; None where the cube has none.
       clear: uint8 [T, H, W], observations of the optical composites; None where the cube has none.
+      landcover: uint8 [H, W], codes of a land-cover map, 0 none; None where the cube has none.
     """
 
     info: cube.CubeInfo
@@ -41,6 +42,7 @@ class RawCube(cube.BySensor):
     label: np.ndarray
     fields: np.ndarray | None
     clear: np.ndarray | None = None
+    landcover: np.ndarray | None = None
 
 
 def sensor_of(info: cube.CubeInfo, asset: str) -> Sensor | None:
@@ -145,13 +147,14 @@ class CubeReader:
             if self.info.has_fields:
                 fields = self._read("fields", window)[0]
             clear = self._read(cube.CLEAR, window) if self.info.has_clear else None
+            cover = self.landcover(window)
         except MemoryError as error:
             depth = sum(len(s.bands) * np.dtype(s.dtype).itemsize for s in self.info.sensors)
             size = depth * len(self.info.periods) * window.width * window.height / 1e9
             raise ValueError(
                 f"{self.info.folder}: expected a cube that fits into memory, found {size:.1f} GB"
             ) from error
-        return RawCube(self.info, pixels, label, fields, clear)
+        return RawCube(self.info, pixels, label, fields, clear, cover)
 
     def label(self, window: windows.Window | None = None) -> np.ndarray:
         """The label of a window, of the whole cube by default, checked against the legend.
@@ -176,6 +179,22 @@ class CubeReader:
             return np.zeros(self.info.shape, np.uint32)
         fields: np.ndarray = self._read("fields", None)[0]
         return fields
+
+    def landcover(self, window: windows.Window | None = None) -> np.ndarray | None:
+        """Land cover of a window, of the whole cube by default, checked against its table.
+
+        Returns:
+          uint8 [H, W], codes of `info.landcover`, 0 none; None where the cube has none.
+
+        Raises:
+          ValueError: names the file that is damaged, or that holds codes that no class has.
+        """
+        if self.info.landcover is None:
+            return None
+        codes: np.ndarray = self._read(landcover.LANDCOVER, window)[0]
+        file = self.info.folder / f"{landcover.LANDCOVER}.tif"
+        self.info.landcover.check_raster(codes, str(file))
+        return codes
 
     def _periods(self, sensor: Sensor, window: windows.Window) -> np.ndarray:
         stored = self._read(sensor.name, window)

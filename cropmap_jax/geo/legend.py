@@ -17,6 +17,9 @@ IGNORE = 255
 """Label value of a pixel about which nothing is known."""
 NONE_OF_THESE = 254
 """Label value of a pixel known to be none of the legend's classes (a true negative)."""
+WEAK_NONE = 253
+"""Label value, in the records of a dataset alone, of an unknown pixel that a land-cover map says is
+none of the classes. Whoever reads a label sees IGNORE there; see `data.examples.Source.weak`."""
 MAX_CLASSES = 254
 _LONGEST = 200
 

@@ -16,7 +16,7 @@ COMPOSITING = ("mean_power", "mean", "median")
 _DTYPES = ("uint8", "int16", "uint16")
 _RESERVED = frozenset(
     ("label", "fields", "clear", "periods", "cube", "cube_index", "row", "col", "item", "pixels")
-    + ("valid", "day_of_year", "lead", "planted", "turn", "head")
+    + ("valid", "day_of_year", "lead", "planted", "turn", "head", "weak", "landcover")
 )
 """Names that mean something else in a cube's folder, a record, a batch or a network."""
 

@@ -18,6 +18,7 @@ from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import files
 from cropmap_jax.training import parallel, steps
 from cropmap_jax.training.checkpoints import Checkpointer, Folder
+from cropmap_jax.training.losses import LOSSES
 from cropmap_jax.training.metric_log import MetricLog, NoLog
 from cropmap_jax.training.profiling import Meter, Tracer, describe
 from cropmap_jax.training.recipe import Recipe
@@ -69,6 +70,13 @@ def train(
     """
     check_chip(data, recipe)
     train_config.check_devices(parallel.process_count(), parallel.local_devices())
+    if train_config.sampling.weak_share and not LOSSES[recipe.loss].learns_none:
+        able = [name for name, loss in LOSSES.items() if loss.learns_none]
+        raise ValueError(
+            f"config.weak_share: expected 0 with config.loss {recipe.loss!r}, which has no place "
+            f"for none of these (expected {' or '.join(able)}), found "
+            f"{train_config.sampling.weak_share}"
+        )
     shard = (parallel.process_index(), parallel.process_count())
     source = input_pipeline.training_input(
         data,
@@ -92,6 +100,7 @@ def train(
         train_config.label_smoothing,
         train_config.ema,
         train_config.seed,
+        train_config.weak_weight,
     )
     meta = _meta(data, recipe, train_config, ancestors)
     state: steps.State = {"step": np.zeros((), np.int32), **variables}

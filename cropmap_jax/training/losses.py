@@ -19,10 +19,10 @@ def _pixel_weights(
     label: jax.Array, class_weights: np.ndarray | None, share: jax.Array | None
 ) -> jax.Array:
     """float32, shape of label: the weight of its class, 1 for none-of-these, 0 for unknown; times
-    the share of its example."""
+    its own share or that of its example."""
     known = (label != IGNORE).astype(jnp.float32)
     if share is not None:
-        known = known * share[:, None, None]
+        known = known * share.reshape(*share.shape, *(1,) * (label.ndim - share.ndim))
     if class_weights is None:
         return known
     num_classes = class_weights.shape[0]
@@ -52,7 +52,7 @@ def sigmoid_loss(
       class_weights: float32 [C], weight of pixels annotated as each class.
       smoothing: share of the target that is spread over the alternatives: of each class its two
         answers; of a softmax its classes.
-      share: float32 [B], weight of each example; 1 if None.
+      share: float32 [B] or [B, H, W], weight of each example or pixel; 1 if None.
 
     Returns:
       Sum of the weighted losses and sum of the weights, float32 scalars.
@@ -151,6 +151,11 @@ class Loss:
     activation: Callable[[jax.Array], jax.Array]
     exclusive: bool
     none_of_these: bool = False
+
+    @property
+    def learns_none(self) -> bool:
+        """Whether pixels of none-of-these have a part in it."""
+        return not self.exclusive or self.none_of_these
 
 
 LOSSES = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from cropmap_jax.data.dataset import Dataset
+from cropmap_jax.data.dataset import NO_WEAK, Dataset
 from cropmap_jax.data.input_pipeline import TrainingInput
 from cropmap_jax.models import count_parameters
 from cropmap_jax.models.flops import count_flops
@@ -147,6 +147,8 @@ def describe(
         f"{source.steps:,} steps ({train_config.epochs} epochs of {source.steps_per_epoch:.4g})"
         + (f", resuming after step {step:,}" if step else ""),
     ]
+    if sampling.weak_share and not data.split("train").has_weak:
+        lines.append(f"note: config.weak_share {sampling.weak_share:g}: {NO_WEAK}")
     if never := data.never_annotated("train"):
         lines.append(f"note: no annotated pixel of {', '.join(never)} in train: it is not learnt")
     return "\n".join(lines)

@@ -57,7 +57,7 @@ def mixed(batch: Batch) -> Batch:
         its new inputs, the rest is of its neighbour 2k + 1 or 2k. Without it nothing is mixed.
 
     Returns:
-      The batch with "others": "label" and "planted" of the neighbours.
+      The batch with "others": "label" and "planted" of the neighbours, and "weak" where it has it.
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
@@ -73,7 +73,8 @@ def mixed(batch: Batch) -> Batch:
         both: jax.Array = share * x + (1 - share) * neighbour(x)
         return both
 
-    others = {name: neighbour(batch[name]) for name in ("label", "planted")}
+    names = [name for name in ("label", "planted", "weak") if name in batch]
+    others = {name: neighbour(batch[name]) for name in names}
     inputs = {name: jax.tree.map(mix, batch[name]) for name in ("pixels", "valid")}
     return {**batch, **inputs, "others": others}
 
@@ -134,6 +135,7 @@ def make_train_step(
     label_smoothing: float = 0.0,
     ema: float = 0.0,
     seed: int = 0,
+    weak_weight: float = 1.0,
 ) -> TrainStep:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
 
@@ -152,6 +154,8 @@ def make_train_step(
       ema: decay per step of the moving average state["ema"] of parameters and batch statistics; 0:
         there is none.
       seed: of what the network draws, together with the step.
+      weak_weight: in the loss, of pixels that only a land-cover map says are none of the classes:
+        those of batch["weak"].
 
     Returns:
       Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
@@ -164,14 +168,16 @@ def make_train_step(
     def lost(logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Sums of losses and of weights, of both labels where examples are mixed."""
         share = batch.get("mix")
-        own = loss_function(
-            logits, batch["label"], batch["planted"], class_weights, label_smoothing, share
-        )
+
+        def of(labelled: Batch, share: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+            share = _weighted(share, labelled.get("weak"), weak_weight)
+            label, planted = labelled["label"], labelled["planted"]
+            return loss_function(logits, label, planted, class_weights, label_smoothing, share)
+
+        own = of(batch, share)
         if share is None:
             return own
-        other = loss_function(
-            logits, *batch["others"].values(), class_weights, label_smoothing, 1 - share
-        )
+        other = of(batch["others"], 1 - share)
         return own[0] + other[0], own[1] + other[1]
 
     def weight_of(batch: Batch) -> jax.Array:
@@ -180,6 +186,7 @@ def make_train_step(
             # A label counts in its own example and in its neighbour's: as it does in the loss.
             pairs = share.reshape(-1, 2)
             share = (pairs + 1 - pairs[:, ::-1]).reshape(-1)
+        share = _weighted(share, batch.get("weak"), weak_weight)
         logits = jnp.zeros((*label.shape, recipe.outputs))
         return loss_function(logits, label, batch["planted"], class_weights, 0.0, share)[1]
 
@@ -231,6 +238,16 @@ def make_train_step(
         return new, metrics
 
     return step
+
+
+def _weighted(
+    share: jax.Array | None, weak: jax.Array | None, weak_weight: float
+) -> jax.Array | None:
+    """Weights of examples, float32 [B], as those of pixels, [B, H, W], where some are weak."""
+    if weak is None:
+        return share
+    weights = jnp.where(weak, jnp.float32(weak_weight), jnp.float32(1))
+    return weights if share is None else weights * share[:, None, None]
 
 
 def _averaged(average: Any, variables: Any, decay: float, step: jax.Array) -> Any:

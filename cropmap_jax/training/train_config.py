@@ -41,6 +41,7 @@ class TrainConfig:
       label_smoothing: see `losses`.
       ema: decay per step of a moving average of parameters and batch statistics, which validation,
         evaluation and prediction then use; 0: none is kept.
+      weak_weight: in the loss, of pixels that only a land-cover map says are none of the classes.
 
     Raises:
       ValueError: a setting of another type, or outside of its range.
@@ -67,6 +68,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
+    weak_weight: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -82,6 +84,7 @@ class TrainConfig:
             checks.whole(f"config.{name}", getattr(self, name), least, most)
         checks.real("config.checkpoint_minutes", self.checkpoint_minutes, 0, 10**6)
         checks.real("config.weight_decay", self.weight_decay, 0, 1000)
+        checks.real("config.weak_weight", self.weak_weight, 0, 1000, above=True)
         for name in ("label_smoothing", "ema"):
             checks.real(f"config.{name}", getattr(self, name), 0, 1)
             if getattr(self, name) == 1:
@@ -201,6 +204,8 @@ _BEFORE: dict[str, Any] = {
     "label_smoothing": 0.0,
     "ema": 0.0,
     "weight_decay": 0.0,
+    "weak_share": 0.0,
+    "weak_weight": 1.0,
 }
 """What runs of earlier versions did that had no such setting."""
 

@@ -5,11 +5,11 @@ import pytest
 from training import small_data
 from training.small_data import Ground, day
 
-from cropmap_jax.baselines import drawing
+from cropmap_jax.baselines import drawing, keeping
 from cropmap_jax.baselines.features import Features
 from cropmap_jax.data import pixel_index
 from cropmap_jax.geo import indices
-from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, WEAK_NONE
 from cropmap_jax.geo.sensors import SENTINEL
 
 JUNE, MARCH = day("2022-06-01"), day("2022-03-01")
@@ -170,3 +170,55 @@ def test_dates_that_cannot_be_are_refused_before_anything_is_read():
     none = small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8))], harvest=(0, 0, 0))
     with pytest.raises(ValueError, match="cube cube0: found no harvest date"):
         drawing.check_dates(none, "train", 2, 30, None)
+
+
+def weak_data():
+    rng = np.random.default_rng(4)
+    states = np.array([0, 1, NONE_OF_THESE, IGNORE, WEAK_NONE, WEAK_NONE], np.uint8)
+    labels = rng.choice(states, (2, 16, 24))
+    return labels, small_data.make_dataset([Ground("train", label) for label in labels])
+
+
+@pytest.mark.parametrize(("draw_by", "most"), [("field", 10**6), ("field", 100), ("all", 100)])
+def test_a_share_is_of_pixels_that_only_a_map_knows(draw_by, most):
+    labels, data = weak_data()
+    found = pixels_of(data, [JUNE, JUNE], draw_by=draw_by, most=most, weak=(0.25, 0.5))
+    number = np.rint(found.features[:, 0] * 100).astype(int)
+    true = labels.ravel()[number]
+    weak = true == WEAK_NONE
+    if draw_by == "all":  # each alike: 75 and four deviations
+        assert 40 < (~weak).sum() < 110 and 0 < weak.sum() <= (~weak).sum() / 3 + 1
+    elif most == 100:
+        assert (~weak).sum() == 75 and 0 < weak.sum() <= 25
+    else:
+        assert sorted(number[~weak]) == sorted(
+            np.flatnonzero((labels < WEAK_NONE) | (labels == 254))
+        )
+        # Drawn with replacement, each kept once.
+        assert 0.6 < weak.sum() / ((~weak).sum() / 3) <= 1
+    assert len(set(number.tolist())) == len(number)
+    np.testing.assert_array_equal(found.labels, np.where(weak, NONE_OF_THESE, true))
+    assert found.weights.mean() == pytest.approx(1, rel=1e-5)
+    # Each counts half of what annotated pixels count on average.
+    assert found.weights[weak].max() == pytest.approx(found.weights[~weak].mean() / 2, rel=1e-4)
+
+
+def test_without_a_share_or_a_map_nothing_changes():
+    labels, data = weak_data()
+    unknown = [np.where(x == WEAK_NONE, np.uint8(IGNORE), x) for x in labels]
+    plain = small_data.make_dataset([Ground("train", x) for x in unknown])
+    one = pixels_of(plain, [JUNE, JUNE], draw_by="field", most=50)
+    for other in (
+        pixels_of(data, [JUNE, JUNE], draw_by="field", most=50),
+        pixels_of(plain, [JUNE, JUNE], draw_by="field", most=50, weak=(0.5, 1.0)),
+    ):
+        np.testing.assert_array_equal(one.features, other.features)
+        np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_a_config_that_asks_for_none_is_as_before_there_were_any():
+    data, config = weak_data()[1], {"seed": 0}
+    asked = config | {"weak_share": 0.1, "weak_weight": 1.0}
+    plain = keeping.describe(config, data)
+    assert keeping.describe(asked | {"weak_share": 0.0}, data) == plain
+    assert keeping.describe(asked, data)["config"] == asked

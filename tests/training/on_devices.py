@@ -1,5 +1,6 @@
 """Trains twenty steps in each way and writes losses and state to OUT-WAY.npz: the small network by
-SGD and by Adam, and the per-pixel one with all that is drawn: dropout, mixup, an average.
+SGD and by Adam, and the per-pixel one with all that is drawn: dropout, mixup, weak pixels; and an
+average.
 
     on_devices.py OUT DEVICES [HOST:PORT PROCESSES INDEX]
 
@@ -76,13 +77,15 @@ def trained(name: str) -> dict[str, np.ndarray]:
     extra = {}
     if sampled:
         state["ema"] = jax.tree.map(np.array, variables)
-        extra = {"label_smoothing": 0.1, "ema": 0.9, "seed": 3}
+        extra = {"label_smoothing": 0.1, "ema": 0.9, "seed": 3, "weak_weight": 0.3}
     step = parallel.data_parallel(steps.make_train_step(recipe, optimizer, **extra), donate=True)
     state, losses, rng = parallel.replicate(state), [], np.random.default_rng(0)
     for _ in range(STEPS):
         batch = make_batch(rng)
         if sampled:
             batch["mix"] = rng.beta(0.5, 0.5, BATCH).astype(np.float32)
+            batch["weak"] = (batch["label"] == IGNORE) & (rng.random(batch["label"].shape) < 0.3)
+            batch["label"][batch["weak"]] = NONE_OF_THESE
         state, metrics = step(state, part(batch))
         losses.append(of_each_device(metrics["loss"]))
     kept = {k: state[k] for k in ("ema", "params", "batch_stats") if k in state}

@@ -13,7 +13,7 @@ import numpy as np
 
 from cropmap_jax.data import chips, dataset
 from cropmap_jax.data.records import Whole
-from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend, make_class
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, WEAK_NONE, Legend, make_class
 from cropmap_jax.geo.periods import month_periods, to_day, to_days
 
 LEGEND = Legend("small", tuple(make_class(i, i, n) for i, n in enumerate(("rye", "pea", "oats"))))
@@ -35,13 +35,15 @@ class InMemory(dataset.Dataset):
     records: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
 
     def source(self, split: str) -> Whole:
-        self.split(split)
-        return Whole(self.records[split], self.sensors)
+        return Whole(self.records[split], self.sensors, weak=self.split(split).weak)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """One cube: its split, its label [H, W] and, where they matter, fields and periods."""
+    """One cube: its split, its label [H, W] and, where they matter, fields and periods.
+
+    The label is as records have it: WEAK_NONE is what only a land-cover map knows.
+    """
 
     split: str
     label: np.ndarray
@@ -67,6 +69,7 @@ def make_dataset(
 
     From one cube to the next it is 10 km.
     """
+    covered = any((ground.label == WEAK_NONE).any() for ground in grounds)
     found: dict[str, list[dict]] = {}
     tables: dict[str, list] = {}
     for index, ground in enumerate(grounds):
@@ -77,7 +80,8 @@ def make_dataset(
             for col in chips.chip_origins(shape[1], chip, overlap):
                 label = chips.cut(ground.label, row, col, chip, IGNORE)
                 counts = [(label == c).sum() for c in (*range(len(LEGEND)), NONE_OF_THESE)]
-                tables.setdefault(ground.split, []).append((index, row, col, counts))
+                weak = (label == WEAK_NONE).sum()
+                tables.setdefault(ground.split, []).append((index, row, col, counts, weak))
                 found.setdefault(ground.split, []).append(
                     {
                         "s1": chips.cut(s1, row, col, chip, -32768, axis=1),
@@ -114,7 +118,9 @@ def make_dataset(
         statistics={},
         chips={
             split: dataset.Chips(
-                *(np.asarray(c, np.int32) for c in table[:3]), np.asarray(table[3], np.int64)
+                *(np.asarray(c, np.int32) for c in table[:3]),
+                np.asarray(table[3], np.int64),
+                np.asarray(table[4], np.int64) if covered else None,
             )
             for split, table in columns.items()
         },

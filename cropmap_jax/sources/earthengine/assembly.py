@@ -10,6 +10,7 @@ import numpy as np
 
 import cropmap_jax
 from cropmap_jax.geo import calendars, cube, cube_io
+from cropmap_jax.geo.landcover import LANDCOVER, LANDCOVERS
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.sources import sentinel1, tile_labels, verify
 from cropmap_jax.sources.earthengine import options as options_lib
@@ -21,9 +22,10 @@ MADE_BY = "cropmap_jax.sources.earthengine"
 
 
 def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
-    """What is requested from the service: the sensors, and "label" where that is a map."""
+    """What is requested from the service: the sensors, and maps: "label" and "landcover"."""
     labels = (pieces.LABEL,) if options.label.kind == "eucropmap" else ()
-    return tuple(sensor.name for sensor in service.SENSORS) + labels
+    covers = (LANDCOVER,) if options.label.landcover else ()
+    return tuple(sensor.name for sensor in service.SENSORS) + labels + covers
 
 
 def cube_key(target: Target, options: options_lib.Options) -> str:
@@ -113,6 +115,11 @@ def assemble(
         label, fields = tile_labels.read_labels(target)
     else:
         label = np.full(tuple(target.geobox.shape), IGNORE, np.uint8)
+    cover = None
+    if options.label.landcover:
+        cover = stacks[LANDCOVER][0, :, :, 0]
+        LANDCOVERS[options.label.landcover].check_raster(cover, f"{target.cube_id}: land cover")
+        cover = cover.astype(np.uint8)
     info = cube.CubeInfo(
         cube_id=target.cube_id,
         geobox=target.geobox,
@@ -127,8 +134,9 @@ def assemble(
         sensors=service.SENSORS,
         has_fields=fields is not None,
         has_clear=counted,
+        landcover=LANDCOVERS.get(options.label.landcover),
     )
-    return cube_io.RawCube(info, pixels, label, fields, clear)
+    return cube_io.RawCube(info, pixels, label, fields, clear, cover)
 
 
 def _counts(found: np.ndarray, cube_id: str) -> np.ndarray:
@@ -147,9 +155,9 @@ def _stack(
     manifest: Manifest,
     counted: bool,
 ) -> np.ndarray:
-    """int16 [periods, H, W, bands] of one sensor; a label has one period and one band."""
+    """int16 [periods, H, W, bands] of one sensor; a map has one period and one band."""
     own = [piece for piece in parts if piece.sensor == sensor]
-    count = 1 if sensor == pieces.LABEL else len(target.periods)
+    count = 1 if sensor in pieces.MAPS else len(target.periods)
     height, width = target.geobox.shape
     bands = len(pieces.bands_of(sensor, range(1), counted))
     out = np.zeros((count, height, width, bands), pieces.DTYPE)
@@ -180,6 +188,8 @@ def _source(
         catalogue["s2_mask"] = service.CLOUD_SCORE
     if options.label.kind == "eucropmap":
         catalogue["label"] = service.EUCROPMAP
+    if options.label.landcover:
+        catalogue[LANDCOVER] = service.WORLDCOVER
     return {
         "made_by": MADE_BY,
         "version": cropmap_jax.__version__,

@@ -10,6 +10,7 @@ import ee
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import files
+from cropmap_jax.geo.landcover import LANDCOVER
 from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources import radar_orbits, regions, sentinel1, targets
@@ -132,6 +133,8 @@ class GraphSource:
                 spans,
                 lambda box: graphs.s1_image(box, spans, numbers, way, options.s1),
             )
+        elif sensor == LANDCOVER:
+            make = self._template(sensor, (), graphs.landcover_image)
         else:
             year = options.label.year
             make = self._template(sensor, (), lambda box: graphs.label_image(box, year))

@@ -24,6 +24,7 @@ import ee
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
+from cropmap_jax.geo.landcover import LANDCOVER
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources import sentinel1
@@ -171,6 +172,26 @@ def label_image(geobox: GeoBox, year: int) -> ee.Image:
     codes = images.map(lambda image: image.select(band).toFloat())
     label = _blank(band).merge(codes).mosaic().rename(["label"])
     return label.unmask(pieces.NO_CODE, False).toInt16()
+
+
+def landcover_image(geobox: GeoBox) -> ee.Image:
+    """Codes of ESA WorldCover v200, nearest pixel.
+
+    Args:
+      geobox: the cube's grid; only its place is used.
+
+    Returns:
+      int16, one band `landcover`: codes of `geo.landcover.WORLDCOVER`, `pieces.NO_CODE` where it
+      has none.
+
+    Raises:
+      ValueError: a grid across the antimeridian.
+    """
+    band = [service.WORLDCOVER_BAND]
+    images = _touching(service.WORLDCOVER, geobox)
+    codes = images.map(lambda image: image.select(band).toFloat())
+    cover = _blank(band).merge(codes).mosaic().rename([LANDCOVER])
+    return cover.unmask(pieces.NO_CODE, False).toInt16()
 
 
 def orbit_table(

@@ -6,11 +6,13 @@ import json
 import numbers
 from typing import Any
 
+from cropmap_jax.geo.landcover import WORLDCOVER
 from cropmap_jax.sources import sentinel1
 from cropmap_jax.sources.earthengine import service
 
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("eucropmap", "tiles", "none")
+LANDCOVERS = (WORLDCOVER.name,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,18 +89,22 @@ class LabelOptions:
     Args:
       kind: "eucropmap", "tiles" (rasters that `experiments.prepare` wrote) or "none".
       year: one of `service.EUCROPMAP_YEARS`; unused, and not checked, with the other kinds.
+      landcover: "worldcover" (ESA WorldCover v200): a land-cover map comes with the label; "" none.
 
     Raises:
-      ValueError: another kind or year.
+      ValueError: another kind, year or map.
     """
 
     kind: str = "eucropmap"
     year: int = service.EUCROPMAP_YEARS[0]
+    landcover: str = ""
 
     def __post_init__(self) -> None:
         _one_of("label.kind", self.kind, LABEL_KINDS)
         if self.kind == "eucropmap":
             _one_of("label.year", self.year, service.EUCROPMAP_YEARS)
+        if self.landcover != "":
+            _one_of("label.landcover", self.landcover, LANDCOVERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +138,8 @@ class Options:
         label: dict[str, str | int] = {"kind": self.label.kind}
         if self.label.kind == "eucropmap":
             label["year"] = int(self.label.year)
+        if self.label.landcover:  # else the same as before there was any
+            label["landcover"] = self.label.landcover
         return {"label": label, "s1": s1, "s2": dict(sorted(s2.items()))}
 
 

@@ -16,17 +16,20 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import cube
+from cropmap_jax.geo.landcover import LANDCOVER
 from cropmap_jax.sources.earthengine import service
 from cropmap_jax.sources.targets import Target
 
 LABEL = "label"
 _BANDS = {sensor.name: sensor.bands for sensor in service.SENSORS}
-SENSORS = (*_BANDS, LABEL)
+MAPS = (LABEL, LANDCOVER)
+"""What has one band, and no periods."""
+SENSORS = (*_BANDS, *MAPS)
 DTYPE = np.dtype(np.int16)
-"""Of all: dB * 100, reflectance * 10000, counts of clear observations, and the codes of EUCROPMAP,
-which reach 800."""
+"""Of all: dB * 100, reflectance * 10000, counts of clear observations, and the codes of maps:
+EUCROPMAP's reach 800."""
 NO_CODE = 0
-"""What the label's image holds where EUCROPMAP is masked."""
+"""What the image of a map holds where the map is masked."""
 SMALLEST_PX = 16
 """No side is split below this: what is too much in 16 x 16 pixels of one period is
 too much for another reason."""
@@ -54,9 +57,9 @@ class Piece:
 
     Args:
       cube_id: of the cube.
-      sensor: "s1", "s2" or "label".
-      first: index of the first period; 0 for a label, which has none.
-      last: index of the last period, which is part of the piece; 0 for a label.
+      sensor: "s1", "s2", "label" or "landcover".
+      first: index of the first period; 0 for a map, which has none.
+      last: index of the last period, which is part of the piece; 0 for a map.
       row: first row of the window in the cube's grid.
       col: first column.
       height: rows of the window.
@@ -88,7 +91,7 @@ class Piece:
 
     @property
     def periods(self) -> range:
-        """Indices of the periods; of a label just 0."""
+        """Indices of the periods; of a map just 0."""
         return range(self.first, self.last + 1)
 
     @functools.cached_property
@@ -114,11 +117,11 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Piece))
 def bands_of(sensor: str, periods: Sequence[int], count: bool = False) -> tuple[str, ...]:
     """Band names of some periods of a sensor: "p00_VV", "p00_VH", "p01_VV", ...
 
-    A label has one band, whatever the periods. With `count` the last band of each period of S2 is
+    A map has one band, whatever the periods. With `count` the last band of each period of S2 is
     the count of its clear observations.
     """
-    if sensor == LABEL:
-        return (LABEL,)
+    if sensor in MAPS:
+        return (sensor,)
     bands = _BANDS[sensor] + ((cube.CLEAR,) if sensor == service.OPTICAL.name and count else ())
     return tuple(f"p{i:02d}_{band}" for i in periods for band in bands)
 
@@ -160,7 +163,7 @@ def pieces_of(
                 "graph": graph,
             }
         )
-        periods = 1 if sensor == LABEL else len(target.periods)
+        periods = 1 if sensor in MAPS else len(target.periods)
         counted = count and sensor == service.OPTICAL.name
         layout = _layout(sensor, periods, tuple(target.geobox.shape), limits, counted)
         pieces += [Piece(target.cube_id, sensor, *where, source, counted) for where in layout]

@@ -84,6 +84,10 @@ ARCHIVE = Archive(
 THRESHOLDS = Thresholds(continuous=(RADAR.name,))
 """What flags an exported cube: clouds do not hide anything from radar."""
 
+WORLDCOVER = "ESA/WorldCover/v200"
+"""One image, of 2021. Source: the catalogue."""
+WORLDCOVER_BAND = "Map"
+
 EUCROPMAP = "JRC/D5/EUCROPMAP/V1"
 EUCROPMAP_BAND = "classification"
 EUCROPMAP_YEARS = (2018, 2022)

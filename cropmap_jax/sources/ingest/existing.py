@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 from cropmap_jax.geo import cube, cube_io, splits
+from cropmap_jax.geo.landcover import LANDCOVER
 
 CLEAR = "clear_observations"
 """Key of a cube's source: mean number of clear observations per sensor and period."""
@@ -63,7 +64,8 @@ def _check_ours(target: pathlib.Path, old: cube.CubeInfo | None, overwrite: bool
     if target.is_dir() and not target.is_symlink():
         found = sorted(path.name for path in target.iterdir())
         pixels = [sensor.name for sensor in old.sensors] if old else []
-        ours = {cube_io.ITEM, *(f"{n}.tif" for n in (*pixels, "label", "fields", cube.CLEAR))}
+        rasters = (*pixels, "label", "fields", cube.CLEAR, LANDCOVER)
+        ours = {cube_io.ITEM, *(f"{name}.tif" for name in rasters)}
         strange = [name for name in found if name not in ours]
         if cube_io.ITEM in found and not (strange and overwrite):
             return

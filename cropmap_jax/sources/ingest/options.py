@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+from cropmap_jax.geo.landcover import WORLDCOVER
 from cropmap_jax.sources.ingest import annotations
 from cropmap_jax.sources.ingest.satellites import Units
 
@@ -34,6 +35,8 @@ class Options:
     s2_scale: float | None = None
     s2_offset: float = 0.0
     scl_classes: Sequence[int] = ()
+    landcover: str = ""
+    landcover_table: str = WORLDCOVER.name
     overwrite: bool = False
 
     @property
@@ -57,4 +60,9 @@ class Options:
         }
         out["scl_classes"] = list(self.units.scl_classes)
         out["legend"] = pathlib.PurePath(self.legend).name
+        if self.landcover:
+            out["landcover"] = pathlib.PurePath(self.landcover).name
+            out["landcover_table"] = pathlib.PurePath(self.landcover_table).name
+        else:  # as before there was any
+            del out["landcover"], out["landcover_table"]
         return {k: v for k, v in out.items() if k not in ("input", "cubes", "overwrite")}

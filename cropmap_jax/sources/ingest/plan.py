@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 import cropmap_jax
-from cropmap_jax.geo import calendars, cube, files, grid, legend, periods, splits
+from cropmap_jax.geo import calendars, cube, files, grid, landcover, legend, periods, splits
+from cropmap_jax.geo.landcover import WORLDCOVER, LandCover
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.sources import landcover_rasters
 from cropmap_jax.sources.ingest import annotations, existing, npz_files, satellites
 from cropmap_jax.sources.ingest.options import Options
 from cropmap_jax.sources.ingest.splits import Part, parse_split, split_map
@@ -35,6 +37,7 @@ class Plan:
       composited: whether observations are to be composited into `targets`.
       label: uint8 [H, W], fields that cross into another split confined.
       fields: uint32 [H, W] or None.
+      landcover: uint8 [H, W], codes of a land-cover map, or None.
       cubes: every part and what its cube will record of itself.
       done: ids of cubes that are there already.
       seen: names in the folder of cubes when that was found out.
@@ -48,6 +51,7 @@ class Plan:
     composited: bool
     label: np.ndarray
     fields: np.ndarray | None
+    landcover: np.ndarray | None
     cubes: tuple[tuple[Part, cube.CubeInfo], ...]
     done: frozenset[str]
     seen: frozenset[str]
@@ -83,6 +87,7 @@ def make_plan(options: Options) -> Plan:
         if changed:
             notes.append(f"{changed} pixels of fields that cross into another split are unknown")
     _check_annotated(options, parts, label, confined)
+    table, cover = _read_landcover(stack, options, (label != IGNORE) & (confined == IGNORE))
     notes += _input_notes(stack, parts, sensors, options)
     notes += annotations.sentinel_notes(stack, classes)
     if ids := classes.describe_ids():
@@ -91,6 +96,12 @@ def make_plan(options: Options) -> Plan:
         (part, _info(stack, options, part, targets, classes, harvest, sensors, fields is not None))
         for part in parts
     )
+    if table:
+        digest = {"landcover_sha256": landcover_rasters.sha256(pathlib.Path(options.landcover))}
+        cubes = tuple(
+            (part, dataclasses.replace(info, source={**info.source, **digest}, landcover=table))
+            for part, info in cubes
+        )
     seen = existing.list_names(folder)
     done = existing.find_done([info for _, info in cubes], folder, options.overwrite)
     return Plan(
@@ -101,11 +112,37 @@ def make_plan(options: Options) -> Plan:
         composited=composited,
         label=confined,
         fields=fields,
+        landcover=cover,
         cubes=cubes,
         done=done,
         seen=seen,
         notes=tuple(notes),
     )
+
+
+def _read_landcover(
+    stack: Stack, options: Options, annotated: np.ndarray
+) -> tuple[LandCover | None, np.ndarray | None]:
+    """The land-cover map on the input's grid, uint8 [H, W], and the table of its codes.
+
+    Args:
+      stack, options: the input.
+      annotated: bool [H, W], pixels of fields that are unknown only because they lie in two splits:
+        the map says nothing about these, since somebody else does.
+    """
+    if not options.landcover:
+        if options.landcover_table != WORLDCOVER.name:
+            raise ValueError(
+                f"--landcover_table: expected --landcover with it, found "
+                f"{options.landcover_table} alone"
+            )
+        return None, None
+    table = landcover.load(options.landcover_table, "--landcover_table")
+    codes = landcover_rasters.read(
+        files.local("--landcover", options.landcover), stack.geobox, table
+    )
+    codes[annotated] = landcover.NO_CODE
+    return table, codes
 
 
 def _check_apart(
@@ -115,6 +152,10 @@ def _check_apart(
     inputs = {"--input": options.input}
     if options.legend != annotations.FROM_INPUT and options.legend not in legend.LEGENDS:
         inputs["--legend"] = options.legend
+    if options.landcover:
+        inputs["--landcover"] = options.landcover
+        if options.landcover_table not in landcover.LANDCOVERS:
+            inputs["--landcover_table"] = options.landcover_table
     targets = [folder / part.cube_id for part in parts]
     for target in targets:
         files.check_apart({"--cubes": target}, inputs)

@@ -155,7 +155,10 @@ def make_cube(plan: Plan, part: Part, info: cube.CubeInfo) -> cube.Cube:
     if fields is not None:
         fields = np.ascontiguousarray(fields[part.rows, part.cols])
     label = np.ascontiguousarray(plan.label[part.rows, part.cols])
-    return cube.Cube(info, pixels, label, fields)
+    cover = plan.landcover
+    if cover is not None:
+        cover = np.ascontiguousarray(cover[part.rows, part.cols])
+    return cube.Cube(info, pixels, label, fields, landcover=cover)
 
 
 # The table ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cropmap_jax.geo import cube, cube_io, grid, splits
+from cropmap_jax.geo.landcover import WORLDCOVER
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.periods import Period, month_periods, parse_date, to_day
 from cropmap_jax.geo.sensors import SENTINEL
@@ -19,6 +20,7 @@ from cropmap_jax.sources.simulator import (
     fields,
     fieldwork,
     labels,
+    land_cover,
     landscape,
     pixels,
     truths,
@@ -50,6 +52,8 @@ class Settings:
       map_errors: how much of EUCROPMAP's own error a map has; 1 is all of it.
       annotated: share of the ground that field teams annotate.
       negatives: share of the annotated ground that is none of the classes.
+      landcover: whether cubes come with a land-cover map.
+      landcover_errors: how much of the errors in `land_cover` it has.
       seed: another seed is another world in the same places.
 
     Raises:
@@ -65,6 +69,8 @@ class Settings:
     map_errors: float = 1.0
     annotated: float = 0.04
     negatives: float = 0.3
+    landcover: bool = False
+    landcover_errors: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -94,8 +100,9 @@ class Settings:
             )
         if self.seed < 0:
             raise ValueError(f"config.seed: expected 0 or more, found {self.seed}")
-        if not 0 <= self.map_errors < math.inf:
-            raise ValueError(f"config.map_errors: expected 0 or more, found {self.map_errors}")
+        for name in ("map_errors", "landcover_errors"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"config.{name}: expected 0 or more, found {getattr(self, name)}")
         first, last = (parse_date(d, f"config.{n}") for d, n in
                        ((self.first, "first"), (self.last, "last")))  # fmt: skip
         if last < first:
@@ -143,7 +150,7 @@ class Settings:
 
 
 def _fits(value: object, kind: object) -> bool:
-    if kind in (str, int):
+    if kind in (str, int, bool):
         return type(value) is kind  # a bool is no number here
     if kind is float:
         return type(value) in (int, float)
@@ -211,6 +218,8 @@ def source(settings: Settings) -> dict[str, Any]:
     """What a cube records of how its pixels were made: all settings but the number of sites."""
     value = dataclasses.asdict(settings) | {"made_by": "cropmap_jax simulator", "version": VERSION}
     del value["sites"]
+    if not settings.landcover:  # as before there was any
+        del value["landcover"], value["landcover_errors"]
     return value
 
 
@@ -251,7 +260,11 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
     growth = fields.grow(world, region, ground, air, to_day(dt.date(world.year, 1, 1)), growth_rng)
     latitude = grid.to_lonlat(grid.tile_geobox(region.epsg, site.col, site.row))[1]
     scenes = pixels.observe(ground, growth, air, latitude, *days, scene_rng)
-    label, ids_map = make_label(settings, ground, int(seeds[0].generate_state(1)[0]))
+    label_seed, cover_seed = map(int, seeds[0].generate_state(2))
+    label, ids_map = make_label(settings, ground, label_seed)
+    cover = None
+    if settings.landcover:
+        cover = land_cover.make_map(world, ground, settings.landcover_errors, cover_seed)
     for cube_id, (i, j) in missing.items():
         info = _info(settings, world, site, cube_id, i, j, has_fields)
         row, col = i * grid.TILE_PX, j * grid.TILE_PX
@@ -261,6 +274,7 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
             pixels={"s1": s1, "s2": s2},
             label=label[_window(i, j)],
             fields=None if ids_map is None else ids_map[_window(i, j)],
+            landcover=None if cover is None else cover[_window(i, j)],
         )
         cube_io.write_cube(value, cubes_dir)
     return list(missing)
@@ -322,4 +336,5 @@ def _info(
         source=source(settings),
         sensors=SENTINEL,
         has_fields=has_fields,
+        landcover=WORLDCOVER if settings.landcover else None,
     )

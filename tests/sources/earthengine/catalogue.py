@@ -23,6 +23,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import grid, legend
+from cropmap_jax.geo.landcover import WORLDCOVER
 from cropmap_jax.geo.periods import Period, month_periods
 from cropmap_jax.sources.earthengine import service
 from cropmap_jax.sources.simulator.clouds import make_sky
@@ -290,7 +291,16 @@ def _maps() -> list[Scene]:
         properties = {"system:time_start": _milliseconds(dt.datetime(year, 1, 1))}
         footprint = _footprint(geobox, None)
         scenes.append(Scene(service.EUCROPMAP, index, properties, bands, footprint))
-    return scenes
+    rng, geobox = np.random.default_rng(9), _box(LAEA, 10.0, 0, 0)
+    raster = Raster(
+        rng.choice(np.array(WORLDCOVER.codes, np.uint8), geobox.shape),
+        rng.random(geobox.shape) > 0.02,
+        geobox,
+    )
+    properties = {"system:time_start": _milliseconds(dt.datetime(2021, 1, 1))}
+    bands = {service.WORLDCOVER_BAND: raster}
+    footprint = _footprint(geobox, None)
+    return [*scenes, Scene(service.WORLDCOVER, "2021", properties, bands, footprint)]
 
 
 @functools.cache
