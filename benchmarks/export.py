@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import report
 from cropmap_jax.geo import grid, legend, periods
-from cropmap_jax.sources.earthengine import auth, download, export, pieces
+from cropmap_jax.sources.earthengine import assembly, auth, download, export, pieces
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.manifest import Manifest
@@ -258,7 +258,9 @@ def run_export(setting: Setting, count: int, size: int, months: int, most_bytes:
                 raise ValueError(f"expected {count} cubes, found {done.text()}")
             return client.counts.requests
 
-        own = pieces.pieces_of(found[0], dict.fromkeys(pieces.SENSORS, ""), limits, count=True)
+        own = pieces.pieces_of(
+            found[0], dict.fromkeys(assembly.sensors_of(options), ""), limits, count=True
+        )
         requests = len(own) + 1
         what = f"{size} px, {months} months, {requests} requests a cube, {setting.latency_s:g} s"
         rate = setting.rate(what, sum(p.nbytes for p in own) / requests, go)

@@ -5,6 +5,7 @@ fork of it that has touched no device yet. What is asked for comes as lines of J
 of each command goes back.
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -14,10 +15,14 @@ import cropmap_jax.evaluation.evaluate
 import cropmap_jax.mapping.crop_map
 import cropmap_jax.training.loop  # noqa: F401
 
+WITH_SCIKIT_LEARN = ("experiments.baseline", "experiments.combine")
+
 
 def main() -> None:
     for line in sys.stdin:
         module, arguments, out, err = json.loads(line)
+        if module in WITH_SCIKIT_LEARN:  # seconds, for all that follow
+            importlib.import_module("cropmap_jax.baselines.keeping")
         child = os.fork()
         if not child:
             for number, file in ((1, out), (2, err)):

@@ -29,6 +29,7 @@ class Ended(NamedTuple):
 
 def imports() -> None:
     """Imports what commands share; none of it looks for a device."""
+    import cropmap_jax.baselines.keeping
     import cropmap_jax.evaluation.evaluate
     import cropmap_jax.mapping.crop_map
     import cropmap_jax.training.loop  # noqa: F401

@@ -17,8 +17,9 @@ def test_stages_of_a_drawn_region(tmp_path):
         "read", "missing values", "network", "class and confidence", "encode", "compare checksums",
     }  # fmt: skip
     assert all(seconds > 0 for seconds in found["seconds"].values())
-    # 6 x (12 bands + 6 indices + 2 flags) -> 256 -> 256 -> 6 classes and none of these.
-    dense = 2 * (120 * 256 + 256 * 256 + 256 * 7)
+    # 6 x (3 sides x (12 bands + 6 indices), 2 flags and a 1) -> 64 each; these and the season ->
+    # 256 -> 256 -> 6 classes and none of these.
+    dense = 2 * (6 * 57 * 64 + 386 * 256 + 256 * 256 + 256 * 7)
     assert dense <= found["flops"] < 1.1 * dense and found["rate"] > 0 < found["peak"]
     assert "microseconds a pixel" in predict._stage_table(found)
 

@@ -403,7 +403,8 @@ def test_an_uneven_last_batch_counts_every_chip_once():
     assert one["validation/loss"] == pytest.approx(two["validation/loss"], rel=1e-6)
     # And it is not the loss of the chips of the full batch alone.
     part = dataclasses.replace(DATA.chips["validation"])
-    part = type(part)(*(getattr(part, f.name)[:2] for f in dataclasses.fields(part)))
+    values = [getattr(part, field.name) for field in dataclasses.fields(part)]
+    part = type(part)(*(value if value is None else value[:2] for value in values))
     fewer = dataclasses.replace(DATA, chips=DATA.chips | {"validation": part})
     assert scores(fewer, 2)["validation/loss"] != pytest.approx(one["validation/loss"], rel=1e-4)
 

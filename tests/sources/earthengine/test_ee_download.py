@@ -792,12 +792,15 @@ def export_in_process(url: str, folder: str, count: str) -> None:
     print(summary.text(), f"resident MiB every 50 cubes: {memory}", sep="\n", flush=True)
 
 
+ASKED = ("s1", "s2", "label")
+
+
 def finished_keys(folder, targets) -> set[str]:
     """Keys, as the server has them, of all requests whose answers are safe on disk."""
     found = set()
     for target in targets:
         whole = (folder / target.cube_id / cube_io.ITEM).exists()
-        digests = {sensor: f"{sensor} 1" for sensor in pieces.SENSORS}
+        digests = {sensor: f"{sensor} 1" for sensor in ASKED}
         for piece in pieces.pieces_of(target, digests, KILL_LIMITS, count=True):
             if whole or (folder / ".export" / "pieces" / f"{piece.key}.npy").exists():
                 where = pieces.grid_of(piece, target.geobox)
@@ -826,7 +829,7 @@ def test_killed_at_any_moment_nothing_finished_is_asked_for_again(tmp_path, faul
     # What is left must take longer than to send the signal.
     fault_process.set(**SERVED, latency_s=0.02 if stop == signal.SIGKILL else 0.1)
     targets, folder = kill_targets(count), tmp_path / "cubes"
-    digests = dict.fromkeys(pieces.SENSORS, "")
+    digests = dict.fromkeys(ASKED, "")
     total = count * len(pieces.pieces_of(targets[0], digests, KILL_LIMITS, count=True))
     draw, snapshots, lost = random.Random(0), [], 0
     for i in range(kills):

@@ -104,7 +104,7 @@ def test_pieces_cover_a_cube_exactly_once_whatever_the_limits_also_after_splits(
         else:
             assert len(parts) > 1 and all(part.nbytes < one.nbytes for part in parts)
             todo += parts
-    times = np.zeros((1 if sensor == "label" else months, height, width), int)
+    times = np.zeros((1 if sensor in pieces.MAPS else months, height, width), int)
     for one in done:
         times[one.periods.start : one.periods.stop, *one.window] += 1
     assert (times == 1).all()
@@ -193,7 +193,9 @@ def test_what_cannot_be_cut_is_refused():
     own = GeoBox((8, 8), TILE.affine, "+proj=laea +lat_0=50 +lon_0=4 +datum=WGS84")
     with pytest.raises(ValueError, match="^t: expected a CRS with an EPSG code .*found"):
         pieces.grid_of(piece(), own)
-    with pytest.raises(ValueError, match="^t: expected a sensor of s1, s2, label, found 's3'"):
+    with pytest.raises(
+        ValueError, match="^t: expected a sensor of s1, s2, label, landcover, found 's3'"
+    ):
         pieces.pieces_of(target(), {"s3": "x"})
     for limits in (pieces.Limits(bytes=19), pieces.Limits(bands=9), pieces.Limits(side=0)):
         with pytest.raises(ValueError, match="^limits: expected at least 20 bytes, 10 bands"):
