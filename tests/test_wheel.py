@@ -41,6 +41,8 @@ OWNER = {"google.auth": "google-auth"}
 BROUGHT_BY_OTHERS = {"pandas", "pyarrow", "requests", "urllib3", "xarray"}
 NEED_EXTRAS = (
     "cropmap_jax.ground_truth",
+    "cropmap_jax.mapping.field_table",
+    "cropmap_jax.mapping.parcels",
     "cropmap_jax.sources.earthengine",
     "cropmap_jax.sources.ingest.netcdf_files",
     "cropmap_jax.sources.simulator.field_data",
