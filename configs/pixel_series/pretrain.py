@@ -31,7 +31,6 @@ def get_config() -> ConfigDict:
     config.batch_size = 512  # pixels
     config.epochs = 5
     config.period_dropout = 0.3
-    config.mixup = 0.3
     config.loss = "softmax_none"
     config.label_smoothing = 0.05
     config.optimizer = "adamw"
