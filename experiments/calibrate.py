@@ -5,8 +5,8 @@
 Asks the run about every annotated pixel of the validation split, each crop as of its own date, fits
 a temperature (or a step function per class, where there is enough), and writes W/calibration.json.
 From then on `predict` and `evaluate` use it; --nocalibrate there leaves it out, and so does
-removing the file. --test also scores the test split, before and after. --prevalence corrects for the share
-of crops that annotation shows and the landscape does not have.
+removing the file. --test also scores the test split, before and after. --prevalence corrects for
+the share of crops that annotation shows and the landscape does not have.
 """
 
 import platform

@@ -68,7 +68,8 @@ def losses(outputs: Outputs, whole: np.ndarray, sample: Sample) -> np.ndarray:
     rows = np.arange(len(sample))
     if outputs.exclusive:
         right = whole[rows, sample.truth].astype(np.float64)
-        return -np.log(np.clip(right, SURELY, 1))
+        lost: np.ndarray = -np.log(np.clip(right, SURELY, 1))
+        return lost
     is_class = sample.truth[:, None] == np.arange(outputs.classes)
     given = np.clip(np.where(is_class, whole, 1 - whole.astype(np.float64)), SURELY, 1)
     possible = sample.possible
@@ -97,7 +98,8 @@ def fit_temperature(sample: Sample) -> Calibration:
 
 def fit_platt(sample: Sample) -> Calibration:
     """Slope and offset of the logit of each class that has enough, of the least log loss."""
-    base, pairs = fit_temperature(sample), []
+    base = fit_temperature(sample)
+    pairs: list[tuple[float, float] | None] = []
     for crop in range(sample.outputs.classes):
         if not _enough(sample, crop):
             pairs.append(None)

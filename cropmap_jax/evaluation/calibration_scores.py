@@ -136,7 +136,9 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def draw(path: pathlib.Path, titles: Mapping[str, str], split: str, before: Scores, after: Scores):
+def draw(
+    path: pathlib.Path, titles: Mapping[str, str], split: str, before: Scores, after: Scores
+) -> None:
     """Draws reliability, abstention, precision and recall, and errors by crop.
 
     Args:
@@ -175,7 +177,8 @@ def _reliability(axes: Axes, both: Mapping[str, Scores]) -> None:
             axes.plot(*_points(rows), "o-", color=_COLOURS[name], label=label, markersize=4)
             continue
         for i, row in enumerate(scores["crops"]["crops"].values()):
-            label = f"{name}: mean error {_number(scores['crops']['ece'])}" if not i else None
+            # matplotlib leaves what begins with "_" out of the legend.
+            label = f"{name}: mean error {_number(scores['crops']['ece'])}" if not i else "_"
             axes.plot(*_points(row["diagram"]), color=_COLOURS[name], alpha=0.6, label=label)
     axes.set(xlabel="probability that is said", ylabel="share that is so", xlim=(0, 1), ylim=(0, 1))
     axes.set_title("Reliability: points hold a tenth of the weight each")

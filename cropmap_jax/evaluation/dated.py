@@ -255,9 +255,10 @@ def gather(
             parts.append((*part[:4], *own))
         fields += most
         progress()
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    names_of = ("probability", "possible", "truth", "weight", "field", "block", "group")
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     of_crops = tuple(tuple(int(i) for i in own) for own in groups)
-    return Sample(outputs, *columns, of_crops)
+    return Sample(outputs, groups=of_crops, **dict(zip(names_of, columns, strict=True)))
 
 
 def _rows(

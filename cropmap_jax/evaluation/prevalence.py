@@ -24,12 +24,14 @@ LEAST = 1e-4
 
 
 def annotated(sample: Sample) -> np.ndarray:
-    """float64 [columns], share of each column among the rows, by their weight."""
+    """float64 [columns], share of each column among annotated pixels, by their weight."""
+    # At a date by which the most is planted: pixels of what is not have no row before.
+    dates = np.bincount(sample.group)
+    own = sample.group == dates.argmax()
     count = sample.outputs.classes + 1
-    found = np.bincount(sample.truth, sample.weight, count)[: max(sample.outputs.columns, 1)]
-    if not sample.outputs.exclusive:  # one by one, of all ground that is annotated
-        return found / sample.weight.sum()
-    return found / found.sum()
+    counted = np.bincount(sample.truth[own], sample.weight[own], count)
+    found: np.ndarray = counted[: sample.outputs.columns] / counted.sum()
+    return found
 
 
 def read(path: str | os.PathLike[str], legend: Legend, none: bool) -> np.ndarray:

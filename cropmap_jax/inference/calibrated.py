@@ -143,7 +143,7 @@ class Calibration:
     def _tables(self) -> list[np.ndarray | None]:
         at = np.arange(STEPS + 1) / STEPS
         return [
-            None if one is None else np.interp(at, *map(np.array, one)).astype(np.float32)
+            None if one is None else np.interp(at, one[0], one[1]).astype(np.float32)
             for one in self.knots
         ]
 
@@ -152,7 +152,8 @@ def _power(values: np.ndarray, temperature: float) -> np.ndarray:
     """p^(1/T); 0 stays 0. Half the time of numpy's power."""
     out: np.ndarray = np.log(values)
     out *= np.float32(1 / temperature)
-    return np.exp(out, out=out)
+    np.exp(out, out=out)
+    return out
 
 
 def _logit(values: np.ndarray) -> np.ndarray:
