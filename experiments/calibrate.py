@@ -98,7 +98,25 @@ def _gather(predictor, run, split, data, dates):
         return dated.gather(predictor, outputs, split, data, recipe.num_periods, dates, bar.update)
 
 
-def _prevalence(found, sample, predictor, run, data, dates):
+def _wanted_shares(run):
+    """Shares of classes of --prevalence FILE, by column; None where there is no file."""
+    from cropmap_jax.evaluation import prevalence
+
+    wanted, recipe = _PREVALENCE.value, run.recipe
+    if wanted == ESTIMATE and not recipe.exclusive:
+        raise ValueError(
+            "--prevalence estimate: expected a run whose classes exclude each other, found one "
+            "that asks about each alone; give shares in a file"
+        )
+    if not wanted or wanted == ESTIMATE:
+        return None
+    # Of classes one by one, none of these is what is left.
+    none = recipe.none_of_these or not recipe.exclusive
+    shares = prevalence.read(wanted, recipe.legend, none)
+    return shares[: len(recipe.legend) + (recipe.exclusive and recipe.none_of_these)]
+
+
+def _prevalence(shares, found, sample, predictor, run, data, dates):
     """Shares of classes among annotated and all ground, JSON-ready, and ratios; None without."""
     from cropmap_jax.evaluation import landscape, prevalence
 
@@ -108,28 +126,22 @@ def _prevalence(found, sample, predictor, run, data, dates):
     outputs = sample.outputs
     known = prevalence.annotated(sample)
     names = [*run.recipe.legend.names, *([prevalence.NONE] if outputs.has_none else [])]
-    if wanted == ESTIMATE:
-        if not outputs.exclusive:
-            raise ValueError(
-                "--prevalence estimate: expected a run whose classes exclude each other, found one "
-                "that asks about each alone; give shares in a file"
-            )
+    if shares is None:
         group = landscape.best_date(found, sample)
         with _cli.progress(None, total=len(data.cubes), unit="cube", desc="all ground") as bar:
             whole = landscape.gather(
-                predictor, outputs, data, run.recipe.num_periods, dates, sample.groups[group],
+                predictor,
+                outputs,
+                data,
+                run.recipe.num_periods,
+                dates,
+                sample.groups[group],
                 bar.update,
-            )  # fmt: skip
+            )
         shares = prevalence.estimate(landscape.rescaled(found.calibration, whole), known)
-    else:
-        # Of classes one by one the file may leave none of these to the rest.
-        shares = prevalence.read(
-            wanted, run.recipe.legend, outputs.has_none or not outputs.exclusive
-        )
-        shares = shares[: outputs.columns]
     print(prevalence.table(names, known, shares))
     rows = {
-        "source": ESTIMATE if wanted == ESTIMATE else wanted,
+        "source": wanted,
         "annotated": dict(zip(names, map(float, known), strict=True)),
         "all_ground": dict(zip(names, map(float, shares), strict=True)),
     }
@@ -202,6 +214,7 @@ def main(_):
     from cropmap_jax.runs import calibration as calibration_lib
 
     workdir, run, data, dates, notes = _open()
+    wanted = _wanted_shares(run)
     if _TEST.value:
         notes += held_out.check(run, data, _TEST_SPLIT, _TRAINING_GROUND.value)[1]
     predictor = runs.predictor_of(run, _BATCH.value)
@@ -218,7 +231,7 @@ def main(_):
         common = (list(run.recipe.legend.names), blocks)
         before = calibration_scores.score(sample, sample.probability, *common)
         after = calibration_scores.score(sample, found.held_out, *common)
-        shares, ratios = _prevalence(found, sample, predictor, run, data, dates)
+        shares, ratios = _prevalence(wanted, found, sample, predictor, run, data, dates)
         fitted = dataclasses.replace(found.calibration, ratios=ratios)
         ground = {
             "dataset": data.name,

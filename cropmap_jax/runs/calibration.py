@@ -244,10 +244,11 @@ def with_ground(run: _T, stored: Stored | None) -> _T:
     if stored is None:
         return run
     known = {json.dumps(cube, sort_keys=True) for cube in run.cubes}
+    # `held_out` knows what is learnt from and what chooses: this is the latter.
+    chosen_on = (cube | {"split": "validation"} for cube in stored.meta["fitted"]["ground"])
     more = [
-        # `held_out` knows what is learnt from and what chooses: this is the latter.
-        cube | {"split": "validation", "stage": STAGE}
-        for cube in stored.meta["fitted"]["ground"]
+        cube | {"stage": STAGE}
+        for cube in chosen_on
         if json.dumps(cube, sort_keys=True) not in known
     ]
     return dataclasses.replace(run, cubes=(*run.cubes, *more))
