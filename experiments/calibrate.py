@@ -168,7 +168,7 @@ def _notes(run, data, sample) -> list[str]:
     return notes
 
 
-def _score_test(workdir, run, data, predictor, dates, found, calibration, thresholds, blocks):
+def _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks):
     """Scores the test split, and writes JSON and a picture."""
     from cropmap_jax.evaluation import calibrating, calibration_scores, report
 
@@ -179,7 +179,7 @@ def _score_test(workdir, run, data, predictor, dates, found, calibration, thresh
         )
     common = (list(run.recipe.legend.names), blocks)
     before = calibration_scores.score(sample, sample.probability, *common, thresholds)
-    whole = calibrating.rescaled(calibration, sample)
+    whole = calibrating.rescaled(found.calibration, sample)
     after = calibration_scores.score(sample, whole, *common, thresholds)
     file = workdir / "evaluation" / "calibration.json"
     report.write_json(
@@ -197,6 +197,8 @@ def _score_test(workdir, run, data, predictor, dates, found, calibration, thresh
     titles = {c.name: c.title for c in run.recipe.legend.classes}
     calibration_scores.draw(file.with_suffix(".png"), titles, _TEST_SPLIT, before, after)
     print(f"\n{_TEST_SPLIT}: {sample.fields} fields in {sample.blocks} blocks")
+    if _PREVALENCE.value:
+        print("without the correction of shares, which annotated pixels cannot judge")
     print(calibration_scores.table(before, after))
     print(f"scores: {file}\npicture: {file.with_suffix('.png')}")
 
@@ -268,7 +270,7 @@ def main(_):
         print(f"{_SPLIT.value}, cross-validated over {found.how['folds']}:")
         print(calibration_scores.table(before, after))
         if _TEST.value:
-            _score_test(workdir, run, data, predictor, dates, found, fitted, thresholds, blocks)
+            _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks)
     for note in notes:
         print(f"note: {note}")
     print(calibration_lib.describe(fitted, ground, shares))
