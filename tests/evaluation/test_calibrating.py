@@ -7,7 +7,7 @@ import pytest
 from evaluation import samples
 
 from cropmap_jax.evaluation import calibrating, calibration_scores
-from cropmap_jax.evaluation.reliability import Histogram
+from cropmap_jax.evaluation.histograms import Histogram
 
 
 def error(sample, whole):
