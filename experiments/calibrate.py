@@ -148,7 +148,7 @@ def _prevalence(shares, found, sample, predictor, run, data, dates):
     return rows, prevalence.ratios(shares, known, outputs.exclusive)
 
 
-def _notes(run, data, sample) -> list[str]:
+def _notes(run, sample, found) -> list[str]:
     """What the reader should know about the ground of the fit."""
     from cropmap_jax.evaluation import calibrating
 
@@ -158,6 +158,12 @@ def _notes(run, data, sample) -> list[str]:
         notes.append(
             f"{_SPLIT.value} has no field of {', '.join(lacking)}: nothing was seen of how sure "
             f"the run is where these grow"
+        )
+    each = found.how["temperature_of_blocks"]
+    if len(each) > 1:
+        notes.append(
+            f"single blocks of {_SPLIT.value} would have temperatures of {min(each):.2f} to "
+            f"{max(each):.2f}: other places differ from each other as much, or more"
         )
     if sample.blocks < calibrating.MIN_BLOCKS:
         notes.append(
@@ -227,7 +233,7 @@ def main(_):
         except ValueError as error:
             where = "" if str(error).startswith("--") else f"{data.path}, {_SPLIT.value}: "
             raise ValueError(f"{where}{error}") from error
-        notes += _notes(run, data, sample)
+        notes += _notes(run, sample, found)
         blocks = sorted({str(cube["block"]) for cube in data.cubes})
         thresholds = calibration_scores.thresholds_of(found, sample)
         common = (list(run.recipe.legend.names), blocks)
