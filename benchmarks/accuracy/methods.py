@@ -44,6 +44,9 @@ class Method:
 
 
 _SCRATCH = ("--config.from_scratch=True",)
+_PIXEL_SERIES = "configs/pixel_series/finetune.py"
+_ALONE = (*_SCRATCH, "--config.model.neighbourhood=(1,)")
+_MAP_LABELS = ("--config.mixup=0.3",)  # as in configs/pixel_series/pretrain.py
 _FEWER = ("--config.arguments.trees=100",)  # 300 take three times as long, minutes each
 # The U-Net on 1 km2: docs/real_run.md. Belgium asks for exclusive classes.
 _SEED_ON_REAL = {
@@ -103,13 +106,21 @@ METHODS = (
         pretrain="configs/demo/pretrain.py",
         places=("iran",),
     ),
-    Method("pixel_series", "pixel_series", FINETUNE, "configs/pixel_series/finetune.py", _SCRATCH),
+    Method(
+        "pixel_series",
+        "pixel_series",
+        FINETUNE,
+        _PIXEL_SERIES,
+        _SCRATCH,
+        others={"belgium": (_PIXEL_SERIES, (*_SCRATCH, *_MAP_LABELS))},
+    ),
     Method(
         "pixel_series_alone",
         "pixel_series, without means",
         FINETUNE,
-        "configs/pixel_series/finetune.py",
-        (*_SCRATCH, "--config.model.neighbourhood=(1,)"),
+        _PIXEL_SERIES,
+        _ALONE,
+        others={"belgium": (_PIXEL_SERIES, (*_ALONE, *_MAP_LABELS))},
     ),
 )
 
