@@ -72,7 +72,8 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     from cropmap_jax.geo import files
 
     finetunes = stage == "finetune"
-    optional = ("fold", "init_step", "scratch", "crosswalk") if finetunes else ("fold",)
+    optional = ("fold", "fields_per_class", "fields_draw")
+    optional += ("init_step", "scratch", "crosswalk") if finetunes else ()
     checks.keys(
         "--config", config.to_dict(), _SETTINGS + (_OF_FINETUNING if finetunes else ()), optional
     )

@@ -61,7 +61,7 @@ def main(_):
     config, workdir = _CONFIG.value.to_dict(), _WORKDIR.value
     keeping.check(config)
     _check_workdir(workdir, config["data_dir"])
-    data = dataset.open_dataset(config["data_dir"], config["dataset"], config.get("fold"))
+    data = dataset.open_dataset(config["data_dir"], config["dataset"], **dataset.view_of(config))
     keeping.make_recipe(config, data)  # what is wrong with it shows before anything is made
     with processes.stoppable(), files.Lock(workdir, "--workdir"):
         files.tidy(files.local("--workdir", workdir), {storage.FOLDER})

@@ -78,25 +78,30 @@ def _open(paths):
 
 def _config(members) -> dict:
     """On which dataset the members are weighed, and as of when."""
-    known = {(one.config.get("dataset"), one.config.get("fold")) for one in members.values()}
+    from cropmap_jax.data import dataset
+
+    known = {
+        (one.config.get("dataset"), *sorted(dataset.view_of(one.config).items()))
+        for one in members.values()
+    }
     first = next(iter(members.values())).config
-    name, fold = _DATASET.value, _FOLD.value
+    name, view = _DATASET.value, {}
     if not name and len(known) > 1:
         listed = ", ".join(
-            f"{dataset}" + (f" (fold {own})" if own is not None else "")
-            for dataset, own in sorted(known, key=str)
+            f"{of}" + "".join(f" ({setting} {value})" for setting, value in view)
+            for of, *view in sorted(known, key=str)
         )
         raise ValueError(
             f"--dataset: expected one, since the members were trained on several ({listed}), "
             f"found none"
         )
     if not name:
-        name = first.get("dataset")
-        fold = first.get("fold") if fold is None else fold
+        name, view = first.get("dataset"), dataset.view_of(first)
+    view = {"fold": None} | view | ({} if _FOLD.value is None else {"fold": _FOLD.value})
     return {
         "data_dir": _DATA_DIR.value or first.get("data_dir"),
         "dataset": name,
-        "fold": fold,
+        **view,
         "as_of": _AS_OF.value,
         "equal": _EQUAL.value,
     }
@@ -113,7 +118,7 @@ def _dataset(config: dict):
     if config["equal"]:
         return None
     data_dir = files.local("--data_dir", config["data_dir"])
-    data = dataset.open_dataset(data_dir, config["dataset"], config["fold"])
+    data = dataset.open_dataset(data_dir, config["dataset"], **dataset.view_of(config))
     files.check_apart({"--workdir": _WORKDIR.value}, {"the dataset": data.path.parent})
     return data
 

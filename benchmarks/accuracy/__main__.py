@@ -13,11 +13,19 @@ import pathlib
 import sys
 import time
 
-from benchmarks.accuracy import forks, methods, places, speed, table
+from benchmarks.accuracy import methods, places, speed, table
 from benchmarks.accuracy.methods import Method
 from benchmarks.accuracy.places import Place
-from benchmarks.accuracy.steps import Failed, Steps
-from cropmap_jax.geo import files, processes
+from cropmap_jax.geo import files, forks, processes
+from cropmap_jax.geo.recorded_steps import Failed, Steps
+
+SHARED = (
+    "cropmap_jax.baselines.keeping",
+    "cropmap_jax.evaluation.evaluate",
+    "cropmap_jax.mapping.crop_map",
+    "cropmap_jax.training.loop",
+)
+"""What commands import, once for all of them."""
 
 
 def run(
@@ -119,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
         out = files.local("--out", args.out).resolve()
         for note in notes:
             print(note, flush=True)
-        forks.imports()
+        forks.preload(SHARED)
         with processes.stoppable(), files.Lock(out, "--out"):
             files.Written(out, "accuracy").claim(*table.NAMES)
             text = run(out, chosen, tried, args.seeds, notes)

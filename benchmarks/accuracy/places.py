@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from benchmarks.accuracy.methods import SPOT, Method
-from benchmarks.accuracy.steps import Steps, Took
+from cropmap_jax.geo.recorded_steps import Steps, Took
 
 TREES = 100
 """Of the forests that `evaluate` trains for each as-of date."""

@@ -196,7 +196,8 @@ def finished(
     def known(described: list[dict[str, Any]]) -> set[str]:
         return {one["sha256"] for one in described}
 
-    differ = [k for k in config if k != "data_dir" and meta["config"].get(k) != config[k]]
+    both = dict.fromkeys((*config, *meta["config"]))
+    differ = [k for k in both if k != "data_dir" and meta["config"].get(k) != config.get(k)]
     if known(meta["members"]) != known(members):
         differ.insert(0, "members")
     if differ:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import __main__ as benchmark
-from benchmarks.accuracy import forks, methods, places, steps, table
+from benchmarks.accuracy import methods, places, table
 from cropmap_jax.evaluation import map_scores, pooling
+from cropmap_jax.geo import forks
+from cropmap_jax.geo import recorded_steps as steps
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 TWO = dataclasses.replace(places.world(0), name="two", make=None)
@@ -217,7 +219,8 @@ def test_every_method_and_place_is_named_once_and_its_settings_are_there():
 
 TINY = """
 import pathlib, sys
-from benchmarks.accuracy import __main__ as benchmark, forks, methods, places
+from benchmarks.accuracy import __main__ as benchmark, methods, places
+from cropmap_jax.geo import forks
 
 out = pathlib.Path(sys.argv[1])
 place = places.Place(
@@ -235,7 +238,7 @@ dates = methods.Method("dates", "dates", methods.BASELINE, "configs/baselines/da
 spot = methods.Method(
     "spot", "spot", methods.SPOT, "configs/baselines/dates.py", spot="raw_forest"
 )
-forks.imports()
+forks.preload(benchmark.SHARED)
 print(benchmark.run(out, [place], [network, wrong, dates, spot], 1, ["a note"]))
 """
 

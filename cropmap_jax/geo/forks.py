@@ -5,13 +5,14 @@ the process that starts them. Each is a fork of it that has touched no device ye
 """
 
 import ctypes
+import importlib
 import os
 import pathlib
 import runpy
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from cropmap_jax.geo import processes
@@ -27,27 +28,36 @@ class Ended(NamedTuple):
     cpu_seconds: float
 
 
-def imports() -> None:
-    """Imports what commands share; none of it looks for a device."""
-    import cropmap_jax.baselines.keeping
-    import cropmap_jax.evaluation.evaluate
-    import cropmap_jax.mapping.crop_map
-    import cropmap_jax.training.loop  # noqa: F401
+def preload(modules: Iterable[str]) -> None:
+    """Imports what commands share; none of it may look for a device.
+
+    Args:
+      modules: dotted names.
+    """
+    for name in modules:
+        importlib.import_module(name)
 
 
-def command(module: str, arguments: Sequence[str], log: pathlib.Path) -> Ended:
+def command(
+    module: str,
+    arguments: Sequence[str],
+    log: pathlib.Path,
+    before: Callable[[], object] = lambda: None,
+) -> Ended:
     """Runs `python -m MODULE ARGUMENTS` to its end.
 
     Args:
       module: dotted name.
       arguments: flags.
       log: what it prints goes here.
+      before: called first, in its process.
 
     Raises:
       KeyboardInterrupt: a signal ended this process; it was handed on and the command has ended.
     """
 
     def run() -> None:
+        before()
         sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
