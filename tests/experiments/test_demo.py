@@ -49,8 +49,8 @@ def run(command):
     assert (program, dash_m) == (sys.executable, "-m")
 
     def work():
-        for name in list(flags.FLAGS):  # those of the demo: a command has its own
-            delattr(flags.FLAGS, name)
+        for flag in flags.FLAGS.flags_by_module_dict()["experiments.demo"]:
+            delattr(flags.FLAGS, flag.name)  # a command has its own
         sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
