@@ -4,8 +4,9 @@
 
 Their log-probabilities are averaged, with weights that make the annotated pixels of the validation
 split most likely; seeds of one kind weigh the same. Where that split is too small to tell, all do,
-and a note says so. `evaluate` and `predict` take W as any other workdir. Members are copied: W can be moved, and stays what was
-weighed. What is written is whole: interrupted, the command leaves nothing, and starts again.
+and a note says so. `evaluate` and `predict` take W as any other workdir. Members are copied: W can
+be moved, and stays what was weighed. What is written is whole: interrupted, the command leaves
+nothing, and starts again.
 """
 
 import shlex
