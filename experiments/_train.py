@@ -68,6 +68,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     Raises:
       ValueError: names the setting or the flag.
     """
+    from cropmap_jax import runs
     from cropmap_jax.data import checks
     from cropmap_jax.geo import files
 
@@ -104,6 +105,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
         if path:
             files.local(flag, path)
     files.check_apart({"--workdir": workdir}, inputs)
+    runs.check_free(workdir, "the checkpoints")
 
 
 def make_recipe(config: ConfigDict, data, model: dict | None = None, trunk=None):

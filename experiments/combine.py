@@ -2,10 +2,11 @@
 
     python -m experiments.combine --workdirs A,B,C --workdir W
 
-Probabilities are averaged with weights that make the annotated pixels of the validation split most
-likely; where that split is too small to tell, all weigh the same, and a note says so. `evaluate`
-and `predict` take W as any other workdir. Members are copied: W can be moved, and stays what was
-weighed. What is written is whole: interrupted, the command leaves nothing, and starts again.
+Their log-probabilities are averaged, with weights that make the annotated pixels of the validation
+split most likely; seeds of one kind weigh the same. Where that split is too small to tell, all do,
+and a note says so. `evaluate` and `predict` take W as any other workdir. Members are copied: W can
+be moved, and stays what was weighed. What is written is whole: interrupted, the command leaves
+nothing, and starts again.
 """
 
 import shlex
@@ -48,7 +49,8 @@ def _paths():
         raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
     if workdir.is_dir():
         found = [p for p in sorted(workdir.iterdir()) if not p.name.startswith(".")]
-        others = [p.name for p in found if p.name not in _OWN]
+        # Files lie there, such as logs, and are nobody's run.
+        others = [p.name for p in found if p.is_dir() and p.name not in _OWN]
         if others:
             raise ValueError(
                 f"--workdir {workdir}: expected a new or empty folder, or one that combine wrote, "

@@ -53,22 +53,27 @@ def run(
     for place in chosen:
         own = [method for method in tried if method.runs_on(place.name)]
         failed = _prepared(steps, out, place)
-        for seed in range(seeds):
-            for method in own:
-                found = {"place": place.name, "method": method.name, "seed": seed}
-                try:
-                    if failed:
-                        raise Failed(failed)
-                    start = _pretrained(steps, out, method, seed, simulate)
-                    found |= place.run(steps, out, method, seed, start)
-                    if place.name == fast and not seed and method.verb != methods.SPOT:
-                        cubes, as_of = place.cubes(out), place.speed_as_of
-                        found["speed"] = speed.step(steps, out, found["workdir"], cubes, as_of)
-                except Failed as error:
-                    found["failed"] = str(error)
-                runs.append(found)
+        for seed, method in _in_order(own, seeds):
+            found = {"place": place.name, "method": method.name, "seed": seed}
+            try:
+                if failed:
+                    raise Failed(failed)
+                start = _pretrained(steps, out, method, seed, simulate)
+                found |= place.run(steps, out, method, seed, start, seeds)
+                if place.name == fast and not seed and method.verb != methods.SPOT:
+                    cubes, as_of = place.cubes(out), place.speed_as_of
+                    found["speed"] = speed.step(steps, out, found["workdir"], cubes, as_of)
+            except Failed as error:
+                found["failed"] = str(error)
+            runs.append(found)
     print(f"\n{steps.ran} steps run, {steps.skipped} were finished")
     return table.write(out, chosen, tried, runs, seeds, notes)
+
+
+def _in_order(tried: list[Method], seeds: int) -> list[tuple[int, Method]]:
+    """Seeds and methods, those at the end that put runs of others together."""
+    jobs = [(seed, method) for seed in range(seeds) for method in tried]
+    return sorted(jobs, key=lambda job: job[1].verb == methods.COMBINE)
 
 
 def _prepared(steps: Steps, out: pathlib.Path, place: Place) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-FINETUNE, BASELINE, SPOT = "finetune", "baseline", "spot"
+FINETUNE, BASELINE, SPOT, COMBINE = "finetune", "baseline", "spot", "combine"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,25 +13,30 @@ class Method:
       name: for --methods and in the JSON.
       label: in tables.
       verb: FINETUNE or BASELINE of `experiments`; SPOT trains within `evaluate --baseline`, a model
-        for each as-of date, and leaves nothing that could map.
-      config: file of settings.
+        for each as-of date, and leaves nothing that could map; COMBINE puts runs of other methods
+        together.
+      config: file of settings; "" for COMBINE.
       flags: more settings.
       pretrain: file of settings of the pretraining on simulated Europe; "" trains from scratch.
       others: {place: (file of settings, flags)} where the config is not for that place.
       places: the only ones where it runs; () for all.
       spot: name for `evaluate --baseline`, of SPOT.
+      members: names of the methods whose runs of the same place and seed are put together.
+      seeds_of: those of them that take part with every seed.
       default: whether it runs when --methods does not name it.
     """
 
     name: str
     label: str
     verb: str
-    config: str
+    config: str = ""
     flags: tuple[str, ...] = ()
     pretrain: str = ""
     others: dict[str, tuple[str, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
     places: tuple[str, ...] = ()
     spot: str = ""
+    members: tuple[str, ...] = ()
+    seeds_of: tuple[str, ...] = ()
     default: bool = True
 
     def runs_on(self, place: str) -> bool:
@@ -121,6 +126,19 @@ METHODS = (
         _PIXEL_SERIES,
         _ALONE,
         others={"belgium": (_PIXEL_SERIES, (*_ALONE, *_MAP_LABELS))},
+    ),
+    Method(
+        "combined",
+        "pixel_series and forest, combined",
+        COMBINE,
+        members=("pixel_series", "forest_indices"),
+    ),
+    Method(
+        "combined_seeds",
+        "all seeds of pixel_series and forest, combined",
+        COMBINE,
+        members=("pixel_series", "forest_indices"),
+        seeds_of=("pixel_series",),
     ),
 )
 

@@ -77,6 +77,7 @@ class Steps:
         arguments: Sequence[str],
         config: str = "",
         anew: bool = False,
+        of: Sequence[dict] = (),
     ) -> Took:
         """Runs `python -m experiments.VERB` unless it has; returns how long it took.
 
@@ -87,6 +88,7 @@ class Steps:
           arguments: flags without --config.
           config: file of settings, with ":ARGUMENT".
           anew: remove the folder first when it holds an unfinished step of this name.
+          of: records of steps that it rests on: of others, it would be another step.
 
         Raises:
           Failed: it ended with another exit code than 0, or its config cannot be read.
@@ -95,12 +97,18 @@ class Steps:
         words = ([f"--config={config}"] if config else []) + list(arguments)
         key = {"verb": verb, "flags": self._portable(words)}
         key |= {"settings": digest_of(config)} if config else {}
+        key |= {"of": list(of)} if of else {}
         shown = f"python -m experiments.{verb} {shlex.join(words)}"
 
         def work(log: pathlib.Path) -> forks.Ended:
             return self._run(f"experiments.{verb}", words, log)
 
         return self.step(folder, name, key, shown, work, anew)
+
+    def finished(self, folder: pathlib.Path, name: str) -> dict | None:
+        """The record of a step that has finished: "key", "seconds" and "cpu_seconds"; else None."""
+        found = self._read(folder).get(name)
+        return found if found and found["seconds"] is not None else None
 
     def step(
         self,
