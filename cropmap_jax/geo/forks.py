@@ -75,10 +75,13 @@ def call(work: Callable[[], object], log: pathlib.Path) -> Ended:
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
+    # While a process forks, Python prints what a handler raises, and goes on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *processes.ENDING})
     child = os.fork()
     if not child:
-        _child(work, log, parent)
+        _child(work, log, parent, before)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return _wait(child)
     except KeyboardInterrupt as stop:
         # Its own process group: what reached this process has not reached it.
@@ -93,11 +96,14 @@ def _wait(child: int) -> Ended:
     return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
 
 
-def _child(work: Callable[[], object], log: pathlib.Path, parent: int) -> None:
+def _child(
+    work: Callable[[], object], log: pathlib.Path, parent: int, signals: Iterable[int]
+) -> None:
     """Never returns: what called `call` would else run twice."""
     code = 1
     try:
         os.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         _die_with(parent)
         for number, flags in ((1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), (0, os.O_RDONLY)):
             os.dup2(os.open(log if number else os.devnull, flags, 0o644), number)
