@@ -49,7 +49,7 @@ def run(command):
     assert (program, dash_m) == (sys.executable, "-m")
 
     def work():
-        for flag in flags.FLAGS.flags_by_module_dict()["experiments.demo"]:
+        for flag in list(flags.FLAGS.flags_by_module_dict()["experiments.demo"]):
             delattr(flags.FLAGS, flag.name)  # a command has its own
         sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
