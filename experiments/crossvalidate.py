@@ -13,15 +13,13 @@ spread. What begins with --config goes to the training of every fold.
 import json
 import pathlib
 import re
-import shlex
 import sys
-import time
 
 from absl import flags
 from ml_collections import config_flags
 
 from cropmap_jax.geo import files, periods, processes
-from experiments import _cli
+from experiments import _cli, _running
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
@@ -147,8 +145,8 @@ def _run_fold(folder: pathlib.Path, fold: int, count: int, kind: str, words: lis
         return
     if done is None:
         train = [*words, f"--workdir={folder}", f"--config.fold={fold}", *modules]
-        _run(f"train for fold {fold + 1} of {count}", kind, train)
-    _run(f"score fold {fold + 1} of {count}", "evaluate", score)
+        _running.run(f"train for fold {fold + 1} of {count}", kind, train)
+    _running.run(f"score fold {fold + 1} of {count}", "evaluate", score)
     files.write_bytes(folder / _SCORED, (json.dumps(score[1:]) + "\n").encode())
 
 
@@ -163,16 +161,6 @@ def _scored(folder: pathlib.Path) -> list[str] | None:
 
 def _scores_of(folder: pathlib.Path) -> pathlib.Path:
     return folder / "evaluation" / "test" / f"{_CROP.value}.json"
-
-
-def _run(title: str, command: str, arguments: list[str]) -> None:
-    shown = f"python -m experiments.{command} {shlex.join(arguments)}"
-    print(f"\n== {title}\n$ {shown}", flush=True)
-    start = time.monotonic()
-    code = processes.run([sys.executable, "-m", f"experiments.{command}", *arguments])
-    if code:
-        raise ValueError(f"{title} failed (exit {code}): {shown}")
-    print(f"({time.monotonic() - start:.0f} s)", flush=True)
 
 
 def _write(workdir: pathlib.Path, data) -> str:
