@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from cropmap_jax.geo import forks
 from experiments import _cli
 
-_SHARED = ("cropmap_jax.evaluation.evaluate", "cropmap_jax.training.loop")
+SHARED = ("cropmap_jax.evaluation.evaluate", "cropmap_jax.training.loop")
 """What most commands import, once for all of them."""
+OF_BASELINES = ("cropmap_jax.baselines.keeping",)
+"""What those import that have to do with baselines, scikit-learn among it."""
 
 
-def run(title: str, command: str, arguments: Sequence[str]) -> None:
+def run(title: str, command: str, arguments: Sequence[str], shared: Sequence[str] = SHARED) -> None:
     """Runs `python -m experiments.COMMAND`, which prints where this process does.
 
     Args:
       title: what the command does, for people.
       command: name of a module of `experiments`.
       arguments: its flags.
+      shared: modules to import here, before it runs.
 
     Raises:
       ValueError: it failed.
@@ -26,7 +29,7 @@ def run(title: str, command: str, arguments: Sequence[str]) -> None:
     shown = f"python -m experiments.{command} {shlex.join(arguments)}"
     print(f"\n== {title}\n$ {shown}", flush=True)
     start = time.monotonic()
-    forks.preload(_SHARED)
+    forks.preload(shared)
     ended = forks.command(f"experiments.{command}", arguments, None, _cli.forget_flags)
     if ended.code:
         raise ValueError(f"{title} failed (exit {ended.code}): {shown}")

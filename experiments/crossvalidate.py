@@ -136,6 +136,7 @@ def main(_):
 def _run_fold(folder: pathlib.Path, fold: int, count: int, kind: str, words: list[str]) -> None:
     """Trains and scores a fold, unless that is done."""
     modules = [f"--import={name}" for name in flags.FLAGS["import"].value]
+    shared = _running.SHARED + (_running.OF_BASELINES if kind == "baseline" else ())
     score = [f"--workdir={folder}", f"--crop={_CROP.value}", f"--max_pictures={_PICTURES.value}"]
     given = {"as_of": _AS_OF.value, "lead_days": _LEAD.value, "baseline": _BASELINE.value}
     score += [f"--{name}={value}" for name, value in given.items() if value is not None] + modules
@@ -145,8 +146,8 @@ def _run_fold(folder: pathlib.Path, fold: int, count: int, kind: str, words: lis
         return
     if done is None:
         train = [*words, f"--workdir={folder}", f"--config.fold={fold}", *modules]
-        _running.run(f"train for fold {fold + 1} of {count}", kind, train)
-    _running.run(f"score fold {fold + 1} of {count}", "evaluate", score)
+        _running.run(f"train for fold {fold + 1} of {count}", kind, train, shared)
+    _running.run(f"score fold {fold + 1} of {count}", "evaluate", score, shared)
     files.write_bytes(folder / _SCORED, (json.dumps(score[1:]) + "\n").encode())
 
 

@@ -123,7 +123,7 @@ def _run(out: pathlib.Path) -> None:
     for title, (command, *arguments) in _steps(out):
         if command == "evaluate" and _scored(arguments):
             continue
-        _running.run(title, command, arguments)
+        _running.run(title, command, arguments, (*_running.SHARED, *_running.OF_BASELINES))
     print(f"\n== result\n{_demo_report.write(out, _SEEDS.value)}")
     print(f"\nthe demo took {(time.monotonic() - begun) / 60:.1f} min; all of it is in {out}")
 

@@ -15,7 +15,7 @@ import pathlib
 from absl import flags
 
 from cropmap_jax.geo import files, forks, processes, recorded_steps
-from experiments import _cli, _curve_methods, _curve_runs
+from experiments import _cli, _curve_methods, _curve_runs, _running
 from experiments._curve_methods import Method
 from experiments._curve_runs import ALL, Cell, Counts
 
@@ -45,12 +45,6 @@ _STEPS = flags.DEFINE_integer("steps_per_epoch", None, "Likewise, of pixel_serie
 _cli.extensible()
 
 NAMES = ("learning_curve.json", "learning_curve.txt", "learning_curve.png")
-SHARED = (
-    "cropmap_jax.baselines.keeping",
-    "cropmap_jax.evaluation.evaluate",
-    "cropmap_jax.training.loop",
-)
-"""What commands import, once for all of them."""
 MOST_DRAWS = 100
 
 
@@ -234,7 +228,7 @@ def main(_):
     out = files.local("--out", _OUT.value).resolve()
     files.check_apart({"--out": out}, {"--data_dir": _DATA_DIR.value})
     data = _open()
-    forks.preload(SHARED)
+    forks.preload((*_running.SHARED, *_running.OF_BASELINES))
     with processes.stoppable(), files.Lock(out, "--out"):
         files.Written(out, "learning_curve").claim(*NAMES, "runs", "logs")
         for name, path in pretrained.items():
