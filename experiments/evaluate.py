@@ -70,9 +70,10 @@ def _open():
     restored = runs.open_run(workdir, _CHECKPOINT.value)
     data_dir = files.local("--data_dir", _DATA_DIR.value or restored.config["data_dir"])
     name, fold = _DATASET.value, _FOLD.value
-    if fold is None and not name:  # another dataset need not have folds
-        fold = restored.config.get("fold")
-    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], fold)
+    # Another dataset need not have folds, nor those fields.
+    view = {} if name else dataset.view_of(restored.config)
+    view |= {} if fold is None else {"fold": fold}
+    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], **view)
     restored.recipe.check_dataset(data)
     smoothing.find(_SMOOTH.value, restored.recipe.sensors)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
@@ -193,6 +194,7 @@ def _score(restored, data, crops: list[int], dates, chooser: str | None, out, wr
 
 def main(_):
     from cropmap_jax import runs
+    from cropmap_jax.data import few_fields
     from cropmap_jax.evaluation import held_out, report
     from cropmap_jax.geo import files
 
@@ -205,7 +207,7 @@ def main(_):
     noted += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
     dates, late = _dates(restored, data, crops, chooser)
     baselines, more = _baselines(restored, data)
-    noted += late + more
+    noted += late + more + few_fields.notes(data)
     file = out / f"{'all' if every else data.legend.names[crops[0]]}.json"
     with files.Lock(out, "--out"):
         for folder in (out, *(out / name for name in data.legend.names)):
@@ -223,6 +225,8 @@ def main(_):
             "dataset": data.name,
             "fingerprint": data.fingerprint,
             "fold": data.fold,
+            "fields_per_class": data.few.per_class if data.few else None,
+            "fields_draw": data.few.draw if data.few else None,
             "split": _SPLIT.value,
             "threshold_split": chooser,
             "lead_days": None if _AS_OF.value else _lead(restored),

@@ -19,6 +19,7 @@ _SCIKIT_LEARN = "cropmap_jax.baselines.keeping"
 SLOW_IMPORTS = {
     "experiments.baseline": (_SCIKIT_LEARN,),
     "experiments.combine": (_SCIKIT_LEARN,),
+    "experiments.learning_curve": (_SCIKIT_LEARN,),
     "experiments.calibrate": (_SCIKIT_LEARN, "cropmap_jax.evaluation.calibration_scores"),
 }
 

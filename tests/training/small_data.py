@@ -34,7 +34,9 @@ class InMemory(dataset.Dataset):
 
     records: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
 
-    def source(self, split: str) -> Whole:
+    def source(self, split: str):
+        if self.few is not None:
+            return self.few.source(split)
         return Whole(self.records[split], self.sensors, weak=self.split(split).weak)
 
 
@@ -105,6 +107,7 @@ def make_dataset(
             {
                 "id": f"cube{i}",
                 "split": g.split,
+                "block": f"block{i}",
                 "season": "2022",
                 "crs": "EPSG:32631",
                 "shape": list(g.label.shape),
