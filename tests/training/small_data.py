@@ -105,6 +105,7 @@ def make_dataset(
             {
                 "id": f"cube{i}",
                 "split": g.split,
+                "block": f"block{i}",
                 "season": "2022",
                 "crs": "EPSG:32631",
                 "shape": list(g.label.shape),
