@@ -74,7 +74,7 @@ def _curves(found: dict[str, Any], unit: str) -> Figure:
         Line2D([], [], color=_OTHER[i % len(_OTHER)], lw=1.2, marker=".", label=f"F1, {name}")
         for i, name in enumerate(methods[1:])
     ]
-    fig.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5, frameon=False)
+    fig.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=8.5, frameon=False)
     return fig
 
 

@@ -1,6 +1,5 @@
 """Scores of columns with their intervals, from counts by group."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -80,16 +79,30 @@ class Resampled:
         having = int(self._positive[:, kept].any(1).sum())
         out = {}
         for name in NAMES:
-            there = [each[c][name] for c in kept]
-            values = [v for v in there if v is not None]
-            with warnings.catch_warnings():
-                # A draw in which no crop has a value has no mean.
-                warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-                drawn = np.nanmean(self._drawn[name][:, kept], 1) if kept else np.zeros(0)
+            values = [each[c][name] for c in kept if each[c][name] is not None]
             value = float(np.mean(values)) if values else None
-            common = (drawn, self.groups, having, self.unit, "no crop has an F1")
+            common = (self._mean(name, kept), self.groups, having, self.unit, "no crop has an F1")
             out[name] = intervals.figure(value, *common)
         return out, kept
+
+    def macro_change(self, before: Sequence[int], after: Sequence[int]) -> Figure:
+        """Mean F1 of some columns minus that of others, of the same crops, draw by draw."""
+        first, last = (self.macro(columns)[0]["f1"].value for columns in (before, after))
+        if first is None or last is None:
+            return Figure(None, reason="there is no F1 of both")
+        drawn = self._mean("f1", after) - self._mean("f1", before)
+        having = int((self._positive[:, before].any(1) & self._positive[:, after].any(1)).sum())
+        common = (drawn, self.groups, having, self.unit)
+        return intervals.figure(last - first, *common, span=(-1.0, 1.0))
+
+    def _mean(self, name: str, columns: Sequence[int]) -> np.ndarray:
+        """float [draws], the mean of a score over columns; NaN where none has one."""
+        drawn = self._drawn[name][:, list(columns)]
+        there = np.isfinite(drawn)
+        total, count = np.where(there, drawn, 0).sum(1), there.sum(1)
+        out = np.full(len(total), np.nan)
+        np.divide(total, count, out=out, where=count > 0)
+        return out
 
 
 def to_json(found: Mapping[str, Figure]) -> dict[str, dict[str, float | str | None]]:

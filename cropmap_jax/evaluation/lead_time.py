@@ -26,8 +26,8 @@
                   interval begins at the goal or above, or null; "words"}
     macro         a list, per method and unit: points with lead_days, as_of, f1, recall, precision
                   (means over crops, with intervals), `crops` that were averaged, `lacking` (crops
-                  that have an F1 at another point, but not here) and `change`; earliest, of points
-                  that lack none
+                  that have an F1 at another point, but not here), `change` (null where the
+                  point before is of other crops) and `reason`; earliest, of points that lack none
 """
 
 from collections.abc import Sequence
@@ -127,8 +127,12 @@ def _macro(scored: Scored, unit: str) -> dict[str, Any]:
     found = [resampled.macro(plan.of_step(number)) for number in range(len(plan.steps))]
     have = [{plan.columns[column][1] for column in kept} for _, kept in found]
     every = set().union(*have)
-    points = []
-    for step, (own, _), there in zip(plan.steps, found, have, strict=True):
+    points: list[Point] = []
+    before: tuple[list[int], set[int]] | None = None
+    for step, (own, kept), there in zip(plan.steps, found, have, strict=True):
+        # Means of other crops are no change.
+        change = resampled.macro_change(before[0], kept) if before and before[1] == there else None
+        before = kept, there
         lacking = [scored.names[i] for i in sorted(every - there)]
         why = f"mean of {len(there)} of {len(every)} crops: no F1 of {', '.join(lacking)}"
         points.append(
@@ -137,6 +141,7 @@ def _macro(scored: Scored, unit: str) -> dict[str, Any]:
             | {
                 "crops": [scored.names[i] for i in sorted(there)],
                 "lacking": lacking,
+                "change": None if change is None else change.to_json(),
                 "reason": own["f1"].reason if not there else why if lacking else None,
             }
         )
@@ -207,7 +212,7 @@ def table(found: dict[str, Any]) -> str:
             (MACRO, one) for one in found["macro"] if (one["method"], one["unit"]) == (method, unit)
         ]
         wide = max(len(name) for name, _ in rows) + 2
-        lines = [f"{method}, {unit}: F1 with its {intervals.LEVEL:.0%} interval, {ahead}"]
+        lines = [f"{method}, {unit}: F1 with its {intervals.LEVEL * 100:.0f} % interval, {ahead}"]
         for start in range(0, len(values), _PER_LINE):
             part = slice(start, start + _PER_LINE)
             lines.append(" " * wide + "".join(f"{name:>20}" for name in names[part]))
