@@ -32,7 +32,7 @@ def of_one_date(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any],
         rows += own
         for _, tally in one.found.maps:
             # Classes that do not exclude each other answer one by one: their map has no such rows.
-            rows += tally.rows(one.method, one.names, one.leads[0]) if tally.exclusive else []
+            rows += tally.rows(one.method, one.names, one.leads) if tally.exclusive else []
         if len(one.names) > 1:
             means += [_mean(one, unit) for unit in one.units]
         unknown += _partial(one)
@@ -52,14 +52,17 @@ def of_one_date(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any],
     words = scored[0].intervals()["words"]
     noted = [f"{words}; in the JSON, of thresholds that were chosen"]
     noted += [one["reason"] for one in matrices if one["reason"] and "unit" not in one]
+    noted += _learnt_note(run, scored[0].names)
     return parts, _score_notes(run, scored[0], 0) + noted, "\n\n".join(printed)
 
 
 def of_a_curve(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], list[str], str]:
     """Scores as of several dates; arguments and result as `of_one_date`."""
-    from cropmap_jax.evaluation import confusion, figure_pictures, lead_time
+    from cropmap_jax.evaluation import confusion, figure_pictures, lead_time, learnt_dates
 
-    found = lead_time.curve(scored)
+    learnt = learnt_dates.span(run.restored, run.data)
+    inside = learnt and learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
+    found = lead_time.curve(scored, inside)
     for unit in scored[0].units:
         name = picture_name(file, unit)
         run.written.claim(name)
@@ -76,8 +79,21 @@ def of_a_curve(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], 
     ]
     noted = [scored[0].intervals()["words"], *lead_time.notes(found)]
     noted += [one["reason"] for one in matrices if one["reason"] and "unit" not in one]
+    noted += _learnt_note(run, scored[0].names)
     noted += _score_notes(run, scored[0], last)
     return found, noted, "\n\n".join(printed)
+
+
+def _learnt_note(run: Run, names: list[str]) -> list[str]:
+    """Of dates that training never drew."""
+    from cropmap_jax.evaluation import learnt_dates
+
+    learnt = learnt_dates.span(run.restored, run.data)
+    if not learnt:
+        return []
+    inside = learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
+    found = learnt_dates.note(run.plan, names, inside, learnt)
+    return [found] if found else []
 
 
 def picture_name(file: str, unit: str) -> str:

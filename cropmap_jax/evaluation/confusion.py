@@ -97,11 +97,13 @@ def summary(
     flat = intervals.weights(max(groups, 1)) @ by_group.reshape(groups, -1).astype(float)
     drawn = scores(flat.reshape(-1, *matrix.shape))
     having = int((by_group.sum((1, 2)) > 0).sum())
+    of_classes = int((by_group[:, :-1].sum((1, 2)) > 0).sum())
     nothing = None if matrix.sum() else "nothing that is annotated was seen"
 
     def figure(name: str, why: str, span: tuple[float, float] = (0.0, 1.0)) -> dict[str, Any]:
         value = None if np.isnan(found[name]) else float(found[name])
-        common = (drawn[name], groups, having, unit_of_groups, nothing or why)
+        there = of_classes if name.startswith("macro") else having
+        common = (drawn[name], groups, there, unit_of_groups, nothing or why)
         return intervals.figure(value, *common, span=span).to_json()
 
     return {

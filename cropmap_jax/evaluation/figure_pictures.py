@@ -70,6 +70,10 @@ def _curves(found: dict[str, Any], unit: str) -> Figure:
         Line2D([], [], color=_RECALL, lw=1, ls="-.", label="recall"),
         Line2D([], [], color="0.6", lw=0.8, ls=":", label=f"F1 of {found['goal']}"),
     ]
+    if any(point.get("learnt") is False for one in found["curves"] for point in one["points"]):
+        white = {"marker": "o", "mfc": "white", "lw": 0}
+        label = "as of a date that training never drew"
+        handles.append(Line2D([], [], color=_F1, label=label, **white))
     handles += [
         Line2D([], [], color=_OTHER[i % len(_OTHER)], lw=1.2, marker=".", label=f"F1, {name}")
         for i, name in enumerate(methods[1:])
@@ -98,6 +102,8 @@ def _panel(ax: Axes, found: dict[str, Any], unit: str, name: str, methods: list[
         ax.plot(x, _series(points, "precision", "value"), color=_PRECISION, lw=1, ls="--")
         ax.plot(x, _series(points, "recall", "value"), color=_RECALL, lw=1, ls="-.")
         ax.plot(x, f1, color=_F1, lw=2, marker="o", ms=4)
+        never = np.array([point.get("learnt") is False for point in points])
+        ax.plot(x[never], f1[never], color=_F1, lw=0, marker="o", ms=4, mfc="white")
         count = _count(points, unit)
         for at, point in zip(x, points, strict=True):
             if point["f1"]["value"] is None:

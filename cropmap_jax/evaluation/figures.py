@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cropmap_jax.evaluation import intervals
+from cropmap_jax.evaluation.groups import SQUARE_PX
 from cropmap_jax.evaluation.intervals import Figure
 from cropmap_jax.evaluation.metrics import Counts
 
@@ -113,6 +114,8 @@ def to_json(found: Mapping[str, Figure]) -> dict[str, dict[str, float | str | No
 def describe(unit: str, groups: int) -> dict[str, object]:
     """How the intervals of a split are made, JSON-ready, with `words` for people."""
     many = f"{groups} {unit}{'s' * (groups != 1)}"
+    if unit == "field":
+        many = f"{groups} fields and squares of {SQUARE_PX} pixels of ground outside fields"
     words = f"95 % intervals: {many} of the split drawn again with replacement"
     if unit == "field":
         words += "; the split has one block, so they are about other fields of this place only"
@@ -124,6 +127,6 @@ def describe(unit: str, groups: int) -> dict[str, object]:
         "groups": groups,
         "draws": intervals.DRAWS,
         "seed": intervals.SEED,
-        "method": "bootstrap standard error, t with groups - 1 degrees of freedom, logit scale",
+        "method": "bootstrap standard error, t with groups - 1 degrees of freedom, arcsine scale",
         "words": words,
     }

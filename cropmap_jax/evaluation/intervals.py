@@ -4,19 +4,22 @@ Numbers only. What is drawn is a *group*: a block of the split, or a field (see 
 group the counts that a score is made of are known; a draw adds up the counts of as many groups as
 there are, taken with replacement, and the score of the sum is one value.
 
-The spread of these values is the standard error se, which is small by sqrt((G - 1) / G) for G
-groups. The interval is symmetric on the scale of the logit, where scores of 0 to 1 are nearly
-normal and cannot leave 0 to 1, and as wide as Student's t with G - 1 degrees of freedom asks:
+The spread of these values gives the standard error. It is taken on the scale of the arcsine, where
+scores of 0 to 1 vary about as much wherever they lie, and the interval is as wide as Student's t
+with G - 1 degrees of freedom asks for G groups:
 
-    logit(v) ± t(G - 1) sqrt(G / (G - 1)) se / (v (1 - v))
+    x(v) = arcsin sqrt(v)       x(v) ± t(G - 1) sqrt(G / (G - 1)) sd(x of the draws)
 
-The percentiles of the draws themselves are too narrow where groups are few (81 % instead of 95 % of
-the intervals hold the truth with 5 groups, 94 % with this one: docs/evaluation.md, simulated in
-tests/evaluation/test_intervals.py).
+The percentiles of the draws themselves are too narrow where groups are few: with 5 groups, 81 % of
+them hold the truth, and 93 to 94 % of these (docs/evaluation.md; tests/evaluation/test_intervals.py
+simulates it). Standard errors on the scale of the logit do as well, but for scores near 0 or 1
+from few groups, where their intervals grow to anything between 0 and 1.
 
 Source: Efron & Tibshirani, An introduction to the bootstrap (1993), chapters 6 and 12, of standard
 errors and t; Hesterberg, What teachers should know about the bootstrap, The American Statistician
-69 (2015), of percentiles that are too narrow and the factor sqrt(G / (G - 1)).
+69 (2015), of percentiles that are too narrow and the factor sqrt(G / (G - 1)); Anscombe, The
+transformation of Poisson, binomial and negative-binomial data, Biometrika 35 (1948), of the
+arcsine.
 """
 
 import dataclasses
@@ -24,7 +27,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 LEVEL = 0.95
 DRAWS = 1000
@@ -84,16 +87,20 @@ def figure(
         return Figure(None, reason=why or "no value")
     if having < 2:
         return Figure(value, reason=f"no interval: it is of one {unit} alone")
-    there = drawn[np.isfinite(drawn)]
     low, high = span
-    share = (value - low) / (high - low)
-    spread = float(there.std(ddof=1)) / (high - low) if len(there) > 1 else 0.0
-    if not 0 < share < 1 or spread <= 1e-12:
+
+    def scale(values: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.arcsin(np.sqrt(np.clip((values - low) / (high - low), 0, 1)))
+        return found
+
+    there = scale(drawn[np.isfinite(drawn)])
+    spread = float(there.std(ddof=1)) if len(there) > 1 else 0.0
+    if spread <= 1e-9:
         return Figure(value, reason=f"no interval: every {unit} says the same")
     t = float(stats.t.ppf((1 + LEVEL) / 2, having - 1))
-    half = t * math.sqrt(groups / (groups - 1)) * spread / (share * (1 - share))
-    ends = special.expit(special.logit(share) + np.array([-half, half]))
-    below, above = (float(low + (high - low) * end) for end in ends)
+    half = t * math.sqrt(groups / (groups - 1)) * spread
+    ends = np.clip(scale(np.array([value])) + np.array([-half, half]), 0, math.pi / 2)
+    below, above = (low + (high - low) * math.sin(end) ** 2 for end in ends.tolist())
     return Figure(value, below, above)
 
 

@@ -16,6 +16,7 @@
         effective_lead_days     [least, most] days from the last image to harvest, or null
         threshold, threshold_reason
         tp, fp, fn, tn          counts of pixels or fields; null where there is no image yet
+        learnt                  whether training drew such as-of dates; null where that is unknown
         without_image           annotated pixels or fields without any image in the window
         f1, recall, precision   {"value", "low", "high", "reason"} each, see `intervals.Figure`
         change                  F1 minus that of the point before, the same; null for the first
@@ -48,11 +49,12 @@ MACRO = "macro mean"
 Point = dict[str, Any]
 
 
-def curve(scored: Sequence[Scored]) -> dict[str, Any]:
+def curve(scored: Sequence[Scored], learnt: Sequence[bool] | None = None) -> dict[str, Any]:
     """The curves of some methods, JSON-ready; see above.
 
     Args:
       scored: of each method, of one plan.
+      learnt: of each column, from `learnt_dates.of_columns`; None where that is unknown.
     """
     plan = scored[0].plan
     steps, by_date = plan.steps, plan.steps[0].as_of is not None
@@ -60,7 +62,7 @@ def curve(scored: Sequence[Scored]) -> dict[str, Any]:
     curves, macro = [], []
     for one in scored:
         for unit in one.units:
-            own = [_of_crop(one, unit, position) for position in range(len(plan.crops))]
+            own = [_of_crop(one, unit, position, learnt) for position in range(len(plan.crops))]
             curves += own
             if len(plan.crops) > 1:
                 macro.append(_macro(one, unit))
@@ -75,7 +77,9 @@ def curve(scored: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def _of_crop(scored: Scored, unit: str, position: int) -> dict[str, Any]:
+def _of_crop(
+    scored: Scored, unit: str, position: int, learnt: Sequence[bool] | None
+) -> dict[str, Any]:
     plan, resampled = scored.plan, scored.resampled[unit]
     points, before = [], None
     for number, step in enumerate(plan.steps):
@@ -94,6 +98,7 @@ def _of_crop(scored: Scored, unit: str, position: int) -> dict[str, Any]:
             "threshold": threshold.value,
             "threshold_reason": threshold.reason,
             **{name: getattr(counts, name) for name in ("tp", "fp", "fn", "tn")},
+            "learnt": None if learnt is None else bool(learnt[column]),
             "without_image": tally.unseen[unit],
             **figures.to_json(found),
             "change": None if before is None else resampled.change(before, column).to_json(),
@@ -115,7 +120,7 @@ def _of_crop(scored: Scored, unit: str, position: int) -> dict[str, Any]:
 
 
 def _absent(step: Step, why: str) -> Point:
-    nothing = dict.fromkeys(("tp", "fp", "fn", "tn", "without_image"))
+    nothing = dict.fromkeys(("tp", "fp", "fn", "tn", "learnt", "without_image"))
     none = {"dates": None, "effective_lead_days": None, "threshold": None}
     scores = {name: Figure(None, reason=why).to_json() for name in figures.NAMES}
     rest = {"threshold_reason": None, **nothing, **scores, "change": None, "reason": why}

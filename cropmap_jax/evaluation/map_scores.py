@@ -133,21 +133,22 @@ class MapTally:
         return kept, np.bincount(codes, minlength=len(kept) * side**2).reshape(-1, side, side)
 
     def rows(
-        self, method: str, names: Sequence[str], lead: tuple[int, int] | None
+        self, method: str, names: Sequence[str], leads: Sequence[tuple[int, int] | None]
     ) -> list[dict[str, Any]]:
         """Rows like those of `evaluate.score_rows`: of each class, and of none of these if any.
 
         Args:
           method: the method's name.
           names: of the classes.
-          lead: smallest and largest effective lead in days, None without a harvest date.
+          leads: of each class, smallest and largest effective lead in days, None without a
+            harvest date.
         """
         rows = []
         for unit in ("pixels", "fields"):
             (confusion,) = self.confusion(unit)
             if unit == "fields" and not confusion.sum() + self.unseen["fields"]:
                 continue
-            rows += self._rows(unit, confusion, method, names, lead)
+            rows += self._rows(unit, confusion, method, names, leads)
         return rows
 
     def _rows(
@@ -156,7 +157,7 @@ class MapTally:
         confusion: np.ndarray,
         method: str,
         names: Sequence[str],
-        lead: tuple[int, int] | None,
+        leads: Sequence[tuple[int, int] | None],
     ) -> list[dict[str, Any]]:
         rows, total = [], int(confusion.sum())
         for index, name in enumerate((*names, NONE)):
@@ -173,7 +174,7 @@ class MapTally:
                     "rule": RULE,
                     "threshold": None,
                     "threshold_reason": None,
-                    "lead_days": lead,
+                    "lead_days": leads[index] if index < len(leads) else None,
                 }
                 | counts.scores()
                 | {"without_image": self.unseen[unit], "reason": None}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from cropmap_jax.evaluation import figures, intervals
@@ -10,7 +10,7 @@ from cropmap_jax.evaluation.metrics import Counts
 
 
 def simulated(rng, draws: int, blocks: int, hard: bool = True) -> np.ndarray:
-    """int64 [draws, blocks, 4]: blocks that differ in size, share of the crop, recall and errors."""
+    """int64 [draws, blocks, 4]: blocks of other sizes, shares of the crop, recalls and errors."""
     a, b, c, d = (8, 3, 1.5, 20) if hard else (30, 1, 1, 150)
     shape = (draws, blocks)
     size = rng.lognormal(7, 0.6, shape)
@@ -51,15 +51,24 @@ def test_with_five_blocks_they_are_wide_enough():
     assert 0.92 <= coverage(5, 500, False) <= 0.98
 
 
-def test_an_interval_is_that_of_t_on_the_scale_of_the_logit():
+def test_an_interval_is_that_of_t_on_the_scale_of_the_arcsine():
     drawn = np.array([0.5, 0.7, 0.6, 0.8])
     found = intervals.figure(0.6, drawn, 5, 4, "block")
-    half = stats.t.ppf(0.975, 3) * np.sqrt(5 / 4) * drawn.std(ddof=1) / (0.6 * 0.4)
-    expected = special.expit(special.logit(0.6) + np.array([-half, half]))
+    spread = np.arcsin(np.sqrt(drawn)).std(ddof=1)
+    half = stats.t.ppf(0.975, 3) * np.sqrt(5 / 4) * spread
+    expected = np.sin(np.arcsin(np.sqrt(0.6)) + np.array([-half, half])) ** 2
     assert [found.low, found.high] == pytest.approx(expected.tolist())
     # Between -1 and 1, as differences and kappa are.
     wide = intervals.figure(0.2, 2 * drawn - 1, 5, 4, "block", span=(-1.0, 1.0))
     assert [wide.low, wide.high] == pytest.approx((2 * expected - 1).tolist())
+
+
+def test_an_interval_stays_between_0_and_1():
+    found = intervals.figure(0.02, np.array([0, 0.02, 0.1, 0.3]), 2, 2, "block")
+    assert (found.low, found.high) == (0, 1)
+    # Few draws that are much higher do not make it all of 0 to 1.
+    drawn = np.array([0.0] * 20 + [0.002] * 60 + [0.05] * 20)
+    assert intervals.figure(0.002, drawn, 30, 30, "field").high < 0.1
 
 
 def test_no_interval_without_a_reason():
@@ -133,4 +142,4 @@ def test_a_crop_in_one_block_has_no_interval():
     assert found["f1"].reason == found["recall"].reason == "no interval: it is of one block alone"
     assert found["precision"].low is not None
     assert "3 blocks" in figures.describe("block", 3)["words"]
-    assert "1 field of" in figures.describe("field", 1)["words"]
+    assert "20 pixels" in figures.describe("field", 1)["words"]

@@ -74,10 +74,11 @@ def test_the_map_shows_the_most_probable_of_classes_and_none_of_these():
     tally.add(prediction(probability, label))
     # Shown: 0, none, 1; 1, none, -.
     assert tally.confusion("pixels").tolist() == [[[1, 1, 0], [0, 1, 1], [0, 0, 1]]]
-    rows = tally.rows("forest", ("rye", "pea"), (30, 30))
+    rows = tally.rows("forest", ("rye", "pea"), [(30, 30), (60, 61)])
     counts = [[one[name] for name in pooling.COUNTS] for one in rows]
     assert counts == [[1, 0, 1, 3], [1, 1, 1, 2], [1, 1, 0, 3]]
     assert [one["crop"] for one in rows] == ["rye", "pea", "none_of_these"]
+    assert [one["lead_days"] for one in rows] == [(30, 30), (60, 61), None]
     (mean,) = pooling.macro(pooling.pool([rows]))
     assert mean["macro_f1"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert mean["macro_f1_with_none"] == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
@@ -88,7 +89,7 @@ def test_ground_that_nobody_saw_is_not_in_the_map():
     seen[0, 1] = False
     tally = map_scores.MapTally(2)
     tally.add(prediction([[[0.9, 0.1], [np.nan, np.nan]]], [[0, 1]], seen))
-    rows = tally.rows("network", ("rye", "pea"), None)
+    rows = tally.rows("network", ("rye", "pea"), [None, None])
     assert tally.confusion("pixels").sum() == 1 and [one["without_image"] for one in rows] == [1, 1]
 
 
@@ -105,7 +106,7 @@ def test_a_field_is_shown_as_its_mean_probability_says():
     tally.finish(sums.whole(pieces.members()), np.zeros(3, int), np.zeros(3, int))
     # Field 7: 0.4, 0.5, 0.1 of two pixels; of field 8 one pixel was seen, of field 9 none.
     assert tally.confusion("fields").tolist() == [[[0, 1, 0], [0, 1, 0], [0, 0, 0]]]
-    rows = tally.rows("forest", ("rye", "pea"), None)
+    rows = tally.rows("forest", ("rye", "pea"), [None, None])
     assert [(one["unit"], one["crop"]) for one in rows[3:]] == [
         ("fields", "rye"),
         ("fields", "pea"),
