@@ -71,9 +71,8 @@ def _curves(found: dict[str, Any], unit: str) -> Figure:
         Line2D([], [], color="0.6", lw=0.8, ls=":", label=f"F1 of {found['goal']}"),
     ]
     if any(point.get("learnt") is False for one in found["curves"] for point in one["points"]):
-        white = {"marker": "o", "mfc": "white", "lw": 0}
         label = "as of a date that training never drew"
-        handles.append(Line2D([], [], color=_F1, label=label, **white))
+        handles.append(Line2D([], [], color=_F1, marker="o", mfc="white", lw=0, label=label))
     handles += [
         Line2D([], [], color=_OTHER[i % len(_OTHER)], lw=1.2, marker=".", label=f"F1, {name}")
         for i, name in enumerate(methods[1:])

@@ -80,8 +80,8 @@ class Resampled:
         having = int(self._positive[:, kept].any(1).sum())
         out = {}
         for name in NAMES:
-            values = [each[c][name] for c in kept if each[c][name] is not None]
-            value = float(np.mean(values)) if values else None
+            values = [value for c in kept if (value := each[c][name]) is not None]
+            value = sum(values) / len(values) if values else None
             common = (self._mean(name, kept), self.groups, having, self.unit, "no crop has an F1")
             out[name] = intervals.figure(value, *common)
         return out, kept
