@@ -65,6 +65,21 @@ def extensible() -> None:
     )
 
 
+def forget_flags() -> None:
+    """Undefines a command's flags, in a fork of it that is to run another command.
+
+    Those of libraries, which are imported once, stay.
+    """
+    known = flags.FLAGS
+    # What a config file holds is owned by whatever parsed it: --config.seed goes with --config.
+    owners = {name: str(known.find_module_defining_flag(name.partition(".")[0])) for name in known}
+    for name, module in owners.items():
+        # absl calls the module that runs by the path of its file.
+        if module == sys.argv[0] or module.startswith("experiments."):
+            delattr(known, name)
+    known.unparse_flags()
+
+
 def import_modules(names: Sequence[str]) -> None:
     """Imports modules by name, from the current folder or wherever Python looks.
 

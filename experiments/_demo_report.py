@@ -8,10 +8,12 @@ import statistics
 
 from cropmap_jax.geo import as_of_windows, files
 
-RUNS = {"pixels": "pixel_series", "finetuned": "dual_unet3d"}
-"""Folders of the scored runs, and what they are called."""
-METHODS = ("pixel_series", "dual_unet3d", "forest")
-COLOURS = dict(zip(METHODS, ("#0072b2", "#e69f00", "#999999"), strict=True))  # Okabe & Ito
+MEMBERS = {"pixels": "pixel_series", "forest": "forest"}
+"""Folders of the runs that are combined, and what they are called."""
+METHODS = ("combined", *MEMBERS.values(), "dual_unet3d")
+COLOURS = dict(zip(METHODS, ("#000000", "#0072b2", "#999999", "#e69f00"), strict=True))
+"""Of Okabe & Ito."""
+_WIDE = 13
 NEXT = """next, on real data:
   your own rasters          python -m experiments.ingest --help      docs/own_rasters.md
   then as above             build, pretrain or finetune, evaluate, predict"""
@@ -24,13 +26,16 @@ def read(out: pathlib.Path, seeds: int) -> dict:
     """
     scores: dict = {"lead": {}}
     for seed in range(seeds):
-        for name, network in RUNS.items():
+        members = {f"{name}-{seed}": method for name, method in MEMBERS.items()}
+        for name, methods in (
+            ("combined", {"combined": "combined", **members}),
+            ("finetuned", {"network": "dual_unet3d"}),
+        ):
             file = out / f"{name}-{seed}" / "evaluation" / "test" / "all.json"
             for row in json.loads(file.read_text())["scores"]:
                 if row["rule"] != "chosen":
                     continue
-                method = network if row["method"] == "network" else row["method"]
-                crops = scores.setdefault((method, row["unit"]), {})
+                crops = scores.setdefault((methods[row["method"]], row["unit"]), {})
                 crops.setdefault(row["crop"], []).append(
                     math.nan if row["f1"] is None else row["f1"]
                 )
@@ -40,14 +45,18 @@ def read(out: pathlib.Path, seeds: int) -> dict:
 
 def _cell(values: list[float]) -> str:
     mean = statistics.mean(values) if values else math.nan
-    return f"{'-':>14}" if math.isnan(mean) else f"{mean:14.3f}"
+    return f"{'-':>{_WIDE}}" if math.isnan(mean) else f"{mean:{_WIDE}.3f}"
 
 
 def table(scores: dict) -> str:
     """One line per crop: F1 of pixels and of fields by each method, and the effective lead."""
     units = ("pixels", "fields")
-    heads = "".join(f"{m:>14}" for m in METHODS)
-    lines = [f"{'F1':14}{'pixels':>28}{'fields':>42}", f"{'crop':14}{heads}{heads}  lead"]
+    heads = "".join(f"{m:>{_WIDE}}" for m in METHODS)
+    wide = len(heads)
+    lines = [
+        f"{'F1':14}{'pixels':^{wide}}{'fields':^{wide}}".rstrip(),
+        f"{'crop':14}{heads}{heads}  lead",
+    ]
     for crop, lead in scores["lead"].items():
         cells = [scores.get((m, u), {}).get(crop, []) for u in units for m in METHODS]
         lines.append(f"{crop:14}{''.join(map(_cell, cells))}  {as_of_windows.format_lead(lead)}")
@@ -79,7 +88,7 @@ def _macro(scores: dict, method: str, unit: str) -> list[float]:
 
 
 def difference(scores: dict) -> str:
-    """pixel_series minus each other, with its standard error where there are several seeds."""
+    """combined minus each other, with its standard error where there are several seeds."""
     best, *others = METHODS
     lines = []
     for unit, other in ((unit, other) for other in others for unit in ("pixels", "fields")):
@@ -110,10 +119,10 @@ def picture(scores: dict) -> bytes:
     fig, axes = plt.subplots(2, 1, figsize=(9, 6), sharex=True, layout="constrained")
     for ax, unit in zip(axes, ("pixels", "fields"), strict=True):
         for i, method in enumerate(METHODS):
-            at = [k + (i - 1) * 0.27 for k in range(len(crops))]
+            at = [k + (i - 1.5) * 0.2 for k in range(len(crops))]
             values = [scores.get((method, unit), {}).get(crop, [0.0]) for crop in crops]
             means = [statistics.mean(v) for v in values]
-            ax.bar(at, means, 0.25, color=COLOURS[method], label=method)
+            ax.bar(at, means, 0.18, color=COLOURS[method], label=method)
             for x, runs in zip(at, values, strict=True):
                 if len(runs) > 1:
                     ax.plot([x] * len(runs), runs, ".", color="black", markersize=4)
@@ -121,7 +130,7 @@ def picture(scores: dict) -> bytes:
         ax.set_ylim(0, 1)
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
-    axes[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axes[0].legend(ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes[1].set_xticks(range(len(crops)), crops)
     fig.suptitle("Simulated Iran, held-out sites, 30 days before harvest or more", x=0.35)
     data = io.BytesIO()
@@ -151,6 +160,6 @@ def write(out: pathlib.Path, seeds: int) -> str:
     files.write_bytes(out / "scores.png", picture(scores))
     return (
         f"{text}\nthis table: {out / 'scores.txt'}, drawn: {out / 'scores.png'}\n"
-        f"pictures of each crop: {out / 'pixels-0' / 'evaluation' / 'test'}\n"
+        f"pictures of each crop: {out / 'combined-0' / 'evaluation' / 'test'}\n"
         f"the map, for QGIS: {out / 'map'}\n\n{NEXT}"
     )

@@ -68,11 +68,13 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     Raises:
       ValueError: names the setting or the flag.
     """
+    from cropmap_jax import runs
     from cropmap_jax.data import checks
     from cropmap_jax.geo import files
 
     finetunes = stage == "finetune"
-    optional = ("fold", "init_step", "scratch", "crosswalk") if finetunes else ("fold",)
+    optional = ("fold", "fields_per_class", "fields_draw")
+    optional += ("init_step", "scratch", "crosswalk") if finetunes else ()
     checks.keys(
         "--config", config.to_dict(), _SETTINGS + (_OF_FINETUNING if finetunes else ()), optional
     )
@@ -103,6 +105,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
         if path:
             files.local(flag, path)
     files.check_apart({"--workdir": workdir}, inputs)
+    runs.check_free(workdir, "the checkpoints")
 
 
 def make_recipe(config: ConfigDict, data, model: dict | None = None, trunk=None):

@@ -23,18 +23,14 @@ flags.mark_flag_as_required("config")
 
 def _check_workdir(workdir: str, data_dir: str) -> None:
     """Requires a workdir in which a baseline may lie."""
+    from cropmap_jax import runs
     from cropmap_jax.geo import files
-    from cropmap_jax.training import checkpoints
 
     files.local("--config.data_dir", data_dir)
     if files.local("--workdir", workdir).is_file():
         raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
     files.check_apart({"--workdir": workdir}, {"--config.data_dir": data_dir})
-    if checkpoints.folder(workdir).exists():
-        raise ValueError(
-            f"--workdir {workdir}: expected a folder without the checkpoints of a network, found "
-            f"{checkpoints.folder(workdir)}; choose another"
-        )
+    runs.check_free(workdir, "the baseline")
 
 
 def _train(data, config: dict, workdir: str) -> None:
@@ -61,7 +57,7 @@ def main(_):
     config, workdir = _CONFIG.value.to_dict(), _WORKDIR.value
     keeping.check(config)
     _check_workdir(workdir, config["data_dir"])
-    data = dataset.open_dataset(config["data_dir"], config["dataset"], config.get("fold"))
+    data = dataset.open_dataset(config["data_dir"], config["dataset"], **dataset.view_of(config))
     keeping.make_recipe(config, data)  # what is wrong with it shows before anything is made
     with processes.stoppable(), files.Lock(workdir, "--workdir"):
         files.tidy(files.local("--workdir", workdir), {storage.FOLDER})

@@ -2,10 +2,11 @@
 
     python -m experiments.combine --workdirs A,B,C --workdir W
 
-Probabilities are averaged with weights that make the annotated pixels of the validation split most
-likely; where that split is too small to tell, all weigh the same, and a note says so. `evaluate`
-and `predict` take W as any other workdir. Members are copied: W can be moved, and stays what was
-weighed. What is written is whole: interrupted, the command leaves nothing, and starts again.
+Their log-probabilities are averaged, with weights that make the annotated pixels of the validation
+split most likely; seeds of one kind weigh the same. Where that split is too small to tell, all do,
+and a note says so. `evaluate` and `predict` take W as any other workdir. Members are copied: W can
+be moved, and stays what was weighed. What is written is whole: interrupted, the command leaves
+nothing, and starts again.
 """
 
 import shlex
@@ -48,7 +49,8 @@ def _paths():
         raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
     if workdir.is_dir():
         found = [p for p in sorted(workdir.iterdir()) if not p.name.startswith(".")]
-        others = [p.name for p in found if p.name not in _OWN]
+        # Files lie there, such as logs, and are nobody's run.
+        others = [p.name for p in found if p.is_dir() and p.name not in _OWN]
         if others:
             raise ValueError(
                 f"--workdir {workdir}: expected a new or empty folder, or one that combine wrote, "
@@ -78,25 +80,30 @@ def _open(paths):
 
 def _config(members) -> dict:
     """On which dataset the members are weighed, and as of when."""
-    known = {(one.config.get("dataset"), one.config.get("fold")) for one in members.values()}
+    from cropmap_jax.data import dataset
+
+    known = {
+        (one.config.get("dataset"), *sorted(dataset.view_of(one.config).items()))
+        for one in members.values()
+    }
     first = next(iter(members.values())).config
-    name, fold = _DATASET.value, _FOLD.value
+    name, view = _DATASET.value, {}
     if not name and len(known) > 1:
         listed = ", ".join(
-            f"{dataset}" + (f" (fold {own})" if own is not None else "")
-            for dataset, own in sorted(known, key=str)
+            f"{of}" + "".join(f" ({setting} {value})" for setting, value in view)
+            for of, *view in sorted(known, key=str)
         )
         raise ValueError(
             f"--dataset: expected one, since the members were trained on several ({listed}), "
             f"found none"
         )
     if not name:
-        name = first.get("dataset")
-        fold = first.get("fold") if fold is None else fold
+        name, view = first.get("dataset"), dataset.view_of(first)
+    view = {"fold": None} | view | ({} if _FOLD.value is None else {"fold": _FOLD.value})
     return {
         "data_dir": _DATA_DIR.value or first.get("data_dir"),
         "dataset": name,
-        "fold": fold,
+        **view,
         "as_of": _AS_OF.value,
         "equal": _EQUAL.value,
     }
@@ -113,7 +120,7 @@ def _dataset(config: dict):
     if config["equal"]:
         return None
     data_dir = files.local("--data_dir", config["data_dir"])
-    data = dataset.open_dataset(data_dir, config["dataset"], config["fold"])
+    data = dataset.open_dataset(data_dir, config["dataset"], **dataset.view_of(config))
     files.check_apart({"--workdir": _WORKDIR.value}, {"the dataset": data.path.parent})
     return data
 

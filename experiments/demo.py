@@ -2,75 +2,92 @@
 
     python -m experiments.demo --out DIR
 
-Simulates Iran with a few known fields, and Europe under a crop map. Trains two networks on the
-fields: one that looks at each pixel alone, and a small 3-D U-Net, pretrained on Europe's map;
-scores each crop a month before its harvest on held-out sites, next to a random forest; and draws a
-crop map. Every step is one of the commands of this package, printed before it runs; interrupted,
-the same command resumes. A command that runs ends with the demo.
+Simulates Iran with a few known fields and a land-cover map, and Europe under a crop map. Trains
+on the fields a network that looks at each pixel alone, a random forest, and a small 3-D U-Net,
+pretrained on Europe's map; combines the first two; scores all of them, each crop a month before its
+harvest, on held-out sites; and draws a crop map of the combination. Every step is one of the
+commands of this package, printed before it runs; interrupted, the same command resumes. A command
+that runs ends with the demo.
 """
 
 import pathlib
-import shlex
-import sys
 import time
 
 from absl import flags
 
 from cropmap_jax.geo import files, periods, processes
-from experiments import _cli, _demo_report
+from experiments import _cli, _demo_report, _running
 
 _OUT = flags.DEFINE_string("out", None, "Folder of everything the demo makes.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each kind, to see the spread.", 1, 100)
 _CONFIGS = flags.DEFINE_string(
     "configs", "configs/demo", "Folder of simulate.py, pretrain.py and finetune.py."
 )
-_PIXELS = "pixel_series/finetune.py"
+_OTHERS = {"pixel_series": "configs/pixel_series/finetune.py", "forest": "configs/demo/forest.py"}
+"""Configs that a folder of --configs need not have."""
 _AS_OF = flags.DEFINE_string("as_of", "2022-08-01", "Date of the crop map.")
+
+
+def _config(name: str) -> str:
+    """--config with a file of --configs; of _OTHERS, where there is none."""
+    own = pathlib.Path(_CONFIGS.value) / f"{name}.py"
+    return f"--config={own if own.is_file() or name not in _OTHERS else _OTHERS[name]}"
 
 
 def _steps(out: pathlib.Path):
     """Yields (title, command and its flags)."""
-    data, configs = f"--data_dir={out / 'data'}", f"--config={_CONFIGS.value}"
-    own = pathlib.Path(_CONFIGS.value) / "pixel_series.py"
-    pixels = f"--config={own if own.is_file() else f'configs/{_PIXELS}'}"
-    for world, kind in (("iran", "isrc"), ("europe", "eucropmap")):
+    data = f"--data_dir={out / 'data'}"
+    # Without its land-cover map each village of Iran would be mapped as a crop.
+    for world, kind, more in (
+        ("iran", "isrc", ["--config.landcover=True"]),
+        ("europe", "eucropmap", []),
+    ):
         cubes = f"--cubes={out / world / 'cubes'}"
-        yield f"simulate {world}", ["simulate", f"{configs}/simulate.py:{world}", cubes]
+        yield f"simulate {world}", ["simulate", f"{_config('simulate')}:{world}", cubes, *more]
         build = ["build", f"--dataset={kind}", cubes, data, "--overlap=0"]
         yield f"chips of {world}", build
     for seed in range(_SEEDS.value):
-        same = [f"--config.data_dir={out / 'data'}", f"--config.seed={seed}"]
-        start = out / f"pretrained-{seed}"
-        fields = "--config.dataset=isrc"
-        for name, title, learn in (
-            (
-                "pixels",
-                "train the per-pixel network on Iran's fields",
-                [pixels, *same, fields, "--config.from_scratch=True"],
-            ),
-            (
-                "finetuned",
-                "fine-tune the U-Net on Iran's fields",
-                [f"{configs}/finetune.py", *same, f"--config.init_from={start}"],
-            ),
-        ):
-            if name == "finetuned":
-                yield (
-                    "pretrain a 3-D U-Net on Europe's map",
-                    ["pretrain", f"{configs}/pretrain.py", f"--workdir={start}", *same],
-                )
-            work = f"--workdir={out / f'{name}-{seed}'}"
-            yield title, ["finetune", learn[0], work, *learn[1:]]
-            extra = ["--max_pictures=0"]
-            if name == "pixels":
-                extra = ["--baseline=forest", "--trees=50", "--max_pictures=1"]
-            score = ["evaluate", work, "--crop=all", f"--seed={seed}"]
-            yield "score on held-out sites", score + extra
+        yield from _trained(out, seed)
     yield (
         "map",
-        ["predict", f"--workdir={out / 'pixels-0'}", f"--cubes={out / 'iran' / 'cubes'}",
+        ["predict", f"--workdir={out / 'combined-0'}", f"--cubes={out / 'iran' / 'cubes'}",
          f"--as_of={_AS_OF.value}", f"--out={out / 'map'}"],
     )  # fmt: skip
+
+
+def _trained(out: pathlib.Path, seed: int):
+    """Yields the steps that train and score with a seed."""
+    same = [f"--config.data_dir={out / 'data'}", f"--config.seed={seed}"]
+    work = {
+        name: f"--workdir={out / f'{name}-{seed}'}"
+        for name in (*_demo_report.MEMBERS, "combined", "pretrained", "finetuned")
+    }
+    members = ",".join(str(out / f"{name}-{seed}") for name in _demo_report.MEMBERS)
+
+    def score(name: str, pictures: int) -> list[str]:
+        return ["evaluate", work[name], "--crop=all", f"--max_pictures={pictures}"]
+
+    yield (
+        "train the per-pixel network on Iran's fields",
+        ["finetune", _config("pixel_series"), work["pixels"], *same, "--config.dataset=isrc",
+         "--config.from_scratch=True"],
+    )  # fmt: skip
+    yield (
+        "train a forest on Iran's fields",
+        ["baseline", _config("forest"), work["forest"], *same, "--config.dataset=isrc"],
+    )
+    yield "combine both", ["combine", f"--workdirs={members}", work["combined"]]
+    yield "score all three on held-out sites", score("combined", 1)
+    yield (
+        "pretrain a 3-D U-Net on Europe's map",
+        ["pretrain", _config("pretrain"), work["pretrained"], *same],
+    )
+    start = f"--config.init_from={out / f'pretrained-{seed}'}"
+    yield (
+        "fine-tune the U-Net on Iran's fields",
+        ["finetune", _config("finetune"), work["finetuned"], *same, start],
+    )
+    yield "score it on held-out sites", score("finetuned", 0)
 
 
 def _scored(arguments: list[str]) -> bool:
@@ -106,13 +123,7 @@ def _run(out: pathlib.Path) -> None:
     for title, (command, *arguments) in _steps(out):
         if command == "evaluate" and _scored(arguments):
             continue
-        shown = f"python -m experiments.{command} {shlex.join(arguments)}"
-        print(f"\n== {title}\n$ {shown}", flush=True)
-        start = time.monotonic()
-        code = processes.run([sys.executable, "-m", f"experiments.{command}", *arguments])
-        if code:
-            raise ValueError(f"{title} failed (exit {code}): {shown}")
-        print(f"({time.monotonic() - start:.0f} s)", flush=True)
+        _running.run(title, command, arguments, (*_running.SHARED, *_running.OF_BASELINES))
     print(f"\n== result\n{_demo_report.write(out, _SEEDS.value)}")
     print(f"\nthe demo took {(time.monotonic() - begun) / 60:.1f} min; all of it is in {out}")
 

@@ -92,9 +92,10 @@ def _open():
     restored = runs.open_run(workdir, _CHECKPOINT.value)
     data_dir = files.local("--data_dir", _DATA_DIR.value or restored.config["data_dir"])
     name, fold = _DATASET.value, _FOLD.value
-    if fold is None and not name:  # another dataset need not have folds
-        fold = restored.config.get("fold")
-    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], fold)
+    # Another dataset need not have folds, nor those fields.
+    view = {} if name else dataset.view_of(restored.config)
+    view |= {} if fold is None else {"fold": fold}
+    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], **view)
     restored.recipe.check_dataset(data)
     smoothing.find(_SMOOTH.value, restored.recipe.sensors)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
@@ -166,6 +167,8 @@ def _settings(run: _evaluation.Run) -> dict:
         "dataset": data.name,
         "fingerprint": data.fingerprint,
         "fold": data.fold,
+        "fields_per_class": data.few.per_class if data.few else None,
+        "fields_draw": data.few.draw if data.few else None,
         "split": run.split,
         "threshold_split": run.chooser,
         "lead_days": leads[0] if len(leads) == 1 else None if _UNTIL.value else leads,
@@ -197,6 +200,7 @@ def _notes(restored, data, chooser: str | None) -> tuple[dict, list[str]]:
 
 
 def main(_):
+    from cropmap_jax.data import few_fields
     from cropmap_jax.evaluation import report
     from cropmap_jax.geo import files
     from cropmap_jax.inference import smoothing
@@ -209,7 +213,7 @@ def main(_):
     ground, noted = _notes(restored, data, chooser)
     plan, late = _plan(restored, data, crops, chooser)
     baselines, more = _baselines(restored, data)
-    noted += late + more
+    noted += late + more + few_fields.notes(data)
     one = "all" if every else data.legend.names[crops[0]]
     curve = len(plan.steps) > 1 or bool(_UNTIL.value)
     name = f"{one}.json" if not curve else f"lead_time{'' if every else f'-{one}'}.json"

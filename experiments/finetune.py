@@ -111,7 +111,12 @@ def main(_):
             f"--config.crosswalk: expected none with --config.from_scratch=True, since no head was "
             f"pretrained; found {config.crosswalk!r}"
         )
-    data = dataset.open_dataset(config.data_dir, config.dataset, config.get("fold"))
+    if config.from_scratch and config.epochs == 0:
+        raise ValueError(
+            "--config.epochs: expected at least 1 with --config.from_scratch=True, since a network "
+            "that is neither pretrained nor trained knows nothing; found 0"
+        )
+    data = dataset.open_dataset(config.data_dir, config.dataset, **dataset.view_of(config))
     if config.from_scratch:
         # There is no trunk to spare: it learns as fast as the head, its statistics too.
         config.learning_rate.trunk = config.learning_rate.head

@@ -27,7 +27,7 @@ def main(_):
     config, workdir = _CONFIG.value, _WORKDIR.value
     _train.check(config, workdir, "pretrain")
     _train.start()
-    data = dataset.open_dataset(config.data_dir, config.dataset, config.get("fold"))
+    data = dataset.open_dataset(config.data_dir, config.dataset, **dataset.view_of(config))
     recipe = _train.make_recipe(config, data)
     train_config = _train.make_train_config(config, "pretrain", recipe)
     if config.standardise:

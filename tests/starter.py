@@ -15,7 +15,7 @@ import cropmap_jax.evaluation.evaluate
 import cropmap_jax.mapping.crop_map
 import cropmap_jax.training.loop  # noqa: F401
 
-WITH_SCIKIT_LEARN = ("experiments.baseline", "experiments.combine")
+WITH_SCIKIT_LEARN = ("experiments.baseline", "experiments.combine", "experiments.learning_curve")
 
 
 def main() -> None:

@@ -13,11 +13,19 @@ import pathlib
 import sys
 import time
 
-from benchmarks.accuracy import forks, methods, places, speed, table
+from benchmarks.accuracy import methods, places, speed, table
 from benchmarks.accuracy.methods import Method
 from benchmarks.accuracy.places import Place
-from benchmarks.accuracy.steps import Failed, Steps
-from cropmap_jax.geo import files, processes
+from cropmap_jax.geo import files, forks, processes
+from cropmap_jax.geo.recorded_steps import Failed, Steps
+
+SHARED = (
+    "cropmap_jax.baselines.keeping",
+    "cropmap_jax.evaluation.evaluate",
+    "cropmap_jax.mapping.crop_map",
+    "cropmap_jax.training.loop",
+)
+"""What commands import, once for all of them."""
 
 
 def run(
@@ -45,22 +53,27 @@ def run(
     for place in chosen:
         own = [method for method in tried if method.runs_on(place.name)]
         failed = _prepared(steps, out, place)
-        for seed in range(seeds):
-            for method in own:
-                found = {"place": place.name, "method": method.name, "seed": seed}
-                try:
-                    if failed:
-                        raise Failed(failed)
-                    start = _pretrained(steps, out, method, seed, simulate)
-                    found |= place.run(steps, out, method, seed, start)
-                    if place.name == fast and not seed and method.verb != methods.SPOT:
-                        cubes, as_of = place.cubes(out), place.speed_as_of
-                        found["speed"] = speed.step(steps, out, found["workdir"], cubes, as_of)
-                except Failed as error:
-                    found["failed"] = str(error)
-                runs.append(found)
+        for seed, method in _in_order(own, seeds):
+            found = {"place": place.name, "method": method.name, "seed": seed}
+            try:
+                if failed:
+                    raise Failed(failed)
+                start = _pretrained(steps, out, method, seed, simulate)
+                found |= place.run(steps, out, method, seed, start, seeds)
+                if place.name == fast and not seed and method.verb != methods.SPOT:
+                    cubes, as_of = place.cubes(out), place.speed_as_of
+                    found["speed"] = speed.step(steps, out, found["workdir"], cubes, as_of)
+            except Failed as error:
+                found["failed"] = str(error)
+            runs.append(found)
     print(f"\n{steps.ran} steps run, {steps.skipped} were finished")
     return table.write(out, chosen, tried, runs, seeds, notes)
+
+
+def _in_order(tried: list[Method], seeds: int) -> list[tuple[int, Method]]:
+    """Seeds and methods, those at the end that put runs of others together."""
+    jobs = [(seed, method) for seed in range(seeds) for method in tried]
+    return sorted(jobs, key=lambda job: job[1].verb == methods.COMBINE)
 
 
 def _prepared(steps: Steps, out: pathlib.Path, place: Place) -> str:
@@ -119,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         out = files.local("--out", args.out).resolve()
         for note in notes:
             print(note, flush=True)
-        forks.imports()
+        forks.preload(SHARED)
         with processes.stoppable(), files.Lock(out, "--out"):
             files.Written(out, "accuracy").claim(*table.NAMES)
             text = run(out, chosen, tried, args.seeds, notes)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-FINETUNE, BASELINE, SPOT = "finetune", "baseline", "spot"
+FINETUNE, BASELINE, SPOT, COMBINE = "finetune", "baseline", "spot", "combine"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,25 +13,30 @@ class Method:
       name: for --methods and in the JSON.
       label: in tables.
       verb: FINETUNE or BASELINE of `experiments`; SPOT trains within `evaluate --baseline`, a model
-        for each as-of date, and leaves nothing that could map.
-      config: file of settings.
+        for each as-of date, and leaves nothing that could map; COMBINE puts runs of other methods
+        together.
+      config: file of settings; "" for COMBINE.
       flags: more settings.
       pretrain: file of settings of the pretraining on simulated Europe; "" trains from scratch.
       others: {place: (file of settings, flags)} where the config is not for that place.
       places: the only ones where it runs; () for all.
       spot: name for `evaluate --baseline`, of SPOT.
+      members: names of the methods whose runs of the same place and seed are put together.
+      seeds_of: those of them that take part with every seed.
       default: whether it runs when --methods does not name it.
     """
 
     name: str
     label: str
     verb: str
-    config: str
+    config: str = ""
     flags: tuple[str, ...] = ()
     pretrain: str = ""
     others: dict[str, tuple[str, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
     places: tuple[str, ...] = ()
     spot: str = ""
+    members: tuple[str, ...] = ()
+    seeds_of: tuple[str, ...] = ()
     default: bool = True
 
     def runs_on(self, place: str) -> bool:
@@ -44,6 +49,9 @@ class Method:
 
 
 _SCRATCH = ("--config.from_scratch=True",)
+_PIXEL_SERIES = "configs/pixel_series/finetune.py"
+_ALONE = (*_SCRATCH, "--config.model.neighbourhood=(1,)")
+_MAP_LABELS = ("--config.mixup=0.3",)  # as in configs/pixel_series/pretrain.py
 _FEWER = ("--config.arguments.trees=100",)  # 300 take three times as long, minutes each
 # The U-Net on 1 km2: docs/real_run.md. Belgium asks for exclusive classes.
 _SEED_ON_REAL = {
@@ -103,13 +111,34 @@ METHODS = (
         pretrain="configs/demo/pretrain.py",
         places=("iran",),
     ),
-    Method("pixel_series", "pixel_series", FINETUNE, "configs/pixel_series/finetune.py", _SCRATCH),
+    Method(
+        "pixel_series",
+        "pixel_series",
+        FINETUNE,
+        _PIXEL_SERIES,
+        _SCRATCH,
+        others={"belgium": (_PIXEL_SERIES, (*_SCRATCH, *_MAP_LABELS))},
+    ),
     Method(
         "pixel_series_alone",
         "pixel_series, without means",
         FINETUNE,
-        "configs/pixel_series/finetune.py",
-        (*_SCRATCH, "--config.model.neighbourhood=(1,)"),
+        _PIXEL_SERIES,
+        _ALONE,
+        others={"belgium": (_PIXEL_SERIES, (*_ALONE, *_MAP_LABELS))},
+    ),
+    Method(
+        "combined",
+        "pixel_series and forest, combined",
+        COMBINE,
+        members=("pixel_series", "forest_indices"),
+    ),
+    Method(
+        "combined_seeds",
+        "all seeds of pixel_series and forest, combined",
+        COMBINE,
+        members=("pixel_series", "forest_indices"),
+        seeds_of=("pixel_series",),
     ),
 )
 

@@ -5,8 +5,8 @@ import json
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from benchmarks.accuracy.methods import SPOT, Method
-from benchmarks.accuracy.steps import Steps, Took
+from benchmarks.accuracy.methods import COMBINE, SPOT, Method
+from cropmap_jax.geo.recorded_steps import Failed, Steps, Took
 
 TREES = 100
 """Of the forests that `evaluate` trains for each as-of date."""
@@ -71,7 +71,13 @@ class Place:
         steps.command(folder, "build", "build", [f"--dataset={self.kind}", *data, *self.build])
 
     def run(
-        self, steps: Steps, out: pathlib.Path, method: Method, seed: int, pretrained: str = ""
+        self,
+        steps: Steps,
+        out: pathlib.Path,
+        method: Method,
+        seed: int,
+        pretrained: str = "",
+        seeds: int = 1,
     ) -> dict:
         """Trains and scores a method, where that has not been done.
 
@@ -79,21 +85,24 @@ class Place:
           steps, out: as for `prepare`, which comes first.
           method, seed: what and which one.
           pretrained: workdir of its pretraining.
+          seeds: how many there are, for methods that put all of them together.
 
         Returns:
           "measures" {name: F1 or None}, "workdir", and per training and scoring "train_seconds",
-          "train_cpu_seconds" (None where it is part of scoring), "score_seconds" and
-          "score_cpu_seconds".
+          "train_cpu_seconds" (None where it is part of scoring; of combined runs the members' too),
+          "score_seconds" and "score_cpu_seconds".
 
         Raises:
-          steps.Failed: a command failed.
+          steps.Failed: a command failed, or a member has not been trained.
           ValueError: a file of scores is damaged.
         """
-        folder = out / "runs" / self.name / f"{method.name}-{seed}"
-        parts = [folder / f"fold-{k}" for k in range(self.folds)] or [folder]
+        parts = self._parts(out, method.name, seed)
         rows, train, score = [], [], []
         for fold, part in enumerate(parts):
-            train.append(self._train(steps, out, method, seed, part, fold, pretrained))
+            if method.verb == COMBINE:
+                train.append(self._combine(steps, out, method, seed, seeds, fold))
+            else:
+                train.append(self._train(steps, out, method, seed, part, fold, pretrained))
             flags = [f"--workdir={part}", f"--seed={seed}", "--max_pictures=0", *self.score]
             if method.verb == SPOT:
                 flags += [f"--baseline={method.spot}"]
@@ -107,7 +116,12 @@ class Place:
                 found[f"{what}_{name}"] = sum(values) / len(values) if own else None
         return found
 
-    def _train(self, steps, out, method: Method, seed: int, part, fold: int, pretrained) -> float:
+    def _parts(self, out: pathlib.Path, name: str, seed: int) -> list[pathlib.Path]:
+        """Workdirs of a method by its name, one for each fold."""
+        folder = out / "runs" / self.name / f"{name}-{seed}"
+        return [folder / f"fold-{k}" for k in range(self.folds)] or [folder]
+
+    def _train(self, steps, out, method: Method, seed: int, part, fold: int, pretrained) -> Took:
         config, flags = method.settings(self.name)
         flags = [*flags, f"--workdir={part}", f"--config.seed={seed}", *self.train]
         flags += [f"--config.data_dir={out / 'data'}", f"--config.dataset={self.dataset}"]
@@ -117,6 +131,29 @@ class Place:
         if "pretrain" in pathlib.PurePath(config).name:
             verb = "pretrain"
         return steps.command(part, "train", verb, flags, config, anew=True)
+
+    def _combine(self, steps, out, method: Method, seed: int, seeds: int, fold: int) -> Took:
+        """Combines runs of a fold; returns how long that took, the members' training with it."""
+        members, trained = [], []
+        for name in method.members:
+            for own in range(seeds) if name in method.seeds_of else (seed,):
+                part = self._parts(out, name, own)[fold]
+                record = steps.finished(part, "train")
+                if record is None:
+                    raise Failed(
+                        f"expected a run of {name} with seed {own} to combine, found none that has "
+                        f"finished in {part.relative_to(out)}; --methods {name} trains it"
+                    )
+                members.append(part)
+                trained.append(record)
+        part = self._parts(out, method.name, seed)[fold]
+        flags = [f"--workdirs={','.join(map(str, members))}", f"--workdir={part}"]
+        flags += [f"--data_dir={out / 'data'}", f"--dataset={self.dataset}"]
+        flags += [f"--fold={fold}"] if self.folds else []
+        flags += [flag for flag in self.score if flag.startswith("--as_of=")]
+        took = steps.command(part, "train", "combine", flags, anew=True, of=trained)
+        all_of_it = [took, *(Took(one["seconds"], one["cpu_seconds"]) for one in trained)]
+        return Took(*map(sum, zip(*all_of_it, strict=True)))
 
     def _crop(self) -> str:
         (crop,) = (f.removeprefix("--crop=") for f in self.score if f.startswith("--crop="))

@@ -5,9 +5,8 @@ import pathlib
 import tempfile
 import time
 
-from benchmarks.accuracy import forks
-from benchmarks.accuracy.steps import Steps
-from cropmap_jax.geo import files
+from cropmap_jax.geo import files, forks
+from cropmap_jax.geo.recorded_steps import Steps
 
 SECONDS = 15.0
 """After which the figure is good enough: a forest may take minutes for all cubes."""

@@ -12,6 +12,8 @@ def get_config() -> ConfigDict:
     config.data_dir = ""  # folder of datasets
     config.dataset = "isrc"  # "<kind>" or "<kind>/<name>"
     config.fold = config_dict.placeholder(int)  # of a dataset with folds, the one that is tested
+    config.fields_per_class = 0  # that are known, outside of test (docs/training.md); 0: all
+    config.fields_draw = 0  # which draw of them
     config.sensors = ("s1", "s2")  # whose pixels it takes
     config.seed = 0
 

@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.dataset = "isrc"
     config.draw_by = "field"
     config.as_of = ()  # the calendar's dates
+    config.mixup = 0.0  # costs accuracy where labels are of people who stood in the field
     # Villages, water and roads are no crops, if the cubes come with a land-cover map.
     config.weak_share = 0.1
     config.init_from = ""  # workdir of a pretrained network

@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
     config.batch_size = 512  # pixels
     config.epochs = 5
     config.period_dropout = 0.3
+    config.mixup = 0.3  # a map's labels have errors, which it keeps from being learnt by heart
     config.loss = "softmax_none"
     config.label_smoothing = 0.05
     config.optimizer = "adamw"

@@ -7,7 +7,7 @@ from typing import Any
 from cropmap_jax.baselines import drawing, fitting, recipe, storage
 from cropmap_jax.baselines.recipe import BaselineRecipe
 from cropmap_jax.baselines.settings import Settings
-from cropmap_jax.data import checks, input_pipeline
+from cropmap_jax.data import checks, few_fields, input_pipeline
 from cropmap_jax.data.dataset import NO_WEAK, Dataset
 from cropmap_jax.geo import sensors
 
@@ -17,6 +17,8 @@ CONFIG = (
 )  # fmt: skip
 """What a config of a baseline holds, see configs/baselines/forest.py."""
 _WEAK = {"weak_share": 0.0, "weak_weight": 1.0}
+_FEW = {few_fields.PER_CLASS: 0, few_fields.DRAW: 0}
+_LATER = _WEAK | _FEW
 """What it may hold besides, and what it is where it does not."""
 
 
@@ -26,7 +28,7 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
       ValueError: names the setting, as --config.NAME.
     """
-    checks.keys("--config", config, CONFIG, ("fold", *_WEAK))
+    checks.keys("--config", config, CONFIG, ("fold", *_LATER))
     for name in ("data_dir", "dataset"):
         checks.text(f"--config.{name}", config[name])
         if not config[name]:
@@ -61,9 +63,11 @@ def make_recipe(config: Mapping[str, Any], data: Dataset) -> BaselineRecipe:
 
 def describe(config: Mapping[str, Any], data: Dataset) -> dict[str, Any]:
     """What is stored next to the model and must be the same for a run to be finished."""
+    unused = () if config.get("weak_share") else tuple(_WEAK)
+    unused += () if config.get(few_fields.PER_CLASS) else tuple(_FEW)
     return {
         # As configs were before they had these, where they ask for nothing.
-        "config": {k: v for k, v in config.items() if k not in _WEAK or config.get("weak_share")},
+        "config": {k: v for k, v in config.items() if k not in unused},
         "dataset": data.fingerprint,
         "cubes": data.ground,
         "unseen_bands": data.unseen_bands,
@@ -98,6 +102,8 @@ def train(
     weak = float(config.get("weak_share", 0.0)), float(config.get("weak_weight", 1.0))
     if storage.finished(workdir, meta):
         return False
+    for note in few_fields.notes(data):
+        report(f"note: {note}")
     for name in data.never_annotated("train"):
         report(f"note: {name}: no annotated pixel in train; it is never predicted")
     if weak[0] and not data.split("train").has_weak:

@@ -4,12 +4,12 @@ import dataclasses
 import math
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cropmap_jax.data import dataset_files, fold_view, records
+from cropmap_jax.data import dataset_files, few_fields, fold_view, records
 from cropmap_jax.data.examples import Source
 from cropmap_jax.geo import grid, legend, periods, splits
 from cropmap_jax.geo import sensors as sensors_lib
@@ -77,6 +77,7 @@ class Dataset:
       folds: how its annotated ground is divided for cross-validation; None: it is not.
       fold: the fold that this is a view of, whose chip tables and labels are those of that fold's
         splits; None: all labels, in one split "train" where there are folds.
+      few: which fields are known, in a view in which not all are; None: all.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Dataset:
     sensors: tuple[Sensor, ...] = SENTINEL
     folds: fold_view.Folds | None = None
     fold: int | None = None
+    few: few_fields.Few | None = None
 
     def source(self, split: str) -> Source:
         """Random-access records of a split: `source[i]` is a `Record`.
@@ -101,6 +103,8 @@ class Dataset:
           ValueError: the dataset has no such split, or a file of it is damaged.
         """
         table = self.split(split)
+        if self.few is not None:
+            return self.few.source(split)
         if self.folds is None or self.fold is None:
             return self._records(split, table)
         # The training table of a view has every chip.
@@ -111,7 +115,7 @@ class Dataset:
         )
         kept = self.folds.splits(self.fold)[split]
         chosen = _in_split(every, self.folds.pixels, kept, split)
-        return fold_view.Masked(whole, chosen, table.places, self.chip, self.folds, kept)
+        return fold_view.InFolds(whole, chosen, table.places, self.chip, self.folds, kept)
 
     def _records(self, split: str, table: Chips) -> Source:
         return records.open_records(
@@ -161,8 +165,11 @@ class Dataset:
         """Which ground is in which split: id, split, season, crs, transform, shape of each cube.
 
         In a view of a fold a cube is there once for each split that has annotation in it, with
-        "folds": those of the split, and a digest of how all ground was divided.
+        "folds": those of the split, and a digest of how all ground was divided. With few fields it
+        is that of all: which of them are known changes nothing about where they are.
         """
+        if self.few is not None:
+            return self.few.whole.ground
         keys = ("id", "split", "season", "crs", "transform", "shape")
         rows = [{key: row[key] for key in keys} for row in self.cubes]
         if self.folds is None or self.fold is None:
@@ -209,18 +216,45 @@ def _in_split(every: Chips, pixels: np.ndarray, kept: Sequence[int], split: str)
     return np.flatnonzero(np.isin(every.cube, every.cube[annotated]))
 
 
-def open_dataset(data_dir: str, name: str, fold: int | None = None) -> Dataset:
+def view_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a dataset a run sees that has this config: further arguments of `open_dataset`.
+
+    Configs of earlier versions lack some settings, and see all.
+    """
+    found = {} if config.get("fold") is None else {"fold": config["fold"]}
+    if config.get(few_fields.PER_CLASS, 0) != 0:
+        found |= {name: config.get(name, 0) for name in few_fields.SETTINGS}
+    return found
+
+
+def open_dataset(
+    data_dir: str,
+    name: str,
+    fold: int | None = None,
+    fields_per_class: int = 0,
+    fields_draw: int = 0,
+) -> Dataset:
     """Opens a dataset that `experiments.build` made.
 
     Args:
       data_dir: folder of datasets.
       name: "<builder>" or "<builder>/<name>".
       fold: of a dataset with folds, the one that is tested.
+      fields_per_class, fields_draw: how many fields of each class are known outside of the test
+        split, 0 for all, and which draw of them it is; see `few_fields`.
 
     Raises:
       ValueError: no dataset there, one that has lost a file, one of another format, one with folds
-        of which none is named, or a fold that there is not.
+        of which none is named, a fold that there is not, or a number of fields that cannot be.
     """
+    few_fields.check(fields_per_class, fields_draw)
+    data = _open_fold(data_dir, name, fold)
+    if fields_per_class:
+        return few_fields.thin(data, fields_per_class, fields_draw)
+    return data
+
+
+def _open_fold(data_dir: str, name: str, fold: int | None) -> Dataset:
     data = open_folder(newest(data_dir, name))
     if fold is not None:
         return data.view(fold)

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cropmap_jax.data import dataset_files
+from cropmap_jax.data import dataset_files, masking
 from cropmap_jax.data.chips import cut
-from cropmap_jax.data.examples import Pixels, Record, Source
+from cropmap_jax.data.examples import Source
 from cropmap_jax.geo import folds
 from cropmap_jax.geo.folds import UNUSED, Rule
-from cropmap_jax.geo.legend import IGNORE
 
 _KEPT_BYTES = 1 << 26
 """Of maps that are unpacked, all views of a dataset together; at least two maps."""
@@ -88,8 +87,8 @@ class Folds:
         return found.hexdigest()
 
 
-class Masked:
-    """Records of a split of a view; a `Source`. What is annotated in other folds is unknown.
+class InFolds(masking.Masked):
+    """Records of a split of a view. What is annotated in other folds is unknown.
 
     Args:
       whole: the records of all chips.
@@ -109,52 +108,18 @@ class Masked:
         found: Folds,
         kept: Sequence[int],
     ):
-        self._whole, self._chosen, self._places = whole, chosen, places
-        self._chip, self._folds = chip, found
+        super().__init__(whole, chosen)
+        self._places, self._chip, self._folds = places, chip, found
         self._kept = np.zeros(UNUSED + 1, bool)
         self._kept[list(kept)] = True
 
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: int) -> Record:
-        record = dict(self._whole[self._number(index)])
-        mask = self._mask(index)
-        record["label"] = np.where(mask, record["label"], np.uint8(IGNORE))
-        record["fields"] = np.where(mask, record["fields"], np.uint32(0))
-        return record
-
-    def label(self, index: int) -> np.ndarray:
-        """As `Source.label`."""
-        return np.where(self._mask(index), self._whole.label(self._number(index)), np.uint8(IGNORE))
-
     def weak(self, index: int) -> np.ndarray:
-        """As `Source.weak`."""
-        weak: np.ndarray = self._whole.weak(self._number(index)) & self._mask(index)
+        """As `Source.weak`: of the folds of the split."""
+        weak: np.ndarray = super().weak(index) & self.known(index)
         return weak
 
-    def fields(self, index: int) -> np.ndarray:
-        """As `Source.fields`."""
-        return np.where(self._mask(index), self._whole.fields(self._number(index)), np.uint32(0))
-
-    def read_window(
-        self, index: int, chosen: np.ndarray, pixels: Pixels, label: np.ndarray | None = None
-    ) -> None:
-        """As `Source.read_window`."""
-        self._whole.read_window(self._number(index), chosen, pixels, label)
-        if label is not None:
-            label[~self._mask(index)] = IGNORE
-
-    def gather(self, chips: np.ndarray, *places: Any) -> None:
-        """As `Source.gather`: pixels, without a label."""
-        self._whole.gather(self._chosen[chips], *places)
-
-    def _number(self, index: int) -> int:
-        if not 0 <= index < len(self):
-            raise IndexError(f"expected a record from 0 to {len(self) - 1}, found {index}")
-        return int(self._chosen[index])
-
-    def _mask(self, index: int) -> np.ndarray:
+    def known(self, index: int) -> np.ndarray:
+        """As `Masked.known`: what lies in the folds of the split."""
         cube, row, col = self._places[index].tolist()
         own = cut(self._folds.map(cube), row, col, self._chip, UNUSED)
         mask: np.ndarray = self._kept[own]

@@ -279,6 +279,8 @@ def make_pixel_batches(
 ) -> MakePixelBatch:
     """`MakePixelBatch` of a split, with the index that `config.draw_by` names.
 
+    Pixels are drawn with replacement, as of dates of their own: a batch may be larger than a split.
+
     Raises:
       ValueError: no annotated pixel, or more than can be listed.
     """
@@ -286,10 +288,4 @@ def make_pixel_batches(
     index = pixel_index.make(config.draw_by, data, split, source)
     drawn = config.weak_share and data.split(split).has_weak
     weak = pixel_index.WeakIndex(data, split, source) if drawn else None
-    total = int(data.split(split).annotated.sum())
-    if total < batch_size:
-        raise ValueError(
-            f"config.batch_size: expected at most {total} (annotated pixels of {data.path}, split "
-            f"{split}), found {batch_size}"
-        )
     return MakePixelBatch(data, split, source, index, config, batch_size, seed, shard, weak)

@@ -1,10 +1,13 @@
-"""Weights of a mixture of methods that make what is known most likely, and whether they are worth
+"""Weights of a pool of methods that make what is known most likely, and whether they are worth
 having: numbers only."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
+
+from cropmap_jax.inference.pools import SURELY
 
 MIN_FIELDS = 20
 """With fewer fields there are not two for each of the FOLDS: nothing is told from so few."""
@@ -14,8 +17,6 @@ DRAWS = 2000
 """Draws of fields, with replacement, that the interval of the gain comes from."""
 LEVEL = 0.95
 """Of that interval."""
-SURELY = 1e-6
-"""What a probability of 0 counts as: a forest's says no more than that none of its trees agreed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,35 +53,48 @@ class Gain:
 
 
 def log_likelihood(answers: Answers, weights: np.ndarray) -> float:
-    """Mean of log sum_m w_m p_im over the questions i by their weight, in nats."""
+    """Mean over the questions by their weight of the log of what the pool gives to the truth, in
+    nats."""
     return float(np.average(_log(answers, weights), weights=answers.weights))
 
 
-def _log(answers: Answers, weights: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.log(np.clip(answers.truth, SURELY, 1) @ weights)
+def _odds(answers: Answers) -> np.ndarray:
+    """float64 [N, methods], log of the odds that each gives to the truth."""
+    found: np.ndarray = special.logit(np.clip(answers.truth, SURELY, 1 - SURELY).astype(np.float64))
     return found
 
 
-def fit(answers: Answers) -> np.ndarray:
-    """Weights of the mixture that make the answers most likely.
+def _log(answers: Answers, weights: np.ndarray) -> np.ndarray:
+    found: np.ndarray = special.log_expit(_odds(answers) @ weights)
+    return found
 
-        maximise sum_i v_i log sum_m w_m p_im  over  w >= 0, sum w = 1
 
-    The sum is concave, so that the maximum is the only one but for methods that answer alike.
-    Source: Redner & Walker, Mixture densities, maximum likelihood and the EM algorithm, SIAM Review
-    26 (1984), of the problem; solved by scipy's SLSQP, since EM takes thousands of steps where
-    methods are nearly alike.
+def fit(answers: Answers, kinds: Sequence[int]) -> np.ndarray:
+    """Weights of the pool that make the answers most likely, the same within a kind.
+
+        maximise sum_i v_i log s(sum_m w_m logit p_im)  over  w >= 0, sum w = 1
+
+    with s the logistic function: the `Pool` of questions with two outcomes. The sum is concave, so
+    that the maximum is the only one but for methods that answer alike. Methods of one kind, such as
+    seeds of one network, are as good as each other before anything is known; weights of their own
+    fit what a few fields happen to say.
+
+    Args:
+      answers: of the methods.
+      kinds: number of the kind of each, from 0.
 
     Returns:
       float64 [methods].
     """
-    count = answers.truth.shape[1]
-    truth = np.clip(answers.truth, SURELY, 1).astype(np.float64)
+    member = np.eye(max(kinds) + 1)[list(kinds)]
+    share_of = member / member.sum(0)  # [methods, kinds]
+    odds = _odds(answers) @ share_of
+    count = odds.shape[1]
     share = answers.weights / answers.weights.sum()
 
     def lost(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        mixed = truth @ weights
-        return -float(share @ np.log(mixed)), -(truth.T @ (share / mixed))
+        mixed = odds @ weights
+        return -float(share @ special.log_expit(mixed)), -(odds.T @ (share * special.expit(-mixed)))
 
     found = optimize.minimize(
         lost,
@@ -93,11 +107,11 @@ def fit(answers: Answers) -> np.ndarray:
     )
     weights: np.ndarray = np.clip(found.x, 0, None)
     weights[weights < 1e-4] = 0  # what a solver leaves of a zero costs a whole prediction
-    whole: np.ndarray = weights / weights.sum()
+    whole: np.ndarray = share_of @ (weights / weights.sum())
     return whole
 
 
-def gain(answers: Answers, seed: int = 0) -> Gain:
+def gain(answers: Answers, kinds: Sequence[int], seed: int = 0) -> Gain:
     """The gain of fitted weights over equal ones, by cross-validation over fields.
 
     Fields are dealt into FOLDS; each fold is judged by weights that the others gave. The interval
@@ -106,6 +120,7 @@ def gain(answers: Answers, seed: int = 0) -> Gain:
 
     Args:
       answers: of at least MIN_FIELDS fields.
+      kinds: as for `fit`.
       seed: of the folds and draws.
     """
     rng = np.random.default_rng(seed)
@@ -115,7 +130,7 @@ def gain(answers: Answers, seed: int = 0) -> Gain:
     better = np.zeros(len(answers.weights))
     for number in range(FOLDS):
         own = fold[answers.fields] == number
-        weights = fit(answers.of(~own))
+        weights = fit(answers.of(~own), kinds)
         held = answers.of(own)
         better[own] = _log(held, weights) - _log(held, equal)
     won = np.bincount(answers.fields, answers.weights * better, count)

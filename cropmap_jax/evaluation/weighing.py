@@ -12,6 +12,7 @@ from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.evaluation.mixtures import Answers
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.inference.predictors import Predictor
+from cropmap_jax.runs import combined
 from cropmap_jax.runs.combined import Combined
 
 MOST_PIXELS = 300_000
@@ -68,6 +69,9 @@ def weigh(
       progress: called after each cube.
     """
     names, num_periods = list(run.members), run.recipe.num_periods
+    kinds = combined.kinds(run.members)
+    if len(set(kinds)) == 1:
+        return equal(len(names), "all members are of one kind, and differ in their seed alone")
     for name, one in run.members.items():
         if held_out.trained_on(one, data, split):
             why = f"{name} was trained on ground of the {split} split of {data.name}"
@@ -87,8 +91,8 @@ def weigh(
     if count < mixtures.MIN_FIELDS:
         why = f"{split} has {count} fields, and fewer than {mixtures.MIN_FIELDS} tell too little"
         return equal(len(names), why, how)
-    weights, flat = mixtures.fit(answers), np.full(len(names), 1 / len(names))
-    found = mixtures.gain(answers)
+    weights, flat = mixtures.fit(answers, kinds), np.full(len(names), 1 / len(names))
+    found = mixtures.gain(answers, kinds)
     how |= {
         "fitted": dict(zip(names, map(_rounded, weights), strict=True)),
         "log_likelihood": {
@@ -101,14 +105,6 @@ def weigh(
         },
         "gain": dataclasses.asdict(found) | {"level": mixtures.LEVEL},
     }
-    if found.low <= 0:
-        shown = ", ".join(f"{n} {w:.2f}" for n, w in zip(names, weights, strict=True))
-        why = (
-            f"the weights that fit {split} best ({shown}) gain {found.mean:.2g} nats "
-            f"({found.low:.2g} to {found.high:.2g}) on fields that they have not seen, which may "
-            f"be nothing"
-        )
-        return equal(len(names), why, how)
     return Weighing(tuple(map(float, weights)), {"weights": "fitted"} | how)
 
 

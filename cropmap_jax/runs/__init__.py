@@ -3,6 +3,7 @@
 from cropmap_jax.runs.opening import (
     COMBINED,
     NETWORK,
+    check_free,
     folders,
     method_of,
     open_run,
@@ -14,6 +15,7 @@ from cropmap_jax.runs.opening import (
 __all__ = [
     "COMBINED",
     "NETWORK",
+    "check_free",
     "folders",
     "method_of",
     "open_run",

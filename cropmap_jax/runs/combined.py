@@ -16,6 +16,8 @@ from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
 
 STAGE = NAME = "combined"
+_OF_ONE_RUN = ("seed", "data_dir", "init_from", "init_step")
+"""Settings that may differ between runs of one kind."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,23 @@ def digest(run: Restored) -> str:
     Its recipe has a checksum of its own, next to it, and may gain settings in later versions.
     """
     return checksums.digest(run.variables)
+
+
+def kinds(members: Mapping[str, Restored]) -> list[int]:
+    """Number of each member's kind, from 0: runs of one kind differ in their seed alone.
+
+    What a run was pretrained with is of a kind as well, and where it lies is not: only whether
+    there was a pretraining counts.
+    """
+    known: dict[str, int] = {}
+    found = []
+    for one in members.values():
+        recipe = {k: v for k, v in one.recipe.to_json().items() if k != "statistics"}
+        config = {k: v for k, v in one.config.items() if k not in _OF_ONE_RUN}
+        own = [recipe, config, bool(one.config.get("init_from")), one.dataset]
+        key = json.dumps(own, sort_keys=True, default=str)
+        found.append(known.setdefault(key, len(known)))
+    return found
 
 
 def names_of(workdirs: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -33,7 +33,8 @@ from cropmap_jax.training.checkpoints import Restored
 FOLDER, META, MEMBERS = "combined", "combined.json", "members"
 _PARTS = ("format", "members", "weights", "how", "config", "provenance", "sha256")
 _MEMBER = ("name", "workdir", "method", "step", "sha256")
-_FORMAT = 1
+_FORMAT = 2
+"""1 held weights of a mean of probabilities; they are not those of a mean of their logarithms."""
 _SUM = 1e-6
 """How far the sum of the weights may be from 1."""
 
@@ -196,7 +197,8 @@ def finished(
     def known(described: list[dict[str, Any]]) -> set[str]:
         return {one["sha256"] for one in described}
 
-    differ = [k for k in config if k != "data_dir" and meta["config"].get(k) != config[k]]
+    both = dict.fromkeys((*config, *meta["config"]))
+    differ = [k for k in both if k != "data_dir" and meta["config"].get(k) != config.get(k)]
     if known(meta["members"]) != known(members):
         differ.insert(0, "members")
     if differ:

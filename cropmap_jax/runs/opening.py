@@ -8,6 +8,7 @@ from cropmap_jax.baselines.kept import Kept
 from cropmap_jax.baselines.predictor import BaselinePredictor
 from cropmap_jax.inference import predictors
 from cropmap_jax.inference.combined import CombinedPredictor
+from cropmap_jax.inference.pools import Pool
 from cropmap_jax.inference.predictors import Predictor
 from cropmap_jax.runs import combined_storage
 from cropmap_jax.runs.combined import Combined
@@ -27,6 +28,24 @@ def folders(workdir: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
         "the baseline": kept.folder(workdir),
         "the combined runs": combined_storage.folder(workdir),
     }
+
+
+def check_free(workdir: str | os.PathLike[str], own: str) -> None:
+    """Requires that a workdir holds no run of another kind, which a second one would hide.
+
+    Args:
+      workdir: --workdir of what trains.
+      own: what it may hold, a key of `folders`.
+
+    Raises:
+      ValueError: names what was found.
+    """
+    for what, path in folders(workdir).items():
+        if what != own and path.exists():
+            raise ValueError(
+                f"--workdir {workdir}: expected a folder without {what} of others, found "
+                f"{path}; choose another"
+            )
 
 
 def open_run(workdir: str | os.PathLike[str], which: str = checkpoints.LAST) -> Restored:
@@ -87,7 +106,8 @@ def predictor_of(
     if isinstance(run, Combined):
         members = [predictor_of(one, batch_size, full_batches) for one in run.members.values()]
         classes = len(run.recipe.legend)
-        return CombinedPredictor(members, run.weights, run.recipe.sensors, classes, apart)
+        pool = Pool(run.recipe.exclusive, run.recipe.none_of_these)
+        return CombinedPredictor(members, run.weights, run.recipe.sensors, classes, pool, apart)
     if not isinstance(run, Kept):
         return predictors.NetworkPredictor(run, batch_size, full_batches)
     recipe = run.recipe

@@ -11,6 +11,7 @@ from typing import Any
 import grain
 import jax
 import numpy as np
+import optax
 from tqdm import tqdm
 
 from cropmap_jax.data import input_pipeline
@@ -77,6 +78,9 @@ def train(
             f"for none of these (expected {' or '.join(able)}), found "
             f"{train_config.sampling.weak_share}"
         )
+    meta = _meta(data, recipe, train_config, ancestors)
+    if not train_config.epochs:
+        return _untrained(train_config, variables, meta, pathlib.Path(workdir))
     shard = (parallel.process_index(), parallel.process_count())
     source = input_pipeline.training_input(
         data,
@@ -102,11 +106,7 @@ def train(
         train_config.seed,
         train_config.weak_weight,
     )
-    meta = _meta(data, recipe, train_config, ancestors)
-    state: steps.State = {"step": np.zeros((), np.int32), **variables}
-    state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
-    if train_config.ema:
-        state["ema"] = jax.tree.map(np.array, dict(variables))
+    state = _first_state(train_config, variables, optimizer)
     workdir = pathlib.Path(workdir)
     with _owned(workdir), Checkpointer(workdir, meta, train_config.keep) as checkpointer:
         step = checkpointer.latest or 0
@@ -127,6 +127,31 @@ def train(
             step_function = parallel.data_parallel(train_step, donate=True)
             state = parallel.replicate(state)
             return run.run(state, step, step_function)
+
+
+def _first_state(
+    train_config: TrainConfig, variables: steps.Variables, optimizer: optax.GradientTransformation
+) -> steps.State:
+    state: steps.State = {"step": np.zeros((), np.int32), **variables}
+    state["opt_state"] = jax.device_get(optimizer.init(variables["params"]))
+    if train_config.ema:
+        state["ema"] = jax.tree.map(np.array, dict(variables))
+    return state
+
+
+def _untrained(
+    train_config: TrainConfig, variables: steps.Variables, meta: dict[str, Any], workdir: Folder
+) -> dict[str, float]:
+    """Stores a network as it begins: one of which no epoch is trained."""
+    state = _first_state(train_config, variables, train_config.make_optimizer(1))
+    workdir = pathlib.Path(workdir)
+    with _owned(workdir), Checkpointer(workdir, meta, train_config.keep) as checkpointer:
+        if checkpointer.latest is not None:
+            check_same_config(checkpointer.meta(), meta, workdir)
+        elif parallel.process_index() == 0:
+            print("config.epochs 0: the network is stored as it begins, untrained", flush=True)
+        checkpointer.save(0, state)
+    return {"epoch": 0.0}
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from cropmap_jax.data import few_fields
 from cropmap_jax.data.dataset import NO_WEAK, Dataset
 from cropmap_jax.data.input_pipeline import TrainingInput
 from cropmap_jax.models import count_parameters
@@ -147,8 +148,15 @@ def describe(
         f"{source.steps:,} steps ({train_config.epochs} epochs of {source.steps_per_epoch:.4g})"
         + (f", resuming after step {step:,}" if step else ""),
     ]
+    lines += [f"note: {note}" for note in few_fields.notes(data)]
     if sampling.weak_share and not data.split("train").has_weak:
         lines.append(f"note: config.weak_share {sampling.weak_share:g}: {NO_WEAK}")
+    annotated = int(data.split("train").annotated.sum())
+    if sampling.unit == "pixels" and annotated < train_config.batch_size:
+        lines.append(
+            f"note: train has {annotated:,} annotated pixels: a batch of "
+            f"{train_config.batch_size:,} holds some of them several times"
+        )
     if never := data.never_annotated("train"):
         lines.append(f"note: no annotated pixel of {', '.join(never)} in train: it is not learnt")
     return "\n".join(lines)

@@ -23,7 +23,8 @@ class TrainConfig:
 
     Args:
       stage: "pretrain" or "finetune".
-      epochs, batch_size, seed: of the training input; the batch is that of all devices.
+      epochs, batch_size, seed: of the training input; the batch is that of all devices. With 0
+        epochs a fine-tuning stores the network as it begins.
       sampling: how examples are drawn.
       optimizer: one of `optim.OPTIMIZERS`.
       learning_rates: peak rate of "trunk" and "head"; 0 keeps the trunk of a fine-tuning.
@@ -72,7 +73,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, least, most in (
-            ("epochs", 1, 10**6),
+            ("epochs", 0 if self.stage == "finetune" else 1, 10**6),
             ("batch_size", 1, 2**16),
             ("accumulate", 1, 2**16),
             ("seed", 0, 2**63 - 1),
@@ -206,6 +207,8 @@ _BEFORE: dict[str, Any] = {
     "weight_decay": 0.0,
     "weak_share": 0.0,
     "weak_weight": 1.0,
+    "fields_per_class": 0,
+    "fields_draw": 0,
 }
 """What runs of earlier versions did that had no such setting."""
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import __main__ as benchmark
-from benchmarks.accuracy import forks, methods, places, steps, table
+from benchmarks.accuracy import methods, places, table
 from cropmap_jax.evaluation import map_scores, pooling
+from cropmap_jax.geo import forks
+from cropmap_jax.geo import recorded_steps as steps
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 TWO = dataclasses.replace(places.world(0), name="two", make=None)
@@ -176,6 +178,74 @@ def test_an_unfinished_training_begins_anew_and_a_failed_step_says_why(tmp_path)
     assert (folder / "checkpoint").read_text() == "whole" and len(ran.ran) == 4
 
 
+# Combined -----------------------------------------------------------------------------------------
+
+TOGETHER = methods.Method(
+    "all", "All", methods.COMBINE, members=("net", "forest"), seeds_of=("net",)
+)
+
+
+def trained(own, out, *names):
+    """Notes trainings as finished, of 1.5 seconds of processors each."""
+    for name in names:
+        own.command(out / "runs" / "belgium" / name / "fold-1", "train", "finetune", ["--a"])
+
+
+def test_combined_runs_are_of_the_same_fold_and_of_every_seed_that_is_asked_for(tmp_path):
+    given = []
+
+    def run(module, arguments, log):
+        given.append((module, arguments))
+        return forks.Ended(0, 1.5)
+
+    own, place = steps.Steps(tmp_path, run), places._belgium(pathlib.Path("x.npz"))
+    trained(own, tmp_path, "net-0", "net-1", "forest-0", "forest-1")
+    took = place._combine(own, tmp_path, TOGETHER, 1, 2, 1)
+    assert took.cpu_seconds == 1.5 * (1 + 3)  # its own, and those of its members
+    module, flags = given[-1]
+    runs = tmp_path / "runs" / "belgium"
+    members = [runs / name / "fold-1" for name in ("net-0", "net-1", "forest-1")]
+    assert module == "experiments.combine"
+    assert flags == [
+        f"--workdirs={','.join(map(str, members))}",
+        f"--workdir={runs / 'all-1' / 'fold-1'}",
+        f"--data_dir={tmp_path / 'data'}",
+        "--dataset=cubes/belgium",
+        "--fold=1",
+        "--as_of=2021-07-01",
+    ]
+    place._combine(own, tmp_path, TOGETHER, 1, 2, 1)
+    assert len(given) == 5  # finished
+    # A member that was trained again is another one.
+    record = json.loads((members[0] / "steps.json").read_text())
+    record["train"]["seconds"] += 1
+    (members[0] / "steps.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"all-1/fold-1: expected train with the settings of this"):
+        place._combine(own, tmp_path, TOGETHER, 1, 2, 1)
+
+
+def test_what_was_not_trained_cannot_be_combined(tmp_path):
+    own, place = steps.Steps(tmp_path, Commands()), places._belgium(pathlib.Path("x.npz"))
+    trained(own, tmp_path, "net-0", "forest-0")
+    with pytest.raises(
+        steps.Failed,
+        match="expected a run of net with seed 1 to combine, found none that has finished in "
+        "runs/belgium/net-1/fold-1; --methods net trains it",
+    ):
+        place._combine(own, tmp_path, TOGETHER, 0, 2, 1)
+
+
+def test_combined_runs_come_when_all_seeds_of_the_others_are_there():
+    order = benchmark._in_order([METHOD, TOGETHER], 2)
+    assert [(seed, method.name) for seed, method in order] == [
+        (0, "a"), (1, "a"), (0, "all"), (1, "all")
+    ]  # fmt: skip
+    known = {method.name for method in methods.METHODS}
+    for method in methods.METHODS:
+        assert set(method.seeds_of) <= set(method.members) <= known
+        assert (method.verb == methods.COMBINE) == bool(method.members) != bool(method.config)
+
+
 # Flags --------------------------------------------------------------------------------------------
 
 
@@ -217,7 +287,8 @@ def test_every_method_and_place_is_named_once_and_its_settings_are_there():
 
 TINY = """
 import pathlib, sys
-from benchmarks.accuracy import __main__ as benchmark, forks, methods, places
+from benchmarks.accuracy import __main__ as benchmark, methods, places
+from cropmap_jax.geo import forks
 
 out = pathlib.Path(sys.argv[1])
 place = places.Place(
@@ -235,8 +306,10 @@ dates = methods.Method("dates", "dates", methods.BASELINE, "configs/baselines/da
 spot = methods.Method(
     "spot", "spot", methods.SPOT, "configs/baselines/dates.py", spot="raw_forest"
 )
-forks.imports()
-print(benchmark.run(out, [place], [network, wrong, dates, spot], 1, ["a note"]))
+both = methods.Method("both", "both", methods.COMBINE, members=("network", "dates"))
+vain = methods.Method("vain", "vain", methods.COMBINE, members=("network", "wrong"))
+forks.preload(benchmark.SHARED)
+print(benchmark.run(out, [place], [network, wrong, dates, both, spot, vain], 1, ["a note"]))
 """
 
 
@@ -247,7 +320,7 @@ def test_a_network_and_a_baseline_end_to_end_and_again(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     env = os.environ | quick | {"PYTHONPATH": str(CHECKOUT)}
-    for ran in (9, 0):
+    for ran in (12, 0):
         done = subprocess.run(
             [sys.executable, "-c", TINY, str(tmp_path)],
             cwd=CHECKOUT, env=env, capture_output=True, text=True,
@@ -257,10 +330,11 @@ def test_a_network_and_a_baseline_end_to_end_and_again(tmp_path):
     found = json.loads((tmp_path / "accuracy.json").read_text())
     runs = {run["method"]: run for run in found["runs"]}
     assert runs["wrong"]["failed"] == "--no: no such flag; --help lists them"
-    for name in ("network", "dates", "spot"):
+    assert "expected a run of wrong with seed 0 to combine" in runs["vain"]["failed"]
+    for name in ("network", "dates", "both", "spot"):
         assert 0 <= runs[name]["measures"]["pixels"] <= 1
         assert 0 <= runs[name]["measures"]["fields"] <= 1
     assert runs["network"]["train_seconds"] > 0 and runs["spot"]["train_seconds"] is None
-    for name in ("network", "dates"):
+    for name in ("network", "dates", "both"):
         assert runs[name]["speed"]["pixels_per_second"] > 0
     assert "- wrong, seed 0, failed: --no: no such flag" in (tmp_path / "accuracy.md").read_text()

@@ -1,4 +1,4 @@
-"""Combined runs answer with the mean of their members, in scores and maps, wherever they lie."""
+"""Combined runs answer with what their members say together, in scores and in maps."""
 
 import dataclasses
 import importlib
@@ -21,6 +21,7 @@ from cropmap_jax.evaluation import cube_predictions, evaluate, held_out
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.inference import engine
+from cropmap_jax.inference.pools import Pool
 from cropmap_jax.mapping import metadata, notes
 from cropmap_jax.runs import combined, combined_storage
 from cropmap_jax.training import checkpoints
@@ -87,13 +88,27 @@ def mapped(monkeypatch, root, workdir, out, dates) -> np.ndarray:
     return found["test"]
 
 
+def pooled(run, weights, *given) -> np.ndarray:
+    """What members' probabilities are together."""
+    pool = Pool(run.recipe.exclusive, run.recipe.none_of_these)
+    return pool.probability(
+        sum(w * pool.evidence(one) for w, one in zip(weights, given, strict=True))
+    )
+
+
+def check_pooled(found, expected):
+    """Where chips overlap, which they do in the middle, what is pooled is blended then, and what is
+    compared with it is blended first."""
+    np.testing.assert_allclose(found[:48, :48], expected[:48, :48], atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
 def test_scores_and_maps_are_of_the_mean(monkeypatch, world, dates, tmp_path):
     root, data, run = world
     assert runs.method_of(run) == "combined" and list(runs.parts_of(run)) == ["network", "forest"]
     found = predicted(data, runs.predictor_of(run, 2, apart=True), list(range(9)), dates)
     mean, network, forest = (one.probability for one in cube_predictions.by_method(found, 3))
-    # Over parts, a mean that is blended and a blend that is averaged differ by rounding.
-    np.testing.assert_allclose(mean, 0.75 * network + 0.25 * forest, atol=1e-6)
+    check_pooled(mean, pooled(run, WEIGHTS, network, forest))
     assert np.isfinite(mean).all() and np.abs(network - forest).max() > 0.1
     # The network, whose halo is that of both, answers as it does alone.
     alone = runs.predictor_of(runs.open_run(root / "network"), 2)
@@ -130,9 +145,10 @@ def test_members_may_see_other_sensors(world, dates, tmp_path):
     found = predicted(data, runs.predictor_of(run, 2, apart=True), list(range(9)), dates)
     mean, forest, network = (one.probability for one in cube_predictions.by_method(found, 3))
     both, radar = np.s_[:100], np.s_[-9:]
-    np.testing.assert_allclose(mean[both], (forest[both] + network[both]) / 2, atol=1e-6)
+    expected = pooled(run, (0.5, 0.5), forest[both], network[both])
+    check_pooled(mean[both], expected)
     # Where radar alone has seen the ground, the forest has nothing to say.
-    np.testing.assert_allclose(mean[radar], network[radar], atol=1e-6)
+    check_pooled(mean[radar], pooled(run, (1,), network[radar]))
     assert np.isfinite(mean[radar]).any()
 
 
@@ -296,7 +312,7 @@ def test_a_member_that_changed_or_vanished_is_noticed(world, copied, tmp_path):
     [
         (lambda m: m["weights"].__setitem__(0, 0.9), "expected SHA-256"),
         (lambda m: m.pop("how"), "meta.how: expected a setting, found none"),
-        (lambda m: m.update(format=9), "meta.format: expected one of 1, found 9"),
+        (lambda m: m.update(format=9), "meta.format: expected one of 2, found 9"),
     ],
 )
 def test_damaged_weights_are_refused(copied, change, said):

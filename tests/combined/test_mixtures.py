@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
 from cropmap_jax.evaluation import cube_predictions, mixtures, weighing
 from cropmap_jax.evaluation.mixtures import Answers
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.inference import pools
 
 
 def answers(truth, weights=None, fields=None) -> Answers:
@@ -21,17 +23,29 @@ def answers(truth, weights=None, fields=None) -> Answers:
 
 
 def test_two_methods_are_weighed_as_on_paper():
-    # Under w and 1 - w three questions have probability .2 + .6 w, and one has .8 - .6 w:
-    # 3 (.8 - .6 w) = .2 + .6 w where the logarithm of their product is highest.
+    # Under w and 1 - w the log-odds of the truth are x = log 4 (2 w - 1) in three questions and
+    # -x in one: 3 log s(x) + log s(-x) is highest at s(x) = 3 / 4, which is x = log 3.
     asked = answers([[0.8, 0.2], [0.2, 0.8]], weights=[3, 1])
-    expected = (3 * 0.8 - 0.2) / (0.6 * 4)
-    np.testing.assert_allclose(mixtures.fit(asked), [expected, 1 - expected], atol=1e-5)
-    likely = (3 * np.log(0.2 + 0.6 * expected) + np.log(0.8 - 0.6 * expected)) / 4
-    assert mixtures.log_likelihood(asked, mixtures.fit(asked)) == pytest.approx(likely, abs=1e-9)
+    expected = (1 + np.log(3) / np.log(4)) / 2
+    found = mixtures.fit(asked, [0, 1])
+    np.testing.assert_allclose(found, [expected, 1 - expected], atol=1e-5)
+    likely = (3 * np.log(3 / 4) + np.log(1 / 4)) / 4
+    assert mixtures.log_likelihood(asked, found) == pytest.approx(likely, abs=1e-9)
 
 
 def test_what_another_does_better_everywhere_weighs_nothing():
-    assert mixtures.fit(answers([[0.9, 0.6], [0.8, 0.7], [0.9, 0.0]])).tolist() == [1, 0]
+    better = answers([[0.9, 0.6], [0.8, 0.7], [0.9, 0.0]])
+    assert mixtures.fit(better, [0, 1]).tolist() == [1, 0]
+
+
+def test_members_of_one_kind_weigh_the_same():
+    # The first two together are as the first of `test_two_methods...`.
+    odds = np.log(4) + np.array([1.5, -1.5])
+    pair = 1 / (1 + np.exp(-odds))
+    asked = answers([[*pair, 0.2], [*(1 - pair), 0.8]], weights=[3, 1])
+    both = (1 + np.log(3) / np.log(4)) / 2
+    found = mixtures.fit(asked, [0, 0, 1])
+    np.testing.assert_allclose(found, [both / 2, both / 2, 1 - both], atol=1e-5)
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5))
@@ -39,28 +53,31 @@ def test_no_method_would_gain_by_more_weight(seed, methods):
     rng = np.random.default_rng(seed)
     truth = rng.beta(2, 1, (40, methods))
     asked = answers(truth, rng.uniform(0.1, 1, 40))
-    weights = mixtures.fit(asked)
+    weights = mixtures.fit(asked, range(methods))
     assert weights.min() >= 0 and weights.sum() == pytest.approx(1)
-    # The mark of the optimum: the mean of p_m / p is at most 1, and 1 for all that weigh something.
-    ratio = np.average(truth / (truth @ weights)[:, None], axis=0, weights=asked.weights)
-    assert ratio.max() < 1 + 2e-3
-    np.testing.assert_allclose(ratio[weights > 0.01], 1, atol=2e-3)
+    # The mark of the optimum: the slope is the same for all that weigh something, and no larger
+    # for any other.
+    odds = special.logit(np.clip(truth, pools.SURELY, 1 - pools.SURELY))
+    rest = asked.weights / asked.weights.sum() * special.expit(-odds @ weights)
+    slope = odds.T @ rest
+    assert slope.max() < weights @ slope + 2e-3
+    np.testing.assert_allclose(slope[weights > 0.01], weights @ slope, atol=2e-3)
 
 
 def test_the_gain_is_of_fields_that_the_weights_have_not_seen():
     rng = np.random.default_rng(0)
     fields = np.repeat(np.arange(40), 5)
     noise = rng.uniform(-0.05, 0.05, (200, 2))
-    better = mixtures.gain(answers(np.array([0.9, 0.5]) + noise, fields=fields))
-    # Weights end at the first method alone, which gains log(.9 / .7) over both.
+    better = mixtures.gain(answers(np.array([0.9, 0.5]) + noise, fields=fields), [0, 1])
+    # Weights end at the first method alone; both have odds of 9 ** 0.5 = 3: a p of .75.
     assert better.low > 0.1 and better.low < better.mean < better.high
-    assert better.mean == pytest.approx(np.log(0.9 / 0.7), abs=0.01)
-    alike = mixtures.gain(answers(np.array([0.7, 0.7]) + noise, fields=fields))
+    assert better.mean == pytest.approx(np.log(0.9 / 0.75), abs=0.01)
+    alike = mixtures.gain(answers(np.array([0.7, 0.7]) + noise, fields=fields), [0, 1])
     assert alike.low <= 0 and abs(alike.mean) < 0.01
     # One field that says otherwise decides nothing.
     odd = np.tile([0.7, 0.7], (200, 1))
     odd[:5] = [0.99, 0.1]
-    assert mixtures.gain(answers(odd, fields=fields)).low <= 0
+    assert mixtures.gain(answers(odd, fields=fields), [0, 1]).low <= 0
 
 
 def prediction(given, label, fields, seen=None) -> cube_predictions.CubePrediction:

@@ -139,6 +139,7 @@ def test_an_epoch_is_as_many_batches_as_the_config_says():
     np.testing.assert_array_equal(first[10]["pixels"]["s2"], later[0]["pixels"]["s2"])
 
 
-def test_more_than_there_are_is_no_batch():
-    with pytest.raises(ValueError, match="config.batch_size: expected at most .* found 100000"):
-        made(size=100_000)
+def test_a_batch_may_be_larger_than_a_split():
+    total = int(data().split("train").annotated.sum())
+    batch = made(size=2 * total).map(0)
+    assert len(batch["label"]) == 2 * total and (batch["label"] != 255).all()

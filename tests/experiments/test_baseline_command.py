@@ -168,7 +168,7 @@ def test_a_network_s_workdir_is_left_alone(world, starter, tmp_path):
     root, _ = world
     (tmp_path / "w" / "checkpoints").mkdir(parents=True)
     line = line_of(train(starter, root, tmp_path / "w"))
-    assert "expected a folder without the checkpoints of a network" in line
+    assert "expected a folder without the checkpoints of others, found" in line
 
 
 def test_one_sensor_will_do_and_others_of_the_cubes_are_not_needed(world, starter, tmp_path):

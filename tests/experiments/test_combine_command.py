@@ -153,7 +153,7 @@ def test_predict_maps_with_it(world, weighed, starter, tmp_path):
 )
 def test_where_validation_tells_too_little_weights_are_equal(world, starter, tmp_path, name, why):
     flags = ("--dataset", f"cubes/{name}")
-    done = combine(starter, world, tmp_path / "w", "good", "seed_1/good", flags=flags)
+    done = combine(starter, world, tmp_path / "w", "good", "network", flags=flags)
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("note: equal weights"))
     assert why in line
@@ -162,11 +162,18 @@ def test_where_validation_tells_too_little_weights_are_equal(world, starter, tmp
     assert meta["how"]["weights"] == "equal" and why in meta["how"]["reason"]
 
 
-def test_two_that_are_as_good_weigh_the_same(world, starter, tmp_path):
+def test_two_of_one_kind_weigh_the_same_unasked(world, starter, tmp_path):
     done = combine(starter, world, tmp_path / "w", "good", "seed_1/good")
     assert done.returncode == 0, done.stderr[-3000:]
     assert weights(tmp_path / "w") == {f"{world.name}-good": 0.5, "seed_1-good": 0.5}
-    assert "on fields that they have not seen, which may be nothing" in done.stdout
+    assert "note: equal weights: all members are of one kind" in done.stdout
+
+
+def test_seeds_of_one_kind_share_its_weight(world, starter, tmp_path):
+    done = combine(starter, world, tmp_path / "w", "network", "good", "seed_1/good")
+    assert done.returncode == 0, done.stderr[-3000:]
+    network, *forests = weights(tmp_path / "w").values()
+    assert forests[0] == forests[1] > 0.45 and network < 0.1
 
 
 def test_equal_weights_may_be_asked_for(world, starter, tmp_path):
@@ -179,7 +186,7 @@ def test_a_validation_split_that_a_member_learnt_from_weighs_nothing(world, star
     data = dataset.open_dataset(str(world / "data"), "cubes/many")
     other = [r | ({"split": "train"} if r["split"] == "validation" else {}) for r in data.ground]
     small_members.keep_forest(data, tmp_path / "more", seed=3, ground=other)
-    done = combine(starter, tmp_path, tmp_path / "w", "more", world / "good")
+    done = combine(starter, tmp_path, tmp_path / "w", "more", world / "network")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "more was trained on ground of the validation split of cubes/many" in done.stdout
 
@@ -229,6 +236,22 @@ def test_where_it_may_not_write(world, weighed, starter, tmp_path):
     with files.Lock(tmp_path / "busy", "a test"):
         line = line_of(combine(starter, world, tmp_path / "busy", "good", "network"))
         assert "in use by" in line
+
+
+@pytest.mark.parametrize(
+    ("verb", "config"), [("baseline", "baselines/dates"), ("finetune", "pixel_series/finetune")]
+)
+def test_nothing_is_trained_where_combined_runs_lie(world, weighed, starter, verb, config):
+    workdir, _ = weighed
+    flags = (f"--config.data_dir={world / 'data'}", "--config.dataset=cubes/many")
+    done = starter.run(
+        verb, "--config", f"configs/{config}.py", "--workdir", workdir, *flags,
+        *(("--config.from_scratch=True",) if verb == "finetune" else ()),
+    )  # fmt: skip
+    line = line_of(done)
+    found = workdir / "combined"
+    assert f"expected a folder without the combined runs of others, found {found};" in line
+    assert not list(workdir.glob("checkpoints")) and not list(workdir.glob("baseline"))
 
 
 def test_what_a_killed_run_left_is_no_hindrance(world, starter, tmp_path):

@@ -34,13 +34,15 @@ SMALLER = {
     "pixel_series": """
     config.epochs, config.steps_per_epoch, config.batch_size = 1, 20, 64
     config.scratch.width = 8""",
+    "forest": """
+    config.arguments.trees = 8""",
 }
 
 
 def run(out, configs, *flags):
-    command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}",
-               *flags]  # fmt: skip
-    return subprocess.run(command, cwd=CHECKOUT, env=ENV, capture_output=True, text=True)
+    command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}"]
+    env = ENV | {"PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run([*command, *flags], cwd=CHECKOUT, env=env, capture_output=True, text=True)
 
 
 def base_of(name):
@@ -72,17 +74,17 @@ def test_it_ends_with_a_table_of_every_crop_and_method(demo):
     table = (root / "out" / "scores.txt").read_text()
     assert table.strip() in printed
     scored = json.loads(
-        (root / "out" / "pixels-0" / "evaluation" / "test" / "all.json").read_text()
+        (root / "out" / "combined-0" / "evaluation" / "test" / "all.json").read_text()
     )["scores"]
     crops = {row["crop"] for row in scored if row["rule"] == "chosen"}
-    assert crops and {row["method"] for row in scored} == {"network", "forest"}
+    assert crops and {row["method"] for row in scored} == {"combined", "pixels-0", "forest-0"}
     lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     for name in crops:
-        assert re.fullmatch(rf"{name} +([01]\.\d{{3}} +){{6}}-?\d+( to -?\d+)? d", lines[name]), (
+        assert re.fullmatch(rf"{name} +([01]\.\d{{3}} +){{8}}-?\d+( to -?\d+)? d", lines[name]), (
             lines[name]
         )
-    assert "pixel_series minus dual_unet3d, mean F1 of pixels" in table
-    assert "pixel_series minus forest, mean F1 of fields" in table
+    assert "combined minus dual_unet3d, mean F1 of pixels" in table
+    assert "combined minus forest, mean F1 of fields" in table
     assert (root / "out" / "scores.png").stat().st_size > 10_000
 
 
@@ -98,7 +100,7 @@ def test_run_again_it_changes_nothing(demo):
     before = {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
     done = run(root / "out", root)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "== score on held-out sites" not in done.stdout
+    assert "on held-out sites" not in done.stdout
     assert before == {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
 
 
@@ -131,57 +133,71 @@ def test_one_demo_in_a_folder_and_no_file_of_others_replaced(tmp_path):
     _demo_report.claim(tmp_path)
 
 
+OF_RUNS = {"combined": {"combined": "combined", "pixels-0": "pixel_series", "forest-0": "forest"},
+           "finetuned": {"network": "dual_unet3d"}}  # fmt: skip
+
+
+def write_scores(out, rows):
+    """Scores by folder of a run; rows of (method, crop, unit, F1, lead)."""
+    for folder, names in OF_RUNS.items():
+        file = out / f"{folder}-0" / "evaluation" / "test" / "all.json"
+        file.parent.mkdir(parents=True)
+        own = [
+            {"rule": "chosen", "method": name, "crop": crop, "unit": unit, "f1": f1,
+             "lead_days": lead}
+            for name, method in names.items()
+            for known, crop, unit, f1, lead in rows if known == method
+        ]  # fmt: skip
+        file.write_text(json.dumps({"scores": own}))
+
+
 def test_what_could_not_be_scored_is_no_zero(tmp_path):
     # Onion has no F1 of the U-Net: the mean is over pea alone, for every method.
-    rows = {"pixel_series": (0.6, 0.9), "dual_unet3d": (0.4, None), "forest": (0.5, 0.8)}
-    for name, of in (("pixels", ("pixel_series", "forest")), ("finetuned", ("dual_unet3d",))):
-        file = tmp_path / f"{name}-0" / "evaluation" / "test" / "all.json"
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps({"scores": [
-            {"rule": "chosen", "unit": unit, "crop": crop, "f1": rows[method][i],
-             "method": "forest" if method == "forest" else "network", "lead_days": None}
-            for unit in ("pixels", "fields") for method in of
-            for i, crop in enumerate(("pea", "onion"))
-        ]}))  # fmt: skip
+    each = {"combined": (0.7, 0.9), "pixel_series": (0.6, 0.9), "forest": (0.5, 0.8),
+            "dual_unet3d": (0.4, None)}  # fmt: skip
+    write_scores(
+        tmp_path,
+        [(method, crop, unit, f1, None) for method, own in each.items()
+         for unit in ("pixels", "fields") for crop, f1 in zip(("pea", "onion"), own, strict=True)],
+    )  # fmt: skip
     _demo_report.write(tmp_path, 1)
     pea, onion, mean = (tmp_path / "scores.txt").read_text().splitlines()[2:5]
-    assert pea.split()[1:4] == ["0.600", "0.400", "0.500"]
-    assert onion.split()[1:4] == ["0.900", "-", "0.800"]
-    assert mean.split()[:7] == ["mean", "(1", "of", "2)", "0.600", "0.400", "0.500"]
-    assert "of pixels (1 of 2): +0.200, 1 seed" in (tmp_path / "scores.txt").read_text()
+    assert pea.split()[1:5] == ["0.700", "0.600", "0.500", "0.400"]
+    assert onion.split()[1:5] == ["0.900", "0.900", "0.800", "-"]
+    assert mean.split()[:8] == ["mean", "(1", "of", "2)", "0.700", "0.600", "0.500", "0.400"]
+    assert (
+        "forest, mean F1 of pixels (1 of 2): +0.200, 1 seed"
+        in (tmp_path / "scores.txt").read_text()
+    )
 
 
 def test_the_gain_and_its_standard_error():
     scores = {"lead": {"pea": [30, 60], "onion": None}}
-    # Means per seed: pixel_series 0.5 and 0.7, the U-Net 0.4 and 0.4: gains 0.1 and 0.3,
+    # Means per seed: combined 0.5 and 0.7, the U-Net 0.4 and 0.4: gains 0.1 and 0.3,
     # mean 0.2, standard deviation 0.1414, standard error 0.1.
     for unit in ("pixels", "fields"):
-        scores["pixel_series", unit] = {"pea": [0.4, 0.6], "onion": [0.6, 0.8]}
+        scores["combined", unit] = {"pea": [0.4, 0.6], "onion": [0.6, 0.8]}
         scores["dual_unet3d", unit] = {"pea": [0.5, 0.3], "onion": [0.3, 0.5]}
-        scores["forest", unit] = {"pea": [0.2, 0.2]}
+        for method in ("pixel_series", "forest"):
+            scores[method, unit] = {"pea": [0.2, 0.2]}
     told = _demo_report.difference(scores)
-    assert "of pixels: +0.200 +- 0.100 (standard error), 2 seeds" in told
+    assert "dual_unet3d, mean F1 of pixels: +0.200 +- 0.100 (standard error), 2 seeds" in told
     table = _demo_report.table(scores).splitlines()
-    assert table[2].split()[:4] == ["pea", "0.500", "0.400", "0.200"]
+    assert table[2].split()[:5] == ["pea", "0.500", "0.200", "0.200", "0.400"]
     assert table[2].endswith("30 to 60 d") and table[3].endswith("-")
     assert math.isclose(float(table[-1].split()[1]), 0.6)
 
 
 def test_a_crop_without_an_f1_is_left_out_and_said(tmp_path):
-    def row(crop, f1, method="network", unit="pixels"):
-        return {"crop": crop, "method": method, "unit": unit, "rule": "chosen", "f1": f1,
-                "lead_days": [30, 30]}  # fmt: skip
-
-    for name, f1 in (("pixels", 0.6), ("finetuned", 0.5)):
-        folder = tmp_path / f"{name}-0" / "evaluation" / "test"
-        folder.mkdir(parents=True)
-        # Nobody can be wrong about onion, which is all that is known; fields say nothing at all.
-        rows = [row("pea", f1), row("onion", None)]
-        rows += [row(crop, None, unit="fields") for crop in ("pea", "onion")]
-        (folder / "all.json").write_text(json.dumps({"scores": rows}))
+    # Nobody can be wrong about onion, which is all that is known; fields say nothing at all.
+    each = {"combined": 0.6, "pixel_series": 0.6, "dual_unet3d": 0.5}
+    rows = [(method, "pea", "pixels", f1, [30, 30]) for method, f1 in each.items()]
+    rows += [(method, "onion", "pixels", None, [30, 30]) for method in each]
+    rows += [(m, crop, "fields", None, [30, 30]) for m in each for crop in ("pea", "onion")]
+    write_scores(tmp_path, rows)
     told = _demo_report.write(tmp_path, 1)
-    assert re.search(r"^onion +(- +){6}30 d$", told, re.MULTILINE)
-    assert re.search(r"^mean \(1 of 2\) +0.600 +0.500 +(- *){4}$", told, re.MULTILINE)
-    assert "mean F1 of pixels (1 of 2): +0.100, 1 seed" in told
+    assert re.search(r"^onion +(- +){8}30 d$", told, re.MULTILINE)
+    assert re.search(r"^mean \(1 of 2\) +0.600 +0.600 +- +0.500 +(- *){4}$", told, re.MULTILINE)
+    assert "dual_unet3d, mean F1 of pixels (1 of 2): +0.100, 1 seed" in told
     assert "no crop has an F1 of fields" in told
     assert (tmp_path / "scores.png").stat().st_size > 10_000

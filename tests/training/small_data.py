@@ -34,7 +34,9 @@ class InMemory(dataset.Dataset):
 
     records: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
 
-    def source(self, split: str) -> Whole:
+    def source(self, split: str):
+        if self.few is not None:
+            return self.few.source(split)
         return Whole(self.records[split], self.sensors, weak=self.split(split).weak)
 
 

@@ -8,13 +8,13 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.accuracy import forks
-from cropmap_jax.geo import files
+from cropmap_jax.geo import files, forks
 
 RECORD = "steps.json"
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+"""The checkout, or the folder in which the wheel is installed."""
 
 
 class Failed(Exception):
@@ -38,7 +38,8 @@ def digest_of(config: str) -> str:
       Failed: there is no such file, or it makes none.
     """
     path, colon, argument = config.partition(":")
-    file = next((f for f in (pathlib.Path(path), CHECKOUT / path) if f.is_file()), None)
+    places = (pathlib.Path(path), _ROOT / path, _ROOT / "cropmap_jax" / path)
+    file = next((f for f in places if f.is_file()), None)
     if file is None:
         raise Failed(f"expected a file of settings, found none at {path}")
     try:
@@ -76,6 +77,7 @@ class Steps:
         arguments: Sequence[str],
         config: str = "",
         anew: bool = False,
+        of: Sequence[dict[str, Any]] = (),
     ) -> Took:
         """Runs `python -m experiments.VERB` unless it has; returns how long it took.
 
@@ -86,14 +88,16 @@ class Steps:
           arguments: flags without --config.
           config: file of settings, with ":ARGUMENT".
           anew: remove the folder first when it holds an unfinished step of this name.
+          of: records of steps that it rests on: of others, it would be another step.
 
         Raises:
           Failed: it ended with another exit code than 0, or its config cannot be read.
           ValueError: it ran with other settings.
         """
         words = ([f"--config={config}"] if config else []) + list(arguments)
-        key = {"verb": verb, "flags": self._portable(words)}
+        key: dict[str, Any] = {"verb": verb, "flags": self._portable(words)}
         key |= {"settings": digest_of(config)} if config else {}
+        key |= {"of": list(of)} if of else {}
         shown = f"python -m experiments.{verb} {shlex.join(words)}"
 
         def work(log: pathlib.Path) -> forks.Ended:
@@ -101,11 +105,16 @@ class Steps:
 
         return self.step(folder, name, key, shown, work, anew)
 
+    def finished(self, folder: pathlib.Path, name: str) -> dict[str, Any] | None:
+        """The record of a step that has finished: "key", "seconds" and "cpu_seconds"; else None."""
+        found = self._read(folder).get(name)
+        return found if found and found["seconds"] is not None else None
+
     def step(
         self,
         folder: pathlib.Path,
         name: str,
-        key: dict,
+        key: dict[str, Any],
         shown: str,
         work: Callable[[pathlib.Path], forks.Ended],
         anew: bool = False,
@@ -131,7 +140,7 @@ class Steps:
         ended = work(log)
         seconds = time.monotonic() - start
         if ended.code:
-            reason = _last_line(log) or f"exit {ended.code}"
+            reason = last_line(log) or f"exit {ended.code}"
             print(f"failed: {reason} ({log})", flush=True)
             raise Failed(reason)
         self.ran += 1
@@ -144,23 +153,23 @@ class Steps:
         """Flags without the path of --out, which may have been moved."""
         return [word.replace(str(self._out), "OUT") for word in words]
 
-    def _read(self, folder: pathlib.Path) -> dict:
+    def _read(self, folder: pathlib.Path) -> dict[str, Any]:
         file = folder / RECORD
         if not file.is_file():
             return {}
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             if all({"key", "seconds"} <= set(step) for step in found.values()):
                 return found
             raise ValueError("other keys")
         except (ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"{file}: expected a record of steps ({error}); remove it") from error
 
-    def _write(self, folder: pathlib.Path, record: dict) -> None:
+    def _write(self, folder: pathlib.Path, record: dict[str, Any]) -> None:
         files.write_bytes(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def _last_line(log: pathlib.Path) -> str:
+def last_line(log: pathlib.Path) -> str:
     """The last line of a log that says something, without the "error: " in front."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
