@@ -53,7 +53,7 @@ MISTAKES = {
     "foreign": (["--compare=foreign"], "whole", "whole", ["--compare foreign:", "legend", "ryes"]),
     "longer": (["--compare=longer"], "whole", "whole", ["--compare longer:", "2 periods", "3"]),
     "learnt": (["--compare=learnt"], "whole", "whole", ["--compare learnt:", "trained on"]),
-    "no train": (["--compare=dates"], "alone", "whole", ["--compare", "train split", "dates"]),
+    "no train": (["--compare=dates"], "alone", None, ["--compare", "train split", "dates"]),
     "into other": (
         ["--compare=better", "--out=better/checkpoints"],
         "whole",
