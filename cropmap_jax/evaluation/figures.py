@@ -26,9 +26,7 @@ class Resampled:
     def __init__(self, counts: np.ndarray, unit: str):
         self._counts, self.unit = counts, unit
         self.groups = len(counts)
-        flat = intervals.weights(max(self.groups, 1)) @ counts.reshape(self.groups, -1).astype(
-            float
-        )
+        flat = intervals.weights(self.groups) @ counts.reshape(self.groups, -1).astype(float)
         self._drawn = intervals.scores(flat.reshape(-1, *counts.shape[1:]))
         positive = counts[..., _TP] + counts[..., _FN] > 0
         shown = counts[..., _TP] + counts[..., _FP] > 0

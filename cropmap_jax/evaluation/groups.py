@@ -89,10 +89,10 @@ class Groups:
         return out
 
     def count(self, member: np.ndarray) -> int:
-        """How many groups there are."""
+        """How many groups there are; one, without anything in it, where nothing is annotated."""
         if self.unit == "block":
             return len(self._blocks)
-        return int(member.max(initial=-1)) + 1 + len(self._squares)
+        return max(int(member.max(initial=-1)) + 1 + len(self._squares), 1)
 
     def of_fields(self, member: np.ndarray) -> np.ndarray:
         """int64 [fields], the group of each whole field: its block (of its first piece), or itself.
@@ -120,7 +120,8 @@ class Groups:
         first = np.full(fields, len(at))
         np.minimum.at(first, member, at)
         squares = [fields + self._squares[key] for key in sorted(self._squares)]
-        return np.concatenate([np.argsort(first), np.array(squares, np.int64)])
+        found = np.concatenate([np.argsort(first), np.array(squares, np.int64)])
+        return found if len(found) else np.zeros(1, np.int64)
 
     def cubes(self, member: np.ndarray) -> np.ndarray:
         """int64 [fields], a cube of each whole field, that of its first piece."""

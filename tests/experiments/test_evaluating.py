@@ -74,7 +74,10 @@ SCORED = {
     "leads": (["--lead_days=200,60,30", "--baseline=dates"], "whole", "whole"),
     "season": (["--until=2022-03-15", "--unknown", "--crop=rye"], "whole", "whole"),
     "unseen": (["--lead_days=60,30"], "dark", "whole"),
+    "blank": (["--as_of=2022-06-01", "--unknown"], "blank", "whole"),
+    "blank leads": (["--lead_days=60,30", "--unknown", "--crop=rye"], "blank", "whole"),
     "compared": (["--compare=dates,better"], "whole", "whole"),
+    "compared blank": (["--compare=better"], "blank", "whole"),
     "compared curve": (["--compare=better", "--lead_days=60,30"], "whole", "whole"),
     "one date": (["--as_of=2022-06-01", "--unknown"], "whole", "whole"),
 }
@@ -253,6 +256,18 @@ def test_one_date_for_all_has_a_confusion_matrix(finished):
     assert (root / "out/one date/confusion.png").is_file()
 
 
+def test_a_split_that_is_all_unknown_has_words_and_no_scores(finished):
+    found, out = scores(finished, "blank")
+    finite(found)
+    assert found["confusion"][0]["reason"] == "nothing that is annotated was seen"
+    rye = found["partial"][0]
+    assert rye["precision"] is None and rye["unknown"] == 64 and rye["precision_bounds"] == [0, 1]
+    assert "note: rye, pea, oats: no annotated pixel in test: there are no scores" in out
+    found, out = scores(finished, "blank leads", "lead_time-rye.json")
+    finite(found)
+    assert "rye  no F1: no annotated pixel" in out and "nan" not in out.lower()
+
+
 def test_a_comparison_says_what_to_use(finished):
     root, _ = finished
     found, out = scores(finished, "compared", "compare.json")
@@ -284,3 +299,10 @@ def test_of_a_curve_the_point_of_the_run_is_compared(finished):
     finite(found)
     assert found["compare"]["lead_days"] == 30 and found["settings"]["lead_days"] == [60, 30]
     assert "compared 30 days before harvest, one point of the curve" in out
+
+
+def test_where_nothing_is_annotated_there_is_nothing_to_compare(finished):
+    found, out = scores(finished, "compared blank", "compare.json")
+    finite(found)
+    assert found["compare"]["best"] is None and "nan" not in out.lower()
+    assert "What to use cannot be told: no crop of test has an F1 of both methods." in out
