@@ -5,9 +5,9 @@ pixels and fields.
 
 Every pixel is judged from the window that ends before `harvest start - lead`; the dataset, the
 window and the lead come from the run. --lead_days 150,120,90,60,30 and --until DATE give curves.
---baseline trains others on the spot, a model for each
-as-of date, and scores them in the same table. Writes a table, JSON and a picture per test cube
-under W/evaluation. Ground that no image shows is counted apart and not scored; a test split that
+--baseline trains others on the spot, a model for each as-of date, and scores them in the same
+table; --compare says what to use. Writes a table, JSON and a picture per test cube under
+W/evaluation. Ground that no image shows is counted apart and not scored; a test split that
 shares ground with what the checkpoint was trained on is refused.
 """
 
