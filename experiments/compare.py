@@ -74,7 +74,12 @@ def _read(file: str) -> dict:
     try:
         with open(file, encoding="utf-8") as opened:
             value = json.load(opened)
-        checks.keys("file", value, ("settings", "scores"), ("notes", "means", "folds"))
+        checks.keys(
+            "file",
+            value,
+            ("settings", "scores"),
+            ("notes", "means", "folds", "macro", "intervals", "confusion", "partial"),
+        )
         checks.values("scores", value["scores"])
         if not value["scores"]:
             raise ValueError("scores: expected at least one, found none")

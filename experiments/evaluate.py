@@ -4,7 +4,8 @@ pixels and fields.
     python -m experiments.evaluate --workdir W --crop canola        (or --crop all)
 
 Every pixel is judged from the window that ends before `harvest start - lead`; the dataset, the
-window and the lead come from the run. --baseline trains others on the spot, a model for each
+window and the lead come from the run. --lead_days 150,120,90,60,30 and --until DATE give curves.
+--baseline trains others on the spot, a model for each
 as-of date, and scores them in the same table. Writes a table, JSON and a picture per test cube
 under W/evaluation. Ground that no image shows is counted apart and not scored; a test split that
 shares ground with what the checkpoint was trained on is refused.
@@ -12,7 +13,7 @@ shares ground with what the checkpoint was trained on is refused.
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _evaluation, _evaluation_output
 
 _cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -21,8 +22,21 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _CROP = flags.DEFINE_string("crop", None, "Class of the legend, or all.", required=True)
 _SPLIT = flags.DEFINE_string("split", "test", "Split to score.")
-_LEAD = flags.DEFINE_integer("lead_days", None, "Days before harvest; default: as in training.")
+_LEAD = flags.DEFINE_list(
+    "lead_days",
+    None,
+    "Days before harvest; default: as in training. Several, such as 120,90,60,30, give a curve.",
+)
 _AS_OF = flags.DEFINE_string("as_of", None, "One as-of date for all, instead of the calendar.")
+_UNTIL = flags.DEFINE_string(
+    "until", None, "A curve against as-of dates instead: the ends of all periods up to this date."
+)
+_UNKNOWN = flags.DEFINE_bool(
+    "unknown",
+    False,
+    "Predict ground that is not annotated as well, to bound the precision of all ground. Costs as "
+    "much more time as there is more of it: with few known fields many times as much.",
+)
 _THRESHOLD_SPLIT = flags.DEFINE_string(
     "threshold_split", None, "Split that chooses the threshold; default validation, else train."
 )
@@ -51,7 +65,6 @@ _SMOOTH = flags.DEFINE_integer(
     "smooth", 0, "Side in pixels of a window over which probabilities are smoothed; 0 for none."
 )
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
-_MAX_LEAD = 731
 
 
 def _open():
@@ -61,10 +74,19 @@ def _open():
     from cropmap_jax.geo import files
     from cropmap_jax.inference import smoothing
 
-    if _LEAD.value is not None and abs(_LEAD.value) > _MAX_LEAD:
+    if _UNTIL.value:
+        for flag in (_LEAD, _AS_OF):
+            if flag.value:
+                raise ValueError(
+                    f"--{flag.name}: expected none beside --until, which gives the dates, found "
+                    f"{flag.value if flag is _AS_OF else ','.join(flag.value)}"
+                )
+    if _AS_OF.value and _LEAD.value and len(_LEAD.value) > 1:
         raise ValueError(
-            f"--lead_days: expected {-_MAX_LEAD} to {_MAX_LEAD} (two years), found {_LEAD.value}"
+            f"--lead_days: expected no curve beside --as_of, one date for all, found "
+            f"{','.join(_LEAD.value)}"
         )
+    _leads(30)
     workdir = files.local("--workdir", _WORKDIR.value)
     out = files.local("--out", _OUT.value or workdir / "evaluation" / _SPLIT.value)
     restored = runs.open_run(workdir, _CHECKPOINT.value)
@@ -83,21 +105,35 @@ def _open():
     return restored, data, out
 
 
-def _dates(restored, data, crops: list[int], chooser: str | None):
-    """As-of dates of every cube and crop, checked; and notes about them."""
+def _leads(default: int) -> list[int]:
+    from cropmap_jax.evaluation import as_of_plan
+
+    return [default] if _LEAD.value is None else as_of_plan.parse_leads(_LEAD.value)
+
+
+def _plan(restored, data, crops: list[int], chooser: str | None):
+    """As-of dates of every cube and column, checked; and notes about them."""
     from cropmap_jax.data import input_pipeline
-    from cropmap_jax.evaluation import evaluate
+    from cropmap_jax.evaluation import as_of_plan, evaluate
     from cropmap_jax.geo import periods
 
-    as_of = None
-    if _AS_OF.value:
-        as_of = periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
-    dates = input_pipeline.as_of_dates(data, crops, _lead(restored), as_of)
-    looked = {_SPLIT.value, *([chooser] if chooser else [])}
-    looked |= set() if _BASELINE.value == ["none"] else {"train"}
-    flag = "--as_of" if _AS_OF.value else ""
-    periods_seen = restored.recipe.num_periods
-    return dates, evaluate.check_windows(data, sorted(looked), dates, periods_seen, flag)
+    leads = _leads(restored.recipe.lead_days)
+    looked = _evaluation.looked(_SPLIT.value, chooser, _BASELINE.value != ["none"])
+    flag = ""
+    if _UNTIL.value:
+        flag, until = "--until", periods.to_day(periods.parse_date(_UNTIL.value, "--until"))
+        plan = as_of_plan.for_season(data, crops, until, _SPLIT.value, looked)
+    elif len(leads) > 1:
+        plan = as_of_plan.for_leads(data, crops, leads, looked)
+    else:
+        as_of = None
+        if _AS_OF.value:
+            flag, as_of = "--as_of", periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
+        dates = input_pipeline.as_of_dates(data, crops, leads[0], as_of)
+        step = as_of_plan.Step(None if _AS_OF.value else leads[0], as_of)
+        plan = as_of_plan.single(crops, dates, step)
+    late = evaluate.check_windows(data, looked, plan.dates, restored.recipe.num_periods, flag)
+    return plan, late
 
 
 def _baselines(restored, data):
@@ -105,7 +141,7 @@ def _baselines(restored, data):
     from cropmap_jax.baselines import settings
 
     chosen = settings.find(_BASELINE.value, "--baseline", {"trees": _TREES.value})
-    for method in _methods(restored):
+    for method in _evaluation.methods_of(restored, _MEMBERS.value):
         if method in chosen:
             raise ValueError(
                 f"--baseline: expected other methods than that of --workdir, found {method!r}"
@@ -118,139 +154,95 @@ def _baselines(restored, data):
     ]
 
 
-def _methods(restored) -> dict:
-    """By name of each method of the run, its own first, whether its classes exclude each other."""
+def _settings(run: _evaluation.Run) -> dict:
+    """What the JSON says about how scores came about."""
     from cropmap_jax import runs
 
-    members = runs.parts_of(restored) if _MEMBERS.value else {}
-    own = {runs.method_of(restored): restored}
-    return {name: one.recipe.exclusive for name, one in (own | members).items()}
+    restored, data, steps = run.restored, run.data, run.plan.steps
+    leads = [step.lead_days for step in steps]
+    found = {
+        "workdir": str(_WORKDIR.value),
+        "method": runs.method_of(restored),
+        "step": restored.step,
+        "dataset": data.name,
+        "fingerprint": data.fingerprint,
+        "fold": data.fold,
+        "fields_per_class": data.few.per_class if data.few else None,
+        "fields_draw": data.few.draw if data.few else None,
+        "split": run.split,
+        "threshold_split": run.chooser,
+        "lead_days": leads[0] if len(leads) == 1 else None if _UNTIL.value else leads,
+        "as_of": _AS_OF.value,
+        "until": _UNTIL.value,
+        "seed": run.seed,
+        "smooth": _SMOOTH.value or None,
+    }
+    if runs.parts_of(restored):
+        found["weights"] = dict(zip(runs.parts_of(restored), restored.weights, strict=True))
+    return found
 
 
-def _predictors(restored, data, dates, chosen):
-    """Yields (methods as `_methods`, predictor), the run's own first; a baseline is trained when it
-    is next."""
-    from cropmap_jax import runs
-    from cropmap_jax.evaluation import baselines
+def _notes(restored, data, chooser: str | None) -> tuple[dict, list[str]]:
+    """Whether the ground was held out, for the JSON; and notes for people.
 
-    own = _methods(restored)
-    yield own, runs.predictor_of(restored, _BATCH.value, apart=len(own) > 1)
-    recipe = restored.recipe
-    for name, settings in chosen.items():
-        common = (data, "train", recipe.num_periods, dates, _SEED.value, recipe.sensors)
-        yield {name: True}, baselines.train(settings, *common)
+    Raises:
+      ValueError: a test split that shares ground with training.
+    """
+    from cropmap_jax.evaluation import held_out, nearness
 
-
-def _thresholds(predictor, methods, data, chooser: str | None, smoothed, num_periods, crops, dates):
-    """Thresholds of each method by crop, chosen on a split if there is one."""
-    from cropmap_jax.evaluation import evaluate, map_scores
-
-    if not chooser:
-        return [evaluate.no_thresholds(crops) for _ in methods]
-    nobody = [map_scores.watching() for _ in methods]
-    found = evaluate.tally_methods(
-        predictor, chooser, data, num_periods, crops, dates, nobody, smoothed=smoothed
-    )
-    return [evaluate.choose_thresholds(tallies, chooser) for tallies, _ in found]
-
-
-def _score(restored, data, crops: list[int], dates, chooser: str | None, out, written, chosen):
-    """Rows of every method, notes, and how many pictures were drawn."""
-    from cropmap_jax.evaluation import evaluate, map_scores, notes, report
-    from cropmap_jax.inference import smoothing
-
-    smoothed = smoothing.find(_SMOOTH.value, restored.recipe.sensors)
-    common = (restored.recipe.num_periods, crops, dates)
-    names = [data.legend.names[c] for c in crops]
-    rows, noted, album = [], [], None
-    for methods, predictor in _predictors(restored, data, dates, chosen):
-        each = _thresholds(predictor, methods, data, chooser, smoothed, *common)
-        draw, first = [None] * len(methods), album is None
-        if album is None:  # pictures are of the run's own method, which comes first
-            values = [choice.value for choice in each[0]]
-            album = report.Album(data, crops, values, _PICTURES.value, out, written)
-            draw[0] = album.add
-        maps = [map_scores.tally_for(one, data, crops, dates) for one in methods.values()]
-        watching = [
-            map_scores.watching(shown.add if shown else None, add)
-            for shown, add in zip(maps, draw, strict=True)
-        ]
-        looks = {"shown": album.wants} if first else {}
-        found = evaluate.tally_methods(
-            predictor, _SPLIT.value, data, *common, watching, smoothed=smoothed, **looks
-        )
-        for method, (tallies, leads), thresholds, shown in zip(
-            methods, found, each, maps, strict=True
-        ):
-            rows += evaluate.score_rows(method, names, tallies, leads, thresholds)
-            if shown:
-                rows += shown.rows(method, names, leads[0])
-            # Those of others would be the same: they are about cubes, not about methods.
-            noted = noted or notes.score_notes(
-                _SPLIT.value, names, tallies, leads, thresholds, restored.recipe.sensors
-            )
-    return rows, noted, album.drawn
+    ground, noted = held_out.check(restored, data, _SPLIT.value, _TRAINING_GROUND.value)
+    noted += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
+    if ground["trained_on"] == []:
+        noted += nearness.notes(data, _SPLIT.value)
+    if _UNKNOWN.value and data.fold is not None:
+        noted.append("unknown ground includes fields of the other folds, which were learnt from")
+    return ground, noted
 
 
 def main(_):
-    from cropmap_jax import runs
     from cropmap_jax.data import few_fields
-    from cropmap_jax.evaluation import held_out, report
+    from cropmap_jax.evaluation import report
     from cropmap_jax.geo import files
+    from cropmap_jax.inference import smoothing
 
     restored, data, out = _open()
     every = _CROP.value == "all"
     crops = list(range(len(data.legend))) if every else [data.legend.index(_CROP.value)]
     chooser = _THRESHOLD_SPLIT.value
     chooser = chooser or next((s for s in ("validation", "train") if s in data.chips), None)
-    ground, noted = held_out.check(restored, data, _SPLIT.value, _TRAINING_GROUND.value)
-    noted += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
-    dates, late = _dates(restored, data, crops, chooser)
+    ground, noted = _notes(restored, data, chooser)
+    plan, late = _plan(restored, data, crops, chooser)
     baselines, more = _baselines(restored, data)
     noted += late + more + few_fields.notes(data)
-    file = out / f"{'all' if every else data.legend.names[crops[0]]}.json"
+    one = "all" if every else data.legend.names[crops[0]]
+    curve = len(plan.steps) > 1 or bool(_UNTIL.value)
+    name = f"{one}.json" if not curve else f"lead_time{'' if every else f'-{one}'}.json"
+    run = _evaluation.Run(
+        restored, data, _SPLIT.value, chooser, plan, baselines, _MEMBERS.value, _BATCH.value,
+        _SEED.value, smoothing.find(_SMOOTH.value, restored.recipe.sensors), _UNKNOWN.value,
+        _PICTURES.value, out,
+    )  # fmt: skip
     with files.Lock(out, "--out"):
         for folder in (out, *(out / name for name in data.legend.names)):
             if folder.is_dir():
                 files.tidy(folder)
-        written = files.Written(out, "evaluate")
-        written.claim(file.name)
-        common = (restored, data, crops, dates, chooser, out, written)
-        rows, more, drawn = _score(*common, baselines)
+        run.written = files.Written(out, "evaluate")
+        run.written.claim(name)
+        scored, drawn = _evaluation.score(run)
+        output = _evaluation_output.of_a_curve if curve else _evaluation_output.of_one_date
+        parts, more, printed = output(run, scored, name)
         noted += more
-        settings = {
-            "workdir": str(_WORKDIR.value),
-            "method": runs.method_of(restored),
-            "step": restored.step,
-            "dataset": data.name,
-            "fingerprint": data.fingerprint,
-            "fold": data.fold,
-            "fields_per_class": data.few.per_class if data.few else None,
-            "fields_draw": data.few.draw if data.few else None,
-            "split": _SPLIT.value,
-            "threshold_split": chooser,
-            "lead_days": None if _AS_OF.value else _lead(restored),
-            "as_of": _AS_OF.value,
-            "seed": _SEED.value,
-            "smooth": _SMOOTH.value or None,
-        }
-        if runs.parts_of(restored):
-            members = zip(runs.parts_of(restored), restored.weights, strict=True)
-            settings |= {"weights": dict(members)}
-        report.write_json(file, {"settings": settings | ground, "notes": noted, "scores": rows})
-    print(report.score_table(rows))
+        report.write_json(out / name, {"settings": _settings(run) | ground, "notes": noted} | parts)
+    print(printed)
     for note in noted:
         print(f"note: {note}")
-    chosen = any(row["rule"] == "chosen" and not row["threshold_reason"] for row in rows)
+    chosen = any(not choice.reason for method in scored for choice in method.thresholds)
     how = f"chosen on {chooser}" if chosen else "by default"
+    how += " for each point by itself" if chosen and curve else ""
     if _SMOOTH.value:
         how += f"; probabilities smoothed over {_SMOOTH.value} x {_SMOOTH.value} pixels"
     print(f"threshold {how}; only annotated pixels that were seen count")
-    print(f"scores: {file}\npictures: {drawn} in {out}")
-
-
-def _lead(restored) -> int:
-    return restored.recipe.lead_days if _LEAD.value is None else _LEAD.value
+    print(f"scores: {out / name}\npictures: {drawn} in {out}")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def predict_dataset(
     dates: np.ndarray,
     shown: Shown = lambda index, label: True,
     smoothed: Smoothing | None = None,
+    unknown: bool = False,
 ) -> Iterator[CubePrediction]:
     """Predicts every cube of a split, neighbours one after the other.
 
@@ -88,6 +89,7 @@ def predict_dataset(
         at only annotated pixels are wanted, and no images made: with few known fields that is most
         of the time.
       smoothed: how probabilities are smoothed, as `predict` does; None: not at all.
+      unknown: all pixels are wanted, whoever looks.
 
     Yields:
       One `CubePrediction` per cube.
@@ -100,7 +102,7 @@ def predict_dataset(
     for index in np.unique(data.split(split).cube).tolist():
         label = source.label(index)
         look = shown(index, label)
-        wanted = None if look else np.packbits(label != legend.IGNORE)
+        wanted = None if look or unknown else np.packbits(label != legend.IGNORE)
         plans.append(_Plan(index, look, wanted))
     views = Views(data, predictor, num_periods, crops, dates, [plan.index for plan in plans])
     bands = sum(len(one.bands) for one in predictor.sensors)
@@ -293,22 +295,22 @@ def by_method(prediction: CubePrediction, methods: int) -> list[CubePrediction]:
       methods: how many there are.
     """
     count = prediction.probability.shape[-1] // methods
-    out = []
-    for first in range(0, methods * count, count):
-        own = slice(first, first + count)
-        out.append(
-            dataclasses.replace(
-                prediction,
-                probability=prediction.probability[..., own],
-                as_of=prediction.as_of[own],
-                window_end=prediction.window_end[own],
-                rgb=prediction.rgb[own],
-                seen=prediction.seen[..., own],
-                sensors=prediction.sensors[own],
-                gap=prediction.gap[own],
-            )
-        )
-    return out
+    return [columns(prediction, first, first + count) for first in range(0, methods * count, count)]
+
+
+def columns(prediction: CubePrediction, first: int, end: int) -> CubePrediction:
+    """The prediction of some of the crops that were predicted together, from `first` to `end`."""
+    own = slice(first, end)
+    return dataclasses.replace(
+        prediction,
+        probability=prediction.probability[..., own],
+        as_of=prediction.as_of[own],
+        window_end=prediction.window_end[own],
+        rgb=prediction.rgb[own],
+        seen=prediction.seen[..., own],
+        sensors=prediction.sensors[own],
+        gap=prediction.gap[own],
+    )
 
 
 def leads(data: Dataset, prediction: CubePrediction, crops: list[int]) -> list[int | None]:

@@ -2,24 +2,23 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.evaluation import cube_predictions
+from cropmap_jax.evaluation import cube_predictions, split_tally
 from cropmap_jax.evaluation.metrics import DEFAULT_THRESHOLD, CropTally
+from cropmap_jax.evaluation.split_tally import UNITS, OnCube
 from cropmap_jax.geo import as_of_windows, periods
-from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.inference.predictors import Predictor
 from cropmap_jax.inference.smoothing import Smoothing
 
-UNITS = ("pixels", "fields")
+RULES = ("fixed", "chosen")
+"""Where thresholds come from."""
 MAX_LATE_DAYS = 366
 """How long after its last period one date for all may lie."""
-
-OnCube = Callable[[cube_predictions.CubePrediction], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +99,7 @@ def tally_split(
       harvest date.
     """
     (found,) = tally_methods(
-        predictor, split, data, num_periods, crops, dates, [on_cube or _nothing], shown, smoothed
+        predictor, split, data, num_periods, crops, dates, [on_cube], shown, smoothed
     )
     return found
 
@@ -112,7 +111,7 @@ def tally_methods(
     num_periods: int,
     crops: list[int],
     dates: np.ndarray,
-    on_cube: Sequence[OnCube],
+    on_cube: Sequence[OnCube | None],
     shown: cube_predictions.Shown = lambda index, label: False,
     smoothed: Smoothing | None = None,
 ) -> list[tuple[list[CropTally], list[tuple[int, int] | None]]]:
@@ -127,63 +126,11 @@ def tally_methods(
     Returns:
       What `tally_split` returns, of each method.
     """
-    methods, classes = len(on_cube), len(data.legend)
-    tallies = [[CropTally() for _ in crops] for _ in on_cube]
-    leads: list[list[int]] = [[] for _ in crops]
-    found = cube_predictions.predict_dataset(
-        predictor,
-        split,
-        data,
-        num_periods,
-        [method * classes + crop for method in range(methods) for crop in crops],
-        np.tile(dates, (1, methods)),
-        shown,
-        smoothed,
+    methods = [split_tally.Method(crops, on_cube=call) for call in on_cube]
+    leads, _ = split_tally.tally(
+        predictor, split, data, num_periods, dates, methods, shown, smoothed
     )
-    for together in found:
-        each = cube_predictions.by_method(together, methods)
-        for prediction, own, call in zip(each, tallies, on_cube, strict=True):
-            _add(own, prediction, crops, predictor.sensors)
-            call(prediction)
-        for i, lead in enumerate(cube_predictions.leads(data, each[0], crops)):
-            if lead is not None:
-                leads[i].append(lead)
-    spans = [(min(s), max(s)) if s else None for s in leads]
-    return [(own, spans) for own in tallies]
-
-
-def _nothing(prediction: cube_predictions.CubePrediction) -> None:
-    pass
-
-
-def _add(
-    tallies: list[CropTally],
-    prediction: cube_predictions.CubePrediction,
-    crops: list[int],
-    sensors: Sequence[Sensor],
-) -> None:
-    """Adds a cube to the tallies of a method."""
-    for i, crop in enumerate(crops):
-        tallies[i].add(
-            prediction.probability[..., i],
-            prediction.label,
-            prediction.fields,
-            crop,
-            prediction.seen[..., i],
-        )
-        _note_images(tallies[i], prediction, i, sensors)
-
-
-def _note_images(
-    tally: CropTally, prediction: cube_predictions.CubePrediction, i: int, sensors: Sequence[Sensor]
-) -> None:
-    """Adds to a crop's tally which images of a cube its scores rest on."""
-    seen, name = prediction.sensors[i], prediction.cube_id
-    tally.sensors |= seen
-    for sensor in {one.name for one in sensors} - seen if seen else ():
-        tally.lacking.setdefault(sensor, []).append(name)
-    if prediction.gap[i]:
-        tally.gaps[name] = prediction.gap[i]
+    return [(own.tallies, leads) for own in methods]
 
 
 def choose_thresholds(tallies: list[CropTally], split: str) -> list[Chosen]:
@@ -238,7 +185,7 @@ def score_rows(
         for unit in UNITS:
             if unit == "fields" and not tally.fields.total + tally.unseen["fields"]:
                 continue
-            for rule, threshold in (("fixed", Chosen(DEFAULT_THRESHOLD)), ("chosen", choice)):
+            for rule, threshold in zip(RULES, (Chosen(DEFAULT_THRESHOLD), choice), strict=True):
                 rows.append(
                     {
                         "crop": name,

@@ -162,6 +162,20 @@ class CropTally:
         Raises:
           ValueError: an annotated pixel that was seen, without a finite probability.
         """
+        self.add_pixels(probability, label, crop, seen)
+        annotated = label != IGNORE
+        inside = (annotated if seen is None else annotated & seen) & (fields > 0)
+        ids, dense = np.unique(fields[inside], return_inverse=True)
+        every = len(np.unique(fields[annotated & (fields > 0)]))
+        size = np.bincount(dense, minlength=len(ids)).astype(float)
+        mean = np.bincount(dense, probability[inside], len(ids)) / size
+        share = np.bincount(dense, label[inside] == crop, len(ids)) / size
+        self.add_fields(mean, share > 0.5, every - len(ids))
+
+    def add_pixels(
+        self, probability: np.ndarray, label: np.ndarray, crop: int, seen: np.ndarray | None = None
+    ) -> None:
+        """Adds the pixels of any piece of a cube; arguments and errors as for `add`."""
         annotated = label != IGNORE
         known = annotated if seen is None else annotated & seen
         lost = int((~np.isfinite(probability[known])).sum())
@@ -171,11 +185,14 @@ class CropTally:
             )
         self.pixels.add(probability[known], label[known] == crop)
         self.unseen["pixels"] += int((annotated & ~known).sum())
-        inside = known & (fields > 0)
-        ids, dense = np.unique(fields[inside], return_inverse=True)
-        self.unseen["fields"] += len(np.unique(fields[annotated & (fields > 0)])) - len(ids)
-        if len(ids):
-            size = np.bincount(dense)
-            mean = np.bincount(dense, probability[inside]) / size
-            share = np.bincount(dense, label[inside] == crop) / size
-            self.fields.add(mean.astype(np.float32), share > 0.5)
+
+    def add_fields(self, mean: np.ndarray, positive: np.ndarray, unseen: int = 0) -> None:
+        """Adds whole fields.
+
+        Args:
+          mean: float [N], mean probability over the pixels that were seen.
+          positive: bool [N], whether most of these are of the crop.
+          unseen: how many more fields no sensor has seen.
+        """
+        self.fields.add(mean.astype(np.float32), positive)
+        self.unseen["fields"] += unseen

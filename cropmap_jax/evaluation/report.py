@@ -65,10 +65,15 @@ def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
     Raises:
       OSError: names the file.
     """
-    _write(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    write(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def _write(path: pathlib.Path, data: bytes) -> None:
+def write(path: pathlib.Path, data: bytes) -> None:
+    """Writes a file, whole or not at all, into a folder that is made if need be.
+
+    Raises:
+      OSError: names the file.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,7 +132,7 @@ def picture(
         fig = _draw(prediction, position, crop, classes, threshold, pixel_m, lead)
         fig.savefig(png, format="png", dpi=110, bbox_inches="tight")
         plt.close(fig)
-    _write(path, png.getvalue())
+    write(path, png.getvalue())
 
 
 def _draw(

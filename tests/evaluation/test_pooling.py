@@ -1,5 +1,6 @@
 """Counts of folds add up; scores are of the sums, and the spread is of the folds."""
 
+import dataclasses
 import math
 import statistics
 
@@ -8,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cropmap_jax.evaluation import map_scores, pooling
+from cropmap_jax.evaluation import map_scores, pooling, whole_fields
 from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.evaluation.metrics import Counts
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
+from cropmap_jax.mapping import decision
+
+CUBE = {"season": "2022", "crs": "EPSG:32631", "transform": [10.0, 0.0, 0.0, 0.0, -10.0, 0.0]}
 
 
 def row(counts, crop="rye", method="network", unit="pixels", rule="chosen", **more):
@@ -69,11 +73,12 @@ def test_the_map_shows_the_most_probable_of_classes_and_none_of_these():
     tally = map_scores.MapTally(2)
     tally.add(prediction(probability, label))
     # Shown: 0, none, 1; 1, none, -.
-    assert tally.confusion.tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 1]]
-    rows = tally.rows("forest", ("rye", "pea"), (30, 30))
+    assert tally.confusion("pixels").tolist() == [[[1, 1, 0], [0, 1, 1], [0, 0, 1]]]
+    rows = tally.rows("forest", ("rye", "pea"), [(30, 30), (60, 61)])
     counts = [[one[name] for name in pooling.COUNTS] for one in rows]
     assert counts == [[1, 0, 1, 3], [1, 1, 1, 2], [1, 1, 0, 3]]
     assert [one["crop"] for one in rows] == ["rye", "pea", "none_of_these"]
+    assert [one["lead_days"] for one in rows] == [(30, 30), (60, 61), None]
     (mean,) = pooling.macro(pooling.pool([rows]))
     assert mean["macro_f1"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert mean["macro_f1_with_none"] == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
@@ -84,19 +89,24 @@ def test_ground_that_nobody_saw_is_not_in_the_map():
     seen[0, 1] = False
     tally = map_scores.MapTally(2)
     tally.add(prediction([[[0.9, 0.1], [np.nan, np.nan]]], [[0, 1]], seen))
-    rows = tally.rows("network", ("rye", "pea"), None)
-    assert tally.confusion.sum() == 1 and [one["without_image"] for one in rows] == [1, 1]
+    rows = tally.rows("network", ("rye", "pea"), [None, None])
+    assert tally.confusion("pixels").sum() == 1 and [one["without_image"] for one in rows] == [1, 1]
 
 
 def test_a_field_is_shown_as_its_mean_probability_says():
     probability = [[[0.6, 0.3], [0.2, 0.7], [0.1, 0.2]], [[0.3, 0.4], [np.nan] * 2, [np.nan] * 2]]
     label = [[0, 0, NONE_OF_THESE], [1, 1, 1]]
     seen = ~np.isnan(probability)
+    one = prediction(probability, label, seen, [[7, 7, 0], [8, 8, 9]])
+    pieces = whole_fields.Pieces([CUBE])
+    sums = whole_fields.Sums([0, 1])
+    sums.add(pieces.add(0, one.label, one.fields), one.label, one.probability, one.seen)
     tally = map_scores.MapTally(2)
-    tally.add(prediction(probability, label, seen, [[7, 7, 0], [8, 8, 9]]))
+    tally.add(one)
+    tally.finish(sums.whole(pieces.members()), np.zeros(3, int), np.zeros(3, int))
     # Field 7: 0.4, 0.5, 0.1 of two pixels; of field 8 one pixel was seen, of field 9 none.
-    assert tally.fields.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
-    rows = tally.rows("forest", ("rye", "pea"), None)
+    assert tally.confusion("fields").tolist() == [[[0, 1, 0], [0, 1, 0], [0, 0, 0]]]
+    rows = tally.rows("forest", ("rye", "pea"), [None, None])
     assert [(one["unit"], one["crop"]) for one in rows[3:]] == [
         ("fields", "rye"),
         ("fields", "pea"),
@@ -106,3 +116,30 @@ def test_a_field_is_shown_as_its_mean_probability_says():
         [1, 1, 0, 0],
     ]
     assert [one["without_image"] for one in rows] == [2, 2, 2, 1, 1]
+
+
+@given(
+    st.integers(1, 4),
+    st.booleans(),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+    st.integers(0, 2**32 - 1),
+)
+def test_what_is_scored_is_what_predict_would_show(classes, exclusive, possible, seed):
+    possible = np.array(possible[:classes])
+    possible[seed % classes] = True
+    rng = np.random.default_rng(seed)
+    probability = rng.dirichlet(np.ones(classes + 1), (5, 6))[..., :-1].astype(np.float32)
+    if not exclusive:
+        probability = rng.random((5, 6, classes), np.float32)
+    expected, _ = decision.decide(probability, possible, exclusive, map_scores.THRESHOLD, True)
+    found = map_scores.shown(probability, possible, exclusive)
+    assert (np.where(found == classes, NONE_OF_THESE, found) == expected).all()
+
+
+def test_what_is_not_planted_yet_is_not_in_the_map():
+    one = prediction([[[0.6, 0.3]]], [[1]])
+    one = dataclasses.replace(one, as_of=np.array([99, 99]))
+    for planted, expected in ((99, 0), (100, 1)):
+        tally = map_scores.MapTally(2, True, np.array([[planted, 0]]))
+        tally.add(one)
+        assert np.argwhere(tally.confusion("pixels")[0]).tolist() == [[1, expected]]

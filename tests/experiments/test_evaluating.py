@@ -22,6 +22,14 @@ MISTAKES = {
     "data url": (["--data_dir=gs://b/d"], "whole", "whole", ["--data_dir 'gs://b/d'"]),
     "workdir url": (["--workdir=http://h/w"], "whole", "whole", ["--workdir 'http://h/w'"]),
     "lead": (["--lead_days=100000"], "whole", "whole", ["--lead_days", "-731 to 731", "100000"]),
+    "no number": (["--lead_days=30,x"], "whole", "whole", ["--lead_days", "'x'"]),
+    "repeated": (["--lead_days=30,60,30"], "whole", "whole", ["--lead_days", "found 30 twice"]),
+    "negative": (["--lead_days=30,-5"], "whole", "whole", ["--lead_days", "0 to 731", "-5"]),
+    "never": (["--lead_days=700,600"], "whole", "whole", ["--lead_days", "no image yet in 2 of 2"]),
+    "both": (["--lead_days=30", "--until=2022-06-01"], "whole", "whole", ["beside --until", "30"]),
+    "date": (["--as_of=2022-06-01", "--until=2022-06-01"], "whole", "whole", ["beside --until"]),
+    "curve": (["--as_of=2022-06-01", "--lead_days=60,30"], "whole", "whole", ["beside --as_of"]),
+    "soon": (["--until=2022-01-31"], "whole", "whole", ["--until", "2022-02-01", "2022-01-31"]),
     "late": (["--as_of=2999-01-01"], "whole", "whole", ["--as_of", "2022-09-01", "2999-01-01"]),
     "early": (["--as_of=1000-01-01"], "whole", "whole", ["1000-01-01", "2022-02-01 or later"]),
     "nan": (["--as_of=nan"], "whole", "whole", ["--as_of", "'nan'"]),
@@ -44,6 +52,10 @@ SCORED = {
     "train": (["--split=train"], "whole", "whole"),
     "allowed": (["--allow_training_ground"], "swapped", "whole"),
     "alone": ([], "alone", None),
+    "leads": (["--lead_days=200,60,30", "--baseline=dates"], "whole", "whole"),
+    "season": (["--until=2022-03-15", "--unknown", "--crop=rye"], "whole", "whole"),
+    "unseen": (["--lead_days=60,30"], "dark", "whole"),
+    "one date": (["--as_of=2022-06-01", "--unknown"], "whole", "whole"),
 }
 
 
@@ -93,8 +105,10 @@ def test_scores_of_a_run_and_of_the_run_after_it(finished):
     root, results = finished
     found, out = scores(finished, "whole")
     assert results["again"]["code"] == 0 and results["again"]["out"] == out
-    # One field of each crop is little ground; nothing else needs a note.
-    assert all("so few fields" in n or "no annotated pixel" in n for n in found["notes"][:2])
+    # One field of each crop is little ground, and all cubes touch; nothing else needs a note.
+    near, *noted = found["notes"]
+    assert "1 of 1 cubes of test lie within 1,000 m of cubes of train" in near
+    assert all("so few fields" in n or "no annotated pixel" in n for n in noted[:2])
     assert found["settings"]["trained_on"] == []
     rows = [r for r in found["scores"] if r["unit"] == "pixels" and r["crop"] != "oats"]
     # Of two classes of 24 pixels each, at a threshold all are taken for one of them, or none.
@@ -151,3 +165,63 @@ def test_a_test_split_alone_is_scored_at_the_default_threshold(finished):
     assert found["settings"]["trained_on"] is found["settings"]["threshold_split"] is None
     assert "note: the checkpoint does not record where it was trained" in out
     assert "threshold by default" in out
+
+
+def finite(value):
+    """Every number of a JSON value, and the paths of those that are null without a reason."""
+    if isinstance(value, dict):
+        if value.get("value", 0) is None or value.get("f1", 0) is None:
+            assert value["reason"], value
+        for own in value.values():
+            finite(own)
+    elif isinstance(value, list):
+        for own in value:
+            finite(own)
+
+
+def test_several_leads_make_a_curve(finished):
+    root, _ = finished
+    found, out = scores(finished, "leads", "lead_time.json")
+    finite(found)
+    assert found["settings"]["lead_days"] == [200, 60, 30] == found["axis"]["values"]
+    assert {c["method"] for c in found["curves"]} == {"network", "dates"}
+    assert found["intervals"]["unit"] == "field" and "other fields of this place" in out
+    assert "rye at 200: no image yet in 3 of 3 cubes (as of 2021-12-13" in out
+    there = {p.name for p in (root / "out/leads").iterdir()}
+    assert there == {
+        ".evaluate.written.json", "lead_time.json", "lead_time.png", "lead_time-fields.png",
+    }  # fmt: skip
+    # Each crop has its own date, so that there is no one map.
+    assert "--crop all --as_of DATE scores the map of one date" in out
+    assert "threshold chosen on validation for each point by itself" in out
+
+
+def test_a_curve_by_date_bounds_what_is_unknown(finished):
+    found, out = scores(finished, "season", "lead_time-rye.json")
+    finite(found)
+    assert found["axis"]["values"] == ["2022-02-01", "2022-03-01"]
+    partial = found["curves"][0]["points"][-1]["partial"]
+    assert partial["unknown"] == 16 and partial["annotated"] == 48
+    assert "rye" in out and "2022-03-01" in out
+
+
+def test_a_curve_of_what_nobody_saw_has_words(finished):
+    found, out = scores(finished, "unseen", "lead_time.json")
+    finite(found)
+    assert "no F1: no annotated pixel with an image" in out
+
+
+def test_one_date_for_all_has_a_confusion_matrix(finished):
+    root, _ = finished
+    found, out = scores(finished, "one date")
+    finite(found)
+    pixels, fields = found["confusion"]
+    # Rye has 0.6 everywhere, of networks whose classes do not exclude each other.
+    assert pixels["matrix"][:2] == [[24, 0, 0, 0], [24, 0, 0, 0]]
+    assert fields["unit"] == "fields" and pixels["as_of"] == "2022-06-01"
+    assert pixels["overall_accuracy"]["value"] == 0.5
+    assert "rows are the truth" in out and "overall accuracy 0.500" in out
+    rye = found["partial"][0]
+    assert rye["precision_bounds"] == [24 / 64, 40 / 64] and rye["annotated_share"] == 0.75
+    assert "unknown mapped as it" in out and "0.375 to 0.625" in out
+    assert (root / "out/one date/confusion.png").is_file()

@@ -1,0 +1,42 @@
+"""Test ground next to training ground is said."""
+
+import numpy as np
+from training import small_data
+from training.small_data import Ground
+
+from cropmap_jax.evaluation import nearness
+from cropmap_jax.geo.legend import IGNORE
+
+LABEL = np.zeros((8, 8), np.uint8)
+
+
+def made(*splits, metres=10_000):
+    data = small_data.make_dataset([Ground(split, LABEL) for split in splits])
+    for i, row in enumerate(data.cubes):
+        row["transform"] = [10.0, 0.0, 500_000.0 + metres * i, 0.0, -10.0, 6_000_000.0]
+    return data
+
+
+def test_blocks_that_hold_both_are_named():
+    data = made("train", "test", "test")
+    assert nearness.notes(data, "test") == []
+    data.cubes[1]["block"] = "block0"
+    (note,) = nearness.notes(data, "test")
+    assert "1 of 2 blocks of test hold ground of train as well (block0)" in note
+
+
+def test_cubes_nearer_than_a_kilometre_are_counted():
+    # 8 pixels of 10 m, so that 80 m of the distance are the cube's own.
+    assert nearness.notes(made("train", "test", metres=1090), "test") == []
+    (note,) = nearness.notes(made("train", "test", "test", metres=1070), "test")
+    assert note.startswith("1 of 2 cubes of test lie within 1,000 m of cubes of train:")
+    apart = made("train", "test", metres=100)
+    apart.cubes[0]["crs"] = "EPSG:32632"
+    assert nearness.notes(apart, "test") == []
+
+
+def test_without_another_split_there_is_nothing_to_say():
+    assert nearness.notes(made("train"), "train") == nearness.notes(made("test"), "test") == []
+    unknown = np.full((8, 8), IGNORE, np.uint8)
+    grounds = [Ground("train", unknown), Ground("test", LABEL)]
+    assert nearness.notes(small_data.make_dataset(grounds), "test") == []
