@@ -6,6 +6,7 @@ The cubes and the checkpoint are all it needs: legend, scaling and window come f
 cube gets a crop map and a confidence map as cloud-optimised GeoTIFF; the region gets virtual
 rasters with a QGIS style, a picture and a table of hectares. Interrupted, the same command resumes:
 maps that are there are left as they are. Files that predict did not write are never touched.
+Where `calibrate` was run, confidence is calibrated.
 --fields gives each parcel of a file one class, --smooth smooths probabilities first, and --mask
 leaves ground out.
 """
@@ -40,6 +41,9 @@ _FIELDS = flags.DEFINE_string(
     "fields", "", "Parcels (GeoPackage, GeoParquet, FlatGeobuf) that get a class each."
 )
 _LAYER = flags.DEFINE_string("fields_layer", "", "Layer of --fields, where there are several.")
+_CALIBRATE = flags.DEFINE_bool(
+    "calibrate", True, "Rescale probabilities by the run's calibration, if calibrate made one."
+)
 
 
 def main(_):
@@ -59,6 +63,7 @@ def main(_):
         mask=_MASK.value,
         fields=_FIELDS.value,
         fields_layer=_LAYER.value,
+        calibrate=_CALIBRATE.value,
     )
     with crop_map.MapMaker(options) as maker:
         for note in maker.notes:

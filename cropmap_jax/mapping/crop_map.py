@@ -28,6 +28,7 @@ from cropmap_jax.mapping import (
 from cropmap_jax.mapping.decision import Rule
 from cropmap_jax.mapping.mask import Mask
 from cropmap_jax.mapping.options import Options
+from cropmap_jax.runs import calibration
 
 
 class MapMaker:
@@ -48,6 +49,9 @@ class MapMaker:
         self._as_of = periods.parse_date(options.as_of, "--as_of")
         self._restored = runs.open_run(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
+        self._calibrated = None
+        if options.calibrate:
+            self._calibrated = calibration.find(options.workdir, self._restored)
         metadata.check_names(recipe.legend)
         self._smoothing = smoothing.find(options.smooth, recipe.sensors)
         infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
@@ -56,6 +60,8 @@ class MapMaker:
         halo = predictor.halo if predictor else recipe.halo
         self.groups = cubes.join(infos, recipe.num_periods, self._as_of, halo)
         self.notes = notes.before(infos, recipe, self._as_of)
+        if self._calibrated:
+            self.notes.append(f"probabilities are calibrated: {self._calibrated.describe()}")
         default = Options.threshold
         if recipe.exclusive and options.threshold != default:
             self.notes.append("--threshold has no effect: classes exclude each other")
@@ -72,6 +78,7 @@ class MapMaker:
             smooth=self._smoothing.window if self._smoothing else None,
             mask=limits.mask.digest if limits.mask else None,
             fields=limits.parcels.digest if limits.parcels else None,
+            calibration=self._calibrated.digest if self._calibrated else None,
         )
         self._limits, self._fields = limits, name
         self._out = pathlib.Path(options.out)
@@ -162,16 +169,18 @@ class MapMaker:
         self._predictor = self._predictor or runs.predictor_of(
             self._restored, batch_size, full_batches=True
         )
+        classes = len(self._restored.recipe.legend)
+        predictor = calibration.apply(self._predictor, self._calibrated, classes)
         requests = [
             [engine.Request(view, box) for box in view.mosaic_group.pieces(number)]
             for view, number in self._todo
         ]
         with (
             RasterSource(self._folders) as source,
-            engine.Engine(source, self._predictor, ahead_bytes=engine.AHEAD_BYTES) as bare,
+            engine.Engine(source, predictor, ahead_bytes=engine.AHEAD_BYTES) as bare,
             writing.Writing() as writers,
         ):
-            running = smoothing.over(bare, self._smoothing, self._predictor.sensors)
+            running = smoothing.over(bare, self._smoothing, predictor.sensors)
             for request in itertools.chain.from_iterable(requests):
                 running.expect(request)
             for (view, number), own in zip(self._todo, requests, strict=True):
@@ -215,6 +224,7 @@ class MapMaker:
             made.crop,
             made.seen,
             made.masked if self._limits.mask else None,
+            self._calibrated.describe() if self._calibrated else None,
         )
         map_rasters.write_map(
             self._out,
@@ -253,6 +263,7 @@ class MapMaker:
             self._settings.as_of,
             known,
             notes.trained_bands(self._restored),
+            self._calibrated is not None,
         )
         more = known[len(self.notes) :]
         return dataclasses.replace(result, notes=more + result.notes, fields=path)

@@ -20,9 +20,10 @@ def crop_name(classes: Legend, as_of: str) -> str:
     return f"crop, legend {one_line(classes.name)}, as of {as_of}"
 
 
-def confidence_name(as_of: str) -> str:
+def confidence_name(as_of: str, calibrated: bool = False) -> str:
     """Band description of a confidence map."""
-    return f"probability of the class shown, percent, as of {as_of}"
+    what = "calibrated probability" if calibrated else "probability"
+    return f"{what} of the class shown, percent, as of {as_of}"
 
 
 def write_map(
@@ -51,7 +52,7 @@ def write_map(
     Raises:
       OSError: names the folder; nothing of the new map is left.
     """
-    as_of = metadata["settings"]["as_of"]
+    as_of, calibrated = metadata["settings"]["as_of"], "calibrated" in metadata
     named = values(classes)
     if "masked" in metadata:
         named[IGNORE] += ", masked"
@@ -65,7 +66,12 @@ def write_map(
             colours=cube_io.colour_table(classes),
         ),
         CONFIDENCE: _encode(
-            confidence, info, confidence_name(as_of), "average", tags={}, scale=1 / PERCENT
+            confidence,
+            info,
+            confidence_name(as_of, calibrated),
+            "average",
+            tags={},
+            scale=1 / PERCENT,
         ),
     }
     final = out / info.cube_id

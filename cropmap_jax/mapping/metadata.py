@@ -35,7 +35,7 @@ def fingerprint(restored: Restored) -> str:
     return digest.hexdigest()[:16]
 
 
-_LATER = ("smooth", "mask", "fields")
+_LATER = ("smooth", "mask", "fields", "calibration")
 """Settings that are only there where a map was made with them."""
 
 
@@ -54,6 +54,7 @@ class Settings:
         `inference.smoothing`; None for none.
       mask: hash of the raster whose 0 and nodata are left out; None for none.
       fields: hash of the parcels whose sums are kept; None for none.
+      calibration: hash of how probabilities are rescaled, `Stored.digest`; None for not at all.
     """
 
     checkpoint: str
@@ -66,6 +67,7 @@ class Settings:
     smooth: int | None = None
     mask: str | None = None
     fields: str | None = None
+    calibration: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As `map.json` holds them."""
@@ -99,6 +101,7 @@ class MapMetadata(TypedDict):
       area: by name of each pixel value; no data is what no image shows.
       masked: pixels that the mask leaves out; they hold no data and count nowhere else. Absent
         where there was no mask.
+      calibrated: how probabilities were rescaled, in words; absent where they were not.
     """
 
     cube: str
@@ -115,6 +118,7 @@ class MapMetadata(TypedDict):
     seen: NotRequired[dict[str, Any]]
     area: dict[str, Area]
     masked: NotRequired[Area]
+    calibrated: NotRequired[str]
 
 
 def make_metadata(
@@ -126,6 +130,7 @@ def make_metadata(
     crop: np.ndarray,
     seen: np.ndarray,
     masked: int | None = None,
+    calibrated: str | None = None,
 ) -> MapMetadata:
     """The metadata of a cube's map, JSON-ready.
 
@@ -138,6 +143,7 @@ def make_metadata(
       crop: uint8 [H, W], the map.
       seen: int [T, bands of all sensors], see `pixels.count_values`.
       masked: how many pixels a mask leaves out; None where there is none.
+      calibrated: how probabilities were rescaled, in words; None where they were not.
 
     Raises:
       ValueError: no period of the cube has ended by the as-of date.
@@ -169,6 +175,8 @@ def make_metadata(
     }
     if masked is not None:
         described["masked"] = _hectares(masked, pixel_m)
+    if calibrated is not None:
+        described["calibrated"] = calibrated
     return described
 
 
@@ -315,6 +323,7 @@ _VALIDATOR = jsonschema.Draft202012Validator(
             "excluded": _each({"type": "string"}),
             "area": _each(_AREA),
             "masked": _AREA,
+            "calibrated": {"type": "string"},
             "seen": {
                 "type": "object",
                 "required": ["missing_bands"],

@@ -28,6 +28,7 @@ class Options:
       mask: GeoTIFF whose 0 and nodata are left out; "" for none.
       fields: file of parcels that get a class each; "" for none.
       fields_layer: layer of that file, where it has several.
+      calibrate: rescale probabilities by the run's calibration, if it has one.
 
     Raises:
       ValueError: names the flag whose value cannot be.
@@ -46,6 +47,7 @@ class Options:
     mask: str = ""
     fields: str = ""
     fields_layer: str = ""
+    calibrate: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:  # NaN is refused as well

@@ -77,6 +77,7 @@ def write_products(
     as_of: str,
     known: list[str],
     trained: dict[Sensor, list[str]],
+    calibrated: bool = False,
 ) -> Result:
     """Writes what spans the cubes, from their metadata and rasters; the summary comes last.
 
@@ -87,6 +88,7 @@ def write_products(
       as_of: exclusive ISO date of the prediction.
       known: notes that were made before, see `notes.before`.
       trained: bands by sensor, see `notes.trained_bands`.
+      calibrated: whether probabilities were rescaled.
 
     Raises:
       ValueError: names a map's metadata or raster that cannot be read.
@@ -97,7 +99,7 @@ def write_products(
         crop, confidence = (out / f"{what}_{mosaic.name}.vrt" for what in ("crop", "confidence"))
         name = map_rasters.crop_name(classes, as_of)
         mosaics.write_vrt(crop, mosaic, metadata.CROP, name, classes)
-        name, scale = map_rasters.confidence_name(as_of), 1 / decision.PERCENT
+        name, scale = map_rasters.confidence_name(as_of, calibrated), 1 / decision.PERCENT
         mosaics.write_vrt(confidence, mosaic, metadata.CONFIDENCE, name, scale=scale)
         _write_style(crop.with_suffix(".qml"), style)
         found = summary.tally(out, (cube_id for cube_id, _ in mosaic.tiles()), classes)
