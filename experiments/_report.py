@@ -1,0 +1,278 @@
+"""What `evaluate --report` does beyond the curve: the whole legend, reliability, maps, the page."""
+
+import dataclasses
+import datetime as dt
+import json
+import platform
+import shlex
+import sys
+from typing import Any
+
+from experiments import _evaluation, _evaluation_output
+from experiments._evaluation import Run
+
+LEADS = [150, 120, 90, 60, 30]
+"""Days before harvest, where none are asked for."""
+JSON, PAGE, COMPARE = "report.json", "report.html", "compare.json"
+
+
+@dataclasses.dataclass
+class Request:
+    """What is asked for.
+
+    Args:
+      run: of the curve, scored.
+      workdir: of the run.
+      places: how many are shown on maps, at most.
+      as_of: one date for the whole legend, days since 1970-01-01; None: chosen by the calendar.
+    """
+
+    run: Run
+    workdir: Any
+    places: int
+    as_of: int | None
+
+
+class Watcher:
+    """Counts how far probabilities can be trusted, as cubes are predicted.
+
+    Crop by crop at one step of the curve, and of the map of one date; without the calibration of
+    the run, and with it where there is one.
+
+    Args:
+      restored, data: the run and the dataset.
+      stored: its calibration, or None.
+    """
+
+    def __init__(self, restored, data, stored):
+        from cropmap_jax.evaluation.dated import Outputs
+
+        recipe = restored.recipe
+        self._data, self._stored = data, stored
+        self._outputs = Outputs(len(recipe.legend), recipe.exclusive, recipe.none_of_these)
+        self._crops, self._maps = {}, {}
+
+    def of_crops(self, plan, step: int):
+        """What watches the curve: crops of a step."""
+        from cropmap_jax.evaluation import cube_predictions
+        from cropmap_jax.evaluation.reliability import CropReliability
+
+        own = plan.of_step(step)
+        crops = [plan.classes[k] for k in own]
+        names = [self._data.legend.names[crop] for crop in crops]
+        none = self._outputs.has_none or not self._outputs.exclusive
+        self._crops["before"] = CropReliability(names, none)
+
+        def look(found) -> None:
+            part = cube_predictions.columns(found, own[0], own[-1] + 1)
+            self._crops["before"].add(part, crops)
+
+        return look
+
+    def of_map(self, found) -> None:
+        """Watches the map of one date: all classes."""
+        from cropmap_jax.evaluation.reliability import MapReliability
+
+        if not self._outputs.exclusive:
+            return
+        each = {"before": (found, {})}
+        if self._stored:
+            # Without the correction of shares: annotated pixels show what annotation shows.
+            plain = dataclasses.replace(self._stored.calibration, ratios=())
+            after = dataclasses.replace(found, probability=plain(found.probability))
+            each["after"] = (after, self._stored.thresholds)
+        planting = self._data.planting[found.index]
+        possible = (planting == 0) | (planting <= found.as_of[0])
+        block = self._data.cubes[found.index]["block"]
+        for name, (prediction, thresholds) in each.items():
+            if name not in self._maps:
+                self._maps[name] = MapReliability(self._outputs, thresholds)
+            self._maps[name].add(prediction, block, possible)
+
+    def to_json(self) -> dict[str, Any]:
+        """See `content`."""
+        return {
+            "calibration": self._stored.describe() if self._stored else None,
+            "map": {name: one.to_json() for name, one in self._maps.items()} or None,
+            "crops": self._crops["before"].to_json() if self._crops else None,
+        }
+
+
+def reference_step(run: Run) -> int:
+    """Which point of the curve tables are about: the lead of the run, else the last one."""
+    leads = [step.lead_days for step in run.plan.steps]
+    own = run.restored.recipe.lead_days
+    there = {step for step, _ in run.plan.columns}
+    return leads.index(own) if own in leads and leads.index(own) in there else max(there)
+
+
+def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watcher, settings):
+    """Computes what the curve does not hold, and writes the JSON and the page.
+
+    Args:
+      asked: what is asked for.
+      scored, curve: of the curve.
+      notes: printed so far.
+      watcher: that has watched the curve.
+      settings: of the scores, JSON-ready.
+
+    Returns:
+      Path of the page.
+    """
+    from cropmap_jax.evaluation import report
+    from cropmap_jax.reporting import by_block, content, render
+
+    run = asked.run
+    whole, by_group, about = _one_date(asked, watcher)
+    step = reference_step(run)
+    found = {
+        "schema": content.SCHEMA,
+        "created": dt.datetime.now(dt.UTC).date().isoformat(),
+        "settings": settings,
+        "crops": _crops(run),
+        "step": step,
+        "curve": curve,
+        "one_date": about | {"confusion": whole},
+        "reliability": watcher.to_json(),
+        "blocks": by_block.table(run.data, run.split, scored[0], step, by_group),
+        "maps": _maps(asked),
+        "provenance": _provenance(asked),
+        "notes": notes,
+    }
+    found |= _compare(run, settings, found["notes"])
+    report.write_json(run.out / JSON, found)
+    page = run.out / PAGE
+    report.write(page, render.render(found).encode())
+    return page
+
+
+def claim(run: Run) -> None:
+    """Claims what `write` writes."""
+    run.written.claim(JSON)
+    run.written.claim(PAGE)
+
+
+def _crops(run: Run) -> list[dict[str, Any]]:
+    from cropmap_jax.reporting import pictures
+
+    rows = []
+    for index, one in enumerate(run.data.legend.classes):
+        colour, pattern = pictures.look(index)
+        own = {"name": one.name, "title": one.title, "colour": colour, "pattern": pattern}
+        rows.append(own | {"scored": index in run.plan.crops})
+    return rows
+
+
+def _one_date(asked: Request, watcher):
+    """Confusion of the map of all classes as of one date; by block; and what is said of it."""
+    import numpy as np
+
+    from cropmap_jax.data import input_pipeline
+    from cropmap_jax.evaluation import as_of_plan, evaluate
+    from cropmap_jax.reporting import one_date
+
+    run = asked.run
+    data, classes = run.data, list(range(len(run.data.legend)))
+    if len(run.plan.crops) < len(classes):
+        return [], None, {"dates": None, "rule": None, "reason": "one crop alone was scored"}
+    as_of = asked.as_of
+    if as_of is None and run.plan.steps[0].as_of is not None:
+        as_of = run.plan.steps[-1].as_of
+    lead = run.restored.recipe.lead_days
+    if as_of is None:
+        harvest = input_pipeline.as_of_dates(data, classes, 0)
+        dates = one_date.choose(harvest, data.planting, lead)
+        rule = one_date.RULE.format(lead=lead)
+    else:
+        dates, rule = np.full(len(data.cubes), as_of, np.int32), "the date that was asked for"
+    every = np.repeat(dates[:, None], len(classes), 1)
+    own = np.unique(data.split(run.split).cube)
+    about = {"dates": one_date.words(dates[own]), "rule": rule, "reason": None}
+    try:
+        evaluate.check_windows(data, [run.split], every, run.restored.recipe.num_periods)
+    except ValueError as error:
+        return [], None, about | {"reason": str(error)}
+    middle = as_of_plan.Step(as_of=int(np.median(dates[own])))
+    second = dataclasses.replace(
+        run, plan=as_of_plan.single(classes, every, middle), chooser=None, baselines={},
+        members=False, unknown=False, pictures=0, watch=watcher.of_map,
+    )  # fmt: skip
+    scored, _ = _evaluation.score(second)
+    matrices = [row for row in _evaluation_output._confusions(second, scored) if "unit" in row]
+    tally, found = scored[0].found.maps[0][1], scored[0].found
+    by_group = tally.confusion("pixels", found.groups_of_pixels, scored[0].groups)
+    return matrices, by_group, about
+
+
+def _maps(asked: Request) -> dict[str, Any]:
+    """Maps of some places as of the points of the curve."""
+    import matplotlib
+    from matplotlib.colors import to_hex
+
+    from cropmap_jax import runs
+    from cropmap_jax.reporting import pictures, places
+    from cropmap_jax.runs import calibration
+
+    run, recipe = asked.run, asked.run.restored.recipe
+    stored = calibration.find(asked.workdir, run.restored)
+    own = runs.predictor_of(run.restored, run.batch_size)
+    ramp = matplotlib.colormaps["cividis"]
+    colours = [to_hex(ramp(i / (pictures.LEVELS - 1))) for i in range(pictures.LEVELS)]
+    chosen, left_out = places.choose(run.data, run.split, asked.places)
+    maps = places.Maps(
+        calibration.apply(own, stored, len(run.data.legend)), run.data, run.split,
+        recipe.num_periods, run.plan.steps, recipe.exclusive, recipe.none_of_these, run.smoothed,
+        colours,
+    )  # fmt: skip
+    kind = "as_of" if run.plan.steps[0].as_of is not None else "lead_days"
+    return {
+        "axis": {"kind": kind, "values": [step.to_json()[kind] for step in run.plan.steps]},
+        "calibrated": stored is not None,
+        "confidence": colours,
+        "places": maps.draw(chosen),
+        "left_out": left_out,
+    }
+
+
+def _compare(run: Run, settings: dict, notes: list[str]) -> dict[str, Any]:
+    """What `evaluate --compare` wrote of the same scores, if it is there."""
+    file = run.out / COMPARE
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+        found, of = read["compare"], read["settings"]
+        same = all(of[key] == settings[key] for key in ("fingerprint", "split", "step"))
+        known = found["schema"] == "compare/1"
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        notes.append(f"{file} could not be read ({type(error).__name__}): left out of the report")
+        return {}
+    if not (same and known):
+        notes.append(f"{file} is of another run, dataset or split: left out of the report")
+        return {}
+    return {"compare": found}
+
+
+def _provenance(asked: Request) -> dict[str, Any]:
+    """How it came about: commands, versions, settings."""
+    import jax
+    import numpy as np
+    import sklearn
+
+    import cropmap_jax
+
+    run = asked.run
+    config = json.loads(json.dumps(dict(run.restored.config), default=str))
+    return {
+        "command": f"python -m experiments.evaluate {shlex.join(sys.argv[1:])}",
+        "workdir": str(asked.workdir),
+        "folder": str(run.data.path),
+        "config": config,
+        "versions": {
+            "cropmap_jax": cropmap_jax.__version__,
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+            "python": platform.python_version(),
+        },
+    }
