@@ -24,13 +24,15 @@ class Request:
       run: of the curve, scored.
       workdir: of the run.
       places: how many are shown on maps, at most.
-      as_of: one date for the whole legend, days since 1970-01-01; None: chosen by the calendar.
+      dates: int32 [cubes], as of which the whole legend is mapped; None: there is no such map.
+      about: what is said of these dates, "one_date" of the report.
     """
 
     run: Run
     workdir: Any
     places: int
-    as_of: int | None
+    dates: Any
+    about: dict[str, Any]
 
 
 class Watcher:
@@ -123,7 +125,7 @@ def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watc
     from cropmap_jax.reporting import by_block, content, render
 
     run = asked.run
-    whole, by_group, about = _one_date(asked, watcher)
+    whole, by_group = _one_date(asked, watcher)
     step = reference_step(run)
     found = {
         "schema": content.SCHEMA,
@@ -132,7 +134,7 @@ def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watc
         "crops": _crops(run),
         "step": step,
         "curve": curve,
-        "one_date": about | {"confusion": whole},
+        "one_date": asked.about | {"confusion": whole},
         "reliability": watcher.to_json(),
         "blocks": by_block.table(run.data, run.split, scored[0], step, by_group),
         "maps": _maps(asked),
@@ -163,45 +165,68 @@ def _crops(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def _one_date(asked: Request, watcher):
-    """Confusion of the map of all classes as of one date; by block; and what is said of it."""
+def dates_of_the_legend(run: Run, as_of: int | None) -> tuple[Any, dict[str, Any]]:
+    """As of which dates the whole legend is mapped, and what is said of them; see `Request`.
+
+    Args:
+      run: of the curve.
+      as_of: days since 1970-01-01; None: the last date of a curve by date, else chosen by the
+        calendar.
+
+    Raises:
+      ValueError: a date that was asked for, before or long after the images.
+    """
     import numpy as np
 
     from cropmap_jax.data import input_pipeline
-    from cropmap_jax.evaluation import as_of_plan, evaluate
+    from cropmap_jax.evaluation import evaluate
     from cropmap_jax.reporting import one_date
 
-    run = asked.run
-    data, classes = run.data, list(range(len(run.data.legend)))
-    if len(run.plan.crops) < len(classes):
-        return [], None, {"dates": None, "rule": None, "reason": "one crop alone was scored"}
-    as_of = asked.as_of
-    if as_of is None and run.plan.steps[0].as_of is not None:
-        as_of = run.plan.steps[-1].as_of
-    lead = run.restored.recipe.lead_days
+    data, lead, flag = run.data, run.restored.recipe.lead_days, "--as_of" if as_of else ""
+    if len(run.plan.crops) < len(data.legend):
+        return None, {"dates": None, "rule": None, "reason": "one crop alone was scored"}
     if as_of is None:
-        harvest = input_pipeline.as_of_dates(data, classes, 0)
+        as_of = run.plan.steps[-1].as_of
+    if as_of is None:
+        harvest = input_pipeline.as_of_dates(data, list(range(len(data.legend))), 0)
         dates = one_date.choose(harvest, data.planting, lead)
         rule = one_date.RULE.format(lead=lead)
     else:
         dates, rule = np.full(len(data.cubes), as_of, np.int32), "the date that was asked for"
-    every = np.repeat(dates[:, None], len(classes), 1)
     own = np.unique(data.split(run.split).cube)
     about = {"dates": one_date.words(dates[own]), "rule": rule, "reason": None}
     try:
-        evaluate.check_windows(data, [run.split], every, run.restored.recipe.num_periods)
+        evaluate.check_windows(
+            data, [run.split], dates[:, None], run.restored.recipe.num_periods, flag
+        )
     except ValueError as error:
-        return [], None, about | {"reason": str(error)}
-    middle = as_of_plan.Step(as_of=int(np.median(dates[own])))
+        if flag:
+            raise
+        return None, about | {"reason": str(error)}
+    return dates, about
+
+
+def _one_date(asked: Request, watcher):
+    """Confusion of the map of all classes as of one date, and by block; None where there is none."""
+    import numpy as np
+
+    from cropmap_jax.evaluation import as_of_plan
+    from cropmap_jax.geo import periods
+
+    if asked.dates is None:
+        return [], None
+    run, classes = asked.run, list(range(len(asked.run.data.legend)))
+    first = periods.to_day(dt.date.fromisoformat(asked.about["dates"][0]))
+    every = np.repeat(asked.dates[:, None], len(classes), 1)
+    plan = as_of_plan.single(classes, every, as_of_plan.Step(as_of=first))
     second = dataclasses.replace(
-        run, plan=as_of_plan.single(classes, every, middle), chooser=None, baselines={},
-        members=False, unknown=False, pictures=0, watch=watcher.of_map,
+        run, plan=plan, chooser=None, baselines={}, members=False, unknown=False, pictures=0,
+        watch=watcher.of_map,
     )  # fmt: skip
-    scored, _ = _evaluation.score(second)
-    matrices = [row for row in _evaluation_output._confusions(second, scored) if "unit" in row]
-    tally, found = scored[0].found.maps[0][1], scored[0].found
-    by_group = tally.confusion("pixels", found.groups_of_pixels, scored[0].groups)
-    return matrices, by_group, about
+    (scored,), _ = _evaluation.score(second)
+    matrices = [row for row in _evaluation_output._confusions(second, [scored]) if "unit" in row]
+    tally, found = scored.found.maps[0][1], scored.found
+    return matrices, tally.confusion("pixels", found.groups_of_pixels, scored.groups)
 
 
 def _maps(asked: Request) -> dict[str, Any]:

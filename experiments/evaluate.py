@@ -233,7 +233,8 @@ def _asked(run: _evaluation.Run):
     stored = calibration.find(workdir, run.restored)
     watcher = _report.Watcher(run.restored, run.data, stored)
     run.watch = watcher.of_crops(run.plan, _report.reference_step(run))
-    return _report.Request(run, workdir, _PLACES.value, as_of), watcher
+    dates, about = _report.dates_of_the_legend(run, as_of)
+    return _report.Request(run, workdir, _PLACES.value, dates, about), watcher
 
 
 def main(_):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 DASH = "–"
+_PERCENT = "\N{NO-BREAK SPACE}%"
 METHODS = {
     "network": "neural network",
     "combined": "several runs combined",
@@ -63,20 +64,20 @@ def count(number: int, what: str) -> str:
 
 
 def score(value: float | None) -> str:
-    """ "0.85"."""
-    return DASH if value is None else f"{value:.2f}"
+    """ "0.85"; with a true minus sign."""
+    return DASH if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def percent(value: float | None) -> str:
-    """ "93 %"; never "100 %" for less than all, nor "0 %" for more than nothing."""
+    """ "93 %", in one piece; never "100 %" of less than all, nor "0 %" of more than nothing."""
     if value is None:
         return DASH
     rounded = round(100 * value)
     if rounded == 100 and value < 1:
-        return "over 99 %"
+        return f"over 99{_PERCENT}"
     if rounded == 0 and value > 0:
-        return "under 1 %"
-    return f"{rounded} %"
+        return f"under 1{_PERCENT}"
+    return f"{rounded}{_PERCENT}"
 
 
 def figure(one: Figure) -> str:
@@ -90,7 +91,7 @@ def share(one: Figure) -> str:
     """ "93 % (75 % to 100 %)"."""
     if one["value"] is None or one.get("low") is None or one.get("high") is None:
         return percent(one["value"])
-    low, high = (f"{round(100 * one[end])} %" for end in ("low", "high"))
+    low, high = (f"{round(100 * one[end])}{_PERCENT}" for end in ("low", "high"))
     return f"{percent(one['value'])} ({low} to {high})"
 
 

@@ -149,7 +149,8 @@ def compared():
     row = {"unit": "pixels", "score": "f1", "value": -0.012, "low": -0.03, "high": 0.006}
     return {
         "schema": "compare/1", "reference": "network", "lead_days": 30, "as_of": None,
-        "intervals": {"words": "paired, by block"}, "best": "forest", "sentence": "Use <the> forest.",
+        "intervals": {"words": "paired, by block"}, "best": "forest",
+        "sentence": "Use <the> forest.",
         "methods": [
             {"method": "network", "words": None, "unit": "pixels", "crops": {},
              "macro_f1": made_reports.figure(0.7, 0.6, 0.8)},
