@@ -207,7 +207,7 @@ def dates_of_the_legend(run: Run, as_of: int | None) -> tuple[Any, dict[str, Any
 
 
 def _one_date(asked: Request, watcher):
-    """Confusion of the map of all classes as of one date, and by block; None where there is none."""
+    """Confusion of the map of all classes as of one date; by block, None where there is none."""
     import numpy as np
 
     from cropmap_jax.evaluation import as_of_plan

@@ -1,10 +1,12 @@
-"""A headless Chromium, driven by the W3C WebDriver protocol that Debian's chromium-driver speaks."""
+"""A headless Chromium, driven by the W3C WebDriver protocol, which chromium-driver speaks."""
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -115,9 +117,6 @@ def browser(folder):
 
 def _port(driver, log):
     """The port that the driver chose; it prints it."""
-    import re
-    import time
-
     for _ in range(600):
         found = re.search(r"started successfully on port (\d+)", log.read_text())
         if found:

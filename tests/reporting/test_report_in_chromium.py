@@ -96,7 +96,7 @@ def test_a_page_is_as_wide_as_the_screen(page, width):
 
 
 def test_letters_stand_out_in_light_and_dark(page):
-    """Contrast of 4.5 and more, as WCAG 2.1 asks for, for text on paper, boxes and darkest cells."""
+    """Contrast of 4.5 and more, as WCAG 2.1 asks for: on paper, boxes and the darkest cells."""
     browser, uri = page
     script = """
         const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
@@ -111,9 +111,11 @@ def test_letters_stand_out_in_light_and_dark(page):
             return own.length ? over(own, below) : below;
         };
         const found = [];
-        for (const one of document.querySelectorAll("p, li, td, th, a, summary, dd, output, code")) {
+        const texts = "p, li, td, th, a, summary, dd, output, code";
+        for (const one of document.querySelectorAll(texts)) {
             if (!one.checkVisibility()) continue;
-            const [a, b] = [light(parse(getComputedStyle(one).color).slice(0, 3)), light(paper(one))];
+            const ink = parse(getComputedStyle(one).color).slice(0, 3);
+            const [a, b] = [light(ink), light(paper(one))];
             found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), one.className]);
         }
         return found.sort((a, b) => a[0] - b[0])[0];
