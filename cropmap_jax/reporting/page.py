@@ -91,7 +91,7 @@ def _early(report: Report, titles: words.Titles, unit: str = "pixels") -> Table 
         return None
     ahead = "days before harvest" if report["curve"]["axis"]["kind"] == "lead_days" else "date"
     table = Table(
-        f"F1 of {unit} with its 95 % interval, by {ahead}; the darker, the better",
+        f"F1 of {unit} with its 95 % interval, by {ahead}; the stronger the shade, the better",
         ["Crop", *(words.short_step(one) for one in summary.named_steps(report))],
     )
     for one in found:

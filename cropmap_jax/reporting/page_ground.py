@@ -54,7 +54,9 @@ def _confusion(row: Mapping[str, Any], titles: words.Titles) -> View:
             Cell(f"{one['annotated']:,}"),
             Cell(f"{one['mapped']:,}"),
         )
-    totals = Table(f"The whole map, of {row['unit']}", ["Score", "Value, with its 95 % interval"])
+    totals = Table(
+        f"The whole map, of {row['unit']}", ["Score", f"Value, with its 95{words.PERCENT} interval"]
+    )
     for title, key, form in (
         ("Overall accuracy", "overall_accuracy", words.share),
         ("Mean F1 of the crops", "macro_f1", words.figure),

@@ -125,8 +125,8 @@ def _verdict(report: Report, own: Mapping[str, Any], name: str, best: Mapping[st
     us, them = subject(report), _the(name)
     if best["value"] >= own["value"]:
         return (
-            f"{_capital(us)} does not beat the best of the other methods, {them}: {figures}. The "
-            f"simpler method is what to use unless something else speaks for {us}."
+            f"{_capital(us)} does not beat the best of the other methods, {them}: {figures}. What "
+            f"scores higher is what to use, unless something else speaks for {us}."
         )
     apart = own["low"] is not None and best["high"] is not None and own["low"] > best["high"]
     if apart:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 DASH = "–"
-_PERCENT = "\N{NO-BREAK SPACE}%"
+PERCENT = "\N{NO-BREAK SPACE}%"
 METHODS = {
     "network": "neural network",
     "combined": "several runs combined",
@@ -74,10 +74,10 @@ def percent(value: float | None) -> str:
         return DASH
     rounded = round(100 * value)
     if rounded == 100 and value < 1:
-        return f"over 99{_PERCENT}"
+        return f"over 99{PERCENT}"
     if rounded == 0 and value > 0:
-        return f"under 1{_PERCENT}"
-    return f"{rounded}{_PERCENT}"
+        return f"under 1{PERCENT}"
+    return f"{rounded}{PERCENT}"
 
 
 def figure(one: Figure) -> str:
@@ -91,7 +91,7 @@ def share(one: Figure) -> str:
     """ "93 % (75 % to 100 %)"."""
     if one["value"] is None or one.get("low") is None or one.get("high") is None:
         return percent(one["value"])
-    low, high = (f"{round(100 * one[end])}{_PERCENT}" for end in ("low", "high"))
+    low, high = (f"{round(100 * one[end])}{PERCENT}" for end in ("low", "high"))
     return f"{percent(one['value'])} ({low} to {high})"
 
 
