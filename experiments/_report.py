@@ -121,7 +121,7 @@ def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watc
     Returns:
       Path of the page.
     """
-    from cropmap_jax.evaluation import report
+    from cropmap_jax.evaluation import confusion, report
     from cropmap_jax.reporting import by_block, content, render
 
     run = asked.run
@@ -139,7 +139,8 @@ def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watc
         "blocks": by_block.table(run.data, run.split, scored[0], step, by_group),
         "maps": _maps(asked),
         "provenance": _provenance(asked),
-        "notes": notes,
+        # The page has that matrix, of a date of its own.
+        "notes": [note for note in notes if note != confusion.NO_MAP],
     }
     found |= _compare(run, settings, found["notes"])
     report.write_json(run.out / JSON, found)

@@ -30,9 +30,10 @@ JSON-ready, without NaN; `render.render` makes a page of it and of nothing else.
       marks        numbers of classes on it: {"class", "x", "y", "size"}
       steps        one per value of the axis: lead_days, as_of, date (of the prediction) and
                    reason; without a reason also window_end, seen (share of the pixels), image,
-                   prediction and confidence (data URLs), right (share of known pixels, or null),
-                   sure, sure_right, sure_wrong (mean confidence of all, and of known pixels that
-                   are right and wrong), not_planted (names)
+                   prediction and confidence (data URLs), right (share of known pixels whose
+                   crop is planted by then, or null), sure, sure_right, sure_wrong (mean
+                   confidence of all, and of those that are right and wrong), not_planted
+                   (names)
     provenance   command, workdir, folder, config, versions
     notes        in words
 """

@@ -70,8 +70,9 @@ def _in_short(report: Report, titles: words.Titles) -> Table:
             good += ", not at all later"
         table.add(
             titles(one["crop"]), good, summary.sureness(one, kind, goal),
-            table.figure(point["f1"], also=_unlearnt(point)), table.figure(point["recall"], _value),
-            table.figure(point["precision"], _value),
+            table.figure(point["f1"], also=_unlearnt(point)),
+            table.figure(point["recall"], _value, alone=True),
+            table.figure(point["precision"], _value, alone=True),
         )  # fmt: skip
     return table
 

@@ -15,7 +15,7 @@ def legend(report: Report, titles: words.Titles) -> View:
     about = report["one_date"]
     found = [row for row in about["confusion"] if not row["reason"]]
     return {
-        "dates": words.dates(about["dates"]),
+        "dates": words.as_of(about["dates"]),
         "rule": about["rule"],
         "reason": about["reason"] or (None if found else "nothing that is annotated was seen"),
         "items": [_confusion(row, titles) for row in found],
@@ -112,7 +112,7 @@ def blocks(report: Report, titles: words.Titles) -> View:
         blocks.add(row["name"], words.listed(row["provinces"]), *_of_place(blocks, row))
     out: View = {"blocks": blocks, "provinces": None, "single": len(found["blocks"]) == 1}
     stated = [row for row in found["provinces"] if row["provinces"] != ["not stated"]]
-    if stated and len(found["blocks"]) > 1:
+    if stated and len(found["provinces"]) < len(found["blocks"]):
         provinces = Table(
             f"Province by province: F1 of pixels {when}",
             ["Province", "Blocks", "Known pixels", "Map of all classes: right", "Mean F1",
@@ -201,7 +201,8 @@ def _says(row: Mapping[str, Any]) -> str | None:
         return None
     if row["right"] is None:
         return "No known ground here was seen by then."
-    text = f"{words.percent(row['right'])} of the known pixels are right"
+    of = " of crops that are planted by then" if row["not_planted"] else ""
+    text = f"Of the known pixels{of}, {words.percent(row['right'])} are right"
     if row["sure_right"] is not None:
         text += f", with a mean confidence of {words.percent(row['sure_right'])}"
     if row["sure_wrong"] is not None:

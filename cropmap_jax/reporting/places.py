@@ -205,8 +205,10 @@ class Maps:
         given = np.where(seen[..., None], own.probability, np.nan)
         # 0.5 is what predict takes by default where classes do not exclude each other.
         crop, sure = decision.decide(given, possible, self.exclusive, 0.5, self.none_of_these)
-        known = (label != IGNORE) & (crop != IGNORE)
         classes = len(self.data.legend)
+        # Bare ground can be taken for no crop: fields that are sown later are not counted.
+        there = np.append(possible, True)[np.minimum(label, classes)]
+        known = (label != IGNORE) & (crop != IGNORE) & there
         return row | {
             "prediction": pictures.classes(crop[thin], classes, NONE_OF_THESE),
             "confidence": pictures.confidence(sure[thin], self.confidence, IGNORE),

@@ -171,7 +171,7 @@ def overall(report: Report) -> str:
         return "There is no one map of all crops to score" + (f": {why}." if why else ".")
     own = found[0]["overall_accuracy"]
     text = (
-        f"On a map of all crops as of {words.dates(report['one_date']['dates'])}, "
+        f"On a map of all crops, {words.as_of(report['one_date']['dates'])}, "
         f"{words.share(own)} of the known ground is shown as what it is."
     )
     shown = report["reliability"]["map"]
@@ -179,8 +179,9 @@ def overall(report: Report) -> str:
         last = shown.get("after") or shown["before"]
         if last["confidence"] is not None and last["ece"] is not None:
             text += (
-                f" The map says so with a mean confidence of {words.percent(last['confidence'])}, "
-                f"and is {_leaning(last)}."
+                f" Counted field by field, of crops that are planted by then, "
+                f"{words.percent(last['accuracy'])} is right where the map states a confidence of "
+                f"{words.percent(last['confidence'])} on average: it is {_leaning(last)}."
             )
     return text
 

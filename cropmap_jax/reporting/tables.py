@@ -67,6 +67,7 @@ class Table:
         form: Callable[[Mapping[str, Any]], str] = words.figure,
         also: str | None = None,
         shaded: bool = False,
+        alone: bool = False,
     ) -> Cell:
         """A figure, with the reason where it has no value or no interval.
 
@@ -75,7 +76,9 @@ class Table:
           form: how it is written.
           also: what else there is to say about it.
           shaded: the darker, the higher the value.
+          alone: its interval is not shown, so that nothing is said of one that there is not.
         """
-        reasons = [text for text in (one.get("reason"), also) if text]
+        why = None if alone and one["value"] is not None else one.get("reason")
+        reasons = [text for text in (why, also) if text]
         shade = None if one["value"] is None or not shaded else round(10 * one["value"])
         return Cell(form(one), self.mark("; ".join(reasons)), shade)

@@ -37,6 +37,13 @@ def dates(pair: Sequence[str] | None) -> str:
     return date(first) if first == last else f"{date(first)} to {date(last)}"
 
 
+def as_of(pair: Sequence[str] | None) -> str:
+    """The date of a map, which may differ from place to place."""
+    if not pair or pair[0] == pair[-1]:
+        return f"as of {dates(pair)}"
+    return f"as of a date of each place, from {date(pair[0])} to {date(pair[-1])}"
+
+
 def step(point: Mapping[str, Any]) -> str:
     """When a point of the curve is: "60 days before harvest", "as of 1 May 2022"."""
     if point.get("as_of"):
