@@ -71,8 +71,9 @@ def forget_flags() -> None:
     Those of libraries, which are imported once, stay.
     """
     known = flags.FLAGS
-    for name in list(known):
-        module = str(known.find_module_defining_flag(name))
+    # What a config file holds is owned by whatever parsed it: --config.seed goes with --config.
+    owners = {name: str(known.find_module_defining_flag(name.partition(".")[0])) for name in known}
+    for name, module in owners.items():
         # absl calls the module that runs by the path of its file.
         if module == sys.argv[0] or module.startswith("experiments."):
             delattr(known, name)

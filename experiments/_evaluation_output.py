@@ -60,7 +60,7 @@ def of_a_curve(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], 
     """Scores as of several dates; arguments and result as `of_one_date`."""
     from cropmap_jax.evaluation import confusion, figure_pictures, lead_time, learnt_dates
 
-    learnt = learnt_dates.span(run.restored, run.data)
+    learnt = learnt_dates.ends(run.restored, run.data)
     inside = learnt and learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
     found = lead_time.curve(scored, inside)
     for unit in scored[0].units:
@@ -88,11 +88,11 @@ def _learnt_note(run: Run, names: list[str]) -> list[str]:
     """Of dates that training never drew."""
     from cropmap_jax.evaluation import learnt_dates
 
-    learnt = learnt_dates.span(run.restored, run.data)
+    learnt = learnt_dates.ends(run.restored, run.data)
     if not learnt:
         return []
     inside = learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
-    found = learnt_dates.note(run.plan, names, inside, learnt)
+    found = learnt_dates.note(run.plan, names, inside)
     return [found] if found else []
 
 

@@ -13,15 +13,13 @@ spread. What begins with --config goes to the training of every fold.
 import json
 import pathlib
 import re
-import shlex
 import sys
-import time
 
 from absl import flags
 from ml_collections import config_flags
 
 from cropmap_jax.geo import files, periods, processes
-from experiments import _cli
+from experiments import _cli, _running
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
@@ -138,6 +136,7 @@ def main(_):
 def _run_fold(folder: pathlib.Path, fold: int, count: int, kind: str, words: list[str]) -> None:
     """Trains and scores a fold, unless that is done."""
     modules = [f"--import={name}" for name in flags.FLAGS["import"].value]
+    shared = _running.SHARED + (_running.OF_BASELINES if kind == "baseline" else ())
     score = [f"--workdir={folder}", f"--crop={_CROP.value}", f"--max_pictures={_PICTURES.value}"]
     given = {"as_of": _AS_OF.value, "lead_days": _LEAD.value, "baseline": _BASELINE.value}
     score += [f"--{name}={value}" for name, value in given.items() if value is not None] + modules
@@ -147,8 +146,8 @@ def _run_fold(folder: pathlib.Path, fold: int, count: int, kind: str, words: lis
         return
     if done is None:
         train = [*words, f"--workdir={folder}", f"--config.fold={fold}", *modules]
-        _run(f"train for fold {fold + 1} of {count}", kind, train)
-    _run(f"score fold {fold + 1} of {count}", "evaluate", score)
+        _running.run(f"train for fold {fold + 1} of {count}", kind, train, shared)
+    _running.run(f"score fold {fold + 1} of {count}", "evaluate", score, shared)
     files.write_bytes(folder / _SCORED, (json.dumps(score[1:]) + "\n").encode())
 
 
@@ -163,16 +162,6 @@ def _scored(folder: pathlib.Path) -> list[str] | None:
 
 def _scores_of(folder: pathlib.Path) -> pathlib.Path:
     return folder / "evaluation" / "test" / f"{_CROP.value}.json"
-
-
-def _run(title: str, command: str, arguments: list[str]) -> None:
-    shown = f"python -m experiments.{command} {shlex.join(arguments)}"
-    print(f"\n== {title}\n$ {shown}", flush=True)
-    start = time.monotonic()
-    code = processes.run([sys.executable, "-m", f"experiments.{command}", *arguments])
-    if code:
-        raise ValueError(f"{title} failed (exit {code}): {shown}")
-    print(f"({time.monotonic() - start:.0f} s)", flush=True)
 
 
 def _write(workdir: pathlib.Path, data) -> str:

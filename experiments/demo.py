@@ -11,14 +11,12 @@ that runs ends with the demo.
 """
 
 import pathlib
-import shlex
-import sys
 import time
 
 from absl import flags
 
 from cropmap_jax.geo import files, periods, processes
-from experiments import _cli, _demo_report
+from experiments import _cli, _demo_report, _running
 
 _OUT = flags.DEFINE_string("out", None, "Folder of everything the demo makes.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each kind, to see the spread.", 1, 100)
@@ -125,13 +123,7 @@ def _run(out: pathlib.Path) -> None:
     for title, (command, *arguments) in _steps(out):
         if command == "evaluate" and _scored(arguments):
             continue
-        shown = f"python -m experiments.{command} {shlex.join(arguments)}"
-        print(f"\n== {title}\n$ {shown}", flush=True)
-        start = time.monotonic()
-        code = processes.run([sys.executable, "-m", f"experiments.{command}", *arguments])
-        if code:
-            raise ValueError(f"{title} failed (exit {code}): {shown}")
-        print(f"({time.monotonic() - start:.0f} s)", flush=True)
+        _running.run(title, command, arguments, (*_running.SHARED, *_running.OF_BASELINES))
     print(f"\n== result\n{_demo_report.write(out, _SEEDS.value)}")
     print(f"\nthe demo took {(time.monotonic() - begun) / 60:.1f} min; all of it is in {out}")
 

@@ -94,7 +94,7 @@ def summary(
     """
     groups, matrix = len(by_group), by_group.sum(0)
     found = scores(matrix)
-    flat = intervals.weights(max(groups, 1)) @ by_group.reshape(groups, -1).astype(float)
+    flat = intervals.weights(groups) @ by_group.reshape(groups, -1).astype(float)
     drawn = scores(flat.reshape(-1, *matrix.shape))
     having = int((by_group.sum((1, 2)) > 0).sum())
     of_classes = int((by_group[:, :-1].sum((1, 2)) > 0).sum())

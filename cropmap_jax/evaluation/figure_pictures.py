@@ -71,9 +71,8 @@ def _curves(found: dict[str, Any], unit: str) -> Figure:
         Line2D([], [], color="0.6", lw=0.8, ls=":", label=f"F1 of {found['goal']}"),
     ]
     if any(point.get("learnt") is False for one in found["curves"] for point in one["points"]):
-        white = {"marker": "o", "mfc": "white", "lw": 0}
         label = "as of a date that training never drew"
-        handles.append(Line2D([], [], color=_F1, label=label, **white))
+        handles.append(Line2D([], [], color=_F1, marker="o", mfc="white", lw=0, label=label))
     handles += [
         Line2D([], [], color=_OTHER[i % len(_OTHER)], lw=1.2, marker=".", label=f"F1, {name}")
         for i, name in enumerate(methods[1:])
@@ -173,11 +172,11 @@ def _matrix(found: dict[str, Any], title: str) -> Figure:
     names = [_short(name.replace("_", " ")) for name in found["classes"]]
     side = 0.72 * len(names) + 2.6
     fig, ax = plt.subplots(figsize=(side + 1.2, side), layout="constrained")
-    colours = plt.get_cmap("cividis").with_extremes(bad="#f2f2f2")
+    colours = plt.get_cmap("Blues").with_extremes(bad="#f2f2f2")
     shown = ax.imshow(share, cmap=colours, vmin=0, vmax=1)
     for (row, col), count in np.ndenumerate(matrix):
         if count:
-            ink = "black" if share[row, col] > 0.55 else "white"
+            ink = "white" if share[row, col] > 0.55 else "black"
             ax.text(col, row, f"{int(count):,}", ha="center", va="center", color=ink, fontsize=7.5)
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(names)), names)

@@ -26,9 +26,7 @@ class Resampled:
     def __init__(self, counts: np.ndarray, unit: str):
         self._counts, self.unit = counts, unit
         self.groups = len(counts)
-        flat = intervals.weights(max(self.groups, 1)) @ counts.reshape(self.groups, -1).astype(
-            float
-        )
+        flat = intervals.weights(self.groups) @ counts.reshape(self.groups, -1).astype(float)
         self._drawn = intervals.scores(flat.reshape(-1, *counts.shape[1:]))
         positive = counts[..., _TP] + counts[..., _FN] > 0
         shown = counts[..., _TP] + counts[..., _FP] > 0
@@ -84,8 +82,8 @@ class Resampled:
         having = int(self._positive[:, kept].any(1).sum())
         out = {}
         for name in NAMES:
-            values = [each[c][name] for c in kept if each[c][name] is not None]
-            value = float(np.mean(values)) if values else None
+            values = [value for c in kept if (value := each[c][name]) is not None]
+            value = sum(values) / len(values) if values else None
             common = (self._mean(name, kept), self.groups, having, self.unit, "no crop has an F1")
             out[name] = intervals.figure(value, *common)
         return out, kept

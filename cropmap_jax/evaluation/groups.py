@@ -89,10 +89,10 @@ class Groups:
         return out
 
     def count(self, member: np.ndarray) -> int:
-        """How many groups there are."""
+        """How many groups there are; one, without anything in it, where nothing is annotated."""
         if self.unit == "block":
             return len(self._blocks)
-        return int(member.max(initial=-1)) + 1 + len(self._squares)
+        return max(int(member.max(initial=-1)) + 1 + len(self._squares), 1)
 
     def of_fields(self, member: np.ndarray) -> np.ndarray:
         """int64 [fields], the group of each whole field: its block (of its first piece), or itself.

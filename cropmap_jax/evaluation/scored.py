@@ -38,7 +38,6 @@ class Scored:
     @functools.cached_property
     def resampled(self) -> dict[str, Resampled]:
         """By unit ("pixels", "fields"), at the chosen thresholds."""
-        assert self.found.counts is not None
         return {
             unit: Resampled(self.found.counts[unit][:, :, CHOSEN], self.unit) for unit in self.units
         }

@@ -42,7 +42,7 @@ class Method:
 
     Attributes:
       tallies: of each column.
-      counts: by unit int64 [groups, columns, rules, 4], see `groups.Counts`; None without
+      counts: by unit int64 [groups, columns, rules, 4], see `groups.Counts`; empty without
         thresholds. Set by `tally`.
       groups_of_pixels: the group of each number that pixels were added with. Set by `tally`.
     """
@@ -52,7 +52,7 @@ class Method:
     maps: Sequence[tuple[int, MapTally]] = ()
     unknown: Unknown | None = None
     on_cube: OnCube | None = None
-    counts: dict[str, np.ndarray] | None = None
+    counts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     groups_of_pixels: np.ndarray | None = None
 
     def __post_init__(self) -> None:

@@ -105,13 +105,6 @@ def weigh(
         },
         "gain": dataclasses.asdict(found) | {"level": mixtures.LEVEL},
     }
-    if found.mean <= 0:
-        shown = ", ".join(f"{n} {w:.2f}" for n, w in zip(names, weights, strict=True))
-        why = (
-            f"the weights that fit {split} best ({shown}) gain nothing on fields that they have "
-            f"not seen ({found.mean:.2g} nats, {found.low:.2g} to {found.high:.2g})"
-        )
-        return equal(len(names), why, how)
     return Weighing(tuple(map(float, weights)), {"weights": "fitted"} | how)
 
 

@@ -41,7 +41,7 @@ def preload(modules: Iterable[str]) -> None:
 def command(
     module: str,
     arguments: Sequence[str],
-    log: pathlib.Path,
+    log: pathlib.Path | None,
     before: Callable[[], object] = lambda: None,
 ) -> Ended:
     """Runs `python -m MODULE ARGUMENTS` to its end.
@@ -49,7 +49,7 @@ def command(
     Args:
       module: dotted name.
       arguments: flags.
-      log: what it prints goes here.
+      log: what it prints goes here; None: where this process prints.
       before: called first, in its process.
 
     Raises:
@@ -64,21 +64,26 @@ def command(
     return call(run, log)
 
 
-def call(work: Callable[[], object], log: pathlib.Path) -> Ended:
+def call(work: Callable[[], object], log: pathlib.Path | None) -> Ended:
     """Runs a function in a fork of this process, as `command` does.
 
     Args:
       work: what to run; what it returns is lost.
-      log: what it prints goes here, and the traceback of what it raises.
+      log: what it prints goes here, and the traceback of what it raises; None: where this process
+        prints.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
+    # While a process forks, Python prints what a handler raises, and goes on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *processes.ENDING})
     child = os.fork()
     if not child:
-        _child(work, log, parent)
+        _child(work, log, parent, before)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return _wait(child)
     except KeyboardInterrupt as stop:
         # Its own process group: what reached this process has not reached it.
@@ -93,15 +98,19 @@ def _wait(child: int) -> Ended:
     return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
 
 
-def _child(work: Callable[[], object], log: pathlib.Path, parent: int) -> None:
+def _child(
+    work: Callable[[], object], log: pathlib.Path | None, parent: int, signals: Iterable[int]
+) -> None:
     """Never returns: what called `call` would else run twice."""
     code = 1
     try:
         os.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         _die_with(parent)
-        for number, flags in ((1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), (0, os.O_RDONLY)):
-            os.dup2(os.open(log if number else os.devnull, flags, 0o644), number)
-        os.dup2(1, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        if log is not None:
+            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
+            os.dup2(1, 2)
         work()
         code = 0
     except SystemExit as end:

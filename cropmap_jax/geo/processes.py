@@ -8,12 +8,9 @@ killed by the kernel.
 import concurrent.futures
 import concurrent.futures.process
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -147,59 +144,3 @@ def _end_with(pipe: Connection) -> None:
 
 
 # Commands -----------------------------------------------------------------------------------------
-
-
-def run(command: Sequence[str]) -> int:
-    """Runs a command to its end and returns its exit code.
-
-    SIGINT, SIGTERM and SIGHUP are handed on to it, once each, and waited for; if this process is
-    killed, so is the command.
-
-    Args:
-      command: program and arguments; it has no standard input.
-
-    Raises:
-      Stopped: after the command ended, where a signal had been handed on to it.
-    """
-    child: subprocess.Popen[bytes] | None = None
-    got: list[int] = []
-    early: list[int] = []
-
-    def hand_on(number: int, _: object) -> None:
-        got.append(number)
-        if child is None:
-            early.append(number)
-        else:
-            child.send_signal(number)
-
-    prepare = _DieWithParent() if sys.platform == "linux" else None
-    with _handler((signal.SIGINT, *ENDING), hand_on):
-        # A process group of its own: a terminal's Ctrl-C would reach it twice otherwise.
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=prepare
-        )
-        for number in early:
-            child.send_signal(number)
-        code = child.wait()
-    if got:
-        raise Stopped(got[0])
-    return code
-
-
-class _DieWithParent:
-    """Asks the kernel to kill the process that calls it when the one that made it ends.
-
-    Source: prctl(2), PR_SET_PDEATHSIG; kept across execve(2).
-    """
-
-    _PR_SET_PDEATHSIG = 1
-
-    def __init__(self) -> None:
-        # Loaded before the fork: after it only the call is left to make.
-        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
-        self._parent = os.getpid()
-
-    def __call__(self) -> None:
-        self._prctl(self._PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != self._parent:  # it ended before it was watched
-            os._exit(1)

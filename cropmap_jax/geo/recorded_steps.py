@@ -77,7 +77,7 @@ class Steps:
         arguments: Sequence[str],
         config: str = "",
         anew: bool = False,
-        of: Sequence[dict] = (),
+        of: Sequence[dict[str, Any]] = (),
     ) -> Took:
         """Runs `python -m experiments.VERB` unless it has; returns how long it took.
 
@@ -95,7 +95,7 @@ class Steps:
           ValueError: it ran with other settings.
         """
         words = ([f"--config={config}"] if config else []) + list(arguments)
-        key = {"verb": verb, "flags": self._portable(words)}
+        key: dict[str, Any] = {"verb": verb, "flags": self._portable(words)}
         key |= {"settings": digest_of(config)} if config else {}
         key |= {"of": list(of)} if of else {}
         shown = f"python -m experiments.{verb} {shlex.join(words)}"
@@ -105,7 +105,7 @@ class Steps:
 
         return self.step(folder, name, key, shown, work, anew)
 
-    def finished(self, folder: pathlib.Path, name: str) -> dict | None:
+    def finished(self, folder: pathlib.Path, name: str) -> dict[str, Any] | None:
         """The record of a step that has finished: "key", "seconds" and "cpu_seconds"; else None."""
         found = self._read(folder).get(name)
         return found if found and found["seconds"] is not None else None

@@ -11,9 +11,9 @@ from cropmap_jax.training import checkpoints, steps
 PERIODS = 6
 
 
-def keep_forest(data, workdir, seed=0, sensors=None, num_periods=PERIODS, ground=None, trees=8):
-    """Trains and stores a small forest; `ground` is where it says that it has learnt."""
-    chosen = Settings("forest", arguments={"trees": trees})
+def keep_forest(data, workdir, seed=0, sensors=None, num_periods=PERIODS, ground=None):
+    """Trains and stores a forest of eight trees; `ground` is where it says that it has learnt."""
+    chosen = Settings("forest", arguments={"trees": 8})
     made = recipe.make_recipe(chosen, num_periods, 30, data, sensors or data.sensors)
     dates = drawing.drawn_dates(data, 30, None)
     pixels = drawing.training_pixels(

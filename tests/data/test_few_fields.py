@@ -17,7 +17,7 @@ from cropmap_jax.baselines import drawing, keeping
 from cropmap_jax.data import cube_builder, dataset, few_fields, pixel_index
 from cropmap_jax.geo.folds import Rule
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, WEAK_NONE
-from cropmap_jax.training import losses
+from cropmap_jax.training import losses, train_config
 
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
 NAMES = (*LEGEND.names, "none of these")
@@ -265,3 +265,12 @@ def test_a_baseline_of_all_fields_is_described_as_before_there_were_few(built):
     assert keeping.describe(new, data) == keeping.describe(old, data)
     few = keeping.describe(new | {"fields_per_class": 8}, data)
     assert few["config"]["fields_per_class"] == 8 and few["config"]["fields_draw"] == 0
+
+
+def test_runs_of_before_there_were_such_settings_knew_all_fields():
+    old = {"config": {"model": {"name": "pixel_series"}, "seed": 0}}
+    now = {"config": old["config"] | {"fields_per_class": 0, "fields_draw": 0}}
+    train_config.check_same_config(old, now, "W")
+    now["config"]["fields_per_class"] = 8
+    with pytest.raises(ValueError, match="config.fields_per_class: was 0, now 8"):
+        train_config.check_same_config(old, now, "W")

@@ -50,6 +50,7 @@ DATA = {
     "half": make(dict.fromkeys(SPLITS, LABEL), "half", slice(0, 4)),
     "dark": make(dict.fromkeys(SPLITS, LABEL), "dark", slice(0)),
     "one": make(dict.fromkeys(SPLITS, np.where(LABEL, IGNORE, LABEL)), "one"),
+    "blank": make(dict.fromkeys(SPLITS, LABEL) | {"test": LABEL * 0 + IGNORE}, "blank"),
     "swapped": make(dict.fromkeys(("test", "validation", "train"), LABEL), "swapped"),
     "alone": make({"test": LABEL}, "alone"),
     "other": make(dict.fromkeys(("validation", "train", "test"), LABEL), "other"),

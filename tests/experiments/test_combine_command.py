@@ -57,7 +57,6 @@ def world(tmp_path_factory):
     found = {name: build(root, name) for name in ("many", "few", "bare", "lacking", "europe")}
     small_members.keep_forest(found["many"], root / "good")
     small_members.keep_forest(found["many"], root / "seed_1" / "good", seed=1)
-    small_members.keep_forest(found["many"], root / "fewer", seed=2, trees=9)
     # Trained on one period alone, as far as it can tell.
     small_members.keep_forest(found["many"], root / "short", num_periods=3)
     small_members.keep_forest(found["europe"], root / "other")
@@ -168,13 +167,6 @@ def test_two_of_one_kind_weigh_the_same_unasked(world, starter, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert weights(tmp_path / "w") == {f"{world.name}-good": 0.5, "seed_1-good": 0.5}
     assert "note: equal weights: all members are of one kind" in done.stdout
-
-
-def test_two_that_are_as_good_weigh_the_same(world, starter, tmp_path):
-    done = combine(starter, world, tmp_path / "w", "good", "fewer")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert weights(tmp_path / "w") == {"good": 0.5, "fewer": 0.5}
-    assert "weights that fit validation best (" in done.stdout
 
 
 def test_seeds_of_one_kind_share_its_weight(world, starter, tmp_path):

@@ -37,45 +37,12 @@ SMALLER = {
     "forest": """
     config.arguments.trees = 8""",
 }
-IN_FORKS = """
-import pathlib, runpy, sys
-from absl import flags
-from benchmarks.accuracy import forks
-from cropmap_jax.geo import processes
-from experiments import _cli, demo
-
-def run(command):
-    program, dash_m, module, *arguments = command
-    assert (program, dash_m) == (sys.executable, "-m")
-
-    def work():
-        for flag in flags.FLAGS.flags_by_module_dict()["experiments.demo"]:
-            delattr(flags.FLAGS, flag.name)  # a command has its own
-        sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-    log = pathlib.Path(sys.argv[0])
-    ended = forks.call(work, log)
-    print(log.read_text(), flush=True)
-    return ended.code
-
-forks.imports()
-processes.run = run
-sys.argv[:2] = sys.argv[1:2]
-_cli.run(demo.main)
-"""
-"""The demo, its commands as forks of one process: importing jax would take most of the time."""
 
 
-def run(out, configs, *flags, program=("-m", "experiments.demo")):
-    command = [sys.executable, *map(str, program), f"--out={out}", f"--configs={configs}", *flags]
+def run(out, configs, *flags):
+    command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}"]
     env = ENV | {"PYTHONPATH": str(CHECKOUT)}
-    return subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True)
-
-
-def run_whole(root):
-    """Runs all of it, into root/out."""
-    return run(root / "out", root, program=("-c", IN_FORKS, root / "log"))
+    return subprocess.run([*command, *flags], cwd=CHECKOUT, env=env, capture_output=True, text=True)
 
 
 def base_of(name):
@@ -97,7 +64,7 @@ def demo(tmp_path_factory):
             f"    config = base['get_config']({'world' if world else ''})"
             f"{changes}\n    return config\n"
         )
-    done = run_whole(root)
+    done = run(root / "out", root)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return root, done.stdout
 
@@ -131,7 +98,7 @@ def test_it_leaves_a_map_of_the_fields_world(demo):
 def test_run_again_it_changes_nothing(demo):
     root, _ = demo
     before = {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}
-    done = run_whole(root)
+    done = run(root / "out", root)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "on held-out sites" not in done.stdout
     assert before == {p: p.read_bytes() for p in (root / "out").rglob("crop.tif")}

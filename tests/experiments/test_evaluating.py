@@ -55,6 +55,8 @@ SCORED = {
     "leads": (["--lead_days=200,60,30", "--baseline=dates"], "whole", "whole"),
     "season": (["--until=2022-03-15", "--unknown", "--crop=rye"], "whole", "whole"),
     "unseen": (["--lead_days=60,30"], "dark", "whole"),
+    "blank": (["--as_of=2022-06-01", "--unknown"], "blank", "whole"),
+    "blank leads": (["--lead_days=60,30", "--unknown", "--crop=rye"], "blank", "whole"),
     "one date": (["--as_of=2022-06-01", "--unknown"], "whole", "whole"),
 }
 
@@ -225,3 +227,15 @@ def test_one_date_for_all_has_a_confusion_matrix(finished):
     assert rye["precision_bounds"] == [24 / 64, 40 / 64] and rye["annotated_share"] == 0.75
     assert "unknown mapped as it" in out and "0.375 to 0.625" in out
     assert (root / "out/one date/confusion.png").is_file()
+
+
+def test_a_split_that_is_all_unknown_has_words_and_no_scores(finished):
+    found, out = scores(finished, "blank")
+    finite(found)
+    assert found["confusion"][0]["reason"] == "nothing that is annotated was seen"
+    rye = found["partial"][0]
+    assert rye["precision"] is None and rye["unknown"] == 64 and rye["precision_bounds"] == [0, 1]
+    assert "note: rye, pea, oats: no annotated pixel in test: there are no scores" in out
+    found, out = scores(finished, "blank leads", "lead_time-rye.json")
+    finite(found)
+    assert "rye  no F1: no annotated pixel" in out and "nan" not in out.lower()

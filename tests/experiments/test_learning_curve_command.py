@@ -74,7 +74,9 @@ def test_stopped_and_run_again_it_resumes_and_draws_the_curve(world, starter):
     assert done.returncode == 0, done.stderr[-2000:]
     # What had finished is not run again: untrained and its scores, three trainings, one scoring.
     ran = done.stdout.count("\n== runs/")
-    assert begun + ran == 7 and f"\n{ran} steps run, {begun - 1} were finished" in done.stdout
+    assert (
+        begun == 4 and ran == 3 and f"\n{ran} steps run, {begun - 1} were finished" in done.stdout
+    )
     assert "pixel_series, pretrained, warm head" in done.stdout
     found = json.loads((world / "out" / "learning_curve.json").read_text())
     runs = {(run["method"], run["fields"]): run for run in found["runs"]}
@@ -86,9 +88,14 @@ def test_stopped_and_run_again_it_resumes_and_draws_the_curve(world, starter):
     names = (*data.legend.names, "none_of_these")
     expected = dict(zip(names, data.few.counts["train"][:, 0].tolist(), strict=True))
     assert found["fields"][0]["known"]["train"] == expected and max(expected.values()) == 2
+    # Thresholds and weights are of the fields that the runs know; test is whole.
+    scored = world / "out" / "runs" / "fields-2-0" / "combined" / "evaluation" / "test"
+    scored = json.loads((scored / "all.json").read_text())
+    assert scored["settings"]["fields_per_class"] == 2 and scored["settings"]["fields_draw"] == 0
+    assert any(note.startswith("config.fields_per_class 2, draw 0") for note in scored["notes"])
     assert (world / "out" / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     again = starter.run("learning_curve", *words(world))
-    assert again.returncode == 0 and "\n0 steps run, 7 were finished" in again.stdout
+    assert again.returncode == 0 and "\n0 steps run, 6 were finished" in again.stdout
     other = starter.run("learning_curve", *words(world, steps_per_epoch=3))
     assert other.returncode == 1
     assert "expected pixel_series_warm.train with the settings of this run" in other.stderr

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from cropmap_jax.geo import processes
+from cropmap_jax.geo import forks, processes
 
 # A worker or a command says who it is through a pipe in the file system and keeps it open: its
 # reader sees the end of the file when, and only when, that process is gone.
@@ -29,9 +29,9 @@ if __name__ == "__main__":
         [one.result() for one in work]
 """
 COMMAND = f"""{SAY}
-import subprocess
-from cropmap_jax.geo import processes
-processes.run([sys.executable, "-c", {SAY + "say(sys.argv[1])"!r}, sys.argv[1]])
+from cropmap_jax.geo import forks, processes
+with processes.stoppable():
+    forks.call(lambda: say(sys.argv[1]), None)
 """
 
 
@@ -81,7 +81,8 @@ def test_a_command_ends_with_whoever_runs_it(tmp_path, number):
     parent.send_signal(number)
     assert ended(pipe)
     _, error = parent.communicate(timeout=30)
-    assert (b"Stopped" in error) == (number != signal.SIGKILL)
+    said = {signal.SIGTERM: b"Stopped", signal.SIGINT: b"KeyboardInterrupt"}
+    assert said.get(number, b"") in error
 
 
 def fail():
@@ -118,22 +119,36 @@ def test_work_that_is_done_comes_back():
         assert [one.result() for one in [pool.submit(pow, 2, k) for k in (3, 4)]] == [8, 16]
 
 
-def test_an_exit_code_comes_back():
-    assert processes.run([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+@pytest.mark.parametrize(("end", "code"), [(7, 7), (None, 0), ("a mistake", 1)])
+def test_an_exit_code_comes_back(tmp_path, end, code):
+    def work():
+        os.write(1, b"said\n")  # pytest has a sys.stdout of its own
+        raise SystemExit(end)
+
+    assert forks.call(work, tmp_path / "made" / "log").code == code
+    assert (tmp_path / "made" / "log").read_text().startswith("said\n")
+
+
+def test_without_a_log_it_prints_where_whoever_calls_does(capfd):
+    assert forks.call(lambda: os.write(1, b"said\n"), None).code == 0
+    assert capfd.readouterr().out == "said\n"
 
 
 def test_a_signal_is_handed_on_and_waited_for(tmp_path):
-    # The command ends its own way; the demo's trainings save a checkpoint here.
-    source = (
-        "import os, signal, sys\n"
-        "def end(*_):\n open(sys.argv[1], 'w').write('saved')\n sys.exit(143)\n"
-        "signal.signal(signal.SIGTERM, end)\n"
-        "os.kill(os.getppid(), signal.SIGTERM)\n"
-        "while True: signal.pause()\n"
-    )
+    def work():
+        # The command ends its own way; trainings save a checkpoint here.
+        def end(*_):
+            (tmp_path / "state").write_text("saved")
+            sys.exit(143)
+
+        signal.signal(signal.SIGTERM, end)
+        os.kill(os.getppid(), signal.SIGTERM)
+        while True:
+            signal.pause()
+
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(processes.Stopped) as stop:
-        processes.run([sys.executable, "-c", source, str(tmp_path / "state")])
+    with pytest.raises(processes.Stopped) as stop, processes.stoppable():
+        forks.call(work, None)
     assert (tmp_path / "state").read_text() == "saved" and stop.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before
 
