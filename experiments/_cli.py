@@ -42,6 +42,24 @@ def _find_configs(argv: list[str]) -> list[str]:
     return out
 
 
+_BARE: dict[str, str] = {}
+
+
+def may_be_bare(flag: str, value: str) -> None:
+    """Lets a flag that takes a value stand alone, as --flag, for one of its values."""
+    _BARE[f"--{flag}"] = value
+
+
+def _complete(argv: list[str]) -> list[str]:
+    """Gives flags that stand alone the value that they stand for."""
+    out = list(argv)
+    for i, word in enumerate(argv):
+        after = argv[i + 1] if i + 1 < len(argv) else "-"
+        if word in _BARE and after.startswith("-"):
+            out[i] = f"{word}={_BARE[word]}"
+    return out
+
+
 def _keep_compiled_steps() -> None:
     """Keeps what XLA compiles, which takes longer than many a step, for the next command.
 
@@ -123,7 +141,8 @@ def run(main) -> None:
     _keep_compiled_steps()
     xla.tune()
     try:
-        app.run(guarded, argv=_find_configs(sys.argv), flags_parser=_flags.parse)
+        argv = _complete(_find_configs(sys.argv))
+        app.run(guarded, argv=argv, flags_parser=_flags.parse)
     except KeyboardInterrupt as stop:
         reason = str(stop) or "interrupted"
         print(f"\n{reason}: run the same command again to resume", file=sys.stderr)

@@ -68,7 +68,7 @@ def score(run: Run) -> tuple[list[Any], int]:
     names = [run.data.legend.names[crop] for crop in run.plan.crops]
     out, album = [], None
     for methods, predictor in _predictors(run):
-        each = _thresholds(run, predictor, methods)
+        each = thresholds(run, predictor, methods)
         own = [
             _method(run, exclusive, chosen)
             for exclusive, chosen in zip(methods.values(), each, strict=True)
@@ -100,8 +100,14 @@ def _predictors(run: Run):
         yield {name: True}, baselines.train(settings, *common)
 
 
-def _thresholds(run: Run, predictor, methods) -> list[list[Any]]:
-    """Thresholds of each method by column, chosen on a split if there is one."""
+def thresholds(run: Run, predictor, methods) -> list[list[Any]]:
+    """Thresholds of each method by column, chosen on a split if there is one.
+
+    Args:
+      run: of which columns, and on which split.
+      predictor: answers for all methods, see `split_tally.tally`.
+      methods: their names.
+    """
     from cropmap_jax.evaluation import evaluate, split_tally
 
     if not run.chooser:

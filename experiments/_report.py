@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import pathlib
 import platform
 import shlex
 import sys
@@ -13,7 +14,7 @@ from experiments._evaluation import Run
 
 LEADS = [150, 120, 90, 60, 30]
 """Days before harvest, where none are asked for."""
-JSON, PAGE, COMPARE = "report.json", "report.html", "compare.json"
+JSON, PAGE = "report.json", "report.html"
 
 
 @dataclasses.dataclass
@@ -108,7 +109,9 @@ def reference_step(run: Run) -> int:
     return leads.index(own) if own in leads and leads.index(own) in there else max(there)
 
 
-def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watcher, settings):
+def write(
+    asked: Request, scored: list[Any], curve: dict, notes: list[str], watcher, settings, compared
+):
     """Computes what the curve does not hold, and writes the JSON and the page.
 
     Args:
@@ -117,6 +120,7 @@ def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watc
       notes: printed so far.
       watcher: that has watched the curve.
       settings: of the scores, JSON-ready.
+      compared: name of the JSON of `evaluate --compare`, of this or an earlier call.
 
     Returns:
       Path of the page.
@@ -142,7 +146,7 @@ def write(asked: Request, scored: list[Any], curve: dict, notes: list[str], watc
         # The page has that matrix, of a date of its own.
         "notes": [note for note in notes if note != confusion.NO_MAP],
     }
-    found |= _compare(run, settings, found["notes"])
+    found |= _compare(run.out / compared, settings, found["notes"])
     report.write_json(run.out / JSON, found)
     page = run.out / PAGE
     report.write(page, render.render(found).encode())
@@ -260,9 +264,8 @@ def _maps(asked: Request) -> dict[str, Any]:
     }
 
 
-def _compare(run: Run, settings: dict, notes: list[str]) -> dict[str, Any]:
+def _compare(file: pathlib.Path, settings: dict, notes: list[str]) -> dict[str, Any]:
     """What `evaluate --compare` wrote of the same scores, if it is there."""
-    file = run.out / COMPARE
     try:
         read = json.loads(file.read_text(encoding="utf-8"))
         found, of = read["compare"], read["settings"]

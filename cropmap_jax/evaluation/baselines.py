@@ -1,12 +1,14 @@
 """Baselines that `evaluate` trains on the spot, on the windows that the network sees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from cropmap_jax.baselines import drawing, fitting, methods
 from cropmap_jax.baselines.predictor import BaselinePredictor
 from cropmap_jax.baselines.settings import Settings
+from cropmap_jax.data import input_pipeline
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.as_of_groups import window_groups
 from cropmap_jax.geo.sensors import Sensor
@@ -54,3 +56,67 @@ def train(
         models.append(fitting.fit(settings, pixels, seed, str(data.path)))
     dtype = methods.METHODS[settings.method].dtype
     return BaselinePredictor(features, models, len(data.legend), sensors, dtype, per_group=True)
+
+
+def train_for_all_dates(
+    settings: Settings,
+    data: Dataset,
+    split: str,
+    num_periods: int,
+    dates: drawing.Dates,
+    seed: int = 0,
+    sensors: Sequence[Sensor] | None = None,
+) -> BaselinePredictor:
+    """One model, from pixels as of several dates, as `keeping.train` makes one for keeps.
+
+    Args:
+      settings, data, split, num_periods, seed, sensors: as for `train`.
+      dates: draws as of which dates pixels are seen.
+
+    Raises:
+      ValueError: as `train`.
+    """
+    sensors = tuple(data.sensors if sensors is None else sensors)
+    features = settings.features(sensors, num_periods)
+    weak = settings.weak_share, settings.weak_weight
+    pixels = drawing.training_pixels(
+        data, split, features, dates, settings.draw_by, settings.most_pixels, seed,
+        copies=True, weak=weak,
+    )  # fmt: skip
+    model = fitting.fit(settings, pixels, seed, str(data.path))
+    dtype = methods.METHODS[settings.method].dtype
+    return BaselinePredictor(features, [model], len(data.legend), sensors, dtype)
+
+
+def dates_of_training(
+    data: Dataset, config: Mapping[str, Any], lead_days: int, otherwise: int | None = None
+) -> drawing.Dates:
+    """As-of dates as the training of a run drew them, of another or the same dataset.
+
+    Args:
+      data: the dataset, with a "train" split.
+      config: of the run: "as_of" and "as_of_jitter", if it has them.
+      lead_days: of the run.
+      otherwise: the date for all where neither the run nor the calendar has one.
+
+    Raises:
+      ValueError: a cube of "train" without a harvest date, or without a period by then.
+    """
+    given = input_pipeline.parse_as_of(tuple(config.get("as_of") or ()), "config.as_of")
+    jitter = int(config.get("as_of_jitter") or 0)
+    cubes = np.unique(data.split("train").cube)
+    if given is None and otherwise is not None and not data.harvest[cubes].any():
+        given = (otherwise, otherwise)
+    drawn = drawing.drawn_dates(data, lead_days, given)
+    drawing.check_dates(data, "train", 1, lead_days, given)
+    first = np.array([int(data.periods(int(cube))[0, 1]) for cube in range(len(data.cubes))])
+
+    def draw(cubes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        found = drawn(cubes, rng)
+        if jitter:
+            # No date moves to where nothing could be seen yet.
+            moved = found + rng.integers(-jitter, jitter + 1, len(found))
+            found = np.maximum(moved, np.minimum(first[cubes], found))
+        return found
+
+    return draw

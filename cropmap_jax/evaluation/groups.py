@@ -104,6 +104,24 @@ class Groups:
             return np.arange(int(member.max(initial=-1)) + 1)
         return _of_first(member, self._block_of)
 
+    def order(self, member: np.ndarray) -> np.ndarray:
+        """int64 [groups], the groups in an order of their own, whichever cube was added first.
+
+        Methods that read cubes in other orders are compared group by group in this one.
+
+        Args:
+          member: int64 [pieces], from `Pieces.members`.
+        """
+        if self.unit == "block":
+            return np.arange(len(self._blocks))
+        # Within a cube, pieces are numbered alike by all.
+        at = np.argsort(np.argsort(np.asarray(self._cube_of, np.int64), kind="stable"))
+        fields = int(member.max(initial=-1)) + 1
+        first = np.full(fields, len(at))
+        np.minimum.at(first, member, at)
+        squares = [fields + self._squares[key] for key in sorted(self._squares)]
+        return np.concatenate([np.argsort(first), np.array(squares, np.int64)])
+
     def cubes(self, member: np.ndarray) -> np.ndarray:
         """int64 [fields], a cube of each whole field, that of its first piece."""
         return _of_first(member, self._cube_of)

@@ -45,6 +45,7 @@ class Method:
       counts: by unit int64 [groups, columns, rules, 4], see `groups.Counts`; empty without
         thresholds. Set by `tally`.
       groups_of_pixels: the group of each number that pixels were added with. Set by `tally`.
+      order: int64 [groups], see `Groups.order`. Set by `tally`.
     """
 
     columns: list[int]
@@ -54,6 +55,7 @@ class Method:
     on_cube: OnCube | None = None
     counts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     groups_of_pixels: np.ndarray | None = None
+    order: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.tallies = [CropTally() for _ in self.columns]
@@ -96,7 +98,7 @@ class Method:
         member = groups.pieces.members()
         whole, of = self._sums.whole(member), groups.of_fields(member)
         positive = whole.hits > 0.5 * whole.size
-        self.groups_of_pixels = groups.members(member)
+        self.groups_of_pixels, self.order = groups.members(member), groups.order(member)
         for i, tally in enumerate(self.tallies):
             there = whole.size[:, i] > 0
             unseen = int((~there).sum())

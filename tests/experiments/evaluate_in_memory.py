@@ -60,11 +60,21 @@ DATA = {
 
 def load(workdir, which):
     """A checkpoint of the dataset that the run names."""
-    recipe = dataclasses.replace(small_runs.make_recipe(), pixel_m=10.0)
+    name = pathlib.Path(workdir).name
+    periods = {"num_periods": 3} if name == "longer" else {}
+    recipe = dataclasses.replace(small_runs.make_recipe(**periods), pixel_m=10.0)
+    if name == "foreign":
+        others = [dataclasses.replace(one, name=f"{one.name}s") for one in recipe.legend.classes]
+        legend = dataclasses.replace(recipe.legend, name="theirs", classes=tuple(others))
+        recipe = dataclasses.replace(recipe, legend=legend)
     where = {"data_dir": "data", "dataset": "cubes/small"}
     trained = DATA[RUN["trained"]] if RUN["trained"] else None
+    if name == "learnt":
+        trained = DATA["swapped"]
     known = (trained.fingerprint, tuple(trained.ground)) if trained else ()
-    return checkpoints.Restored({}, {}, recipe, where, 3, "finetune", *known)
+    # Runs are told apart by what they have learnt: "copy" is the same as that of --workdir.
+    params = {} if name in ("run", "copy") else {name: np.zeros(1)}
+    return checkpoints.Restored(params, {}, recipe, where, 3, "finetune", *known)
 
 
 def open_dataset(data_dir, name, fold=None):
@@ -72,9 +82,21 @@ def open_dataset(data_dir, name, fold=None):
 
 
 def make_predictor(restored, batch_size, full_batches=False):
-    """Says of every pixel that it is the first class with 0.6, the others with 0.2."""
+    """Says of every pixel that it is the first class with 0.6, the others with 0.2.
+
+    The run "better" knows what the upper rows are, and the lower ones.
+    """
     shares = np.array([0.6, 0.2, 0.2], np.float32)
-    return StandIn(lambda es: [np.tile(shares, (*e["wanted"].shape, 1)) for e in es])
+    if "better" not in restored.params:
+        return StandIn(lambda es: [np.tile(shares, (*e["wanted"].shape, 1)) for e in es])
+
+    def know(examples):
+        out = [np.tile(shares, (*e["wanted"].shape, 1)) for e in examples]
+        for one in out:
+            one[len(one) // 2 :, :, :2] = [0.2, 0.6]
+        return out
+
+    return StandIn(know, halo=0)
 
 
 predictors.NetworkPredictor = make_predictor

@@ -41,6 +41,25 @@ MISTAKES = {
     "into data": (["--out=data"], "whole", "whole", ["--out data: holds the dataset"]),
     "into run": (["--out=run"], "whole", "whole", ["--out run: holds the checkpoints"]),
     "theirs": (["--out=theirs"], "whole", "whole", ["all.json, which evaluate did not write"]),
+    "no method": (["--compare=forrest"], "whole", "whole", ["--compare", "mean forest?"]),
+    "itself": (["--compare=copy"], "whole", "whole", ["--compare copy", "another run", "found it"]),
+    "method twice": (["--compare=dates,dates"], "whole", "whole", ["each method once"]),
+    "as baseline": (
+        ["--compare=dates", "--baseline=dates"],
+        "whole",
+        "whole",
+        ["--compare", "compared anyway", "'dates'"],
+    ),
+    "foreign": (["--compare=foreign"], "whole", "whole", ["--compare foreign:", "legend", "ryes"]),
+    "longer": (["--compare=longer"], "whole", "whole", ["--compare longer:", "2 periods", "3"]),
+    "learnt": (["--compare=learnt"], "whole", "whole", ["--compare learnt:", "trained on"]),
+    "no train": (["--compare=dates"], "alone", "whole", ["--compare", "train split", "dates"]),
+    "into other": (
+        ["--compare=better", "--out=better/checkpoints"],
+        "whole",
+        "whole",
+        ["--out", "checkpoints"],
+    ),
     "busy": (["--out=busy"], "whole", "whole", ["--out busy: in use by"]),
 }
 SCORED = {
@@ -57,8 +76,12 @@ SCORED = {
     "unseen": (["--lead_days=60,30"], "dark", "whole"),
     "blank": (["--as_of=2022-06-01", "--unknown"], "blank", "whole"),
     "blank leads": (["--lead_days=60,30", "--unknown", "--crop=rye"], "blank", "whole"),
+    "compared": (["--compare=dates,better"], "whole", "whole"),
+    "compared curve": (["--compare=better", "--lead_days=60,30"], "whole", "whole"),
     "one date": (["--as_of=2022-06-01", "--unknown"], "whole", "whole"),
 }
+# Folders of runs that --compare may name, see evaluate_in_memory.
+RUNS = ("copy", "foreign", "longer", "learnt", "better")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +89,8 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluating")
     (root / "theirs").mkdir()
     (root / "theirs" / "all.json").write_text("mine")
+    for name in RUNS:
+        (root / name).mkdir()
     runs = {}
     for name, (flags, data, trained, *_) in (MISTAKES | SCORED).items():
         out = "whole" if name == "again" else name
@@ -94,7 +119,8 @@ def test_the_folders_of_others_stay_as_they_were(finished):
     root, _ = finished
     assert (root / "theirs" / "all.json").read_text() == "mine"
     assert [p.name for p in (root / "theirs").iterdir()] == ["all.json"]
-    assert sorted(p.name for p in root.iterdir()) == ["busy", "out", "theirs"]
+    assert sorted(p.name for p in root.iterdir()) == sorted(["busy", "out", "theirs", *RUNS])
+    assert not any(any((root / name).iterdir()) for name in RUNS)
 
 
 def scores(finished, name, file="all.json"):
@@ -239,3 +265,36 @@ def test_a_split_that_is_all_unknown_has_words_and_no_scores(finished):
     found, out = scores(finished, "blank leads", "lead_time-rye.json")
     finite(found)
     assert "rye  no F1: no annotated pixel" in out and "nan" not in out.lower()
+
+
+def test_a_comparison_says_what_to_use(finished):
+    root, _ = finished
+    found, out = scores(finished, "compared", "compare.json")
+    finite(found)
+    compared = found["compare"]
+    assert compared["schema"] == "compare/1" and compared["reference"] == "network"
+    assert compared["lead_days"] == 30 and compared["as_of"] is None
+    pixels = {r["method"]: r for r in compared["methods"] if r["unit"] == "pixels"}
+    assert list(pixels) == ["network", "dates", "better"] and compared["best"] == "better"
+    assert pixels["better"]["macro_f1"]["value"] == 1
+    # Of two classes in equal shares, all that is known without an image is either's F1 of 2 / 3.
+    assert pixels["network"]["macro_f1"]["value"] == pytest.approx(2 / 3)
+    assert pixels["dates"]["crops"]["rye"]["value"] == pytest.approx(2 / 3)
+    # Crops that are not there have no difference, in words.
+    oats = [row for row in compared["differences"] if row["crop"] == "oats"]
+    assert all(row["value"] is None and "is of this crop" in row["reason"] for row in oats)
+    assert compared["sentence"] in out and "better scores higher than network" in out.lower()
+    assert "dates: one model for all dates" in out and "note: 95 % intervals" in out
+    there = {p.name for p in (root / "out/compared").iterdir()}
+    assert there == {".evaluate.written.json", "all.json", "compare.json", "compare.png"}
+    # What is said of the run itself does not change.
+    alone, _ = scores(finished, "train", "all.json")
+    assert alone.keys() == scores(finished, "compared")[0].keys()
+    assert {r["method"] for r in scores(finished, "compared")[0]["scores"]} == {"network"}
+
+
+def test_of_a_curve_the_point_of_the_run_is_compared(finished):
+    found, out = scores(finished, "compared curve", "compare.json")
+    finite(found)
+    assert found["compare"]["lead_days"] == 30 and found["settings"]["lead_days"] == [60, 30]
+    assert "compared 30 days before harvest, one point of the curve" in out

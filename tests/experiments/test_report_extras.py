@@ -71,10 +71,10 @@ def test_classes_that_do_not_exclude_each_other_have_no_map_reliability():
     ],
 )  # fmt: skip
 def test_a_comparison_is_taken_where_it_is_of_the_same_scores(tmp_path, text, note):
-    run, notes = SimpleNamespace(out=tmp_path), []
-    assert _report._compare(run, SETTINGS, notes) == {} and notes == []
-    (tmp_path / "compare.json").write_text(text)
-    found = _report._compare(run, SETTINGS, notes)
+    file, notes = tmp_path / "compare.json", []
+    assert _report._compare(file, SETTINGS, notes) == {} and notes == []
+    file.write_text(text)
+    found = _report._compare(file, SETTINGS, notes)
     if note is None:
         assert found == {"compare": {"schema": "compare/1", "x": 1}} and notes == []
     else:

@@ -1,0 +1,126 @@
+"""What `evaluate --compare` does: other methods on the same pixels, and what to use."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import _evaluation
+from experiments._evaluation import Run
+from experiments._evaluation_others import BARE, Other, find
+
+__all__ = ["BARE", "Other", "find", "names", "score", "write"]
+
+
+def names(every: bool, crop: str) -> tuple[str, str]:
+    """JSON and picture that are written."""
+    stem = "compare" if every else f"compare-{crop}"
+    return f"{stem}.json", f"{stem}.png"
+
+
+def reference_step(run: Run) -> int:
+    """Which point of a curve is compared: the lead of the run, else the last one."""
+    there = {step for step, _ in run.plan.columns}
+    own = [run.plan.steps[step].lead_days == run.restored.recipe.lead_days for step in there]
+    found = [step for step, same in zip(there, own, strict=True) if same]
+    return found[0] if found else max(there)
+
+
+def score(run: Run, others: Sequence[Other], scored: Sequence[Any]) -> dict[str, Any]:
+    """Scores the methods that the run is compared with.
+
+    Args:
+      run: what was scored already.
+      others: from `_evaluation_others.find`.
+      scored: a `scored.Scored` per method of the run itself, its own first.
+
+    Returns:
+      "compare" of the JSON.
+    """
+    from cropmap_jax.evaluation import as_of_plan, comparison, comparison_words
+    from cropmap_jax.evaluation.scored import CHOSEN
+
+    at, plan = reference_step(run), run.plan
+    step, own = plan.steps[at], plan.of_step(at)
+    columns = tuple((0, plan.columns[k][1]) for k in own)
+    part = as_of_plan.Plan((step,), plan.crops, columns, plan.dates[:, own])
+    names = [run.data.legend.names[crop] for crop in part.classes]
+    each = [
+        comparison.Entry(
+            one.method, _words(run, one.method, number), _counts(one.found, own, CHOSEN)
+        )
+        for number, one in enumerate(scored)
+    ]
+    point = dataclasses.replace(run, plan=part, baselines={}, unknown=False, pictures=0)
+    for other in others:
+        counts = _counts(_tallied(point, other), list(range(len(own))), 0)
+        each.append(comparison.Entry(other.method, other.words, counts))
+    found = comparison.compare(each[0], each[1:], names, scored[0].unit) | step.to_json()
+    found["sentence"] = comparison_words.sentence(found, run.split)
+    found["notes"] += _notes(run, step, found)
+    return found
+
+
+def _words(run: Run, method: str, number: int) -> str:
+    if not number:
+        return f"{method} of this run"
+    if method in run.baselines:
+        return f"{method}, trained for each as-of date"
+    return f"member of this run: {method}"
+
+
+def _counts(found, columns: list[int], rule: int) -> dict[str, Any]:
+    """By unit the counts of some columns, groups in their own order."""
+    return {unit: one[found.order][:, columns, rule] for unit, one in found.counts.items()}
+
+
+def _tallied(run: Run, other: Other):
+    """Counts of a method at thresholds that are chosen for it."""
+    import numpy as np
+
+    from cropmap_jax.evaluation import split_tally
+
+    predictor = other.make(run)
+    (chosen,) = _evaluation.thresholds(run, predictor, [other.method])
+    values = np.array([choice.value for choice in chosen])
+    found = split_tally.Method(run.plan.classes, values[:, None])
+    split_tally.tally(
+        predictor, run.split, run.data, run.restored.recipe.num_periods, run.plan.dates, [found],
+        smoothed=run.smoothed,
+    )  # fmt: skip
+    return found
+
+
+def _notes(run: Run, step, found: dict[str, Any]) -> list[str]:
+    out = [found["intervals"]["words"]]
+    if len(run.plan.steps) > 1:
+        out.append(f"compared {step.words}, one point of the curve")
+    if run.chooser == "train":
+        out.append(
+            "thresholds were chosen on train, which forests know by heart: theirs may be too high"
+        )
+    count = sum(row["low"] is not None for row in found["differences"])
+    if count > 1:
+        out.append(
+            f"of {count} intervals at 95 %, about {max(1, round(0.05 * count))} would leave out 0 "
+            f"by chance if all methods were equal: the mean over crops comes first"
+        )
+    return out
+
+
+def write(run: Run, settings: dict[str, Any], found: dict[str, Any], files: tuple[str, str]) -> str:
+    """Writes the JSON and the picture; returns what to print.
+
+    Args:
+      run: which writes.
+      settings: of the JSON.
+      found: from `score`.
+      files: from `names`.
+    """
+    from cropmap_jax.evaluation import comparison_picture, comparison_words, report
+
+    json, picture = files
+    comparison_picture.draw(found, run.out / picture)
+    report.write_json(run.out / json, {"settings": settings, "compare": found})
+    noted = "".join(f"\nnote: {note}" for note in found["notes"])
+    paths = f"comparison: {run.out / json}\npicture: {run.out / picture}"
+    return f"\n\n{comparison_words.table(found)}\n\n{found['sentence']}{noted}\n{paths}"
