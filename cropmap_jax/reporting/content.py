@@ -20,7 +20,7 @@ JSON-ready, without NaN; `render.render` makes a page of it and of nothing else.
                  `MapReliability.to_json` or null, "crops": `CropReliability.to_json` or null};
                  "after" is there where the run has a calibration
     blocks       see `by_block.table`
-    compare      optional: what `evaluate --compare` found, see docs/report.md
+    compare      optional: what `evaluate --compare` found, see `comparison`
     maps         axis {"kind", "values"} as in the curve; calibrated; confidence, colours from 0
                  to 100 %; left_out, in words or null; places, a list:
       id, block, province, season, where, width_m, height_m, crop (name of the main one or null),

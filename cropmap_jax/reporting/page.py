@@ -231,7 +231,7 @@ def _lacking(point: Mapping[str, Any]) -> str | None:
 
 
 def _compare(report: Report, titles: words.Titles) -> View | None:
-    """Paired differences, where `evaluate --compare` found some; see docs/report.md."""
+    """Paired differences, where `evaluate --compare` found some; see `comparison`."""
     found = report.get("compare")
     if not found:
         return None
