@@ -23,6 +23,7 @@ class Run:
       out: folder of results.
       written: record of what was written there.
       watch: called with each cube as the run's own method predicts it; None: nobody watches.
+      calibrated: how probabilities of the run are rescaled, a `runs.calibration.Stored`; None: not.
     """
 
     restored: Any
@@ -40,6 +41,7 @@ class Run:
     out: pathlib.Path
     written: Any = None
     watch: Any = None
+    calibrated: Any = None
 
     @property
     def looked(self) -> list[str]:
@@ -92,9 +94,11 @@ def _predictors(run: Run):
     it is next."""
     from cropmap_jax import runs
     from cropmap_jax.evaluation import baselines
+    from cropmap_jax.runs import calibration
 
     own, recipe = methods_of(run.restored, run.members), run.restored.recipe
-    yield own, runs.predictor_of(run.restored, run.batch_size, apart=len(own) > 1)
+    bare = runs.predictor_of(run.restored, run.batch_size, apart=len(own) > 1)
+    yield own, calibration.apply(bare, run.calibrated, len(recipe.legend))
     for name, settings in run.baselines.items():
         common = (run.data, "train", recipe.num_periods, run.plan.dates, run.seed, recipe.sensors)
         yield {name: True}, baselines.train(settings, *common)

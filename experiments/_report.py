@@ -39,8 +39,8 @@ class Request:
 class Watcher:
     """Counts how far probabilities can be trusted, as cubes are predicted.
 
-    Crop by crop at one step of the curve, and of the map of one date; without the calibration of
-    the run, and with it where there is one.
+    Crop by crop at one step of the curve, as it is scored; and of the map of one date, without the
+    calibration of the run, and with it where there is one.
 
     Args:
       restored, data: the run and the dataset.
@@ -226,9 +226,12 @@ def _one_date(asked: Request, watcher):
     plan = as_of_plan.single(classes, every, as_of_plan.Step(as_of=first))
     second = dataclasses.replace(
         run, plan=plan, chooser=None, baselines={}, members=False, unknown=False, pictures=0,
-        watch=watcher.of_map,
+        watch=None if run.calibrated else watcher.of_map,
     )  # fmt: skip
     (scored,), _ = _evaluation.score(second)
+    if run.calibrated:  # what calibration changes shows beside what there was without it
+        bare = dataclasses.replace(second, calibrated=None, watch=watcher.of_map)
+        _evaluation.score(bare)
     matrices = [row for row in _evaluation_output._confusions(second, [scored]) if "unit" in row]
     tally, found = scored.found.maps[0][1], scored.found
     return matrices, tally.confusion("pixels", found.groups_of_pixels, scored.groups)
@@ -244,20 +247,19 @@ def _maps(asked: Request) -> dict[str, Any]:
     from cropmap_jax.runs import calibration
 
     run, recipe = asked.run, asked.run.restored.recipe
-    stored = calibration.find(asked.workdir, run.restored)
     own = runs.predictor_of(run.restored, run.batch_size)
     ramp = matplotlib.colormaps["cividis"]
     colours = [to_hex(ramp(i / (pictures.LEVELS - 1))) for i in range(pictures.LEVELS)]
     chosen, left_out = places.choose(run.data, run.split, asked.places)
     maps = places.Maps(
-        calibration.apply(own, stored, len(run.data.legend)), run.data, run.split,
+        calibration.apply(own, run.calibrated, len(run.data.legend)), run.data, run.split,
         recipe.num_periods, run.plan.steps, recipe.exclusive, recipe.none_of_these, run.smoothed,
         colours,
     )  # fmt: skip
     kind = "as_of" if run.plan.steps[0].as_of is not None else "lead_days"
     return {
         "axis": {"kind": kind, "values": [step.to_json()[kind] for step in run.plan.steps]},
-        "calibrated": stored is not None,
+        "calibrated": run.calibrated is not None,
         "confidence": colours,
         "places": maps.draw(chosen),
         "left_out": left_out,

@@ -148,7 +148,7 @@ def _prevalence(shares, found, sample, predictor, run, data, dates):
     return rows, prevalence.ratios(shares, known, outputs.exclusive)
 
 
-def _notes(run, data, sample) -> list[str]:
+def _notes(run, sample, found) -> list[str]:
     """What the reader should know about the ground of the fit."""
     from cropmap_jax.evaluation import calibrating
 
@@ -159,6 +159,12 @@ def _notes(run, data, sample) -> list[str]:
             f"{_SPLIT.value} has no field of {', '.join(lacking)}: nothing was seen of how sure "
             f"the run is where these grow"
         )
+    each = found.how["temperature_of_blocks"]
+    if len(each) > 1:
+        notes.append(
+            f"single blocks of {_SPLIT.value} would have temperatures of {min(each):.2f} to "
+            f"{max(each):.2f}: other places differ from each other as much, or more"
+        )
     if sample.blocks < calibrating.MIN_BLOCKS:
         notes.append(
             f"{_SPLIT.value} has {sample.blocks} block{'s' * (sample.blocks > 1)}, fewer than "
@@ -168,7 +174,7 @@ def _notes(run, data, sample) -> list[str]:
     return notes
 
 
-def _score_test(workdir, run, data, predictor, dates, found, calibration, thresholds, blocks):
+def _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks):
     """Scores the test split, and writes JSON and a picture."""
     from cropmap_jax.evaluation import calibrating, calibration_scores, report
 
@@ -179,7 +185,7 @@ def _score_test(workdir, run, data, predictor, dates, found, calibration, thresh
         )
     common = (list(run.recipe.legend.names), blocks)
     before = calibration_scores.score(sample, sample.probability, *common, thresholds)
-    whole = calibrating.rescaled(calibration, sample)
+    whole = calibrating.rescaled(found.calibration, sample)
     after = calibration_scores.score(sample, whole, *common, thresholds)
     file = workdir / "evaluation" / "calibration.json"
     report.write_json(
@@ -197,21 +203,59 @@ def _score_test(workdir, run, data, predictor, dates, found, calibration, thresh
     titles = {c.name: c.title for c in run.recipe.legend.classes}
     calibration_scores.draw(file.with_suffix(".png"), titles, _TEST_SPLIT, before, after)
     print(f"\n{_TEST_SPLIT}: {sample.fields} fields in {sample.blocks} blocks")
+    if _PREVALENCE.value:
+        print("without the correction of shares, which annotated pixels cannot judge")
     print(calibration_scores.table(before, after))
     print(f"scores: {file}\npicture: {file.with_suffix('.png')}")
+
+
+def _fit(data, sample):
+    """The calibration, before any correction of shares; an error names the split."""
+    from cropmap_jax.evaluation import calibrating
+
+    try:
+        return calibrating.calibrate(sample, _METHOD.value)
+    except ValueError as error:
+        where = "" if str(error).startswith("--") else f"{data.path}, {_SPLIT.value}: "
+        raise ValueError(f"{where}{error}") from error
+
+
+def _ground(data, sample) -> dict:
+    """What the calibration was fitted on, JSON-ready."""
+    return {
+        "dataset": data.name,
+        "fingerprint": data.fingerprint,
+        "fold": data.fold,
+        "split": _SPLIT.value,
+        "as_of": _AS_OF.value,
+        "fields": sample.fields,
+        "blocks": sample.blocks,
+        "ground": [cube for cube in data.ground if cube["split"] == _SPLIT.value],
+    }
+
+
+def _provenance() -> dict:
+    import jax
+    import numpy as np
+
+    import cropmap_jax
+
+    return {
+        "command": f"python -m experiments.calibrate {shlex.join(sys.argv[1:])}",
+        "cropmap_jax": cropmap_jax.__version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def main(_):
     import dataclasses
 
-    import jax
-    import numpy as np
-
-    import cropmap_jax
     from cropmap_jax import runs
-    from cropmap_jax.evaluation import calibrating, calibration_scores, held_out
+    from cropmap_jax.evaluation import calibration_scores, held_out
     from cropmap_jax.geo import files, processes
-    from cropmap_jax.runs import calibration as calibration_lib
+    from cropmap_jax.runs import calibration
 
     workdir, run, data, dates, notes = _open()
     wanted = _wanted_shares(run)
@@ -220,12 +264,8 @@ def main(_):
     predictor = runs.predictor_of(run, _BATCH.value)
     with processes.stoppable(), files.Lock(workdir, "--workdir"):
         sample = _gather(predictor, run, _SPLIT.value, data, dates)
-        try:
-            found = calibrating.calibrate(sample, _METHOD.value)
-        except ValueError as error:
-            where = "" if str(error).startswith("--") else f"{data.path}, {_SPLIT.value}: "
-            raise ValueError(f"{where}{error}") from error
-        notes += _notes(run, data, sample)
+        found = _fit(data, sample)
+        notes += _notes(run, sample, found)
         blocks = sorted({str(cube["block"]) for cube in data.cubes})
         thresholds = calibration_scores.thresholds_of(found, sample)
         common = (list(run.recipe.legend.names), blocks)
@@ -233,47 +273,29 @@ def main(_):
         after = calibration_scores.score(sample, found.held_out, *common)
         shares, ratios = _prevalence(wanted, found, sample, predictor, run, data, dates)
         fitted = dataclasses.replace(found.calibration, ratios=ratios)
-        ground = {
-            "dataset": data.name,
-            "fingerprint": data.fingerprint,
-            "fold": data.fold,
-            "split": _SPLIT.value,
-            "as_of": _AS_OF.value,
-            "fields": sample.fields,
-            "blocks": sample.blocks,
-            "ground": [cube for cube in data.ground if cube["split"] == _SPLIT.value],
-        }
-        calibration_lib.save(
-            workdir,
-            {
-                "calibration": calibration_lib.to_json(fitted),
-                "run": calibration_lib.of_run(run),
-                "fitted": ground,
-                "how": found.how,
-                "prevalence": shares,
-                "sets": [{"stated": k, "threshold": v} for k, v in thresholds.items()],
-                "scores": {
-                    "before": calibration_scores.summary(before),
-                    "after": calibration_scores.summary(after),
-                },
-                "provenance": {
-                    "command": f"python -m experiments.calibrate {shlex.join(sys.argv[1:])}",
-                    "cropmap_jax": cropmap_jax.__version__,
-                    "jax": jax.__version__,
-                    "numpy": np.__version__,
-                    "python": platform.python_version(),
-                },
+        meta = {
+            "calibration": calibration.to_json(fitted),
+            "run": calibration.of_run(run),
+            "fitted": _ground(data, sample),
+            "how": found.how,
+            "prevalence": shares,
+            "sets": [{"stated": k, "threshold": v} for k, v in thresholds.items()],
+            "scores": {
+                "before": calibration_scores.summary(before),
+                "after": calibration_scores.summary(after),
             },
-        )
+            "provenance": _provenance(),
+        }
+        calibration.save(workdir, meta)
         print(f"{_SPLIT.value}, cross-validated over {found.how['folds']}:")
         print(calibration_scores.table(before, after))
         if _TEST.value:
-            _score_test(workdir, run, data, predictor, dates, found, fitted, thresholds, blocks)
+            _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks)
     for note in notes:
         print(f"note: {note}")
-    print(calibration_lib.describe(fitted, ground, shares))
     print(
-        f"calibration: {calibration_lib.path(workdir)}\n"
+        f"{calibration.describe(fitted, meta['fitted'], shares)}\n"
+        f"calibration: {calibration.path(workdir)}\n"
         f"next: python -m experiments.predict --workdir {workdir} ..., which uses it"
     )
 

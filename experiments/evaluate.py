@@ -86,6 +86,9 @@ _PLACES = flags.DEFINE_integer(
 _SMOOTH = flags.DEFINE_integer(
     "smooth", 0, "Side in pixels of a window over which probabilities are smoothed; 0 for none."
 )
+_CALIBRATE = flags.DEFINE_bool(
+    "calibrate", True, "Rescale probabilities by the run's calibration, if calibrate made one."
+)
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
 
 
@@ -95,6 +98,7 @@ def _open():
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files
     from cropmap_jax.inference import smoothing
+    from cropmap_jax.runs import calibration
 
     if _UNTIL.value:
         for flag in (_LEAD, _AS_OF):
@@ -124,7 +128,8 @@ def _open():
         data.split(split)
     read = runs.folders(workdir) | {"the dataset": data.path.parent}
     files.check_apart({"--out": out}, read)
-    return restored, data, out
+    found = calibration.find(workdir, restored) if _CALIBRATE.value else None
+    return calibration.with_ground(restored, found), data, out, found
 
 
 def _leads(default: int) -> list[int]:
@@ -211,6 +216,7 @@ def _settings(run: _evaluation.Run) -> dict:
         "until": _UNTIL.value,
         "seed": run.seed,
         "smooth": _SMOOTH.value or None,
+        "calibrated": run.calibrated.describe() if run.calibrated else None,
     }
     if runs.parts_of(restored):
         found["weights"] = dict(zip(runs.parts_of(restored), restored.weights, strict=True))
@@ -242,20 +248,17 @@ def _most_pictures() -> int:
 
 def _asked(run: _evaluation.Run):
     """What the report asks for, and what watches while the curve is scored; None without."""
-    from cropmap_jax.geo import files, periods
-    from cropmap_jax.runs import calibration
+    from cropmap_jax.geo import periods
 
     if not _REPORT.value:
         return None, None
     as_of = None
     if _AS_OF.value:
         as_of = periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
-    workdir = files.local("--workdir", _WORKDIR.value)
-    stored = calibration.find(workdir, run.restored)
-    watcher = _report.Watcher(run.restored, run.data, stored)
+    watcher = _report.Watcher(run.restored, run.data, run.calibrated)
     run.watch = watcher.of_crops(run.plan, _report.reference_step(run))
     dates, about = _report.dates_of_the_legend(run, as_of)
-    return _report.Request(run, workdir, _PLACES.value, dates, about), watcher
+    return _report.Request(run, _WORKDIR.value, _PLACES.value, dates, about), watcher
 
 
 def main(_):
@@ -264,7 +267,7 @@ def main(_):
     from cropmap_jax.geo import files
     from cropmap_jax.inference import smoothing
 
-    restored, data, out = _open()
+    restored, data, out, calibrated = _open()
     every = _CROP.value == "all"
     crops = list(range(len(data.legend))) if every else [data.legend.index(_CROP.value)]
     chooser = _THRESHOLD_SPLIT.value
@@ -280,7 +283,7 @@ def main(_):
     run = _evaluation.Run(
         restored, data, _SPLIT.value, chooser, plan, baselines, _MEMBERS.value, _BATCH.value,
         _SEED.value, smoothing.find(_SMOOTH.value, restored.recipe.sensors), _UNKNOWN.value,
-        _most_pictures(), out,
+        _most_pictures(), out, calibrated=calibrated,
     )  # fmt: skip
     asked, watcher = _asked(run)
     with files.Lock(out, "--out"):

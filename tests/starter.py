@@ -15,14 +15,20 @@ import cropmap_jax.evaluation.evaluate
 import cropmap_jax.mapping.crop_map
 import cropmap_jax.training.loop  # noqa: F401
 
-WITH_SCIKIT_LEARN = ("experiments.baseline", "experiments.combine", "experiments.learning_curve")
+_SCIKIT_LEARN = "cropmap_jax.baselines.keeping"
+SLOW_IMPORTS = {
+    "experiments.baseline": (_SCIKIT_LEARN,),
+    "experiments.combine": (_SCIKIT_LEARN,),
+    "experiments.learning_curve": (_SCIKIT_LEARN,),
+    "experiments.calibrate": (_SCIKIT_LEARN, "cropmap_jax.evaluation.calibration_scores"),
+}
 
 
 def main() -> None:
     for line in sys.stdin:
         module, arguments, out, err = json.loads(line)
-        if module in WITH_SCIKIT_LEARN:  # seconds, for all that follow
-            importlib.import_module("cropmap_jax.baselines.keeping")
+        for name in SLOW_IMPORTS.get(module, ()):  # seconds, for all that follow
+            importlib.import_module(name)
         child = os.fork()
         if not child:
             for number, file in ((1, out), (2, err)):

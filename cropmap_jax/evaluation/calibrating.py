@@ -14,6 +14,8 @@ from cropmap_jax.inference.calibrated import ISOTONIC, PLATT, TEMPERATURE, Calib
 MIN_FIELDS = 20
 """With fewer there are not two for each of the FOLDS, and nothing is told from so few."""
 FOLDS = 10
+FEW = 5
+"""Of fewer fields a block has no temperature of its own."""
 MIN_BLOCKS = 5
 """From so many blocks on, each fold is whole blocks; else fields, which know more of each other."""
 ENOUGH_FIELDS, ENOUGH_BLOCKS = 30, 3
@@ -267,8 +269,18 @@ def calibrate(sample: Sample, method: str = "auto") -> Found:
         "log_loss": {n: float(np.average(v, weights=sample.weight)) for n, v in losses_of.items()},
         "gain_over_temperature": gains,
         "temperature_of_folds": temperatures,
+        "temperature_of_blocks": _of_blocks(sample),
     }
     return Found(_FITS[chosen](sample), held[chosen], how)
+
+
+def _of_blocks(sample: Sample) -> list[float]:
+    """What each block of at least five fields would have had by itself.
+
+    Where they lie far apart, so will what another place needs.
+    """
+    blocks = (sample.of(sample.block == number) for number in np.unique(sample.block))
+    return [fit_temperature(own).temperature for own in blocks if own.fields >= FEW]
 
 
 def _best(gains: dict[str, dict[str, float]], chosen: str) -> float:

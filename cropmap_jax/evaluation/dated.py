@@ -242,7 +242,16 @@ def gather(
     rows = int(data.split(split).annotated.sum()) * len(groups)
     every = max(1, -(-rows // MOST_ROWS))
     names = sorted({str(cube["block"]) for cube in data.cubes})
-    parts: list[tuple[np.ndarray, ...]] = []
+    # A split without any cube has no rows, of the same shape.
+    parts: list[tuple[np.ndarray, ...]] = [
+        (
+            np.zeros((0, outputs.columns), np.float32),
+            np.zeros((0, outputs.classes), bool),
+            np.zeros(0, np.int64),
+            np.zeros(0),
+            *(np.zeros(0, np.int64) for _ in range(3)),
+        )
+    ]
     fields = 0
     for cube in by_date(predictor, split, data, num_periods, dates):
         block = names.index(str(data.cubes[cube[0].prediction.index]["block"]))

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.evaluation import cube_predictions, held_out, mixtures
+from cropmap_jax.evaluation import cube_predictions, dated, held_out, mixtures
 from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.evaluation.mixtures import Answers
-from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.inference.predictors import Predictor
 from cropmap_jax.runs import combined
 from cropmap_jax.runs.combined import Combined
@@ -153,28 +152,12 @@ def _of_cube(
 
     Annotated ground without a field is, class by class, as good as one.
     """
-    rows, cols = np.nonzero((prediction.label != IGNORE) & prediction.seen.any(-1))
-    label = prediction.label[rows, cols].astype(np.int64)
-    ids = prediction.fields[rows, cols].astype(np.int64)
-    _, field, sizes = np.unique(
-        np.where(ids > 0, ids, -1 - label), return_inverse=True, return_counts=True
-    )
-    field = field.ravel()
-    # The first, and every so many after it, of each field.
-    order = np.argsort(field, kind="stable")
-    rank = np.empty(len(field), np.int64)
-    rank[order] = np.arange(len(field)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    kept = rank % every == 0
-    rows, cols, label, field = rows[kept], cols[kept], label[kept], field[kept]
-    # A field's pixels count as sqrt(n) together, however many of them are kept.
-    weight = np.sqrt(sizes)[field] / np.bincount(field, minlength=len(sizes))[field]
-    shape = (len(rows), members, classes)
-    given = prediction.probability[rows, cols].reshape(shape)
-    seen = prediction.seen[rows, cols].reshape(shape)[:, 0]
-    is_class = label[:, None] == np.arange(classes)
+    pixels = dated.pixels_of(prediction, every)
+    shape = (len(pixels.label), members, classes)
+    given = prediction.probability[pixels.rows, pixels.cols].reshape(shape)
+    seen = prediction.seen[pixels.rows, pixels.cols].reshape(shape)[:, 0]
+    is_class = pixels.label[:, None] == np.arange(classes)
     truth = np.where(is_class[:, None], given, 1 - given)
-    pixel, crop = np.nonzero(seen)
-    return (
-        Answers(truth[pixel, :, crop].astype(np.float64), weight[pixel], field[pixel]),
-        set(label[label < classes].tolist()),
-    )
+    row, crop = np.nonzero(seen)
+    answers = Answers(truth[row, :, crop].astype(np.float64), pixels.weight[row], pixels.field[row])
+    return answers, set(pixels.label[pixels.label < classes].tolist())

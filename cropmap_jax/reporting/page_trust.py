@@ -126,7 +126,8 @@ def _crop_errors(
 ) -> Table:
     when = words.step(summary.named_steps(report)[report["step"]])
     table = Table(
-        f"Probabilities of each crop by itself, {when}, as predicted",
+        f"Probabilities of each crop by itself, {when}"
+        f"{', after calibration' if report['reliability']['calibration'] else ''}",
         ["Crop", "Share that is it", "Probability, mean", "Expected calibration error",
          "Average precision"],
     )  # fmt: skip

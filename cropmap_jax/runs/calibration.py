@@ -53,8 +53,18 @@ class Stored:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def among_annotated(self) -> "Stored":
+        """The same without the correction of shares: what is right among annotated pixels.
+
+        Probabilities that are right for all ground are not right among pixels that were chosen.
+        """
+        return dataclasses.replace(
+            self, calibration=dataclasses.replace(self.calibration, ratios=())
+        )
+
+    @property
     def thresholds(self) -> dict[float, float | None]:
-        """Of conformal sets, by stated coverage."""
+        """Of conformal sets, by stated coverage; of probabilities of `among_annotated`."""
         return {float(row["stated"]): row["threshold"] for row in self.meta["sets"]}
 
     def describe(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 from evaluation import samples
 
 from cropmap_jax.evaluation import calibrating, calibration_scores
-from cropmap_jax.evaluation.reliability import Histogram
+from cropmap_jax.evaluation.histograms import Histogram
 
 
 def error(sample, whole):
@@ -50,6 +50,7 @@ def test_what_is_right_already_is_left_alone():
     assert found.calibration.temperature == pytest.approx(1, abs=0.2)
     gain = found.how["gain_over_temperature"]["none"]
     assert gain["low"] < 0 < gain["high"] or abs(gain["mean"]) < 0.01
+    assert len(found.how["temperature_of_blocks"]) == 6
 
 
 def test_a_step_function_is_chosen_where_no_temperature_will_do():

@@ -6,7 +6,8 @@ from sklearn import metrics
 
 from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.evaluation.dated import Outputs
-from cropmap_jax.evaluation.reliability import CropReliability, Histogram, MapReliability
+from cropmap_jax.evaluation.histograms import Histogram
+from cropmap_jax.evaluation.reliability import CropReliability, MapReliability
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 
 THREE = Outputs(3, exclusive=True, none_of_these=True)
