@@ -36,69 +36,26 @@ class Request:
     about: dict[str, Any]
 
 
-class Watcher:
-    """Counts how far probabilities can be trusted, as cubes are predicted.
-
-    Crop by crop at one step of the curve, as it is scored; and of the map of one date, without the
-    calibration of the run, and with it where there is one.
+def ask(run: Run, workdir: str, places: int, as_of: str | None):
+    """What the report asks for; and what watches while the curve is scored, which the run is told.
 
     Args:
-      restored, data: the run and the dataset.
-      stored: its calibration, or None.
+      run: of the curve, before it is scored.
+      workdir: of the run.
+      places: how many are shown on maps, at most.
+      as_of: --as_of.
+
+    Raises:
+      ValueError: a date before or long after the images.
     """
+    from cropmap_jax.geo import periods
+    from cropmap_jax.reporting.watching import Watcher
 
-    def __init__(self, restored, data, stored):
-        from cropmap_jax.evaluation.dated import Outputs
-
-        recipe = restored.recipe
-        self._data, self._stored = data, stored
-        self._outputs = Outputs(len(recipe.legend), recipe.exclusive, recipe.none_of_these)
-        self._crops, self._maps = {}, {}
-
-    def of_crops(self, plan, step: int):
-        """What watches the curve: crops of a step."""
-        from cropmap_jax.evaluation import cube_predictions
-        from cropmap_jax.evaluation.reliability import CropReliability
-
-        own = plan.of_step(step)
-        crops = [plan.classes[k] for k in own]
-        names = [self._data.legend.names[crop] for crop in crops]
-        none = self._outputs.has_none or not self._outputs.exclusive
-        self._crops["before"] = CropReliability(names, none)
-
-        def look(found) -> None:
-            part = cube_predictions.columns(found, own[0], own[-1] + 1)
-            self._crops["before"].add(part, crops)
-
-        return look
-
-    def of_map(self, found) -> None:
-        """Watches the map of one date: all classes."""
-        from cropmap_jax.evaluation.reliability import MapReliability
-
-        if not self._outputs.exclusive:
-            return
-        each = {"before": (found, {})}
-        if self._stored:
-            # Without the correction of shares: annotated pixels show what annotation shows.
-            plain = dataclasses.replace(self._stored.calibration, ratios=())
-            after = dataclasses.replace(found, probability=plain(found.probability))
-            each["after"] = (after, self._stored.thresholds)
-        planting = self._data.planting[found.index]
-        possible = (planting == 0) | (planting <= found.as_of[0])
-        block = self._data.cubes[found.index]["block"]
-        for name, (prediction, thresholds) in each.items():
-            if name not in self._maps:
-                self._maps[name] = MapReliability(self._outputs, thresholds)
-            self._maps[name].add(prediction, block, possible)
-
-    def to_json(self) -> dict[str, Any]:
-        """See `content`."""
-        return {
-            "calibration": self._stored.describe() if self._stored else None,
-            "map": {name: one.to_json() for name, one in self._maps.items()} or None,
-            "crops": self._crops["before"].to_json() if self._crops else None,
-        }
+    day = periods.to_day(periods.parse_date(as_of, "--as_of")) if as_of else None
+    watcher = Watcher(run.restored, run.data, run.calibrated)
+    run.watch = watcher.of_crops(run.plan, reference_step(run))
+    dates, about = dates_of_the_legend(run, day)
+    return Request(run, workdir, places, dates, about), watcher
 
 
 def reference_step(run: Run) -> int:

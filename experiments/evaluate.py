@@ -246,21 +246,6 @@ def _most_pictures() -> int:
     return 0 if _REPORT.value else 20
 
 
-def _asked(run: _evaluation.Run):
-    """What the report asks for, and what watches while the curve is scored; None without."""
-    from cropmap_jax.geo import periods
-
-    if not _REPORT.value:
-        return None, None
-    as_of = None
-    if _AS_OF.value:
-        as_of = periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
-    watcher = _report.Watcher(run.restored, run.data, run.calibrated)
-    run.watch = watcher.of_crops(run.plan, _report.reference_step(run))
-    dates, about = _report.dates_of_the_legend(run, as_of)
-    return _report.Request(run, _WORKDIR.value, _PLACES.value, dates, about), watcher
-
-
 def main(_):
     from cropmap_jax.data import few_fields
     from cropmap_jax.evaluation import report
@@ -285,7 +270,9 @@ def main(_):
         _SEED.value, smoothing.find(_SMOOTH.value, restored.recipe.sensors), _UNKNOWN.value,
         _most_pictures(), out, calibrated=calibrated,
     )  # fmt: skip
-    asked, watcher = _asked(run)
+    asked = watcher = None
+    if _REPORT.value:
+        asked, watcher = _report.ask(run, _WORKDIR.value, _PLACES.value, _AS_OF.value)
     with files.Lock(out, "--out"):
         for folder in (out, *(out / name for name in data.legend.names)):
             if folder.is_dir():

@@ -42,7 +42,7 @@ ROOMS = {
         "geo",
     },
     # It shows what scores and maps hold, and computes nothing that they could.
-    "reporting": {"evaluation", "mapping", "inference", "data", "geo"},
+    "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

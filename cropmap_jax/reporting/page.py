@@ -245,8 +245,9 @@ def _compare(report: Report, titles: words.Titles) -> View | None:
         f"F1 of {own} minus that of the other, on the same ground, {when}: above 0, {own} is ahead",
         ["Other method", "Unit", "Crop", "Difference", "Better"],
     )
+    alone = len(report["curve"]["crops"]) == 1  # whose mean is itself
     for row in found.get("differences", ()):
-        if row.get("score", "f1") != "f1":
+        if row.get("score", "f1") != "f1" or (alone and row["crop"] is None):
             continue
         crop = "mean of the crops" if row["crop"] is None else titles(row["crop"])
         better = "not shown" if row["better"] is None else words.method(row["better"])
@@ -254,12 +255,13 @@ def _compare(report: Report, titles: words.Titles) -> View | None:
             words.method(row["method"]), row["unit"], crop,
             differences.figure(row, _signed), better,
         )  # fmt: skip
+    notes = list(found.get("notes", ()))
     intervals = (found.get("intervals") or {}).get("words")
     return {
         "scores": scores if scores.rows else None,
         "differences": differences if differences.rows else None,
-        "intervals": intervals,
-        "notes": list(found.get("notes", ())),
+        "intervals": None if intervals in notes else intervals,
+        "notes": notes,
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.inference.calibrated import TEMPERATURE, Calibration
+from cropmap_jax.reporting import watching
 from experiments import _report
 
 SETTINGS = {"fingerprint": "f", "split": "test", "step": 3}
@@ -29,7 +30,7 @@ def prediction():
 def watcher(stored=None, planting=(0, 0), exclusive=True):
     recipe = SimpleNamespace(legend=["a", "b"], exclusive=exclusive, none_of_these=True)
     data = SimpleNamespace(planting=np.array([planting]), cubes=[{"block": "b0"}])
-    return _report.Watcher(SimpleNamespace(recipe=recipe), data, stored)
+    return watching.Watcher(SimpleNamespace(recipe=recipe), data, stored)
 
 
 def test_reliability_is_shown_before_and_after_calibration():
