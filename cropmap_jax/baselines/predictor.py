@@ -1,7 +1,9 @@
 """Baselines as predictors: one model for all dates, or one for each group of dates."""
 
 import concurrent.futures
+import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +18,24 @@ BLOCK = 4096
 """Pixels that a model is asked about at once, by one thread."""
 _TOGETHER = 8 * BLOCK
 """Pixels whose features are held at once: those of sparse examples are put together."""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out one warning of scikit-learn's, which a forest gives for each tree.
+
+    While a tree is asked, scikit-learn empties the filters of warnings for a moment, and another
+    thread that begins then finds that there are none, and says so. Answers are the same.
+    """
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, *rest: Any, **more: Any) -> None:
+            if "sklearn.utils.parallel" not in str(message):
+                shown(message, *rest, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 class BaselinePredictor:
@@ -99,6 +119,6 @@ class BaselinePredictor:
         if len(starts) == 1:
             ask(0)
         else:
-            with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            with _quiet(), concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(ask, starts))
         return out

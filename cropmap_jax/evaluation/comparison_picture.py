@@ -45,7 +45,7 @@ def _figure(found: Mapping[str, Any]) -> Figure:
     units = list(dict.fromkeys(row["unit"] for row in found["differences"]))
     crops = [None, *dict.fromkeys(row["crop"] for row in found["differences"] if row["crop"])]
     others = comparison.others_of(found)
-    high = (0.28 + 0.17 * len(others)) * len(crops) + 1.7
+    high = (0.2 + 0.15 * len(others)) * len(crops) + 1.7
     fig, axes = plt.subplots(
         1, len(units), figsize=(4.4 * len(units) + 1.4, high), layout="constrained",
         sharex=True, sharey=True, squeeze=False,
@@ -58,6 +58,9 @@ def _figure(found: Mapping[str, Any]) -> Figure:
         ax.set_title(f"F1 of {unit}", fontsize=10)
         ax.grid(axis="x", alpha=0.25, lw=0.6)
         ax.tick_params(labelsize=8.5)
+    left, right = axes[0, 0].get_xlim()
+    room = max(0.02, 0.15 * (right - left))  # 0 lies within, so that both sides are seen
+    axes[0, 0].set_xlim(min(left, -room), max(right, room))
     names = [comparison.MACRO, *(_short(str(crop)) for crop in crops[1:])]
     axes[0, 0].set_yticks(range(len(crops)), names)
     axes[0, 0].set_ylim(len(crops) - 0.5, -0.5)
@@ -70,9 +73,15 @@ def _figure(found: Mapping[str, Any]) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(
         handles, labels, loc="outside upper center", ncols=3, fontsize=8.5, frameon=False,
-        title="white: no interval", title_fontsize=8,
+        title=f"95 % intervals over {_many(found)}; white: no interval", title_fontsize=8,
     )  # fmt: skip
     return fig
+
+
+def _many(found: Mapping[str, Any]) -> str:
+    how = found["intervals"]
+    kind = "blocks" if how["unit"] == "block" else "fields and squares of one block"
+    return f"{how['groups']} {kind}"
 
 
 def _series(
@@ -86,13 +95,13 @@ def _series(
 ) -> None:
     """One method: a mark and its interval for each crop."""
     colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
-    below = 0.17 * (number - (methods - 1) / 2) / (0.28 + 0.17 * methods) * 1.4
+    below = 0.2 * (number - (methods - 1) / 2) / (0.2 + 0.15 * methods)
     label = f"against {_short(method)}"
     ax.plot([], [], color=colour, marker=marker, lw=1.6, ms=5, label=label)
     for at, crop in enumerate(crops):
         row = comparison.difference(found, method, unit, crop)
         if row is None or row["value"] is None:
-            ax.text(0, at + below, " no F1", fontsize=7, color="0.4", va="center")
+            ax.text(0, at + below, "no F1 ", fontsize=7, color="0.4", va="center", ha="right")
             continue
         sure = row["low"] is not None
         if sure:

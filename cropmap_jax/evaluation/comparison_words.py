@@ -6,6 +6,15 @@ from typing import Any
 from cropmap_jax.evaluation import comparison
 from cropmap_jax.geo import text
 
+_CALLED = {
+    "network": "the network",
+    "forest": "the forest",
+    "raw_forest": "the raw forest",
+    "combined": "the combined runs",
+    "logistic": "logistic regression",
+    "dates": "dates alone",
+}
+
 
 def sentence(found: Mapping[str, Any], split: str) -> str:
     """What to use, with the numbers that say so: one sentence.
@@ -28,30 +37,37 @@ def sentence(found: Mapping[str, Any], split: str) -> str:
     row = comparison.scores_of(found, reference)
     if own is None or own["value"] is None or row is None or strongest is None:
         return f"What to use cannot be told: no crop of {split} has an F1 of both methods."
-    score = _score(row)
-    which = f"the strongest of the others, {strongest}," if len(means) > 1 else strongest
     first, second = row["macro_f1"]["value"], means[strongest]
-    mine, theirs = f"{reference} {first:.3f}", f"{which} {second:.3f}"
-    numbers = f"the pixel {score} is {mine} against {theirs}"
-    fields = _of_fields(found, strongest)
+    each = {reference: (_called(reference), first), strongest: (_called(strongest), second)}
+    if len(means) > 1:
+        each[strongest] = (f"the strongest of the others, {_called(strongest)},", second)
+    ahead = [reference, strongest][:: -1 if own["value"] < 0 else 1]
+    (better, high), (worse, low) = (each[name] for name in ahead)
+    score, fields = _score(row), _of_fields(found, strongest, ahead[0])
     if own["low"] is None:
-        start = f"{reference} and {strongest} score the same"
-        if own["value"]:
-            better, worse = [reference, strongest][:: 1 if own["value"] > 0 else -1]
-            start = f"{better} scores higher than {worse}, but how surely cannot be told"
-        reason = own["reason"] or "no interval"
-        return f"{_up(start)}: {numbers} ({reason}{_place(found, split)}){fields}."
-    where, differ = _where(found, split), _interval(own)
+        reason = (own["reason"] or "no interval").removeprefix("no interval: ")
+        reason, worse = f"{reason}{_place(found, split)}", worse.rstrip(",")
+        numbers = f"{high:.3f} against {low:.3f} ({score})"
+        if own["value"] == 0:
+            return f"{_up(better)} and {worse} score the same, {numbers}, since {reason}{fields}."
+        how = "but how surely cannot be told"
+        return (
+            f"{_up(better)} scores higher than {worse}, {numbers}, {how}, since {reason}{fields}."
+        )
+    where, differ = _where(found, split), _interval(own, ahead[0] == strongest)
+    numbers = f"{better} has {high:.3f} and {worse} {low:.3f} ({score}), a difference of {differ}"
     if own["better"] is None:
         return (
-            f"No difference between {reference} and {strongest} can be told {where}: {numbers}, "
-            f"a difference of {differ}, so use the one that costs less{fields}."
+            f"No difference between {_called(reference)} and {_called(strongest)} can be told "
+            f"{where}, so use the one that costs less: {numbers}{fields}."
         )
     rest = _not_sure(found, strongest) if own["better"] == reference else ""
-    return (
-        f"Use {own['better']}: {where}, {numbers}, a difference of {differ} that leaves out 0"
-        f"{rest}{fields}."
-    )
+    return f"Use {_called(own['better'])}: {where}, {numbers}{rest}{fields}."
+
+
+def _called(method: str) -> str:
+    """A method in a sentence."""
+    return _CALLED.get(method, method)
 
 
 def _up(words: str) -> str:
@@ -59,9 +75,10 @@ def _up(words: str) -> str:
 
 
 def _score(row: Mapping[str, Any]) -> str:
-    """What the mean over crops is, of one crop alone: its F1."""
+    """What the mean over crops is; of one crop alone, its F1."""
     scored = [name for name, figure in row["crops"].items() if figure["value"] is not None]
-    return f"F1 of {scored[0]}" if len(scored) == 1 else f"macro F1 of {len(scored)} crops"
+    mean = f"F1 of {scored[0]}" if len(scored) == 1 else f"macro F1 of {len(scored)} crops"
+    return f"{mean}, pixels"
 
 
 def _where(found: Mapping[str, Any], split: str) -> str:
@@ -74,33 +91,39 @@ def _where(found: Mapping[str, Any], split: str) -> str:
 
 def _place(found: Mapping[str, Any], split: str) -> str:
     """Of a split of one block."""
-    return f"; {split} has one block" if found["intervals"]["unit"] == "field" else ""
+    return f", and {split} has one block" if found["intervals"]["unit"] == "field" else ""
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    return f"{row['value']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+def _interval(row: Mapping[str, Any], turned: bool) -> str:
+    """A difference with its interval; of the other minus the reference where it is turned."""
+    value, ends = row["value"], [row["low"], row["high"]]
+    if turned:
+        value, ends = -value, [-end for end in reversed(ends)]
+    return f"{value:+.3f} (95 % interval {ends[0]:+.3f} to {ends[1]:+.3f})"
 
 
-def _of_fields(found: Mapping[str, Any], method: str) -> str:
+def _of_fields(found: Mapping[str, Any], method: str, ahead: str) -> str:
     """The same of fields, where there are any."""
     row = comparison.difference(found, method, "fields")
     if row is None or row["value"] is None:
         return ""
+    turned = ahead == method
     if row["low"] is None:
-        return f"; of fields it is {row['value']:+.3f}, without an interval"
-    return f"; of fields it is {_interval(row)}"
+        value = -row["value"] if turned else row["value"]
+        return f"; of fields it is {value:+.3f}, without an interval"
+    return f"; of fields it is {_interval(row, turned)}"
 
 
 def _not_sure(found: Mapping[str, Any], strongest: str) -> str:
     """Methods that the reference is not surely ahead of, though it is of the strongest."""
     unsure = [
-        method
+        _called(method)
         for method in comparison.others_of(found)
         if method != strongest
         and (row := comparison.difference(found, method))
         and row["better"] is None
     ]
-    return f" (that from {', '.join(unsure)} does not)" if unsure else ""
+    return f" (of that to {', '.join(unsure)} the interval holds 0)" if unsure else ""
 
 
 def table(found: Mapping[str, Any]) -> str:

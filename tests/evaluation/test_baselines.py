@@ -1,5 +1,8 @@
 """Baselines see the windows that the network sees, and learn from known pixels only."""
 
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -7,6 +10,7 @@ from training import small_data
 from training.small_data import Ground, day
 
 from cropmap_jax.baselines import drawing, fitting, methods, settings
+from cropmap_jax.baselines.predictor import _quiet
 from cropmap_jax.baselines.settings import Settings
 from cropmap_jax.evaluation import baselines, evaluate
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
@@ -303,3 +307,32 @@ def test_baselines_by_name():
 def test_settings_that_cannot_be_are_one_line(changes, message):
     with pytest.raises(ValueError, match=message):
         Settings(**changes)
+
+
+def test_threads_of_a_forest_do_not_warn_about_each_other():
+    # Other warnings are shown.
+    with pytest.warns(UserWarning) as shown, _quiet():
+        warnings.warn("`sklearn.utils.parallel.delayed` should be used with", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+    assert [str(one.message) for one in shown] == ["something else"]
+
+
+def test_one_model_for_all_dates_draws_them_as_training_does():
+    data = separable()
+    config = {"as_of": ("2022-03-01", "2022-06-01"), "as_of_jitter": 40}
+    draw = baselines.dates_of_training(data, config, 30)
+    found = draw(np.zeros(2000, np.int64), np.random.default_rng(0))
+    # As far as 40 days before and after, but never before the end of the first period.
+    assert found.max() > JUNE and found.min() == int(data.periods(0)[0, 1])
+    assert found.max() <= JUNE + 40
+    alone = baselines.dates_of_training(data, {"as_of": ("2022-06-01", "2022-06-01")}, 30)
+    asked = baselines.train_for_all_dates(RAW, data, "train", 2, alone)
+    assert not asked.per_group
+    tallies, _ = evaluate.tally_split(asked, "test", data, 2, [0], np.full((2, 1), JUNE))
+    assert tallies[0].pixels.counts(0.5).scores()["f1"] == 1
+    # Without a date of the run's or a calendar, that of the map.
+    data = dataclasses.replace(data, harvest=np.zeros_like(data.harvest))
+    draw = baselines.dates_of_training(data, {}, 30, otherwise=MARCH)
+    assert set(draw(np.zeros(9, np.int64), np.random.default_rng(0))) == {MARCH}
+    with pytest.raises(ValueError, match="no harvest date"):
+        baselines.dates_of_training(data, {}, 30)

@@ -61,24 +61,26 @@ def test_what_is_hard_for_both_does_not_hide_a_difference():
     each = {row["method"]: row["macro_f1"] for row in found["methods"]}
     assert each["network"]["low"] < each["forest"]["high"]
     assert mean["value"] == pytest.approx(each["network"]["value"] - each["forest"]["value"])
-    assert sentence.startswith("Use network: over the 12 blocks of test, the pixel macro F1 of 3 ")
+    assert sentence.startswith("Use the network: over the 12 blocks of test, the network has 0.")
     # The other way round it says the opposite.
     found, sentence = compared(second, first)
     assert comparison.difference(found, "forest")["better"] == "forest" == found["best"]
     assert comparison.difference(found, "forest")["value"] == pytest.approx(-mean["value"])
-    assert sentence.startswith("Use forest: ")
+    assert sentence.startswith("Use the forest: over the 12 blocks of test, the forest ")
+    assert f"a difference of +{mean['value']:.3f} (95 % interval +{mean['low']:.3f} " in sentence
 
 
 def test_equal_methods_are_told_apart_by_nothing():
     first, second = two_methods(np.random.default_rng(2), 1, 12)[:, 0]
     found, sentence = compared(first, second)
-    assert sentence.startswith("No difference between network and forest can be told over the 12 ")
-    assert sentence.endswith("costs less.") and sentence.count(". ") == 0
+    assert sentence.startswith("No difference between the network and the forest can be ")
+    assert "told over the 12 blocks of test, so use the one that costs less" in sentence
+    assert sentence.count(". ") == 0
     # One and the same: nothing varies.
     found, sentence = compared(first, first)
     row = comparison.difference(found, "forest")
     assert row["value"] == 0 and row["low"] is None and "every block says the same" in row["reason"]
-    assert sentence.startswith("Network and forest score the same: ")
+    assert sentence.startswith("The network and the forest score the same, 0.")
 
 
 def test_one_field_alone_gives_no_interval_and_the_sentence_says_so():
@@ -87,9 +89,8 @@ def test_one_field_alone_gives_no_interval_and_the_sentence_says_so():
     found, sentence = compared(first, second, "field", ["rye"])
     assert comparison.difference(found, "forest")["better"] is None and found["best"] == "forest"
     assert sentence == (
-        "Forest scores higher than network, but how surely cannot be told: the pixel F1 of rye is "
-        "network 0.842 against forest 0.900 (no interval: it is of one field alone; test has one "
-        "block)."
+        "The forest scores higher than the network, 0.900 against 0.842 (F1 of rye, pixels), but "
+        "how surely cannot be told, since it is of one field alone, and test has one block."
     )
 
 
