@@ -9,23 +9,47 @@ from cropmap_jax.reporting.content import Report
 from cropmap_jax.reporting.tables import Cell, Table
 
 View = dict[str, Any]
+SHORT = 0.02
+"""Of coverage: what sets may lack of what they state before it is said in words."""
 
 
 def trust(report: Report, titles: words.Titles) -> View:
     """Whether probabilities mean what they say."""
     found = report["reliability"]
-    out: View = {"calibration": found["calibration"], "charts": [], "tables": [], "sets": None}
-    out["crops"] = None
+    out: View = {"calibration": found["calibration"], "sets": None, "crops": None}
+    out |= {"charts": [], "tables": [], "found": []}
     named = {"before": "as predicted", "after": "after calibration"}
     shown = {named[key]: row for key, row in (found["map"] or {}).items() if row["diagram"]}
     if shown:
         out["charts"] = [_reliability(shown), _abstention(shown)]
         out["tables"] = [_errors(shown)]
         last = list(shown.values())[-1]
+        out["found"] = _found(shown, last["sets"])
         if last["sets"]:
             out["sets"] = _sets(last["sets"])
     if found["crops"] and found["crops"]["crops"]:
         out["crops"] = _crop_errors(report, found["crops"]["crops"], titles)
+    return out
+
+
+def _found(shown: Mapping[str, Mapping[str, Any]], sets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What calibration changed, and where sets promise too much, in sentences."""
+    out = []
+    errors = [row["ece"] for row in shown.values()]
+    if len(errors) == 2 and None not in errors:
+        before, after = errors
+        worse = after > before
+        out.append(
+            f"On this ground, calibration makes the error {'larger' if worse else 'smaller'}: "
+            f"{_fine(before)} before, {_fine(after)} after."
+        )
+    short = [row for row in sets if row["covered"] is not None]
+    short = [row for row in short if row["covered"] < row["stated"] - SHORT]
+    if short:
+        each = [f"{words.percent(r['covered'])} for {words.percent(r['stated'])}" for r in short]
+        out.append(
+            f"Sets hold the true class less often here than they state: {words.listed(each)}."
+        )
     return out
 
 

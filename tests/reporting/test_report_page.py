@@ -176,6 +176,18 @@ def test_a_paired_comparison_is_shown_where_there_is_one():
     assert [a for _, a in page.tags if a.get("class") == "warn"]
 
 
+def test_it_is_said_where_calibration_and_sets_keep_no_promise():
+    report, after = make(), made_reports.reliability() | {"ece": 0.2}
+    level = {"stated": 0.9, "threshold": 0.5, "covered": 0.8, "size": 1.2, "empty": 0.0}
+    after["sets"] = [level, level | {"stated": 0.8}]
+    report["reliability"] |= {"calibration": "temperature 2", "crops": None}
+    report["reliability"]["map"]["after"] = after
+    text = read(report).text
+    assert "calibration makes the error larger: 0.100 before, 0.200 after" in text
+    assert "less often here than they state: 80 % for 90 %." in text
+    assert "The run is calibrated: temperature 2." in text
+
+
 def test_one_crop_one_block_no_map_no_places():
     report = make({"wheat": (0.1, 0.2, 0.3)})
     report["one_date"] = {"dates": None, "rule": None, "reason": "one crop", "confusion": []}
