@@ -203,8 +203,11 @@ def _says(row: Mapping[str, Any]) -> str | None:
         return "No known ground here was seen by then."
     of = " of crops that are planted by then" if row["not_planted"] else ""
     text = f"Of the known pixels{of}, {words.percent(row['right'])} are right"
-    if row["sure_right"] is not None:
-        text += f", with a mean confidence of {words.percent(row['sure_right'])}"
-    if row["sure_wrong"] is not None:
-        text += f"; the wrong ones have {words.percent(row['sure_wrong'])}"
+    sure = [
+        f"the {name} ones of {words.percent(row[key])}"
+        for name, key in (("right", "sure_right"), ("wrong", "sure_wrong"))
+        if row[key] is not None
+    ]
+    if sure:
+        text += f"; mean confidence: {', '.join(sure)}"
     return text + "."
