@@ -204,7 +204,7 @@ def _says(row: Mapping[str, Any]) -> str | None:
     of = " of crops that are planted by then" if row["not_planted"] else ""
     text = f"Of the known pixels{of}, {words.percent(row['right'])} are right"
     sure = [
-        f"the {name} ones of {words.percent(row[key])}"
+        f"{words.percent(row[key])} where {name}"
         for name, key in (("right", "sure_right"), ("wrong", "sure_wrong"))
         if row[key] is not None
     ]

@@ -23,7 +23,7 @@ from cropmap_jax.reporting import pictures
 
 MOST_PX = 160
 """Longest side of a picture; of larger cubes every second, third, ... pixel is shown."""
-LARGEST_PX = 1500
+LARGEST_PX = 1000
 """Longest side of a cube that is shown: all of it is predicted, as of every date."""
 MARKS = 24
 """Fields that bear the number of their class."""
