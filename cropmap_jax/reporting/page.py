@@ -67,7 +67,7 @@ def _in_short(report: Report, titles: words.Titles) -> Table:
         if first is not None and kind == "lead_days":
             good += " before"
         if first is not None and not earliest["holds"]:
-            good += ", not at all later"
+            good += ", but not at every later point"
         table.add(
             titles(one["crop"]), good, summary.sureness(one, kind, goal),
             table.figure(point["f1"], also=_unlearnt(point)),

@@ -74,7 +74,9 @@ def _at(earliest: Mapping[str, Any]) -> Any:
 
 def _when(report: Report, one: Curve) -> str:
     value, kind = _at(one["earliest"]), report["curve"]["axis"]["kind"]
-    return words.step({kind: value}) + ("" if one["earliest"]["holds"] else ", not at all later")
+    return words.step({kind: value}) + (
+        "" if one["earliest"]["holds"] else ", but not at every later point"
+    )
 
 
 def sureness(one: Curve, kind: str, goal: float) -> str:
