@@ -111,7 +111,7 @@ def _trained(named, restored, data, split, taken, given):
         out.append((name, Other(name, words, maker(one))))
     noted = [
         f"{', '.join(named)}: one model for all dates, seen as of dates drawn as in training; a "
-        f"forest for each date alone (--baseline forest) may score somewhat higher"
+        f"model for each date (--baseline) may score somewhat higher"
     ]
     if split == "train":
         noted.append(f"{', '.join(named)}: learnt from train, the split scored")

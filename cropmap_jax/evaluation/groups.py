@@ -120,7 +120,8 @@ class Groups:
         first = np.full(fields, len(at))
         np.minimum.at(first, member, at)
         squares = [fields + self._squares[key] for key in sorted(self._squares)]
-        return np.concatenate([np.argsort(first), np.array(squares, np.int64)])
+        found = np.concatenate([np.argsort(first), np.array(squares, np.int64)])
+        return found if len(found) else np.zeros(1, np.int64)
 
     def cubes(self, member: np.ndarray) -> np.ndarray:
         """int64 [fields], a cube of each whole field, that of its first piece."""

@@ -77,6 +77,7 @@ SCORED = {
     "blank": (["--as_of=2022-06-01", "--unknown"], "blank", "whole"),
     "blank leads": (["--lead_days=60,30", "--unknown", "--crop=rye"], "blank", "whole"),
     "compared": (["--compare=dates,better"], "whole", "whole"),
+    "compared blank": (["--compare=better"], "blank", "whole"),
     "compared curve": (["--compare=better", "--lead_days=60,30"], "whole", "whole"),
     "one date": (["--as_of=2022-06-01", "--unknown"], "whole", "whole"),
 }
@@ -298,3 +299,10 @@ def test_of_a_curve_the_point_of_the_run_is_compared(finished):
     finite(found)
     assert found["compare"]["lead_days"] == 30 and found["settings"]["lead_days"] == [60, 30]
     assert "compared 30 days before harvest, one point of the curve" in out
+
+
+def test_where_nothing_is_annotated_there_is_nothing_to_compare(finished):
+    found, out = scores(finished, "compared blank", "compare.json")
+    finite(found)
+    assert found["compare"]["best"] is None and "nan" not in out.lower()
+    assert "What to use cannot be told: no crop of test has an F1 of both methods." in out

@@ -102,3 +102,19 @@ def test_an_error_of_the_system_is_one_line_with_the_way_out():
     # Our own lines name the file already.
     assert _cli._of_file(OSError(28, "/a/b: could not be written")) == "/a/b: could not be written"
     assert _cli._of_file(OSError("/a/b: is gone")) == "/a/b: is gone"
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["--versus"], ["--versus=a,b"]),
+        (["--versus", "--workdir=W"], ["--versus=a,b", "--workdir=W"]),
+        (["--versus", "c", "--workdir=W"], ["--versus", "c", "--workdir=W"]),
+        (["--versus=c"], ["--versus=c"]),
+        (["--workdir", "--versus"], ["--workdir", "--versus=a,b"]),
+    ],
+)
+def test_a_flag_that_may_stand_alone_gets_its_value(monkeypatch, words, completed):
+    monkeypatch.setattr(_cli, "_BARE", {})
+    _cli.may_be_bare("versus", "a,b")
+    assert _cli._complete(words) == completed
