@@ -22,6 +22,7 @@ class Run:
       pictures: per crop.
       out: folder of results.
       written: record of what was written there.
+      watch: called with each cube as the run's own method predicts it; None: nobody watches.
       calibrated: how probabilities of the run are rescaled, a `runs.calibration.Stored`; None: not.
     """
 
@@ -39,6 +40,7 @@ class Run:
     pictures: int
     out: pathlib.Path
     written: Any = None
+    watch: Any = None
     calibrated: Any = None
 
     @property
@@ -153,5 +155,11 @@ def _album(run: Run, chosen: list[Any], method):
     own = run.plan.of_step(last)
     crops, values = [run.plan.classes[k] for k in own], [chosen[k].value for k in own]
     album = report.Album(run.data, crops, values, run.pictures, run.out, run.written)
-    method.on_cube = lambda found: album.add(cube_predictions.columns(found, own[0], own[-1] + 1))
+
+    def look(found) -> None:
+        album.add(cube_predictions.columns(found, own[0], own[-1] + 1))
+        if run.watch:
+            run.watch(found)
+
+    method.on_cube = look
     return album

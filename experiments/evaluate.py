@@ -5,15 +5,16 @@ pixels and fields.
 
 Every pixel is judged from the window that ends before `harvest start - lead`; the dataset, the
 window and the lead come from the run. --lead_days 150,120,90,60,30 and --until DATE give curves.
+--report writes a page for people, W/evaluation/<split>/report.html: curves, confusion, maps.
 --baseline trains others on the spot, a model for each as-of date, and scores them in the same
-table; --compare says what to use. Writes a table, JSON and a picture per test cube under
-W/evaluation. Ground that no image shows is counted apart and not scored; a test split that
-shares ground with what the checkpoint was trained on is refused.
+table; --compare says whether the run is better than others on the same ground. Writes a table,
+JSON and a picture per test cube under W/evaluation. Ground that no image shows is counted apart
+and not scored; a test split that shares ground with what the checkpoint was trained on is refused.
 """
 
 from absl import flags
 
-from experiments import _cli, _evaluation, _evaluation_compare, _evaluation_output
+from experiments import _cli, _evaluation, _evaluation_compare, _evaluation_output, _report
 
 _cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -70,7 +71,18 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets; default: 
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset; default: as in training.")
 _FOLD = flags.DEFINE_integer("fold", None, "Fold of the dataset; default: as in training.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Chips per step.", lower_bound=1)
-_PICTURES = flags.DEFINE_integer("max_pictures", 20, "Pictures per crop.", lower_bound=0)
+_PICTURES = flags.DEFINE_integer(
+    "max_pictures", None, "Pictures per crop; default 20, with --report none.", lower_bound=0
+)
+_REPORT = flags.DEFINE_bool(
+    "report",
+    False,
+    "Write report.html: how early, how surely and where the map is right, for people to read. "
+    "Leads are 150,120,90,60,30 unless given; --as_of is then the date of the whole legend.",
+)
+_PLACES = flags.DEFINE_integer(
+    "max_places", 5, "Places that a report shows on maps.", lower_bound=0, upper_bound=50
+)
 _SMOOTH = flags.DEFINE_integer(
     "smooth", 0, "Side in pixels of a window over which probabilities are smoothed; 0 for none."
 )
@@ -95,7 +107,7 @@ def _open():
                     f"--{flag.name}: expected none beside --until, which gives the dates, found "
                     f"{flag.value if flag is _AS_OF else ','.join(flag.value)}"
                 )
-    if _AS_OF.value and _LEAD.value and len(_LEAD.value) > 1:
+    if _AS_OF.value and _LEAD.value and len(_LEAD.value) > 1 and not _REPORT.value:
         raise ValueError(
             f"--lead_days: expected no curve beside --as_of, one date for all, found "
             f"{','.join(_LEAD.value)}"
@@ -123,7 +135,9 @@ def _open():
 def _leads(default: int) -> list[int]:
     from cropmap_jax.evaluation import as_of_plan
 
-    return [default] if _LEAD.value is None else as_of_plan.parse_leads(_LEAD.value)
+    if _LEAD.value is None:
+        return _report.LEADS if _REPORT.value else [default]
+    return as_of_plan.parse_leads(_LEAD.value)
 
 
 def _plan(restored, data, crops: list[int], chooser: str | None):
@@ -138,7 +152,7 @@ def _plan(restored, data, crops: list[int], chooser: str | None):
     if _UNTIL.value:
         flag, until = "--until", periods.to_day(periods.parse_date(_UNTIL.value, "--until"))
         plan = as_of_plan.for_season(data, crops, until, _SPLIT.value, looked)
-    elif len(leads) > 1:
+    elif len(leads) > 1 and not (_AS_OF.value and not data.harvest[:, crops].any(0).all()):
         plan = as_of_plan.for_leads(data, crops, leads, looked)
     else:
         as_of = None
@@ -226,6 +240,12 @@ def _notes(restored, data, chooser: str | None) -> tuple[dict, list[str]]:
     return ground, noted
 
 
+def _most_pictures() -> int:
+    if _PICTURES.value is not None:
+        return _PICTURES.value
+    return 0 if _REPORT.value else 20
+
+
 def main(_):
     from cropmap_jax.data import few_fields
     from cropmap_jax.evaluation import report
@@ -243,13 +263,16 @@ def main(_):
     others, about = _others(restored, data, plan, baselines, out)
     noted += late + more + few_fields.notes(data)
     one = "all" if every else data.legend.names[crops[0]]
-    curve = len(plan.steps) > 1 or bool(_UNTIL.value)
+    curve = len(plan.steps) > 1 or bool(_UNTIL.value) or _REPORT.value
     name = f"{one}.json" if not curve else f"lead_time{'' if every else f'-{one}'}.json"
     run = _evaluation.Run(
         restored, data, _SPLIT.value, chooser, plan, baselines, _MEMBERS.value, _BATCH.value,
         _SEED.value, smoothing.find(_SMOOTH.value, restored.recipe.sensors), _UNKNOWN.value,
-        _PICTURES.value, out, calibrated=calibrated,
+        _most_pictures(), out, calibrated=calibrated,
     )  # fmt: skip
+    asked = watcher = None
+    if _REPORT.value:
+        asked, watcher = _report.ask(run, _WORKDIR.value, _PLACES.value, _AS_OF.value)
     with files.Lock(out, "--out"):
         for folder in (out, *(out / name for name in data.legend.names)):
             if folder.is_dir():
@@ -258,6 +281,8 @@ def main(_):
         run.written.claim(name)
         made = _evaluation_compare.names(every, one)
         run.written.claim(*(made if others else ()))
+        if asked:
+            _report.claim(run)
         scored, drawn = _evaluation.score(run)
         output = _evaluation_output.of_a_curve if curve else _evaluation_output.of_one_date
         parts, more, printed = output(run, scored, name)
@@ -269,6 +294,8 @@ def main(_):
             found = _evaluation_compare.score(run, others, scored)
             found["notes"] += about
             compared = _evaluation_compare.write(run, settings, found, made)
+        if asked:
+            page = _report.write(asked, scored, parts, noted, watcher, settings, made[0])
     print(printed)
     for note in noted:
         print(f"note: {note}")
@@ -279,6 +306,8 @@ def main(_):
         how += f"; probabilities smoothed over {_SMOOTH.value} x {_SMOOTH.value} pixels"
     print(f"threshold {how}; only annotated pixels that were seen count")
     print(f"scores: {out / name}\npictures: {drawn} in {out}{compared}")
+    if asked:
+        print(f"report: {page}")
 
 
 if __name__ == "__main__":

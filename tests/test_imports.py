@@ -41,6 +41,8 @@ ROOMS = {
         "ground_truth",
         "geo",
     },
+    # It shows what scores and maps hold, and computes nothing that they could.
+    "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

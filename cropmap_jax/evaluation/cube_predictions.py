@@ -1,7 +1,7 @@
 """Predictions over whole cubes of a dataset, as `predict` would map them on the same dates."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -71,6 +71,7 @@ def predict_dataset(
     shown: Shown = lambda index, label: True,
     smoothed: Smoothing | None = None,
     unknown: bool = False,
+    only: Collection[int] | None = None,
 ) -> Iterator[CubePrediction]:
     """Predicts every cube of a split, neighbours one after the other.
 
@@ -90,6 +91,7 @@ def predict_dataset(
         of the time.
       smoothed: how probabilities are smoothed, as `predict` does; None: not at all.
       unknown: all pixels are wanted, whoever looks.
+      only: numbers of the cubes that are predicted; None for all of the split.
 
     Yields:
       One `CubePrediction` per cube.
@@ -100,6 +102,8 @@ def predict_dataset(
     source = DatasetSource(data, split)
     plans = []
     for index in np.unique(data.split(split).cube).tolist():
+        if only is not None and index not in only:
+            continue
         label = source.label(index)
         look = shown(index, label)
         wanted = None if look or unknown else np.packbits(label != legend.IGNORE)

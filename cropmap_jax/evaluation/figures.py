@@ -34,6 +34,10 @@ class Resampled:
         # In how many groups there is anything that a score is of.
         self._having = {"f1": positive, "recall": positive, "precision": positive | shown}
 
+    def by_group(self) -> np.ndarray:
+        """int64 [groups, columns, 4], as given."""
+        return self._counts
+
     def counts(self, column: int) -> Counts:
         """Of all groups together."""
         tp, fp, fn, tn = (int(n) for n in self._counts[:, column].sum(0))
