@@ -61,7 +61,9 @@ def of_a_curve(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], 
     from cropmap_jax.evaluation import confusion, figure_pictures, lead_time, learnt_dates
 
     learnt = learnt_dates.ends(run.restored, run.data)
-    inside = learnt and learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
+    inside = (
+        None if learnt is None else learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
+    )
     found = lead_time.curve(scored, inside)
     for unit in scored[0].units:
         name = picture_name(file, unit)

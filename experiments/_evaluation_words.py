@@ -16,6 +16,7 @@ def settings(
       workdir, as_of, until, smooth: as the flags of these names.
     """
     from cropmap_jax import runs
+    from cropmap_jax.runs import combined
 
     restored, data, steps = run.restored, run.data, run.plan.steps
     leads = [step.lead_days for step in steps]
@@ -23,6 +24,7 @@ def settings(
         "workdir": str(workdir),
         "method": runs.method_of(restored),
         "step": restored.step,
+        "digest": combined.digest(restored),
         "dataset": data.name,
         "fingerprint": data.fingerprint,
         "fold": data.fold,
@@ -60,7 +62,8 @@ def notes(
 
     ground, noted = held_out.check(restored, data, split, allowed)
     noted += held_out.threshold_notes(restored, data, split, chooser)
-    if ground["trained_on"] == []:
+    # Near to a train split says nothing of a run that learnt from another dataset.
+    if ground["trained_on"] == [] and restored.dataset in ("", data.fingerprint):
         noted += nearness.notes(data, split)
     if unknown and data.fold is not None:
         noted.append("unknown ground includes fields of the other folds, which were learnt from")

@@ -61,6 +61,7 @@ def scored(data, plan, unknown=False, number=None):
 def test_leads_are_checked_and_go_with_time():
     assert as_of_plan.parse_leads(["30", "150", "60"]) == [150, 60, 30]
     assert as_of_plan.parse_leads(["-20"]) == [-20]
+    assert as_of_plan.Step(-20).words == "20 days after harvest has begun"
     for values, found in (
         (["30", "-1"], "expected 0 to 731 .*one alone may be negative.*found -1"),
         (["60", "30", "60"], "expected different leads, found 60 twice"),

@@ -236,3 +236,33 @@ def test_a_report_survives_json():
     report = make()
     again = json.loads(json.dumps(report, allow_nan=False))
     assert render.render(again) == render.render(report)
+
+
+def test_that_fields_were_held_out_is_said_only_where_it_is_known():
+    held = "The known fields were not used to make it."
+    for trained_on, said in (([], True), (None, False), (["a"], False)):
+        report = make()
+        report["settings"]["trained_on"] = trained_on
+        assert (held in read(report).text) is said
+
+
+@pytest.mark.parametrize(
+    "why, found, words",
+    [
+        ("one crop alone was scored", None, "one crop alone was scored"),
+        (None, None, "the classes of this run do not exclude each other"),
+        (None, {"before": made_reports.reliability() | {"diagram": []}},
+         "no known ground was seen"),
+    ],
+)  # fmt: skip
+def test_why_there_is_no_reliability_is_said_and_nothing_else(why, found, words):
+    report = make()
+    report["one_date"]["reason"] = why
+    report["reliability"]["map"] = found
+    assert f"There is no reliability of a map: {words}." in read(report).text
+
+
+def test_pictures_of_large_cubes_say_how_many_pixels_they_show():
+    report = make()
+    report["maps"]["places"][0]["every"] = 2
+    assert "pictures show one of 2 pixels along each side" in read(report).text
