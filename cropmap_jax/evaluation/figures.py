@@ -118,7 +118,8 @@ def describe(unit: str, groups: int) -> dict[str, object]:
     """How the intervals of a split are made, JSON-ready, with `words` for people."""
     many = f"{groups} {unit}{'s' * (groups != 1)}"
     if unit == "field":
-        many = f"{groups} fields and squares of {SQUARE_PX} pixels of ground outside fields"
+        many = "1 field or square" if groups == 1 else f"{groups} fields and squares"
+        many += f" of {SQUARE_PX} x {SQUARE_PX} pixels outside fields"
     words = f"95 % intervals: {many} of the split drawn again with replacement"
     if unit == "field":
         words += "; the split has one block, so they are about other fields of this place only"

@@ -165,3 +165,10 @@ def test_a_mean_without_a_value_says_why():
     counts[..., 2] = 0
     found, kept = figures.Resampled(counts, "block").macro([0, 1])
     assert kept == [] and found["precision"].reason == "no crop has an F1"
+
+
+def test_what_is_drawn_in_words():
+    one, two = (figures.describe("field", groups)["words"] for groups in (1, 2))
+    assert "95 % intervals: 1 field or square of 20 x 20 pixels outside fields of the split" in one
+    assert "95 % intervals: 2 fields and squares of 20 x 20 pixels outside fields of" in two
+    assert "1 block of" in figures.describe("block", 1)["words"]

@@ -215,7 +215,7 @@ def test_several_leads_make_a_curve(finished):
     assert found["settings"]["lead_days"] == [200, 60, 30] == found["axis"]["values"]
     assert {c["method"] for c in found["curves"]} == {"network", "dates"}
     assert found["intervals"]["unit"] == "field" and "other fields of this place" in out
-    assert "rye at 200: no image yet in 3 of 3 cubes (as of 2021-12-13" in out
+    assert "rye at 200 d: no image yet in 3 of 3 cubes (as of 2021-12-13" in out
     there = {p.name for p in (root / "out/leads").iterdir()}
     assert there == {
         ".evaluate.written.json", "lead_time.json", "lead_time.png", "lead_time-fields.png",
@@ -286,6 +286,9 @@ def test_a_comparison_says_what_to_use(finished):
     assert all(row["value"] is None and "is of this crop" in row["reason"] for row in oats)
     assert compared["sentence"] in out and "better, scores higher than" in out
     assert "dates: one model for all dates" in out and "note: 95 % intervals" in out
+    # Nothing is said of chance where hardly any interval is there.
+    count = sum(r["low"] is not None and r["crop"] is not None for r in compared["differences"])
+    assert ("by chance" in out) is (count > 1) and "about 1 would" not in out
     there = {p.name for p in (root / "out/compared").iterdir()}
     assert there == {".evaluate.written.json", "all.json", "compare.json", "compare.png"}
     # What is said of the run itself does not change.

@@ -266,3 +266,22 @@ def test_pictures_of_large_cubes_say_how_many_pixels_they_show():
     report = make()
     report["maps"]["places"][0]["every"] = 2
     assert "pictures show one of 2 pixels along each side" in read(report).text
+
+
+def test_without_any_score_no_crop_is_said_to_be_bad():
+    text = read(make({"wheat": (None,) * 3, "rice": (None,) * 3})).text
+    assert "Not one of 2 crops has an F1 score here: no image yet." in text
+    assert "reaches an F1" not in text
+    text = read(make({"wheat": (None,) * 3})).text
+    assert "Wheat has no F1 score here: no image yet." in text and "does not reach" not in text
+    text = read(make({"wheat": (0.1,) * 3, "rice": (None,) * 3})).text
+    assert "Not one of 2 crops reaches an F1 score of 0.8" in text
+
+
+def test_a_map_of_which_nothing_known_was_seen_is_not_one_that_is_not_there():
+    report = make()
+    for row in report["one_date"]["confusion"]:
+        row["reason"] = "nothing that is annotated was seen"
+    assert "no one map of all crops to score: nothing that is annotated was seen." in (
+        read(report).text
+    )
