@@ -115,10 +115,10 @@ def write(
     return page
 
 
-def claim(run: Run) -> None:
-    """Claims what `write` writes."""
-    run.written.claim(JSON)
-    run.written.claim(PAGE)
+def names(asked: Request) -> list[str]:
+    """Files that `write` writes, or may write."""
+    maps = [] if asked.dates is None else _evaluation_output.of_a_map()
+    return [JSON, PAGE, *maps]
 
 
 def _crops(run: Run) -> list[dict[str, Any]]:

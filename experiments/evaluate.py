@@ -240,11 +240,10 @@ def main(_):
             if folder.is_dir():
                 files.tidy(folder)
         run.written = files.Written(out, "evaluate")
-        run.written.claim(name)
         made = _evaluation_compare.names(every, one)
-        run.written.claim(*(made if others else ()))
-        if asked:
-            _report.claim(run)
+        own = _evaluation_output.names(run, name, curve)
+        own += [*(made if others else ()), *(_report.names(asked) if asked else ())]
+        run.written.claim(*own)
         scored, drawn = _evaluation.score(run)
         output = _evaluation_output.of_a_curve if curve else _evaluation_output.of_one_date
         parts, more, printed = output(run, scored, name)
