@@ -167,7 +167,8 @@ def _f1(report: Report, method: str, step: int) -> Mapping[str, Any] | None:
 
 def _the(method: str) -> str:
     name = words.method(method)
-    return name if method in ("combined", "dates") or "no image" in name else f"the {name}"
+    # Names of folders take no article, and "dates" has a comma.
+    return f"the {name}" if method in words.METHODS and method != "dates" else name
 
 
 def _capital(text: str) -> str:

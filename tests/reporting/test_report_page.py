@@ -285,3 +285,16 @@ def test_a_map_of_which_nothing_known_was_seen_is_not_one_that_is_not_there():
     assert "no one map of all crops to score: nothing that is annotated was seen." in (
         read(report).text
     )
+
+
+def test_members_of_combined_runs_are_called_by_their_own_names():
+    rivals = {"pixel_series-0": {"wheat": (0.1, 0.2, 0.95), "rice": (0.1, 0.2, 0.9)}}
+    report = make(rivals=rivals)
+    report["settings"]["method"] = "combined"
+    for one in (*report["curve"]["curves"], *report["curve"]["macro"]):
+        if one["method"] == "network":
+            one["method"] = "combined"
+    text = read(report).text
+    assert "Scored: the combination of several runs on the test ground" in text
+    assert "The combination of several runs does not beat the best of the other methods, " in text
+    assert "the other methods, pixel_series-0: mean" in text and "pixel series" not in text
