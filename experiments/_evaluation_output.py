@@ -5,6 +5,9 @@ from typing import Any
 
 from experiments._evaluation import Run
 
+_CONFUSION = "confusion.json"
+"""What the JSON of a confusion matrix would be called: its pictures are."""
+
 
 def of_one_date(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], list[str], str]:
     """Scores of one date for each crop.
@@ -61,7 +64,9 @@ def of_a_curve(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], 
     from cropmap_jax.evaluation import confusion, figure_pictures, lead_time, learnt_dates
 
     learnt = learnt_dates.ends(run.restored, run.data)
-    inside = learnt and learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
+    inside = (
+        None if learnt is None else learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
+    )
     found = lead_time.curve(scored, inside)
     for unit in scored[0].units:
         name = picture_name(file, unit)
@@ -94,6 +99,34 @@ def _learnt_note(run: Run, names: list[str]) -> list[str]:
     inside = learnt_dates.of_columns(run.plan, run.data, run.split, learnt)
     found = learnt_dates.note(run.plan, names, inside)
     return [found] if found else []
+
+
+def names(run: Run, file: str, curve: bool) -> list[str]:
+    """Files that are written, or may be; all are claimed before anything is scored.
+
+    Args:
+      run: what will be scored.
+      file: name of the JSON.
+      curve: whether there is a picture of it.
+    """
+    from cropmap_jax.evaluation import map_scores
+    from cropmap_jax.evaluation.split_tally import UNITS
+
+    plan, found = run.plan, [file]
+    if curve:
+        found += [picture_name(file, unit) for unit in UNITS]
+    own = plan.of_step(max(step for step, _ in plan.columns))
+    whole = len(own) == len(plan.crops)
+    if whole and map_scores.tally_for(True, run.data, plan.crops, plan.dates[:, own]):
+        found += of_a_map()
+    return found
+
+
+def of_a_map() -> list[str]:
+    """Pictures of confusion, of every unit."""
+    from cropmap_jax.evaluation.split_tally import UNITS
+
+    return [picture_name(_CONFUSION, unit) for unit in UNITS]
 
 
 def picture_name(file: str, unit: str) -> str:
@@ -180,7 +213,7 @@ def _confusions(run: Run, scored: list[Any]) -> list[dict[str, Any]]:
     own = [row for row in out if row["method"] == scored[0].method and row["reason"] is None]
     for row in own:
         if all(row[key] == own[-1][key] for key in ("lead_days", "as_of")):
-            name = picture_name("confusion.json", row["unit"])
+            name = picture_name(_CONFUSION, row["unit"])
             run.written.claim(name)
             when = row["as_of"] or f"{row['lead_days']} days before harvest"
             accuracy = row["overall_accuracy"]["value"]

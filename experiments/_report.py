@@ -15,6 +15,11 @@ from experiments._evaluation import Run
 LEADS = [150, 120, 90, 60, 30]
 """Days before harvest, where none are asked for."""
 JSON, PAGE = "report.json", "report.html"
+_SAME = (
+    "digest", "step", "fingerprint", "fold", "fields_per_class", "fields_draw", "split",
+    "threshold_split", "smooth", "calibrated",
+)  # fmt: skip
+"""Settings that a comparison has in common with the report that shows it."""
 
 
 @dataclasses.dataclass
@@ -110,10 +115,10 @@ def write(
     return page
 
 
-def claim(run: Run) -> None:
-    """Claims what `write` writes."""
-    run.written.claim(JSON)
-    run.written.claim(PAGE)
+def names(asked: Request) -> list[str]:
+    """Files that `write` writes, or may write."""
+    maps = [] if asked.dates is None else _evaluation_output.of_a_map()
+    return [JSON, PAGE, *maps]
 
 
 def _crops(run: Run) -> list[dict[str, Any]]:
@@ -228,15 +233,18 @@ def _compare(file: pathlib.Path, settings: dict, notes: list[str]) -> dict[str, 
     try:
         read = json.loads(file.read_text(encoding="utf-8"))
         found, of = read["compare"], read["settings"]
-        same = all(of[key] == settings[key] for key in ("fingerprint", "split", "step"))
+        same = all(of.get(key) == settings.get(key) for key in _SAME)
         known = found["schema"] == "compare/1"
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         notes.append(f"{file} could not be read ({type(error).__name__}): left out of the report")
         return {}
     if not (same and known):
-        notes.append(f"{file} is of another run, dataset or split: left out of the report")
+        notes.append(
+            f"{file} is of another run, dataset, split or of other settings: left out of the "
+            f"report; --compare makes it again"
+        )
         return {}
     return {"compare": found}
 

@@ -14,7 +14,14 @@ and not scored; a test split that shares ground with what the checkpoint was tra
 
 from absl import flags
 
-from experiments import _cli, _evaluation, _evaluation_compare, _evaluation_output, _report
+from experiments import (
+    _cli,
+    _evaluation,
+    _evaluation_compare,
+    _evaluation_output,
+    _evaluation_words,
+    _report,
+)
 
 _cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -194,52 +201,6 @@ def _others(restored, data, plan, baselines, out):
     return _evaluation_compare.find(_COMPARE.value, *common)
 
 
-def _settings(run: _evaluation.Run) -> dict:
-    """What the JSON says about how scores came about."""
-    from cropmap_jax import runs
-
-    restored, data, steps = run.restored, run.data, run.plan.steps
-    leads = [step.lead_days for step in steps]
-    found = {
-        "workdir": str(_WORKDIR.value),
-        "method": runs.method_of(restored),
-        "step": restored.step,
-        "dataset": data.name,
-        "fingerprint": data.fingerprint,
-        "fold": data.fold,
-        "fields_per_class": data.few.per_class if data.few else None,
-        "fields_draw": data.few.draw if data.few else None,
-        "split": run.split,
-        "threshold_split": run.chooser,
-        "lead_days": leads[0] if len(leads) == 1 else None if _UNTIL.value else leads,
-        "as_of": _AS_OF.value,
-        "until": _UNTIL.value,
-        "seed": run.seed,
-        "smooth": _SMOOTH.value or None,
-        "calibrated": run.calibrated.describe() if run.calibrated else None,
-    }
-    if runs.parts_of(restored):
-        found["weights"] = dict(zip(runs.parts_of(restored), restored.weights, strict=True))
-    return found
-
-
-def _notes(restored, data, chooser: str | None) -> tuple[dict, list[str]]:
-    """Whether the ground was held out, for the JSON; and notes for people.
-
-    Raises:
-      ValueError: a test split that shares ground with training.
-    """
-    from cropmap_jax.evaluation import held_out, nearness
-
-    ground, noted = held_out.check(restored, data, _SPLIT.value, _TRAINING_GROUND.value)
-    noted += held_out.threshold_notes(restored, data, _SPLIT.value, chooser)
-    if ground["trained_on"] == []:
-        noted += nearness.notes(data, _SPLIT.value)
-    if _UNKNOWN.value and data.fold is not None:
-        noted.append("unknown ground includes fields of the other folds, which were learnt from")
-    return ground, noted
-
-
 def _most_pictures() -> int:
     if _PICTURES.value is not None:
         return _PICTURES.value
@@ -257,7 +218,8 @@ def main(_):
     crops = list(range(len(data.legend))) if every else [data.legend.index(_CROP.value)]
     chooser = _THRESHOLD_SPLIT.value
     chooser = chooser or next((s for s in ("validation", "train") if s in data.chips), None)
-    ground, noted = _notes(restored, data, chooser)
+    about_ground = (_TRAINING_GROUND.value, _UNKNOWN.value)
+    ground, noted = _evaluation_words.notes(restored, data, _SPLIT.value, chooser, *about_ground)
     plan, late = _plan(restored, data, crops, chooser)
     baselines, more = _baselines(restored, data)
     others, about = _others(restored, data, plan, baselines, out)
@@ -278,16 +240,16 @@ def main(_):
             if folder.is_dir():
                 files.tidy(folder)
         run.written = files.Written(out, "evaluate")
-        run.written.claim(name)
         made = _evaluation_compare.names(every, one)
-        run.written.claim(*(made if others else ()))
-        if asked:
-            _report.claim(run)
+        own = _evaluation_output.names(run, name, curve)
+        own += [*(made if others else ()), *(_report.names(asked) if asked else ())]
+        run.written.claim(*own)
         scored, drawn = _evaluation.score(run)
         output = _evaluation_output.of_a_curve if curve else _evaluation_output.of_one_date
         parts, more, printed = output(run, scored, name)
         noted += more
-        settings = _settings(run) | ground
+        flagged = (_WORKDIR.value, _AS_OF.value, _UNTIL.value, _SMOOTH.value)
+        settings = _evaluation_words.settings(run, *flagged) | ground
         report.write_json(out / name, {"settings": settings, "notes": noted} | parts)
         compared = ""
         if others:
@@ -299,12 +261,7 @@ def main(_):
     print(printed)
     for note in noted:
         print(f"note: {note}")
-    chosen = any(not choice.reason for method in scored for choice in method.thresholds)
-    how = f"chosen on {chooser}" if chosen else "by default"
-    how += " for each point by itself" if chosen and curve else ""
-    if _SMOOTH.value:
-        how += f"; probabilities smoothed over {_SMOOTH.value} x {_SMOOTH.value} pixels"
-    print(f"threshold {how}; only annotated pixels that were seen count")
+    print(_evaluation_words.of_thresholds(scored, chooser, curve, _SMOOTH.value))
     print(f"scores: {out / name}\npictures: {drawn} in {out}{compared}")
     if asked:
         print(f"report: {page}")

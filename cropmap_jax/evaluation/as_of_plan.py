@@ -40,6 +40,9 @@ class Step:
             return f"as of {self.name}"
         if self.lead_days == 0:
             return "on the day that harvest begins"
+        if (self.lead_days or 0) < 0:
+            days = -(self.lead_days or 0)
+            return f"{days} day{'s' * (days != 1)} after harvest has begun"
         return f"{self.lead_days} day{'s' * (self.lead_days != 1)} before harvest"
 
     def to_json(self) -> dict[str, Any]:

@@ -142,6 +142,8 @@ def _table(found: Mapping[str, Any], method: str) -> str:
     head = "".join(f"{name:>{w}}" for name, w in zip(each, wide, strict=True))
     lines.append(f"{'crop':{crop}}{'unit':8}{head}{'difference':>12}   {'interval':18}better")
     last = sorted(rows, key=lambda row: row["crop"] is None)
+    if len({row["crop"] for row in rows}) == 2:  # one crop, whose mean is itself
+        last = [row for row in rows if row["crop"] is not None]
     for row in last:
         values = [_value(found, one, row["unit"], row["crop"]) for one in (reference, method)]
         cells = "".join(f"{value:>{w}}" for value, w in zip(values, wide, strict=True))

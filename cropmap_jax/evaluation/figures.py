@@ -84,7 +84,8 @@ class Resampled:
         for name in NAMES:
             values = [value for c in kept if (value := each[c][name]) is not None]
             value = sum(values) / len(values) if values else None
-            common = (self._mean(name, kept), self.groups, having, self.unit, "no crop has an F1")
+            why = "nothing is mapped as any of them" if kept else "no crop has an F1"
+            common = (self._mean(name, kept), self.groups, having, self.unit, why)
             out[name] = intervals.figure(value, *common)
         return out, kept
 
@@ -117,7 +118,8 @@ def describe(unit: str, groups: int) -> dict[str, object]:
     """How the intervals of a split are made, JSON-ready, with `words` for people."""
     many = f"{groups} {unit}{'s' * (groups != 1)}"
     if unit == "field":
-        many = f"{groups} fields and squares of {SQUARE_PX} pixels of ground outside fields"
+        many = "1 field or square" if groups == 1 else f"{groups} fields and squares"
+        many += f" of {SQUARE_PX} x {SQUARE_PX} pixels outside fields"
     words = f"95 % intervals: {many} of the split drawn again with replacement"
     if unit == "field":
         words += "; the split has one block, so they are about other fields of this place only"
@@ -129,6 +131,7 @@ def describe(unit: str, groups: int) -> dict[str, object]:
         "groups": groups,
         "draws": intervals.DRAWS,
         "seed": intervals.SEED,
-        "method": "bootstrap standard error, t with groups - 1 degrees of freedom, arcsine scale",
+        "method": "bootstrap standard error, t with one degree of freedom fewer than groups that "
+        "hold what is scored, arcsine scale",
         "words": words,
     }

@@ -6,9 +6,9 @@ there are, taken with replacement, and the score of the sum is one value.
 
 The spread of these values gives the standard error. It is taken on the scale of the arcsine, where
 scores of 0 to 1 vary about as much wherever they lie, and the interval is as wide as Student's t
-with G - 1 degrees of freedom asks for G groups:
+with H - 1 degrees of freedom asks for G groups, H of which hold anything that the score is of:
 
-    x(v) = arcsin sqrt(v)       x(v) ± t(G - 1) sqrt(G / (G - 1)) sd(x of the draws)
+    x(v) = arcsin sqrt(v)       x(v) ± t(H - 1) sqrt(G / (G - 1)) sd(x of the draws)
 
 The percentiles of the draws themselves are too narrow where groups are few: with 5 groups, 81 % of
 them hold the truth, and 93 to 94 % of these (docs/evaluation.md; tests/evaluation/test_intervals.py

@@ -203,8 +203,7 @@ def table(found: dict[str, Any]) -> str:
     Args:
       found: from `curve`.
     """
-    values = found["axis"]["values"]
-    names = [f"{v} d" if found["axis"]["kind"] == "lead_days" else str(v) for v in values]
+    values, names = found["axis"]["values"], _names(found)
     ahead = "days before harvest" if found["axis"]["kind"] == "lead_days" else "as of"
     blocks = []
     for method, unit in dict.fromkeys((one["method"], one["unit"]) for one in found["curves"]):
@@ -230,6 +229,12 @@ def table(found: dict[str, Any]) -> str:
     return "\n\n".join(blocks)
 
 
+def _names(found: dict[str, Any]) -> list[str]:
+    """Of the points: "60 d", "2022-05-01"."""
+    unit = " d" if found["axis"]["kind"] == "lead_days" else ""
+    return [f"{value}{unit}" for value in found["axis"]["values"]]
+
+
 def _cell(point: Point) -> str:
     f1 = point["f1"]
     if f1["value"] is None:
@@ -247,7 +252,7 @@ def notes(found: dict[str, Any]) -> list[str]:
     for one in found["curves"]:
         if one["method"] != own or one["unit"] != "pixels":
             continue
-        for step, point in zip(found["axis"]["values"], one["points"], strict=True):
+        for step, point in zip(_names(found), one["points"], strict=True):
             change = point["change"]
             if point["f1"]["value"] is None:
                 out.setdefault(point["f1"]["reason"], []).append(f"{one['crop']} at {step}")

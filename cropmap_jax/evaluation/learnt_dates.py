@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cropmap_jax import runs
 from cropmap_jax.data import input_pipeline, sampling
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.as_of_plan import Plan
@@ -21,12 +22,16 @@ def ends(restored: Any, data: Dataset) -> frozenset[End] | None:
     """Ends of the windows that training drew from.
 
     Args:
-      restored: the run, with `config` and `dataset`.
+      restored: the run, with `config` and `dataset`; of combined runs what any member drew.
       data: the dataset that is scored.
 
     Returns:
       None where it cannot be told: the run learnt from another dataset, or there are no dates.
     """
+    each = [ends(one, data) for one in runs.parts_of(restored).values()]
+    if each:
+        known = [one for one in each if one is not None]
+        return frozenset().union(*known) if len(known) == len(each) else None
     config = restored.config
     if restored.dataset != data.fingerprint or "train" not in data.chips:
         return None

@@ -80,6 +80,9 @@ def _scores(crops: list[str], counts: np.ndarray, matrix: np.ndarray | None) -> 
     values = [one["value"] for one in each.values() if one["value"] is not None]
     total = 0 if matrix is None else int(matrix.sum())
     right = float(np.trace(matrix) / total) if matrix is not None and total else None
+    without = "there is no one map of all classes"
+    if matrix is not None:
+        without = "nothing known was seen as of its date"
     return {
         # Each crop has its own window, so its own unseen ground: the most that was seen.
         "annotated": int(counts.sum(1).max(initial=0)),
@@ -91,6 +94,6 @@ def _scores(crops: list[str], counts: np.ndarray, matrix: np.ndarray | None) -> 
         },
         "accuracy": {
             "value": right,
-            "reason": None if right is not None else "there is no one map of all classes",
+            "reason": None if right is not None else without,
         },
     }

@@ -5,9 +5,9 @@ JSON-ready, without NaN; `render.render` makes a page of it and of nothing else.
 
     schema       "report/1"
     created      the day, ISO
-    settings     what was scored, as in all JSON of `evaluate`: workdir, method, step, dataset,
-                 fingerprint, fold, split, threshold_split, lead_days, as_of, until, smooth,
-                 trained_on, ...
+    settings     what was scored, as in all JSON of `evaluate`: workdir, method, step, digest,
+                 dataset, fingerprint, fold, split, threshold_split, lead_days, as_of, until,
+                 smooth, trained_on, ...
     crops        a list, in the order of the legend: name, title, colour, pattern (of
                  `pictures.look`), scored (whether the curve is of it)
     step         number of the point of the curve that tables are about

@@ -28,6 +28,8 @@ def view(report: Report) -> View:
         "created": words.date(report["created"]),
         "subject": summary.subject(report),
         "settings": settings,
+        # None: nobody knows.
+        "held_out": settings.get("trained_on") == [],
         "goal": report["curve"]["goal"],
         "headline": summary.headline(report),
         "overall": summary.overall(report),

@@ -190,7 +190,7 @@ def _place(one: Mapping[str, Any], titles: words.Titles) -> View:
     if crop and one["harvest"]:
         facts.append(f"{crop}, the main crop here, is harvested from {words.date(one['harvest'])}")
     if one["every"] > 1:
-        facts.append(f"pictures show every {one['every']}th pixel of a row and column")
+        facts.append(f"pictures show one of {one['every']} pixels along each side")
     marks = [dict(mark) | {"number": mark["class"] + 1} for mark in one["marks"]]
     return dict(one) | {"facts": facts, "steps": steps, "marks": marks}
 

@@ -17,7 +17,7 @@ def trust(report: Report, titles: words.Titles) -> View:
     """Whether probabilities mean what they say."""
     found = report["reliability"]
     out: View = {"calibration": found["calibration"], "sets": None, "crops": None}
-    out |= {"charts": [], "tables": [], "found": []}
+    out |= {"charts": [], "tables": [], "found": [], "reason": _no_map(report)}
     named = {"before": "as predicted", "after": "after calibration"}
     shown = {named[key]: row for key, row in (found["map"] or {}).items() if row["diagram"]}
     if shown:
@@ -30,6 +30,15 @@ def trust(report: Report, titles: words.Titles) -> View:
     if found["crops"] and found["crops"]["crops"]:
         out["crops"] = _crop_errors(report, found["crops"]["crops"], titles)
     return out
+
+
+def _no_map(report: Report) -> str:
+    """Why there is no reliability of a map, where there is none."""
+    if report["one_date"]["reason"]:
+        return str(report["one_date"]["reason"])
+    if report["reliability"]["map"] is None:
+        return "the classes of this run do not exclude each other"
+    return "no known ground was seen"
 
 
 def _found(shown: Mapping[str, Mapping[str, Any]], sets: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -45,11 +45,8 @@ def headline(report: Report) -> str:
     found = curves(report)
     early = [one for one in found if _at(one["earliest"]) is not None]
     whole = words.count(len(found), "crop")
-    if not early and len(found) == 1:
-        who = _capital(titles(found[0]["crop"]))
-        return f"{who} does not reach an F1 score of {goal} at any point that was looked at."
     if not early:
-        return f"No crop of {whole} reaches an F1 score of {goal} at any point that was looked at."
+        return _none_early(found, titles, goal)
     order = {value: number for number, value in enumerate(steps)}
     early.sort(key=lambda one: order[_at(one["earliest"])])
     each = [f"{titles(one['crop'])} ({_when(report, one)})" for one in early]
@@ -66,6 +63,19 @@ def headline(report: Report) -> str:
         f"{len(early)} of {whole} {verb} mapped well, with an F1 score of {goal} or more: "
         f"{words.listed(each, 12)}."
     )
+
+
+def _none_early(found: Sequence[Curve], titles: words.Titles, goal: float) -> str:
+    """That no crop reaches the goal; of crops without any score, why there is none."""
+    alone = len(found) == 1
+    who = _capital(titles(found[0]["crop"])) if alone else f"Not one of {len(found)} crops"
+    figures = [point["f1"] for one in found for point in one["points"]]
+    if all(one["value"] is None for one in figures):
+        reasons = [one["reason"] for one in figures if one["reason"]]
+        why = f": {reasons[-1]}" if reasons else ""
+        return f"{who} has {'no' if alone else 'an'} F1 score here{why}."
+    verb = "does not reach" if alone else "reaches"
+    return f"{who} {verb} an F1 score of {goal} at any point that was looked at."
 
 
 def _at(earliest: Mapping[str, Any]) -> Any:
@@ -157,7 +167,8 @@ def _f1(report: Report, method: str, step: int) -> Mapping[str, Any] | None:
 
 def _the(method: str) -> str:
     name = words.method(method)
-    return name if method in ("combined", "dates") or "no image" in name else f"the {name}"
+    # Names of folders take no article, and "dates" has a comma.
+    return f"the {name}" if method in words.METHODS and method != "dates" else name
 
 
 def _capital(text: str) -> str:
@@ -166,10 +177,10 @@ def _capital(text: str) -> str:
 
 def overall(report: Report) -> str:
     """How right a map of the whole legend is, and what its confidence is worth."""
-    found = [row for row in report["one_date"]["confusion"] if not row["reason"]]
-    found = [row for row in found if row["unit"] == "pixels"]
+    every = [row for row in report["one_date"]["confusion"] if row["unit"] == "pixels"]
+    found = [row for row in every if not row["reason"]]
     if not found:
-        why = report["one_date"]["reason"]
+        why = report["one_date"]["reason"] or next((row["reason"] for row in every), None)
         return "There is no one map of all crops to score" + (f": {why}." if why else ".")
     own = found[0]["overall_accuracy"]
     text = (

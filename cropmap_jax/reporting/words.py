@@ -8,7 +8,7 @@ DASH = "–"
 PERCENT = "\N{NO-BREAK SPACE}%"
 METHODS = {
     "network": "neural network",
-    "combined": "several runs combined",
+    "combined": "combination of several runs",
     "forest": "random forest",
     "raw_forest": "random forest on bands alone",
     "forest_indices": "random forest on indices",
@@ -103,8 +103,8 @@ def share(one: Figure) -> str:
 
 
 def method(name: str) -> str:
-    """What a method is called."""
-    return METHODS.get(name, name.replace("_", " "))
+    """What a method is called: members of combined runs and other workdirs as they are."""
+    return METHODS.get(name, name)
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

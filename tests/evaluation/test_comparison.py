@@ -1,5 +1,7 @@
 """Paired differences hold 0 as often as they say, and the sentence says what the numbers say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from training import small_data
@@ -9,6 +11,7 @@ from cropmap_jax.evaluation import comparison, comparison_picture, comparison_wo
 from cropmap_jax.evaluation.comparison import Entry
 from cropmap_jax.evaluation.groups import Groups
 from cropmap_jax.geo.legend import IGNORE
+from experiments import _evaluation_compare
 
 
 def two_methods(rng, draws: int, blocks: int, crops: int = 3, gain: float = 0.0):
@@ -156,3 +159,23 @@ def test_groups_are_the_same_whichever_cube_comes_first():
         known = label != IGNORE
         each.append(np.stack([place[of[added[i][known]]] for i in range(3)]))
     assert (each[0] == each[1]).all() and len(np.unique(each[0])) > 4
+
+
+def test_what_chance_does_is_said_of_no_single_interval():
+    run = SimpleNamespace(plan=SimpleNamespace(steps=[0]), chooser="validation")
+    row = {"low": -0.1}
+    mean, rye, pea = (row | {"crop": crop} for crop in (None, "rye", "pea"))
+    for rows, said in (([mean, rye], False), ([mean, rye, pea, pea | {"low": None}], True)):
+        found = {"intervals": {"words": "how"}, "differences": rows}
+        notes = _evaluation_compare._notes(run, None, found)
+        assert notes[0] == "how" and len(notes) == 1 + said
+    assert "1 of 20 intervals at 95 % leaves out 0 by chance, and here are 3" in notes[1]
+
+
+def test_of_one_crop_the_table_has_no_mean():
+    counts = np.array([[[8, 1, 2, 9]], [[7, 0, 0, 20]]])
+    found, _ = compared(counts, counts, names=["rye"])
+    assert "macro mean" not in comparison_words.table(found)
+    two = np.repeat(counts, 2, 1)
+    found, _ = compared(two, two, names=["rye", "pea"])
+    assert "macro mean" in comparison_words.table(found)

@@ -154,3 +154,21 @@ def test_a_crop_in_one_block_has_no_interval():
     assert found["precision"].low is not None
     assert "3 blocks" in figures.describe("block", 3)["words"]
     assert "20 pixels" in figures.describe("field", 1)["words"]
+
+
+def test_a_mean_without_a_value_says_why():
+    counts = np.zeros((3, 2, 4), np.int64)
+    counts[..., 2:] = 5  # two crops that grow there, and nothing is mapped as them
+    found, kept = figures.Resampled(counts, "block").macro([0, 1])
+    assert kept == [0, 1] and found["f1"].value == 0
+    assert found["precision"].reason == "nothing is mapped as any of them"
+    counts[..., 2] = 0
+    found, kept = figures.Resampled(counts, "block").macro([0, 1])
+    assert kept == [] and found["precision"].reason == "no crop has an F1"
+
+
+def test_what_is_drawn_in_words():
+    one, two = (figures.describe("field", groups)["words"] for groups in (1, 2))
+    assert "95 % intervals: 1 field or square of 20 x 20 pixels outside fields of the split" in one
+    assert "95 % intervals: 2 fields and squares of 20 x 20 pixels outside fields of" in two
+    assert "1 block of" in figures.describe("block", 1)["words"]

@@ -61,6 +61,7 @@ def scored(data, plan, unknown=False, number=None):
 def test_leads_are_checked_and_go_with_time():
     assert as_of_plan.parse_leads(["30", "150", "60"]) == [150, 60, 30]
     assert as_of_plan.parse_leads(["-20"]) == [-20]
+    assert as_of_plan.Step(-20).words == "20 days after harvest has begun"
     for values, found in (
         (["30", "-1"], "expected 0 to 731 .*one alone may be negative.*found -1"),
         (["60", "30", "60"], "expected different leads, found 60 twice"),
@@ -168,7 +169,7 @@ def test_the_curve_says_when_f1_reaches_the_goal(data):
     assert macro["points"][4]["f1"]["value"] == pytest.approx(10 / 13 / 2)
     table = lead_time.table(found)
     assert "no image yet" in table and all(len(line) < 125 for line in table.splitlines())
-    assert any(note.startswith("rye at 180: no image yet") for note in lead_time.notes(found))
+    assert any(note.startswith("rye at 180 d: no image yet") for note in lead_time.notes(found))
 
 
 def point(value, low=None, high=None):
@@ -211,6 +212,6 @@ def test_where_later_is_surely_worse_there_is_a_note(data):
     found = lead_time.curve([scored(data, plan)])
     for one in found["curves"]:
         one["points"][1]["change"] = {"value": -0.2, "low": -0.3, "high": -0.1, "reason": None}
-    assert "rye at 30: F1 of pixels is surely lower than at the point before" in lead_time.notes(
+    assert "rye at 30 d: F1 of pixels is surely lower than at the point before" in lead_time.notes(
         found
     )

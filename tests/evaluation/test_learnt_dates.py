@@ -8,6 +8,7 @@ from training import small_data
 from training.small_data import Ground, day
 
 from cropmap_jax.evaluation import as_of_plan, learnt_dates
+from cropmap_jax.runs import combined
 
 LABEL = np.zeros((8, 8), np.uint8)
 
@@ -50,3 +51,16 @@ def test_columns_outside_are_named_by_their_window():
     # As of 30 August, July is the last whole month, as on 2 August.
     near = as_of_plan.single([2], np.full((2, 1), day("2022-08-30")), as_of_plan.Step(2))
     assert learnt_dates.of_columns(near, data, "test", learnt) == [True]
+
+
+def test_combined_runs_have_learnt_what_their_members_have():
+    data = made()
+    members = {"a": run(as_of=["2022-04-01", "2022-05-30"]), "b": run()}
+    recipe = types.SimpleNamespace(lead_days=30)
+    both = combined.Combined(
+        {}, {}, recipe, {"dataset": "cubes/small"}, 0, "combined", "own", members=members
+    )
+    assert learnt_dates.ends(both, data) == {(4, 1), (5, 1), (6, 1), (7, 1), (8, 1)}
+    # Of one member it cannot be told: nor of both.
+    members["b"] = run("another")
+    assert learnt_dates.ends(both, data) is None

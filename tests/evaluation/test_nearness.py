@@ -1,11 +1,16 @@
 """Test ground next to training ground is said."""
 
+import dataclasses
+import types
+
 import numpy as np
+import pytest
 from training import small_data
 from training.small_data import Ground
 
 from cropmap_jax.evaluation import nearness
 from cropmap_jax.geo.legend import IGNORE
+from experiments import _evaluation_words
 
 LABEL = np.zeros((8, 8), np.uint8)
 
@@ -40,3 +45,14 @@ def test_without_another_split_there_is_nothing_to_say():
     unknown = np.full((8, 8), IGNORE, np.uint8)
     grounds = [Ground("train", unknown), Ground("test", LABEL)]
     assert nearness.notes(small_data.make_dataset(grounds), "test") == []
+
+
+@pytest.mark.parametrize("dataset, said", [("own", 1), ("", 1), ("another", 0)])
+def test_ground_near_a_train_split_that_the_run_never_saw_is_not_said(dataset, said):
+    data = dataclasses.replace(made("train", "test", metres=1070), fingerprint="own")
+    far = [{"id": "a", "split": "train", "crs": "EPSG:32631", "shape": [8, 8],
+            "transform": [10.0, 0.0, 400_000.0, 0.0, -10.0, 5_000_000.0]}]  # fmt: skip
+    restored = types.SimpleNamespace(cubes=far, dataset=dataset, step=0)
+    ground, found = _evaluation_words.notes(restored, data, "test", None, False, False)
+    assert ground["trained_on"] == []
+    assert len([note for note in found if "within 1,000 m of cubes of train" in note]) == said

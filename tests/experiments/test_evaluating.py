@@ -41,6 +41,24 @@ MISTAKES = {
     "into data": (["--out=data"], "whole", "whole", ["--out data: holds the dataset"]),
     "into run": (["--out=run"], "whole", "whole", ["--out run: holds the checkpoints"]),
     "theirs": (["--out=theirs"], "whole", "whole", ["all.json, which evaluate did not write"]),
+    "their curve": (
+        ["--out=curve", "--lead_days=60,30"],
+        "whole",
+        "whole",
+        ["--out curve: found lead_time-fields.png, which evaluate did not write"],
+    ),
+    "their map": (
+        ["--out=map", "--as_of=2022-06-01"],
+        "whole",
+        "whole",
+        ["--out map: found confusion.png, which"],
+    ),
+    "their page": (
+        ["--out=map", "--report"],
+        "whole",
+        "whole",
+        ["--out map: found confusion.png, which"],
+    ),
     "no method": (["--compare=forrest"], "whole", "whole", ["--compare", "mean forest?"]),
     "itself": (["--compare=copy"], "whole", "whole", ["--compare copy", "another run", "found it"]),
     "method twice": (["--compare=dates,dates"], "whole", "whole", ["each method once"]),
@@ -81,6 +99,8 @@ SCORED = {
     "compared curve": (["--compare=better", "--lead_days=60,30"], "whole", "whole"),
     "one date": (["--as_of=2022-06-01", "--unknown"], "whole", "whole"),
 }
+# Folders that hold a file of somebody else's.
+THEIRS = {"theirs": "all.json", "curve": "lead_time-fields.png", "map": "confusion.png"}
 # Folders of runs that --compare may name, see evaluate_in_memory.
 RUNS = ("copy", "foreign", "longer", "learnt", "better")
 
@@ -88,8 +108,9 @@ RUNS = ("copy", "foreign", "longer", "learnt", "better")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluating")
-    (root / "theirs").mkdir()
-    (root / "theirs" / "all.json").write_text("mine")
+    for folder, file in THEIRS.items():
+        (root / folder).mkdir()
+        (root / folder / file).write_text("mine")
     for name in RUNS:
         (root / name).mkdir()
     runs = {}
@@ -118,9 +139,10 @@ def test_a_mistake_is_one_line_and_nothing_is_written(finished, name):
 
 def test_the_folders_of_others_stay_as_they_were(finished):
     root, _ = finished
-    assert (root / "theirs" / "all.json").read_text() == "mine"
-    assert [p.name for p in (root / "theirs").iterdir()] == ["all.json"]
-    assert sorted(p.name for p in root.iterdir()) == sorted(["busy", "out", "theirs", *RUNS])
+    for folder, file in THEIRS.items():
+        assert (root / folder / file).read_text() == "mine"
+        assert [p.name for p in (root / folder).iterdir()] == [file]
+    assert sorted(p.name for p in root.iterdir()) == sorted(["busy", "out", *THEIRS, *RUNS])
     assert not any(any((root / name).iterdir()) for name in RUNS)
 
 
@@ -215,7 +237,7 @@ def test_several_leads_make_a_curve(finished):
     assert found["settings"]["lead_days"] == [200, 60, 30] == found["axis"]["values"]
     assert {c["method"] for c in found["curves"]} == {"network", "dates"}
     assert found["intervals"]["unit"] == "field" and "other fields of this place" in out
-    assert "rye at 200: no image yet in 3 of 3 cubes (as of 2021-12-13" in out
+    assert "rye at 200 d: no image yet in 3 of 3 cubes (as of 2021-12-13" in out
     there = {p.name for p in (root / "out/leads").iterdir()}
     assert there == {
         ".evaluate.written.json", "lead_time.json", "lead_time.png", "lead_time-fields.png",
@@ -286,6 +308,9 @@ def test_a_comparison_says_what_to_use(finished):
     assert all(row["value"] is None and "is of this crop" in row["reason"] for row in oats)
     assert compared["sentence"] in out and "better, scores higher than" in out
     assert "dates: one model for all dates" in out and "note: 95 % intervals" in out
+    # Nothing is said of chance where hardly any interval is there.
+    count = sum(r["low"] is not None and r["crop"] is not None for r in compared["differences"])
+    assert ("by chance" in out) is (count > 1) and "about 1 would" not in out
     there = {p.name for p in (root / "out/compared").iterdir()}
     assert there == {".evaluate.written.json", "all.json", "compare.json", "compare.png"}
     # What is said of the run itself does not change.

@@ -12,7 +12,10 @@ from cropmap_jax.inference.calibrated import TEMPERATURE, Calibration
 from cropmap_jax.reporting import watching
 from experiments import _report
 
-SETTINGS = {"fingerprint": "f", "split": "test", "step": 3}
+SETTINGS = {
+    "digest": "d", "step": 3, "fingerprint": "f", "fold": None,
+    "split": "test", "threshold_split": "validation", "smooth": None, "calibrated": None,
+}  # fmt: skip
 
 
 def prediction():
@@ -65,6 +68,10 @@ def test_classes_that_do_not_exclude_each_other_have_no_map_reliability():
     [
         (json.dumps({"settings": SETTINGS, "compare": {"schema": "compare/1", "x": 1}}), None),
         (json.dumps({"settings": SETTINGS | {"step": 4}, "compare": {"schema": "compare/1"}}),
+         "is of another run"),
+        (json.dumps({"settings": SETTINGS | {"digest": "e"}, "compare": {"schema": "compare/1"}}),
+         "is of another run"),
+        (json.dumps({"settings": SETTINGS | {"smooth": 5}, "compare": {"schema": "compare/1"}}),
          "is of another run"),
         (json.dumps({"settings": SETTINGS, "compare": {"schema": "compare/2"}}), "another run"),
         ("{", "could not be read"),

@@ -134,8 +134,8 @@ def make(scores=None, rivals=None, titles=None):
     for method, own in methods.items():
         curves += [curve(crop, values, method) for crop, values in own.items()]
         if len(scores) > 1:
-            last = [values[-1] for values in own.values()]
-            mean = curve("", (None, None, sum(last) / len(last)), method)
+            last = [values[-1] for values in own.values() if values[-1] is not None]
+            mean = curve("", (None, None, sum(last) / len(last) if last else None), method)
             for point in mean["points"]:
                 point |= {"crops": list(scores), "lacking": []}
             macro.append(mean)

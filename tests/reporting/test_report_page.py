@@ -236,3 +236,65 @@ def test_a_report_survives_json():
     report = make()
     again = json.loads(json.dumps(report, allow_nan=False))
     assert render.render(again) == render.render(report)
+
+
+def test_that_fields_were_held_out_is_said_only_where_it_is_known():
+    held = "The known fields were not used to make it."
+    for trained_on, said in (([], True), (None, False), (["a"], False)):
+        report = make()
+        report["settings"]["trained_on"] = trained_on
+        assert (held in read(report).text) is said
+
+
+@pytest.mark.parametrize(
+    "why, found, words",
+    [
+        ("one crop alone was scored", None, "one crop alone was scored"),
+        (None, None, "the classes of this run do not exclude each other"),
+        (None, {"before": made_reports.reliability() | {"diagram": []}},
+         "no known ground was seen"),
+    ],
+)  # fmt: skip
+def test_why_there_is_no_reliability_is_said_and_nothing_else(why, found, words):
+    report = make()
+    report["one_date"]["reason"] = why
+    report["reliability"]["map"] = found
+    assert f"There is no reliability of a map: {words}." in read(report).text
+
+
+def test_pictures_of_large_cubes_say_how_many_pixels_they_show():
+    report = make()
+    report["maps"]["places"][0]["every"] = 2
+    assert "pictures show one of 2 pixels along each side" in read(report).text
+
+
+def test_without_any_score_no_crop_is_said_to_be_bad():
+    text = read(make({"wheat": (None,) * 3, "rice": (None,) * 3})).text
+    assert "Not one of 2 crops has an F1 score here: no image yet." in text
+    assert "reaches an F1" not in text
+    text = read(make({"wheat": (None,) * 3})).text
+    assert "Wheat has no F1 score here: no image yet." in text and "does not reach" not in text
+    text = read(make({"wheat": (0.1,) * 3, "rice": (None,) * 3})).text
+    assert "Not one of 2 crops reaches an F1 score of 0.8" in text
+
+
+def test_a_map_of_which_nothing_known_was_seen_is_not_one_that_is_not_there():
+    report = make()
+    for row in report["one_date"]["confusion"]:
+        row["reason"] = "nothing that is annotated was seen"
+    assert "no one map of all crops to score: nothing that is annotated was seen." in (
+        read(report).text
+    )
+
+
+def test_members_of_combined_runs_are_called_by_their_own_names():
+    rivals = {"pixel_series-0": {"wheat": (0.1, 0.2, 0.95), "rice": (0.1, 0.2, 0.9)}}
+    report = make(rivals=rivals)
+    report["settings"]["method"] = "combined"
+    for one in (*report["curve"]["curves"], *report["curve"]["macro"]):
+        if one["method"] == "network":
+            one["method"] = "combined"
+    text = read(report).text
+    assert "Scored: the combination of several runs on the test ground" in text
+    assert "The combination of several runs does not beat the best of the other methods, " in text
+    assert "the other methods, pixel_series-0: mean" in text and "pixel series" not in text

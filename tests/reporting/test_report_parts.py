@@ -10,7 +10,7 @@ from training import small_data
 from training.small_data import Ground
 
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.reporting import charts, one_date, pictures, places, tables, words
+from cropmap_jax.reporting import by_block, charts, one_date, pictures, places, tables, words
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,13 @@ def test_numbers_stand_in_the_middle_of_fields():
     assert {mark["class"] for mark in marks} == {0, 1}
     for mark in marks:
         assert LABEL[int(mark["y"]), int(mark["x"])] == mark["class"]
+
+
+def test_a_block_without_known_ground_on_the_map_is_not_one_without_a_map():
+    counts = np.array([[3, 1, 1, 5]])
+    for matrix, why in (
+        (None, "there is no one map of all classes"),
+        (np.zeros((2, 2), np.int64), "nothing known was seen as of its date"),
+        (np.eye(2, dtype=np.int64), None),
+    ):
+        assert by_block._scores(["rye"], counts, matrix)["accuracy"]["reason"] == why
