@@ -4,6 +4,7 @@ Most of a short command is importing jax, three seconds: hundreds of commands sh
 the process that starts them. Each is a fork of it that has touched no device yet.
 """
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -88,8 +89,10 @@ def call(work: Callable[[], object], log: pathlib.Path | None) -> Ended:
     except KeyboardInterrupt as stop:
         # Its own process group: what reached this process has not reached it.
         asked = stop.exit_code - 128 if isinstance(stop, processes.Stopped) else signal.SIGINT
-        os.kill(child, asked)
-        _wait(child)
+        # The signal may have come when the command had ended.
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, asked)
+            _wait(child)
         raise
 
 
@@ -118,9 +121,13 @@ def _child(
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):  # a full disk, a reader that has gone
+            code = code or 1
+        finally:
+            os._exit(code)
 
 
 def _die_with(parent: int) -> None:
