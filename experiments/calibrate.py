@@ -48,7 +48,7 @@ _TEST_SPLIT = "test"
 def _open():
     """The run, the dataset, and as-of dates, after all that can be wrong with them."""
     from cropmap_jax import runs
-    from cropmap_jax.data import dataset, input_pipeline
+    from cropmap_jax.data import dataset, few_fields, input_pipeline
     from cropmap_jax.evaluation import evaluate, held_out
     from cropmap_jax.geo import files, periods
 
@@ -56,13 +56,14 @@ def _open():
     run = runs.open_run(workdir, _CHECKPOINT.value)
     data_dir = _DATA_DIR.value or run.config.get("data_dir")
     name, fold = _DATASET.value, _FOLD.value
-    if fold is None and not name:  # another dataset need not have folds
-        fold = run.config.get("fold")
+    # Another dataset need not have folds, nor those fields.
+    view = {} if name else dataset.view_of(run.config)
+    view |= {} if fold is None else {"fold": fold}
     name = name or run.config.get("dataset")
     for flag, value in (("data_dir", data_dir), ("dataset", name)):
         if not value:
             raise ValueError(f"--{flag}: expected a value, found none, nor one in the run")
-    data = dataset.open_dataset(files.local("--data_dir", data_dir), name, fold)
+    data = dataset.open_dataset(files.local("--data_dir", data_dir), name, **view)
     run.recipe.check_dataset(data)
     files.check_apart({"--workdir": workdir}, {"the dataset": data.path.parent})
     splits = [_SPLIT.value, *([_TEST_SPLIT] if _TEST.value else [])]
@@ -84,6 +85,7 @@ def _open():
     dates = input_pipeline.as_of_dates(data, crops, recipe.lead_days, as_of)
     flag = "--as_of" if _AS_OF.value else ""
     notes = evaluate.check_windows(data, splits, dates, recipe.num_periods, flag)
+    notes += few_fields.notes(data)
     return workdir, run, data, dates, notes
 
 

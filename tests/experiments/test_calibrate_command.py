@@ -16,6 +16,7 @@ from test_combine_command import build, without
 from test_commands import ENV
 
 from cropmap_jax import runs
+from cropmap_jax.data import dataset
 from cropmap_jax.evaluation import held_out
 from cropmap_jax.geo import cube_io
 from cropmap_jax.runs import calibration
@@ -202,6 +203,19 @@ def test_a_class_that_validation_lacks_is_noted(world, starter, tmp_path):
     assert calibration.load(workdir).calibration == before.calibration
     assert "note: validation has no field of maize" in done.stdout
     assert "maize" in done.stdout and "nan" not in done.stdout
+
+
+def test_only_the_fields_that_the_run_knows_are_fitted_on(world, starter, tmp_path):
+    data = dataset.open_dataset(str(world / "data"), "cubes/many")
+    few = {"fields_per_class": 8, "fields_draw": 1}
+    thinned = dataset.open_dataset(str(world / "data"), "cubes/many", **few)
+    known, there = thinned.few.counts["validation"].sum(0).tolist()
+    assert 20 <= known < there
+    workdir = small_members.keep_forest(data, tmp_path / "forest", more=few)
+    done = starter.run("calibrate", "--workdir", workdir)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert calibration.load(workdir).meta["fitted"]["fields"] == known
+    assert "note: config.fields_per_class 8, draw 1" in done.stdout
 
 
 MISTAKES = {
