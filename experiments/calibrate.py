@@ -152,7 +152,7 @@ def _prevalence(shares, found, sample, predictor, run, data, dates):
 
 def _notes(run, sample, found) -> list[str]:
     """What the reader should know about the ground of the fit."""
-    from cropmap_jax.evaluation import calibrating
+    from cropmap_jax.evaluation import calibrating, prevalence
 
     counts, notes = sample.fields_of(), []
     lacking = [n for n, c in zip(run.recipe.legend.names, counts, strict=False) if not c]
@@ -160,6 +160,13 @@ def _notes(run, sample, found) -> list[str]:
         notes.append(
             f"{_SPLIT.value} has no field of {', '.join(lacking)}: nothing was seen of how sure "
             f"the run is where these grow"
+        )
+    names = [*run.recipe.legend.names, *([prevalence.NONE] if sample.outputs.has_none else [])]
+    unknown = [n for n, c in zip(names, counts, strict=False) if not c]
+    if unknown and _PREVALENCE.value:
+        notes.append(
+            f"{_SPLIT.value} has no annotated pixel of {', '.join(unknown)}: --prevalence leaves "
+            f"its odds as they are, unless its share is 0"
         )
     each = found.how["temperature_of_blocks"]
     if len(each) > 1:

@@ -81,6 +81,24 @@ def test_where_shares_are_the_same_nothing_changes():
     np.testing.assert_allclose(prevalence.estimate(said, known), known, atol=0.02)
 
 
+def test_a_class_that_nobody_annotated_does_not_take_over():
+    wanted = np.array([0.1, 0.15, 0.05, 0.7])
+    said, known, truth = elsewhere(wanted)
+    known = np.where([True, True, False, True], known, 0) / (1 - known[2])
+    shown = (said.argmax(1) == 2).mean()
+    for shares in (prevalence.estimate(said, known), wanted):
+        found = prevalence.ratios(shares, known, True)
+        assert found[2] == 1 and found[3] > 1
+        made = Calibration("temperature", True, True, 1.0, ratios=found)
+        after = made.columns(said).argmax(1)
+        assert (after == 2).mean() < 1.5 * shown
+        assert (after == truth).mean() > (said.argmax(1) == truth).mean()
+    # What the statistics of a province say is nowhere, is not mapped.
+    assert prevalence.ratios(np.array([0.5, 0.5, 0, 0]), known, True)[2] == 0
+    (alone,) = prevalence.ratios(np.array([0.1]), np.array([0.0]), exclusive=False)
+    assert alone == 1
+
+
 def test_shares_among_annotated_ground_are_those_of_its_weight():
     sample = samples.make(fields=100)
     found = prevalence.annotated(sample)
