@@ -302,10 +302,12 @@ def main(_):
             _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks)
     for note in notes:
         print(f"note: {note}")
+    # By default `predict` takes the last one, which another calibration would be of.
+    of = "" if _CHECKPOINT.value == "last" else f" --checkpoint {_CHECKPOINT.value}"
     print(
         f"{calibration.describe(fitted, meta['fitted'], shares)}\n"
         f"calibration: {calibration.path(workdir)}\n"
-        f"next: python -m experiments.predict --workdir {workdir} ..., which uses it"
+        f"next: python -m experiments.predict --workdir {workdir}{of} ..., which uses it"
     )
 
 

@@ -1,10 +1,12 @@
 """Shares of classes on all ground: files, and what probabilities alone tell."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from evaluation import samples
 
-from cropmap_jax.evaluation import calibrating, prevalence
+from cropmap_jax.evaluation import calibrating, landscape, prevalence
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.inference.calibrated import Calibration
 
@@ -97,6 +99,19 @@ def test_a_class_that_nobody_annotated_does_not_take_over():
     assert prevalence.ratios(np.array([0.5, 0.5, 0, 0]), known, True)[2] == 0
     (alone,) = prevalence.ratios(np.array([0.1]), np.array([0.0]), exclusive=False)
     assert alone == 1
+
+
+def test_shares_are_asked_of_a_date_that_something_annotated_has():
+    sample = dataclasses.replace(samples.make(fields=60), groups=((0,), (1,), (2,)))
+    # Of the first date there is no row: nothing that is annotated is planted by then.
+    sure = np.arange(len(sample)) % 2
+    sample = dataclasses.replace(sample, group=1 + sure)
+    right = np.eye(4, dtype=np.float32)[sample.truth]
+    whole = np.where(sure[:, None], right, 0.25).astype(np.float32)
+    found = calibrating.Found(calibrating.raw(sample.outputs), whole, {})
+    assert landscape.best_date(found, sample) == 2
+    early = np.where(sure[:, None] > 0, [True, False, False], True)
+    assert landscape.best_date(found, dataclasses.replace(sample, possible=early)) == 1
 
 
 def test_shares_among_annotated_ground_are_those_of_its_weight():

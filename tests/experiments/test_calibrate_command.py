@@ -126,8 +126,8 @@ def test_another_state_of_the_run_is_not_rescaled_with_it(world, fitted, starter
     shutil.copytree(other / "baseline", workdir / "baseline")
     flags = ("--workdir", workdir, "--cubes", world / "many", "--as_of", "2022-06-01")
     line = line_of(starter.run("predict", *flags, "--out", tmp_path / "map"))
-    assert "calibration.json: fitted to other weights, and the run is at step" in line
-    assert "run calibrate again, or pass --nocalibrate" in line
+    assert "calibration.json: fitted to other weights, and the run was read at" in line
+    assert "run calibrate again" in line and "or pass --nocalibrate" in line
 
 
 def build_again(world):
@@ -186,8 +186,10 @@ def test_shares_of_all_ground_are_written_and_applied(world, starter, tmp_path):
 
 def test_classes_one_by_one_are_calibrated_too(world, starter, tmp_path):
     workdir = copy(world, tmp_path, "sigmoid")
-    done = starter.run("calibrate", "--workdir", workdir)
+    done = starter.run("calibrate", "--workdir", workdir, "--checkpoint", 3)
     assert done.returncode == 0, done.stderr[-3000:]
+    # What comes next is of that checkpoint.
+    assert f"predict --workdir {workdir} --checkpoint 3 ..." in done.stdout
     assert "class shown" not in done.stdout and "mean of crops" in done.stdout
     line = line_of(starter.run("calibrate", "--workdir", workdir, "--prevalence", "estimate"))
     assert "--prevalence estimate: expected a run whose classes exclude each other" in line
