@@ -214,8 +214,8 @@ class Runner:
         if scored_on != self._settings.fingerprint:
             raise ValueError(
                 f"{file}: expected scores of {self._settings.dataset} as it is "
-                f"(fingerprint {self._settings.fingerprint}), found those of another ({scored_on}); "
-                f"choose another --out"
+                f"(fingerprint {self._settings.fingerprint}), found those of another "
+                f"({scored_on}); choose another --out"
             )
         return result
 

@@ -118,6 +118,9 @@ def _child(
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except KeyboardInterrupt as stop:
+        # Before the command could answer it; whoever started it says that it was stopped.
+        code = stop.exit_code if isinstance(stop, processes.Stopped) else 128 + signal.SIGINT
     except BaseException:
         traceback.print_exc()
     finally:

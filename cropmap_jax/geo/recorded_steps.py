@@ -170,7 +170,9 @@ class Steps:
         try:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             done = (one for one in found.values() if one["seconds"] is not None)
-            if all("key" in one for one in found.values()) and all("cpu_seconds" in d for d in done):
+            if all("key" in one for one in found.values()) and all(
+                "cpu_seconds" in d for d in done
+            ):
                 return found
             raise ValueError("other keys")
         except (ValueError, AttributeError, TypeError, KeyError) as error:

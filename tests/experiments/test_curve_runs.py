@@ -42,9 +42,7 @@ def rows(names):
     same = {"crop": "maize", "rule": "chosen", "threshold": 0.5, "tp": 1, "fp": 0, "fn": 0, "tn": 1}
     same |= {"lead_days": None, "without_image": 0, "precision": 1, "recall": 1, "f1": 1}
     return [
-        same | {"method": name, "unit": unit}
-        for name in names
-        for unit in ("pixels", "fields")
+        same | {"method": name, "unit": unit} for name in names for unit in ("pixels", "fields")
     ]
 
 

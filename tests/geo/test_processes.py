@@ -129,6 +129,17 @@ def test_an_exit_code_comes_back(tmp_path, end, code):
     assert (tmp_path / "made" / "log").read_text().startswith("said\n")
 
 
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (processes.Stopped(signal.SIGTERM), 143)]
+)
+def test_a_signal_before_the_command_can_answer_it_prints_no_traceback(tmp_path, stop, code):
+    def work():
+        raise stop
+
+    assert forks.call(work, tmp_path / "log").code == code
+    assert (tmp_path / "log").read_text() == ""
+
+
 def test_without_a_log_it_prints_where_whoever_calls_does(capfd):
     assert forks.call(lambda: os.write(1, b"said\n"), None).code == 0
     assert capfd.readouterr().out == "said\n"
