@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ class Settings:
 
     Args:
       data_dir, dataset, fold: the dataset.
+      fingerprint: of what it holds.
       pretrained: workdirs by network; "{draw}" in one is the number of the draw.
       as_of: one as-of date for all scores; None: the calendar's.
       epochs, steps_per_epoch: of networks; None: their config's.
@@ -29,6 +31,7 @@ class Settings:
     data_dir: str
     dataset: str
     fold: int | None
+    fingerprint: str
     pretrained: Mapping[str, str]
     as_of: str | None
     epochs: int | None
@@ -174,10 +177,16 @@ class Runner:
         return ["--config.epochs=0"] if cell.fields == "0" else words
 
     def _combine(self, cell: Cell, method: Method, members: list[Method]) -> None:
+        whose, workdir = f"{method.name}.train", cell.folder / method.name
         words = [f"--workdirs={','.join(str(cell.folder / m.name) for m in members)}"]
-        words += [f"--workdir={cell.folder / method.name}"]
+        words += [f"--workdir={workdir}"]
         words += self._as_of()
-        self._command(cell, f"{method.name}.train", method.verb, words)
+        before = self._steps.flags(cell.folder, whose)
+        if before and before[0] != self._steps.portable(words)[0]:
+            # A method came in, or ended well at last: it is combined again, with that one.
+            shutil.rmtree(workdir, ignore_errors=True)
+            self._steps.forget(cell.folder, whose, f"{method.name}.score")
+        self._command(cell, whose, method.verb, words)
 
     def _score(
         self, cell: Cell, method: Method, members: Sequence[Method] = (), found: dict | None = None
@@ -195,12 +204,20 @@ class Runner:
         file = workdir / "evaluation" / "test" / "all.json"
         try:
             read = json.loads(file.read_text(encoding="utf-8"))
-            scores, own = learning_curve.scores(read["scores"]), read["settings"]["method"]
+            scored_on, own = (read["settings"][name] for name in ("fingerprint", "method"))
+            scores = learning_curve.scores(read["scores"])
             if found is not None:
                 found |= {m.name: {"scores": scores[m.name]} for m in members}
-            return {"scores": scores[own]}
+            result = {"scores": scores[own]}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{file}: expected the JSON of `evaluate` ({error!r})") from error
+        if scored_on != self._settings.fingerprint:
+            raise ValueError(
+                f"{file}: expected scores of {self._settings.dataset} as it is "
+                f"(fingerprint {self._settings.fingerprint}), found those of another "
+                f"({scored_on}); choose another --out"
+            )
+        return result
 
     def _as_of(self) -> list[str]:
         return [f"--as_of={self._settings.as_of}"] if self._settings.as_of else []

@@ -48,7 +48,7 @@ _TEST_SPLIT = "test"
 def _open():
     """The run, the dataset, and as-of dates, after all that can be wrong with them."""
     from cropmap_jax import runs
-    from cropmap_jax.data import dataset, input_pipeline
+    from cropmap_jax.data import dataset, few_fields, input_pipeline
     from cropmap_jax.evaluation import evaluate, held_out
     from cropmap_jax.geo import files, periods
 
@@ -56,13 +56,14 @@ def _open():
     run = runs.open_run(workdir, _CHECKPOINT.value)
     data_dir = _DATA_DIR.value or run.config.get("data_dir")
     name, fold = _DATASET.value, _FOLD.value
-    if fold is None and not name:  # another dataset need not have folds
-        fold = run.config.get("fold")
+    # Another dataset need not have folds, nor those fields.
+    view = {} if name else dataset.view_of(run.config)
+    view |= {} if fold is None else {"fold": fold}
     name = name or run.config.get("dataset")
     for flag, value in (("data_dir", data_dir), ("dataset", name)):
         if not value:
             raise ValueError(f"--{flag}: expected a value, found none, nor one in the run")
-    data = dataset.open_dataset(files.local("--data_dir", data_dir), name, fold)
+    data = dataset.open_dataset(files.local("--data_dir", data_dir), name, **view)
     run.recipe.check_dataset(data)
     files.check_apart({"--workdir": workdir}, {"the dataset": data.path.parent})
     splits = [_SPLIT.value, *([_TEST_SPLIT] if _TEST.value else [])]
@@ -84,6 +85,7 @@ def _open():
     dates = input_pipeline.as_of_dates(data, crops, recipe.lead_days, as_of)
     flag = "--as_of" if _AS_OF.value else ""
     notes = evaluate.check_windows(data, splits, dates, recipe.num_periods, flag)
+    notes += few_fields.notes(data)
     return workdir, run, data, dates, notes
 
 
@@ -150,7 +152,7 @@ def _prevalence(shares, found, sample, predictor, run, data, dates):
 
 def _notes(run, sample, found) -> list[str]:
     """What the reader should know about the ground of the fit."""
-    from cropmap_jax.evaluation import calibrating
+    from cropmap_jax.evaluation import calibrating, prevalence
 
     counts, notes = sample.fields_of(), []
     lacking = [n for n, c in zip(run.recipe.legend.names, counts, strict=False) if not c]
@@ -158,6 +160,13 @@ def _notes(run, sample, found) -> list[str]:
         notes.append(
             f"{_SPLIT.value} has no field of {', '.join(lacking)}: nothing was seen of how sure "
             f"the run is where these grow"
+        )
+    names = [*run.recipe.legend.names, *([prevalence.NONE] if sample.outputs.has_none else [])]
+    unknown = [n for n, c in zip(names, counts, strict=False) if not c]
+    if unknown and _PREVALENCE.value:
+        notes.append(
+            f"{_SPLIT.value} has no annotated pixel of {', '.join(unknown)}: --prevalence leaves "
+            f"its odds as they are, unless its share is 0"
         )
     each = found.how["temperature_of_blocks"]
     if len(each) > 1:
@@ -293,10 +302,12 @@ def main(_):
             _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks)
     for note in notes:
         print(f"note: {note}")
+    # By default `predict` takes the last one, which another calibration would be of.
+    of = "" if _CHECKPOINT.value == "last" else f" --checkpoint {_CHECKPOINT.value}"
     print(
         f"{calibration.describe(fitted, meta['fitted'], shares)}\n"
         f"calibration: {calibration.path(workdir)}\n"
-        f"next: python -m experiments.predict --workdir {workdir} ..., which uses it"
+        f"next: python -m experiments.predict --workdir {workdir}{of} ..., which uses it"
     )
 
 

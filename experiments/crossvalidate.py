@@ -97,6 +97,8 @@ def _open(config):
 
 def _check_same(file: pathlib.Path, asked: dict) -> None:
     """Requires that a workdir holds runs of these settings, or none; then records them."""
+    from cropmap_jax.training import train_config
+
     asked = json.loads(json.dumps(asked, default=str))
     if file.is_file():
         try:
@@ -105,8 +107,8 @@ def _check_same(file: pathlib.Path, asked: dict) -> None:
             raise ValueError(
                 f"{file}: expected settings of a cross-validation ({error})"
             ) from error
-        if not isinstance(found, dict) or found != asked:
-            kept = found if isinstance(found, dict) else {}
+        kept = train_config.with_former(found, asked) if isinstance(found, dict) else {}
+        if kept != asked:
             names = [k for k in {**kept, **asked} if kept.get(k) != asked.get(k)]
             raise ValueError(
                 f"--workdir {file.parent}: holds a cross-validation with other settings "

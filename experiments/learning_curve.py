@@ -144,12 +144,13 @@ def _cells(
     return cells
 
 
-def _settings(pretrained: dict[str, str]) -> _curve_runs.Settings:
+def _settings(pretrained: dict[str, str], data) -> _curve_runs.Settings:
     """What the flags say about all runs."""
     return _curve_runs.Settings(
         _DATA_DIR.value,
         _DATASET.value,
         _FOLD.value,
+        data.fingerprint,
         pretrained,
         _AS_OF.value,
         _EPOCHS.value,
@@ -242,7 +243,7 @@ def main(_):
             out, functools.partial(forks.command, before=_cli.forget_flags)
         )
         total = sum(_curve_runs.commands(cell.methods) for cell in cells)
-        runner = _curve_runs.Runner(steps, _settings(pretrained), total)
+        runner = _curve_runs.Runner(steps, _settings(pretrained, data), total)
         runs = [run for cell in cells for run in runner.cell(cell)]
         print(f"\n{steps.ran} steps run, {steps.skipped} were finished")
         text = _write(out, data, methods, runs, counts)

@@ -38,11 +38,11 @@ def best_date(found: Found, sample: Sample) -> int:
     the least log loss among those at which the most is planted.
     """
     loss = calibrating.losses(sample.outputs, found.held_out, sample)
-    numbers = np.arange(len(sample.groups))
+    numbers = np.unique(sample.group)  # at another date nothing that is annotated is planted
     planted = np.array([sample.possible[sample.group == g].mean() for g in numbers])
     means = np.array([np.average(loss[sample.group == g]) for g in numbers])
     means[planted < planted.max()] = np.inf
-    return int(means.argmin())
+    return int(numbers[means.argmin()])
 
 
 def gather(

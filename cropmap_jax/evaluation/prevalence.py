@@ -20,7 +20,7 @@ _SUM = 1e-3
 MOST_STEPS, CLOSE = 1000, 1e-6
 """Of the estimate: at most so many, and until no share changes by more than that."""
 LEAST = 1e-4
-"""Least share of a class in a ratio: none is impossible because nobody annotated it."""
+"""Least share of a class in a ratio, so that it is finite."""
 
 
 def annotated(sample: Sample) -> np.ndarray:
@@ -103,6 +103,8 @@ def estimate(probability: np.ndarray, known: np.ndarray) -> np.ndarray:
     nobody annotated as none of these), the estimate is off, and nothing in it tells by how much.
     Source: Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21-41, section 2.2.
 
+    What nobody annotated has no share a that its probabilities are of: there r stays 1.
+
     Args:
       probability: float [N, columns], calibrated, of sum 1.
       known: float64 [columns], shares a among annotated ground.
@@ -114,7 +116,7 @@ def estimate(probability: np.ndarray, known: np.ndarray) -> np.ndarray:
     base = share = share / share.sum()
     given = probability.astype(np.float64)
     for _ in range(MOST_STEPS):
-        scaled = given * (share / base)
+        scaled = given * np.where(known > 0, share / base, 1)
         scaled /= np.maximum(scaled.sum(1, keepdims=True), 1e-300)
         after = scaled.mean(0)
         done = np.abs(after - share).max() < CLOSE
@@ -128,6 +130,9 @@ def estimate(probability: np.ndarray, known: np.ndarray) -> np.ndarray:
 def ratios(wanted: np.ndarray, known: np.ndarray, exclusive: bool) -> tuple[float, ...]:
     """What odds are multiplied with, per column.
 
+    That is 1 for what nobody annotated, whatever its share: how common the run takes it to be is
+    not known then. What is nowhere, by its share of 0, gets 0 all the same.
+
     Args:
       wanted: float64 [columns], shares of all ground.
       known: float64 [columns], shares among annotated ground.
@@ -135,7 +140,7 @@ def ratios(wanted: np.ndarray, known: np.ndarray, exclusive: bool) -> tuple[floa
     """
     new, old = np.clip(wanted, 0, 1 - LEAST), np.clip(known, LEAST, 1 - LEAST)
     found = new / old if exclusive else (new / (1 - new)) / (old / (1 - old))
-    return tuple(map(float, found))
+    return tuple(map(float, np.where((known > 0) | (new == 0), found, 1)))
 
 
 def table(names: Sequence[str], known: np.ndarray, wanted: np.ndarray) -> str:

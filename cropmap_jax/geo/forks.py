@@ -4,6 +4,7 @@ Most of a short command is importing jax, three seconds: hundreds of commands sh
 the process that starts them. Each is a fork of it that has touched no device yet.
 """
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -88,8 +89,10 @@ def call(work: Callable[[], object], log: pathlib.Path | None) -> Ended:
     except KeyboardInterrupt as stop:
         # Its own process group: what reached this process has not reached it.
         asked = stop.exit_code - 128 if isinstance(stop, processes.Stopped) else signal.SIGINT
-        os.kill(child, asked)
-        _wait(child)
+        # The signal may have come when the command had ended.
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, asked)
+            _wait(child)
         raise
 
 
@@ -115,12 +118,19 @@ def _child(
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except KeyboardInterrupt as stop:
+        # Before the command could answer it; whoever started it says that it was stopped.
+        code = stop.exit_code if isinstance(stop, processes.Stopped) else 128 + signal.SIGINT
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):  # a full disk, a reader that has gone
+            code = code or 1
+        finally:
+            os._exit(code)
 
 
 def _die_with(parent: int) -> None:

@@ -95,7 +95,7 @@ class Steps:
           ValueError: it ran with other settings.
         """
         words = ([f"--config={config}"] if config else []) + list(arguments)
-        key: dict[str, Any] = {"verb": verb, "flags": self._portable(words)}
+        key: dict[str, Any] = {"verb": verb, "flags": self.portable(words)}
         key |= {"settings": digest_of(config)} if config else {}
         key |= {"of": list(of)} if of else {}
         shown = f"python -m experiments.{verb} {shlex.join(words)}"
@@ -109,6 +109,16 @@ class Steps:
         """The record of a step that has finished: "key", "seconds" and "cpu_seconds"; else None."""
         found = self._read(folder).get(name)
         return found if found and found["seconds"] is not None else None
+
+    def flags(self, folder: pathlib.Path, name: str) -> list[str] | None:
+        """Flags that a step was begun with, as `portable` writes them; None if it was not."""
+        found = self._read(folder).get(name)
+        return list(found["key"].get("flags", ())) if found else None
+
+    def forget(self, folder: pathlib.Path, *names: str) -> None:
+        """Steps run again, with whatever settings; what they wrote is their caller's to remove."""
+        record = self._read(folder)
+        self._write(folder, {name: one for name, one in record.items() if name not in names})
 
     def step(
         self,
@@ -149,7 +159,7 @@ class Steps:
         print(f"({seconds:.0f} s, {ended.cpu_seconds:.0f} s of processors)", flush=True)
         return took
 
-    def _portable(self, words: Sequence[str]) -> list[str]:
+    def portable(self, words: Sequence[str]) -> list[str]:
         """Flags without the path of --out, which may have been moved."""
         return [word.replace(str(self._out), "OUT") for word in words]
 
@@ -159,10 +169,13 @@ class Steps:
             return {}
         try:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if all({"key", "seconds"} <= set(step) for step in found.values()):
+            done = (one for one in found.values() if one["seconds"] is not None)
+            if all("key" in one for one in found.values()) and all(
+                "cpu_seconds" in d for d in done
+            ):
                 return found
             raise ValueError("other keys")
-        except (ValueError, AttributeError, TypeError) as error:
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
             raise ValueError(f"{file}: expected a record of steps ({error}); remove it") from error
 
     def _write(self, folder: pathlib.Path, record: dict[str, Any]) -> None:

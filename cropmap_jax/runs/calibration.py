@@ -136,8 +136,9 @@ def find(workdir: str | os.PathLike[str], run: Restored) -> Stored | None:
         was = found.meta["run"]["step"]
         what = f"step {was}" if was != run.step else "other weights"
         raise ValueError(
-            f"{path(workdir)}: fitted to {what}, and the run is at step {run.step} now; run "
-            f"calibrate again, or pass --nocalibrate"
+            f"{path(workdir)}: fitted to {what}, and the run was read at step {run.step}; run "
+            f"calibrate again for that one, name the --checkpoint that it was fitted to, or pass "
+            f"--nocalibrate"
         )
     return found
 

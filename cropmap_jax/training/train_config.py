@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -184,13 +185,23 @@ def _as_now(meta: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         return meta
     settings = now.get("config", {})
-    config = {name: value for name, value in _BEFORE.items() if name in settings} | config
+    config = with_former(config, settings)
     config["model"] = {"name": DEFAULT} | config["model"]
     if isinstance(config.get("scratch"), dict):
         config["scratch"] = {"name": DEFAULT} | config["scratch"]
     if "s1_db" in (ranges := config.get("scaling", {})):
         config["scaling"] = {name.removesuffix("_db"): both for name, both in ranges.items()}
     return meta | {"config": config}
+
+
+def with_former(config: Mapping[str, Any], now: Collection[str]) -> dict[str, Any]:
+    """Settings of a run that an earlier version began, and what it did without the others.
+
+    Args:
+      config: its settings.
+      now: names of the settings that there are by now.
+    """
+    return {name: value for name, value in _BEFORE.items() if name in now} | dict(config)
 
 
 _BEFORE: dict[str, Any] = {

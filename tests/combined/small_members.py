@@ -11,8 +11,9 @@ from cropmap_jax.training import checkpoints, steps
 PERIODS = 6
 
 
-def keep_forest(data, workdir, seed=0, sensors=None, num_periods=PERIODS, ground=None):
-    """Trains and stores a forest of eight trees; `ground` is where it says that it has learnt."""
+def keep_forest(data, workdir, seed=0, sensors=None, num_periods=PERIODS, ground=None, more=None):
+    """Trains and stores a forest of eight trees; `ground` is where it says that it has learnt,
+    `more` what its config says."""
     chosen = Settings("forest", arguments={"trees": 8})
     made = recipe.make_recipe(chosen, num_periods, 30, data, sensors or data.sensors)
     dates = drawing.drawn_dates(data, 30, None)
@@ -25,7 +26,7 @@ def keep_forest(data, workdir, seed=0, sensors=None, num_periods=PERIODS, ground
         model,
         made,
         {
-            "config": config(data) | {"seed": seed},
+            "config": config(data) | {"seed": seed} | (more or {}),
             "dataset": data.fingerprint,
             "cubes": ground or data.ground,
             "unseen_bands": data.unseen_bands,

@@ -368,3 +368,12 @@ def test_the_legend_of_a_dataset_is_compared(world):
     _, data, run = world
     with pytest.raises(ValueError, match="expected the checkpoint's legend 'making'"):
         run.recipe.check_dataset(dataclasses.replace(data, legend=small_data.LEGEND))
+
+
+def test_seeds_that_versions_with_other_settings_trained_are_of_one_kind(world):
+    root, _, _ = world
+    run = runs.open_run(root / "network")
+    now = dataclasses.replace(run, config=run.config | {"fields_per_class": 0, "fields_draw": 0})
+    few = dataclasses.replace(run, config=run.config | {"fields_per_class": 8, "fields_draw": 0})
+    assert combined.kinds({"before": run, "now": now}) == [0, 0]
+    assert combined.kinds({"before": run, "few": few}) == [0, 1]

@@ -1,10 +1,12 @@
 """Shares of classes on all ground: files, and what probabilities alone tell."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from evaluation import samples
 
-from cropmap_jax.evaluation import calibrating, prevalence
+from cropmap_jax.evaluation import calibrating, landscape, prevalence
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.inference.calibrated import Calibration
 
@@ -79,6 +81,37 @@ def test_shares_are_found_from_probabilities_alone():
 def test_where_shares_are_the_same_nothing_changes():
     said, known, _ = elsewhere(np.array([0.3, 0.3, 0.2, 0.2]))
     np.testing.assert_allclose(prevalence.estimate(said, known), known, atol=0.02)
+
+
+def test_a_class_that_nobody_annotated_does_not_take_over():
+    wanted = np.array([0.1, 0.15, 0.05, 0.7])
+    said, known, truth = elsewhere(wanted)
+    known = np.where([True, True, False, True], known, 0) / (1 - known[2])
+    shown = (said.argmax(1) == 2).mean()
+    for shares in (prevalence.estimate(said, known), wanted):
+        found = prevalence.ratios(shares, known, True)
+        assert found[2] == 1 and found[3] > 1
+        made = Calibration("temperature", True, True, 1.0, ratios=found)
+        after = made.columns(said).argmax(1)
+        assert (after == 2).mean() < 1.5 * shown
+        assert (after == truth).mean() > (said.argmax(1) == truth).mean()
+    # What the statistics of a province say is nowhere, is not mapped.
+    assert prevalence.ratios(np.array([0.5, 0.5, 0, 0]), known, True)[2] == 0
+    (alone,) = prevalence.ratios(np.array([0.1]), np.array([0.0]), exclusive=False)
+    assert alone == 1
+
+
+def test_shares_are_asked_of_a_date_that_something_annotated_has():
+    sample = dataclasses.replace(samples.make(fields=60), groups=((0,), (1,), (2,)))
+    # Of the first date there is no row: nothing that is annotated is planted by then.
+    sure = np.arange(len(sample)) % 2
+    sample = dataclasses.replace(sample, group=1 + sure)
+    right = np.eye(4, dtype=np.float32)[sample.truth]
+    whole = np.where(sure[:, None], right, 0.25).astype(np.float32)
+    found = calibrating.Found(calibrating.raw(sample.outputs), whole, {})
+    assert landscape.best_date(found, sample) == 2
+    early = np.where(sure[:, None] > 0, [True, False, False], True)
+    assert landscape.best_date(found, dataclasses.replace(sample, possible=early)) == 1
 
 
 def test_shares_among_annotated_ground_are_those_of_its_weight():

@@ -16,6 +16,7 @@ from test_combine_command import build, without
 from test_commands import ENV
 
 from cropmap_jax import runs
+from cropmap_jax.data import dataset
 from cropmap_jax.evaluation import held_out
 from cropmap_jax.geo import cube_io
 from cropmap_jax.runs import calibration
@@ -125,8 +126,8 @@ def test_another_state_of_the_run_is_not_rescaled_with_it(world, fitted, starter
     shutil.copytree(other / "baseline", workdir / "baseline")
     flags = ("--workdir", workdir, "--cubes", world / "many", "--as_of", "2022-06-01")
     line = line_of(starter.run("predict", *flags, "--out", tmp_path / "map"))
-    assert "calibration.json: fitted to other weights, and the run is at step" in line
-    assert "run calibrate again, or pass --nocalibrate" in line
+    assert "calibration.json: fitted to other weights, and the run was read at" in line
+    assert "run calibrate again" in line and "or pass --nocalibrate" in line
 
 
 def build_again(world):
@@ -185,8 +186,10 @@ def test_shares_of_all_ground_are_written_and_applied(world, starter, tmp_path):
 
 def test_classes_one_by_one_are_calibrated_too(world, starter, tmp_path):
     workdir = copy(world, tmp_path, "sigmoid")
-    done = starter.run("calibrate", "--workdir", workdir)
+    done = starter.run("calibrate", "--workdir", workdir, "--checkpoint", 3)
     assert done.returncode == 0, done.stderr[-3000:]
+    # What comes next is of that checkpoint.
+    assert f"predict --workdir {workdir} --checkpoint 3 ..." in done.stdout
     assert "class shown" not in done.stdout and "mean of crops" in done.stdout
     line = line_of(starter.run("calibrate", "--workdir", workdir, "--prevalence", "estimate"))
     assert "--prevalence estimate: expected a run whose classes exclude each other" in line
@@ -202,6 +205,19 @@ def test_a_class_that_validation_lacks_is_noted(world, starter, tmp_path):
     assert calibration.load(workdir).calibration == before.calibration
     assert "note: validation has no field of maize" in done.stdout
     assert "maize" in done.stdout and "nan" not in done.stdout
+
+
+def test_only_the_fields_that_the_run_knows_are_fitted_on(world, starter, tmp_path):
+    data = dataset.open_dataset(str(world / "data"), "cubes/many")
+    few = {"fields_per_class": 8, "fields_draw": 1}
+    thinned = dataset.open_dataset(str(world / "data"), "cubes/many", **few)
+    known, there = thinned.few.counts["validation"].sum(0).tolist()
+    assert 20 <= known < there
+    workdir = small_members.keep_forest(data, tmp_path / "forest", more=few)
+    done = starter.run("calibrate", "--workdir", workdir)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert calibration.load(workdir).meta["fitted"]["fields"] == known
+    assert "note: config.fields_per_class 8, draw 1" in done.stdout
 
 
 MISTAKES = {

@@ -129,6 +129,14 @@ def test_run_again_it_only_reads_and_another_date_is_scored_but_not_trained(worl
     done = run("crossvalidate", *flags_of(root, workdir="again"), *TINY, "--as_of", "2022-06-01")
     assert done.returncode == 0 and "experiments.pretrain" not in done.stdout
     assert done.stdout.count("$ python -m experiments.evaluate") == 2
+    # A version that had no such settings began it.
+    file = root / "again" / "settings.json"
+    begun = json.loads(file.read_text())
+    former = ("fields_per_class", "fields_draw")
+    file.write_text(json.dumps({k: v for k, v in begun.items() if k not in former}))
+    assert len(begun) == len(json.loads(file.read_text())) + len(former)
+    done = run("crossvalidate", *flags_of(root, workdir="again"), *TINY, "--as_of", "2022-06-01")
+    assert done.returncode == 0 and "$ python" not in done.stdout, done.stderr[-2000:]
     # Other settings of training would be other runs.
     done = run("crossvalidate", *flags_of(root, workdir="again"), *TINY, "--config.epochs=2")
     assert done.returncode == 1

@@ -129,6 +129,17 @@ def test_an_exit_code_comes_back(tmp_path, end, code):
     assert (tmp_path / "made" / "log").read_text().startswith("said\n")
 
 
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (processes.Stopped(signal.SIGTERM), 143)]
+)
+def test_a_signal_before_the_command_can_answer_it_prints_no_traceback(tmp_path, stop, code):
+    def work():
+        raise stop
+
+    assert forks.call(work, tmp_path / "log").code == code
+    assert (tmp_path / "log").read_text() == ""
+
+
 def test_without_a_log_it_prints_where_whoever_calls_does(capfd):
     assert forks.call(lambda: os.write(1, b"said\n"), None).code == 0
     assert capfd.readouterr().out == "said\n"
@@ -196,3 +207,33 @@ def test_a_signal_that_comes_while_an_object_is_finalised_is_not_lost(capfd):
         Late()
         time.sleep(10)
     assert "ignored" not in capfd.readouterr().err
+
+
+def test_a_fork_that_cannot_print_ends_and_nothing_runs_twice(tmp_path):
+    # What is left to print fails at the very end, as on a full disk.
+    script = """
+import os
+from cropmap_jax.geo import forks
+code = forks.call(lambda: print("said"), None).code
+os.write(2, f"{code} in {os.getpid()}\\n".encode())
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", script]
+        child = subprocess.Popen(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        _, said = child.communicate(timeout=60)
+    assert said == f"1 in {child.pid}\n"
+
+
+def test_a_signal_that_comes_when_the_command_has_ended_is_still_answered(monkeypatch):
+    wait = forks._wait
+
+    def late(child):
+        wait(child)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(forks, "_wait", late)
+    with pytest.raises(KeyboardInterrupt):
+        forks.call(lambda: None, None)
