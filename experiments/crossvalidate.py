@@ -97,7 +97,7 @@ def _open(config):
 
 def _check_same(file: pathlib.Path, asked: dict) -> None:
     """Requires that a workdir holds runs of these settings, or none; then records them."""
-    from cropmap_jax.training import train_config
+    from cropmap_jax.training import former_settings
 
     asked = json.loads(json.dumps(asked, default=str))
     if file.is_file():
@@ -107,7 +107,7 @@ def _check_same(file: pathlib.Path, asked: dict) -> None:
             raise ValueError(
                 f"{file}: expected settings of a cross-validation ({error})"
             ) from error
-        kept = train_config.with_former(found, asked) if isinstance(found, dict) else {}
+        kept = former_settings.with_former(found, asked) if isinstance(found, dict) else {}
         if kept != asked:
             names = [k for k in {**kept, **asked} if kept.get(k) != asked.get(k)]
             raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from cropmap_jax.data import checks
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.training import checksums, train_config
+from cropmap_jax.training import checksums, former_settings
 from cropmap_jax.training import recipe as recipe_lib
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
@@ -95,7 +95,7 @@ def kinds(members: Mapping[str, Restored]) -> list[int]:
     there = {name for one in members.values() for name in one.config}
     for one in members.values():
         recipe = {k: v for k, v in one.recipe.to_json().items() if k != "statistics"}
-        config = train_config.with_former(one.config, there)
+        config = former_settings.with_former(one.config, there)
         config = {k: v for k, v in config.items() if k not in _OF_ONE_RUN}
         own = [recipe, config, bool(one.config.get("init_from")), one.dataset]
         key = json.dumps(own, sort_keys=True, default=str)

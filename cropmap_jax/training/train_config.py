@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,8 @@ import optax
 from cropmap_jax.data import checks
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.data.sampling import SamplingConfig
-from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.models.registry import DEFAULT
-from cropmap_jax.training import losses, optim
+from cropmap_jax.training import former_settings, losses, optim
 from cropmap_jax.training.recipe import Recipe
 
 
@@ -185,43 +183,13 @@ def _as_now(meta: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         return meta
     settings = now.get("config", {})
-    config = with_former(config, settings)
+    config = former_settings.with_former(config, settings)
     config["model"] = {"name": DEFAULT} | config["model"]
     if isinstance(config.get("scratch"), dict):
         config["scratch"] = {"name": DEFAULT} | config["scratch"]
     if "s1_db" in (ranges := config.get("scaling", {})):
         config["scaling"] = {name.removesuffix("_db"): both for name, both in ranges.items()}
     return meta | {"config": config}
-
-
-def with_former(config: Mapping[str, Any], now: Collection[str]) -> dict[str, Any]:
-    """Settings of a run that an earlier version began, and what it did without the others.
-
-    Args:
-      config: its settings.
-      now: names of the settings that there are by now.
-    """
-    return {name: value for name, value in _BEFORE.items() if name in now} | dict(config)
-
-
-_BEFORE: dict[str, Any] = {
-    "sensors": [sensor.name for sensor in SENTINEL],
-    "indices": [],
-    "standardise": False,
-    "sampling": "chips",
-    "draw_by": "field",
-    "steps_per_epoch": 500,
-    "as_of_jitter": 0,
-    "mixup": 0.0,
-    "label_smoothing": 0.0,
-    "ema": 0.0,
-    "weight_decay": 0.0,
-    "weak_share": 0.0,
-    "weak_weight": 1.0,
-    "fields_per_class": 0,
-    "fields_draw": 0,
-}
-"""What runs of earlier versions did that had no such setting."""
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -303,11 +303,9 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        *(
-            (name, 0, "expected a whole number .*found 0")
-            for name in ("epochs", "keep", "log_every")
-        ),
+        *((name, 0, "expected a whole number .*found 0") for name in ("keep", "log_every")),
         ("batch_size", 2.0, "from 1 to 65536, found 2.0"),
+        ("epochs", -1, "expected a whole number from 0 to .* found -1"),
         ("epochs", "ten", "found 'ten'"),
         ("seed", -1, "from 0 to .* found -1"),
         ("checkpoint_every", -1, "of at least 0, found -1"),
