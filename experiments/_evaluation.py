@@ -63,6 +63,14 @@ def methods_of(restored, members: bool) -> dict[str, bool]:
     return {name: one.recipe.exclusive for name, one in (own | parts).items()}
 
 
+def reference_step(run: Run) -> int:
+    """Which point of a curve tables are about: the lead of the run, else the last one."""
+    there = {step for step, _ in run.plan.columns}
+    own = [run.plan.steps[step].lead_days == run.restored.recipe.lead_days for step in there]
+    found = [step for step, same in zip(there, own, strict=True) if same]
+    return found[0] if found else max(there)
+
+
 def score(run: Run) -> tuple[list[Any], int]:
     """Scores every method; a `scored.Scored` each, and how many pictures were drawn."""
     from cropmap_jax.evaluation import scored, split_tally

@@ -17,14 +17,6 @@ def names(every: bool, crop: str) -> tuple[str, str]:
     return f"{stem}.json", f"{stem}.png"
 
 
-def reference_step(run: Run) -> int:
-    """Which point of a curve is compared: the lead of the run, else the last one."""
-    there = {step for step, _ in run.plan.columns}
-    own = [run.plan.steps[step].lead_days == run.restored.recipe.lead_days for step in there]
-    found = [step for step, same in zip(there, own, strict=True) if same]
-    return found[0] if found else max(there)
-
-
 def score(run: Run, others: Sequence[Other], scored: Sequence[Any]) -> dict[str, Any]:
     """Scores the methods that the run is compared with.
 
@@ -39,7 +31,7 @@ def score(run: Run, others: Sequence[Other], scored: Sequence[Any]) -> dict[str,
     from cropmap_jax.evaluation import as_of_plan, comparison, comparison_words
     from cropmap_jax.evaluation.scored import CHOSEN
 
-    at, plan = reference_step(run), run.plan
+    at, plan = _evaluation.reference_step(run), run.plan
     step, own = plan.steps[at], plan.of_step(at)
     columns = tuple((0, plan.columns[k][1]) for k in own)
     part = as_of_plan.Plan((step,), plan.crops, columns, plan.dates[:, own])

@@ -58,17 +58,9 @@ def ask(run: Run, workdir: str, places: int, as_of: str | None):
 
     day = periods.to_day(periods.parse_date(as_of, "--as_of")) if as_of else None
     watcher = Watcher(run.restored, run.data, run.calibrated)
-    run.watch = watcher.of_crops(run.plan, reference_step(run))
+    run.watch = watcher.of_crops(run.plan, _evaluation.reference_step(run))
     dates, about = dates_of_the_legend(run, day)
     return Request(run, workdir, places, dates, about), watcher
-
-
-def reference_step(run: Run) -> int:
-    """Which point of the curve tables are about: the lead of the run, else the last one."""
-    leads = [step.lead_days for step in run.plan.steps]
-    own = run.restored.recipe.lead_days
-    there = {step for step, _ in run.plan.columns}
-    return leads.index(own) if own in leads and leads.index(own) in there else max(there)
 
 
 def write(
@@ -92,7 +84,7 @@ def write(
 
     run = asked.run
     whole, by_group = _one_date(asked, watcher)
-    step = reference_step(run)
+    step = _evaluation.reference_step(run)
     found = {
         "schema": content.SCHEMA,
         "created": dt.datetime.now(dt.UTC).date().isoformat(),

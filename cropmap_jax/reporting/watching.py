@@ -56,7 +56,7 @@ class Watcher:
         }
         if self._stored:
             # Without the correction of shares: annotated pixels show what annotation shows.
-            plain = dataclasses.replace(self._stored.calibration, ratios=())
+            plain = self._stored.among_annotated.calibration
             after = dataclasses.replace(found, probability=plain(found.probability))
             each["after"] = (after, self._stored.thresholds)
         planting = self._data.planting[found.index]

@@ -10,6 +10,7 @@ from cropmap_jax.evaluation.cube_predictions import CubePrediction
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.inference.calibrated import TEMPERATURE, Calibration
 from cropmap_jax.reporting import watching
+from cropmap_jax.runs.calibration import Stored
 from experiments import _report
 
 SETTINGS = {
@@ -38,7 +39,9 @@ def watcher(stored=None, planting=(0, 0), exclusive=True):
 
 def test_reliability_is_shown_before_and_after_calibration():
     calibration = Calibration(TEMPERATURE, True, True, 2.0, ratios=(9.0, 1.0, 1.0))
-    stored = SimpleNamespace(calibration=calibration, thresholds={0.9: 1.0}, describe=lambda: "T 2")
+    fitted = {"fields": 30, "split": "validation", "dataset": "isrc/x"}
+    sets = [{"stated": 0.9, "threshold": 1.0}]
+    stored = Stored(calibration, {"fitted": fitted, "sets": sets, "prevalence": None})
     watch = watcher(stored)
     watch.of_map(prediction())
     found = watch.to_json()
@@ -47,7 +50,8 @@ def test_reliability_is_shown_before_and_after_calibration():
     assert before["confidence"] == pytest.approx(0.8) and before["sets"] == []
     # sqrt(0.8) among sqrt(0.1) twice; shares of classes are not corrected here.
     assert after["confidence"] == pytest.approx(0.8**0.5 / (0.8**0.5 + 2 * 0.1**0.5), abs=1e-4)
-    assert after["sets"][0]["covered"] == 1.0 and found["calibration"] == "T 2"
+    said = "temperature 2.00, fitted on 30 fields of validation of isrc/x"
+    assert after["sets"][0]["covered"] == 1.0 and found["calibration"] == said
 
 
 def test_what_is_not_planted_yet_counts_in_no_map():
