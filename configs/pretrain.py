@@ -42,6 +42,8 @@ def get_config() -> ConfigDict:
     config.draw_by = "field"  # pixels, by 1 / sqrt(pixels of the field); "place": of large maps
     config.steps_per_epoch = 500  # of pixels; an epoch of chips is all of them
     config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
+    # Above 0, leads are drawn from lead_days to this: for maps earlier in the season, too.
+    config.max_lead_days = 0
     config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
     config.as_of_jitter = 0  # days that an as-of date is moved by at random, either way
     config.crop = 0  # random crops of this size in pixels; 0: whole chips

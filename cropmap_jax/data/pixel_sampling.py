@@ -68,6 +68,7 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         self._own = sampling.share_of(batch_size, shard)
         # Without a calendar the dates are the config's.
         self._dates = _Dates(data, () if config.as_of else np.unique(self._cubes))
+        self._first = sampling.first_dates(data) if config.extra_lead else None
         self._known = _Windows(data, config.num_periods)
 
     def map(self, element: Any) -> Batch:
@@ -130,6 +131,9 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         else:
             harvest = self._dates.draw(self._cubes[drawn.chip], rng)
             as_of = harvest - config.lead_days
+            if self._first is not None:
+                first = self._first[self._cubes[drawn.chip]]
+                as_of = sampling.earlier(as_of, first, config.extra_lead, rng)
         if config.as_of_jitter:
             as_of = as_of + rng.integers(-config.as_of_jitter, config.as_of_jitter + 1, count)
         return as_of, harvest

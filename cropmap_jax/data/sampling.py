@@ -32,6 +32,8 @@ class SamplingConfig:
       num_periods: periods of the window.
       sensors: whose pixels are read.
       lead_days: the as-of date is a harvest start of the legend minus this many days.
+      max_lead_days: above 0, the lead is drawn for each example from lead_days to this, so that
+        earlier dates of the season are learnt, too; none that would leave no period to see.
       as_of: (first, last) dates, days since 1970-01-01: the as-of date is drawn from this range
         instead, for datasets without a calendar.
       crop: side of the random crop in pixels, None for whole chips.
@@ -57,6 +59,7 @@ class SamplingConfig:
     num_periods: int = 6
     sensors: tuple[Sensor, ...] = SENTINEL
     lead_days: int = 30
+    max_lead_days: int = 0
     as_of: tuple[int, int] | None = None
     crop: int | None = None
     crops_per_chip: int = 1
@@ -73,6 +76,11 @@ class SamplingConfig:
     weak_share: float = 0.0
 
     @property
+    def extra_lead(self) -> int:
+        """Days that an as-of date may come before the one of `lead_days`."""
+        return self.max_lead_days - self.lead_days if self.max_lead_days else 0
+
+    @property
     def side(self) -> int | None:
         """Side in pixels of what is read for an example; None: a whole chip."""
         return self.crop if self.context is None else 2 * self.context + 1
@@ -80,6 +88,7 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         checks.whole("config.model.num_periods", self.num_periods, 1, 1000)
         checks.whole("config.lead_days", self.lead_days, *checks.LEAD_DAYS)
+        check_max_lead("config", self.lead_days, self.max_lead_days, self.as_of)
         checks.whole("config.crops_per_chip", self.crops_per_chip, 1, 10**6)
         if self.crop is not None:
             checks.whole("config.crop", self.crop, 1, 2**16)
@@ -94,6 +103,49 @@ class SamplingConfig:
             checks.real(f"config.{name}", getattr(self, name), 0, 1)
             if getattr(self, name) == 1:
                 raise ValueError(f"config.{name}: expected a number below 1, found 1")
+
+
+def check_max_lead(where: str, lead_days: int, max_lead_days: int, as_of: Any) -> None:
+    """Requires a longest lead that leads can be drawn up to, or 0 for none.
+
+    Raises:
+      ValueError: begins with `where`, the config.
+    """
+    name = f"{where}.max_lead_days"
+    checks.whole(name, max_lead_days, 0, checks.LEAD_DAYS[1])
+    if max_lead_days and max_lead_days < lead_days:
+        raise ValueError(
+            f"{name}: expected 0, or at least {where}.lead_days ({lead_days}), "
+            f"found {max_lead_days}"
+        )
+    if max_lead_days and as_of:
+        raise ValueError(
+            f"{name}: expected 0 where {where}.as_of gives the dates, found {max_lead_days}"
+        )
+
+
+def first_dates(data: dataset.Dataset) -> np.ndarray:
+    """int64 [cubes], the earliest as-of date that leaves a period to see, days since 1970-01-01."""
+    return np.array([int(data.periods(cube)[0, 1]) for cube in range(len(data.cubes))], np.int64)
+
+
+def earlier(
+    dates: np.ndarray, first: np.ndarray, days: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Moves as-of dates back by 0 to `days` days, but not to where nothing could be seen.
+
+    Args:
+      dates: int [N], days since 1970-01-01.
+      first: int [N], see `first_dates`; a date that comes before it already is left.
+      days: 0 draws nothing.
+      rng: drawn from.
+    """
+    if not days:
+        return dates
+    moved: np.ndarray = np.maximum(
+        dates - rng.integers(0, days + 1, len(dates)), np.minimum(first, dates)
+    )
+    return moved
 
 
 def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:
@@ -270,6 +322,10 @@ class ExampleSampler:
             # crop away.
             harvest = int(rng.choice(harvest_days(self._data, index)))
             as_of = harvest - config.lead_days
+            if config.extra_lead:
+                first = int(self._data.periods(index)[0, 1])
+                dates = earlier(np.array([as_of]), np.array([first]), config.extra_lead, rng)
+                as_of = int(dates[0])
         if config.as_of_jitter:
             as_of += int(rng.integers(-config.as_of_jitter, config.as_of_jitter + 1))
         return as_of, harvest

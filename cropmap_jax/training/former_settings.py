@@ -13,6 +13,7 @@ _BEFORE: dict[str, Any] = {
     "draw_by": "field",
     "steps_per_epoch": 500,
     "as_of_jitter": 0,
+    "max_lead_days": 0,
     "mixup": 0.0,
     "label_smoothing": 0.0,
     "ema": 0.0,
