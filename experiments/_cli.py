@@ -1,5 +1,6 @@
 """What every command shares: one-line errors, exit codes, finding configs and dataset builders."""
 
+import atexit
 import errno
 import gc
 import importlib
@@ -141,6 +142,9 @@ def run(main) -> None:
 
     _keep_compiled_steps()
     xla.tune()
+    # As it ends, Python looks several times for garbage among all that was imported, which takes
+    # longer than many a command and frees what ends with the process anyway.
+    atexit.register(gc.freeze)
     try:
         argv = _complete(_find_configs(sys.argv))
         app.run(guarded, argv=argv, flags_parser=_flags.parse)
@@ -154,10 +158,6 @@ def run(main) -> None:
     except (ValueError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    finally:
-        # As it ends, Python looks several times for garbage among all that was imported, which
-        # takes longer than many a command and frees what ends with the process anyway.
-        gc.freeze()
 
 
 _WAYS_OUT = {
