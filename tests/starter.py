@@ -5,6 +5,7 @@ fork of it that has touched no device yet. What is asked for comes as lines of J
 of each command goes back.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -29,6 +30,7 @@ def main() -> None:
         module, arguments, out, err = json.loads(line)
         for name in SLOW_IMPORTS.get(module, ()):  # seconds, for all that follow
             importlib.import_module(name)
+        gc.freeze()  # no command looks for garbage among all this, nor copies it
         child = os.fork()
         if not child:
             for number, file in ((1, out), (2, err)):
