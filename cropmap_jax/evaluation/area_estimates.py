@@ -9,10 +9,17 @@ wheat, of the mapped wheat that is wheat (user's accuracy), of the wheat that is
 
 which is the combined ratio estimator. Where x is 1 everywhere it is the estimator of area of
 Olofsson et al. 2014, equations 9 to 11; of accuracies it equals their equations 1 to 7 where the
-strata are the classes of the map, and holds where they are not. The area of a class in a province
-is R times the area of the province, which the map gives: shares of all classes add up to it,
-whether provinces are strata or not. 1 - n_h / N_h is taken as 1 up to a sampling fraction of 5 %,
-as Olofsson et al. take it, and Cochran (1977, section 2.6) allows.
+strata are the classes of the map, and holds where they are not. 1 - n_h / N_h is taken as 1 up to a
+sampling fraction of 5 %, as Olofsson et al. take it, and Cochran (1977, section 2.6) allows.
+
+**A province** that is no stratum is a domain: how many points fall into it is chance. But the map
+says which share k_h of each stratum lies in it, and that is used (`domain`):
+
+    area = sum_h A_h (mean_h(y i) + mean_h(y) (k_h - mean_h(i)))      i = 1 in the province
+    var  = sum_h A_h^2 (1 - n_h / N_h) var_h(e) / n_h                  e = (y - mean_h(y)) i
+
+the regression estimator with the means of strata as its model. Areas of the provinces add up to
+the whole, those of the classes to the province, and where provinces are strata it is as above.
 
 **Intervals.** R ± 1.96 standard errors fails where a class is rare or left out of the map here and
 there: few points carry what is left out, and a sample without them believes itself certain.
@@ -24,6 +31,7 @@ Source: Olofsson et al., Good practices for estimating area and assessing accura
 Remote Sensing of Environment 148 (2014) 42-57; Stehman, Estimating area and map accuracy for
 stratified random sampling when the strata are different from the map classes, International Journal
 of Remote Sensing 35 (2014) 4923-4939; Cochran, Sampling techniques (1977), sections 2.6, 5.3, 6.11;
+Särndal, Swensson and Wretman, Model assisted survey sampling (1992), section 10.5, of domains;
 Wilson, Probable inference, Journal of the American Statistical Association 22 (1927); Korn and
 Graubard, Confidence intervals for proportions with small expected number of positive counts
 estimated from survey data, Survey Methodology 24 (1998), of the effective number of points.
@@ -39,8 +47,8 @@ Z = 1.96
 LARGE_FRACTION = 0.05
 """Sampling fraction from which on the correction for a finite population counts."""
 FEWEST = 10
-"""Points in a province below which a share of it gets no interval: its linearised variance, and
-what the interval makes of it, is of large samples."""
+"""Points in a province below which shares of it get no interval: their variance is of large
+samples."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,6 +137,46 @@ def share(
     else:
         low, high = interval(value, wary)
     return Share(value, se, low, high, int(of_x.sum()))
+
+
+def domain(
+    strata: Strata, stratum: np.ndarray, y: np.ndarray, inside: np.ndarray, known: np.ndarray
+) -> Share:
+    """The share of a class in a province that is no stratum, with its standard error and interval.
+
+    Args:
+      strata: the strata, as for `share`.
+      stratum: int [n], of each point.
+      y: bool [n], whether it is of the class, wherever it lies.
+      inside: bool [n], whether it lies in the province.
+      known: float [H], share of each stratum's area that lies in the province.
+    """
+    count = len(strata.points)
+    n, area = strata.points.astype(float), strata.hectares
+    of_y, of_both, of_x = (
+        np.bincount(stratum[v], minlength=count) / n for v in (y, y & inside, inside)
+    )
+    total, points = float((area * known).sum()), int(inside.sum())
+    if points == 0 or total <= 0:
+        return Share(None, reason="no point of it was drawn")
+    value = float((area * (of_both + of_y * (known - of_x))).sum()) / total
+    value = min(max(value, 0.0), 1.0)
+    weight = area**2 * strata.finite / total**2
+    squares = of_both * (1 - of_y) ** 2 + (of_x - of_both) * of_y**2
+    mean = of_both - of_y * of_x
+    spread = (squares - mean**2).clip(0) / np.maximum(n - 1, 1)
+    se = math.sqrt(float((weight * spread).sum()))
+    if points < FEWEST:
+        return Share(value, points=points, reason=f"no interval: of {points} points alone")
+    more = known * (value * (1 - of_y) ** 2 + (1 - value) * of_y**2)
+    squares = (n * squares + more) / (n + 1)
+    mean = (n * mean + known * (value - of_y)) / (n + 1)
+    wary = float((weight * (squares - mean**2).clip(0) / n).sum())
+    if value in (0.0, 1.0):
+        low, high = _of_none(value, strata, known > 0, total)
+    else:
+        low, high = interval(value, wary)
+    return Share(value, se, low, high, points)
 
 
 def _variance(value: float, y: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -94,13 +94,19 @@ def _areas_of(
     population: Population,
 ) -> list[Row]:
     there, whole, rows = sample.there, float(mapped.sum()), []
+    stratum = sample.stratum[there]
     fewest = area_estimates.FEWEST if province else 1
-    like = np.ones(len(strata.points)) if not province else like
     for number, name in enumerate(population.classes):
-        y = inside & (sample.reference == number)
-        found = area_estimates.share(
-            strata, sample.stratum[there], y[there], inside[there], like_x=like, fewest=fewest
-        )
+        own = sample.reference == number
+        if province and like is not None:
+            found = area_estimates.domain(strata, stratum, own[there], inside[there], like)
+        else:
+            everywhere = None if province else np.ones(len(strata.points))
+            found = area_estimates.share(
+                strata, stratum, own[there] & inside[there], inside[there], everywhere,
+                fewest=fewest,
+            )  # fmt: skip
+        y = own & inside
         row = {"province": province, "class": name, "mapped_ha": float(mapped[number])}
         row |= _scaled(found, whole)
         if not there.all():
