@@ -45,6 +45,33 @@ def hold(found: map_folder.FinishedMap) -> map_folder.FinishedMap:
     return dataclasses.replace(found, cubes=tuple(cubes))
 
 
+class Once(province_grid.Provinces):
+    """Provinces whose grids are made once."""
+
+    def __init__(self, names, shapes):
+        super().__init__(names, shapes)
+        self._grids = {}
+
+    def grid(self, geobox):
+        key = tuple(geobox.affine), str(geobox.crs), tuple(geobox.shape)
+        if key not in self._grids:
+            self._grids[key] = super().grid(geobox)
+        return self._grids[key]
+
+
+class Draw(map_strata.Drawing):
+    """A draw that remembers of which stratum each pixel is."""
+
+    def __init__(self, world, provinces, strata, sizes, seed):
+        super().__init__(world.map, provinces, strata, sizes, seed)
+        self._known = world.known
+
+    def _index(self, cube):
+        if cube.cube_id not in self._known:
+            self._known[cube.cube_id] = super()._index(cube)
+        return self._known[cube.cube_id]
+
+
 class World:
     """A map with its truth.
 
@@ -54,9 +81,11 @@ class World:
 
     def __init__(self, args):
         self.map = hold(map_folder.open_map(args.map))
+        self.known = {}
         self.provinces = None
         if args.provinces:
-            self.provinces = province_grid.read(args.provinces, args.provinces_column)
+            read = province_grid.read(args.provinces, args.provinces_column)
+            self.provinces = Once(read.names, read.shapes)
         counting = map_strata.Counting(self.map, self.provinces)
         for _ in counting.run():
             pass
@@ -96,9 +125,7 @@ class World:
 def estimate(world: World, strata, sizes: np.ndarray, seed: int):
     """Rows of areas and of accuracies of one sample."""
     by_province = strata[0].province is not None
-    drawing = map_strata.Drawing(
-        world.map, world.provinces if by_province else None, strata, sizes, seed
-    )
+    drawing = Draw(world, world.provinces if by_province else None, strata, sizes, seed)
     for _ in drawing.run():
         pass
     located, stratum = drawing.points()

@@ -204,7 +204,7 @@ def _print(tables: dict, titles: dict[str, str]) -> None:
     places = list(dict.fromkeys(row["province"] for row in tables["areas"]))
     for place in places:
         more = f"{'estimated':>12}{'95 % interval':>26}{'±':>10}" if estimated else ""
-        print(f"{plain(place or 'all mapped ground')[:27]:28}{'mapped ha':>12}{more}")
+        print(f"{plain(place or 'all ground')[:27]:28}{'mapped ha':>12}{more}")
         for row in tables["areas"]:
             if row["province"] == place:
                 title = plain(titles[row["class"]])[:25]

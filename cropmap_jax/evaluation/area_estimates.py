@@ -24,8 +24,12 @@ the whole, those of the classes to the province, and where provinces are strata 
 **Intervals.** R ± 1.96 standard errors fails where a class is rare or left out of the map here and
 there: few points carry what is left out, and a sample without them believes itself certain.
 `interval` is Wilson's, of as many points as a simple random sample would need for the same
-variance, and for this variance each stratum gets one more point that is like the rest of the
-population. So no stratum claims to be certain. docs/area.md has the coverage of both.
+variance. For this variance each stratum gets one more point, which is like the rest of the
+population, and what may hide where one point stands for most ground is added: anything between
+nothing and the ground of two such points, evenly distributed, which has the variance w^2 / 3 with
+w the ground of one. So no stratum claims to be certain. In a province the estimate leans on the
+map and errs to both sides: there the interval is symmetric, of the same variance. docs/area.md has
+the coverage.
 
 Source: Olofsson et al., Good practices for estimating area and assessing accuracy of land change,
 Remote Sensing of Environment 148 (2014) 42-57; Stehman, Estimating area and map accuracy for
@@ -132,6 +136,7 @@ def share(
     like_y = np.full(count, value) if like_y is None else like_y
     more_x, more_y = (of_x + like_x) / (n + 1), (of_y + like_x * like_y) / (n + 1)
     wary = float((weight * _variance(value, more_y, more_x) / n).sum())
+    wary += _hidden(strata, like_x > 0, total)
     if of_y.sum() == 0 or of_y.sum() == of_x.sum():
         low, high = _of_none(value, strata, like_x > 0, total)
     else:
@@ -172,10 +177,10 @@ def domain(
     squares = (n * squares + more) / (n + 1)
     mean = (n * mean + known * (value - of_y)) / (n + 1)
     wary = float((weight * (squares - mean**2).clip(0) / n).sum())
-    if value in (0.0, 1.0):
+    half = Z * math.sqrt(wary + _hidden(strata, known > 0, total))
+    low, high = max(value - half, 0.0), min(value + half, 1.0)
+    if not of_y.any() or (of_y == 1).all():
         low, high = _of_none(value, strata, known > 0, total)
-    else:
-        low, high = interval(value, wary)
     return Share(value, se, low, high, points)
 
 
@@ -184,6 +189,12 @@ def _variance(value: float, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     mean = y - value * x
     found: np.ndarray = y * (1 - value) ** 2 + (x - y) * value**2 - mean**2
     return found.clip(0)
+
+
+def _hidden(strata: Strata, possible: np.ndarray, total: float) -> float:
+    """Variance of what may hide where one point stands for most ground."""
+    ground = strata.hectares / strata.points * (strata.finite > 0) * possible
+    return float(ground.max(initial=0.0) / total) ** 2 / 3
 
 
 def interval(value: float, variance: float) -> tuple[float, float]:

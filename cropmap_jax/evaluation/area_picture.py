@@ -4,6 +4,7 @@ import io
 import pathlib
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 
@@ -18,7 +19,8 @@ from cropmap_jax.evaluation.area_tables import Row
 MOST_PANELS = 12
 _LONGEST = 22
 # Okabe & Ito's palette (jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
-_MAPPED, _ESTIMATED = "#bbbbbb", "#0072b2"
+_MAPPED, _ESTIMATED = "#bbbbbb", "#56b4e9"
+_SPAN: dict[str, Any] = {"color": "0.1", "lw": 1.4, "marker": "|", "ms": 6}
 
 
 def draw(path: pathlib.Path, rows: Sequence[Row], titles: dict[str, str], as_of: str) -> None:
@@ -76,8 +78,8 @@ def _panel(ax: Axes, rows: list[Row], titles: dict[str, str], place: str) -> Non
         ax.barh(y + thick / 2, values, thick, color=_ESTIMATED, label="estimated")
         for at, row in zip(y, rows, strict=True):
             if row["low_ha"] is not None:
-                ax.plot([row["low_ha"], row["high_ha"]], [at + thick / 2] * 2, color="0.1", lw=1.4)
-        ax.plot([], [], color="0.1", lw=1.4, label="interval of 95 %")
+                ax.plot([row["low_ha"], row["high_ha"]], [at + thick / 2] * 2, **_SPAN)
+        ax.plot([], [], **_SPAN, label="interval of 95 %")
     names = [str(titles.get(row["class"], row["class"])) for row in rows]
     ax.set_yticks(y, [name if len(name) <= _LONGEST else f"{name[:21]}…" for name in names])
     if not ax.yaxis_inverted():
@@ -85,5 +87,5 @@ def _panel(ax: Axes, rows: list[Row], titles: dict[str, str], place: str) -> Non
     ax.set_xlim(left=0)
     ax.tick_params(labelsize=8.5)
     ax.grid(axis="x", alpha=0.25, lw=0.6)
-    ax.set_title(place or "all mapped ground", fontsize=10)
+    ax.set_title(place or "all ground", fontsize=10)
     ax.locator_params(axis="x", nbins=5)

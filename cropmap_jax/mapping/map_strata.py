@@ -183,21 +183,28 @@ class Drawing:
         """
         passed = np.zeros(len(self._strata), np.int64)
         for number, cube in enumerate(self._map.cubes):
-            classes = self._map.classes(cube.read(), cube.path)
-            classes[~cube.owned()] = -1
-            province = province_of(cube, self._provinces)
-            for h, one in enumerate(self._strata):
-                inside = classes == one.map_class
-                if one.province is not None:
-                    inside &= province == one.province
-                count = int(inside.sum())
-                first, last = np.searchsorted(self._wanted[h], [passed[h], passed[h] + count])
+            index = self._index(cube)
+            counts = np.bincount(index[index >= 0], minlength=len(self._strata))
+            for h in np.flatnonzero(counts):
+                first, last = np.searchsorted(self._wanted[h], [passed[h], passed[h] + counts[h]])
                 if last > first:
-                    own = np.flatnonzero(inside)[self._wanted[h][first:last] - passed[h]]
-                    row, col = np.divmod(own, inside.shape[1])
-                    self._found.append((number, h, row, col))
-                passed[h] += count
+                    own = np.flatnonzero(index == h)[self._wanted[h][first:last] - passed[h]]
+                    row, col = np.divmod(own, index.shape[1])
+                    self._found.append((number, int(h), row, col))
+            passed += counts
             yield
+
+    def _index(self, cube: MapCube) -> np.ndarray:
+        """Which stratum each pixel of a cube is of, int [H, W]; -1 for none."""
+        classes = self._map.classes(cube.read(), cube.path)
+        province = province_of(cube, self._provinces)
+        count = len(self._provinces.names) + 1 if self._provinces else 1
+        table = np.full((count, len(self._map.names)), -1)
+        for h, one in enumerate(self._strata):
+            rows = slice(None) if one.province is None else one.province
+            table[rows, one.map_class] = h
+        index: np.ndarray = np.where(cube.owned(), table[province, classes], -1)
+        return index
 
     def points(self) -> tuple[Located, np.ndarray]:
         """The pixels drawn, in a random order, and the stratum of each, int [n]."""
