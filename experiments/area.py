@@ -41,6 +41,8 @@ def main(_):
         raise ValueError("--design: expected --points with it, found none")
     if not 0 <= _MISSING.value < 1:
         raise ValueError(f"--most_missing: expected 0 to below 1, found {_MISSING.value}")
+    if _POINTS.value:
+        _check_sample()
     found = map_folder.open_map(_MAP.value)
     out = files.local("--out", _OUT.value or str(found.folder / "area"))
     provinces = _read_provinces()
@@ -71,6 +73,16 @@ def main(_):
             f"next: python -m experiments.sample_points --map {found.folder} for estimates with "
             f"intervals"
         )
+
+
+def _check_sample() -> None:
+    """Requires the files of the sample, before the map is read."""
+    from cropmap_jax.geo import files
+    from cropmap_jax.mapping import sample_design
+
+    sample_design.check_given(_DESIGN.value)
+    if not files.local("--points", _POINTS.value).is_file():
+        raise ValueError(f"--points {_POINTS.value}: expected a file of points, found none")
 
 
 def _read_provinces():

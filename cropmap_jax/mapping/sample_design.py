@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cropmap_jax.geo import schemas
+from cropmap_jax.geo import files, schemas
 from cropmap_jax.geo.names import nearest
 from cropmap_jax.mapping.map_folder import FinishedMap
 from cropmap_jax.mapping.map_strata import Counts, Stratum
@@ -127,6 +127,18 @@ def to_json(
     return (json.dumps(design, indent=1, ensure_ascii=False) + "\n").encode()
 
 
+def check_given(path: str) -> None:
+    """Requires a design, before anything that takes long.
+
+    Raises:
+      ValueError: none is named, or there is no such file.
+    """
+    if not path:
+        raise ValueError(f"--points: expected --design with the design of the sample: {_WHY}")
+    if not files.local("--design", path).is_file():
+        raise ValueError(f"--design {path}: expected the design of a sample, found no file")
+
+
 def read(path: str, found: FinishedMap, counts: Counts) -> Design:
     """Reads a design and compares it with the map that estimates are for.
 
@@ -139,8 +151,7 @@ def read(path: str, found: FinishedMap, counts: Counts) -> Design:
       ValueError: one line: no design, no probability sample, of another map or another state of
         it, strata that do not add up to the map, without points, or with a single one.
     """
-    if not path:
-        raise ValueError(f"--points: expected --design with the design of the sample: {_WHY}")
+    check_given(path)
     name = f"--design {path}"
     value = schemas.read_json(pathlib.Path(path), "the design of a sample (design.json)")
     schemas.check(value, SCHEMA, name)
@@ -198,17 +209,17 @@ def _check_map(value: dict[str, Any], name: str, counts: Counts, notes: list[str
     was, now = known.get("cubes", {}), counts.digests.cubes
     changed = sorted(cube for cube in was.keys() & now.keys() if was[cube] != now[cube])
     parts = [
-        f"{len(cubes)} cubes {what} ({', '.join(cubes[:3])}{', ...' if len(cubes) > 3 else ''})"
+        f"{len(cubes)} {what} ({', '.join(cubes[:3])}{', ...' if len(cubes) > 3 else ''})"
         for what, cubes in (
             ("changed", changed),
-            ("are gone", sorted(was.keys() - now.keys())),
-            ("are new", sorted(now.keys() - was.keys()) if was else []),
+            ("gone", sorted(was.keys() - now.keys())),
+            ("new", sorted(now.keys() - was.keys()) if was else []),
         )
         if cubes
     ]
     raise ValueError(
         f"{name}: expected the map that the sample was drawn from, found another or one that has "
-        f"changed since{': ' if parts else ''}{', '.join(parts)}; draw a sample of this map"
+        f"changed since{': cubes ' if parts else ''}{', '.join(parts)}; draw a sample of this map"
     )
 
 

@@ -129,18 +129,11 @@ def test_strata_of_provinces_and_of_no_data(world, starter):
     [
         ("area", ["--points=POINTS"], "--points: expected --design with the design of the sample"),
         ("area", ["--design=x.json"], "--design: expected --points with it"),
-        ("area", ["--most_missing=1.5"], "--most_missing: expected 0 to below 1, found 1.5"),
-        ("area", ["--provinces=x.gpkg"], "--provinces x.gpkg: expected a file, found none"),
         ("sample_points", ["--by_province"], "--by_province: expected --provinces with it"),
-        ("sample_points", ["--minimum=1"], "--minimum: expected a whole number of 2 or more"),
-        ("sample_points", ["--allocation=best"], "--allocation: expected one of compromise"),
-        ("sample_points", ["--allocation=neyman"], "expected --target with a class, found none"),
         ("sample_points", ["--target=oats"], "--target: expected a class of the map (wheat, suga"),
         ("sample_points", ["--users_accuracy=oats=0.9"], "'oats' is no class of the map"),
         ("sample_points", ["--users_accuracy=wheat=0.9"], "'sugarbeet' has no value"),
-        ("sample_points", ["--users_accuracy=good"], "expected confidence, a number or class=numb"),
         ("sample_points", ["--users_accuracy=80"], "expected values above 0, up to 1, found '80'"),
-        ("sample_points", ["--standard_error=2"], "--standard_error: expected one above 0"),
     ],
 )
 def test_a_mistake_is_one_line(world, starter, verb, flags, message, tmp_path):

@@ -301,7 +301,7 @@ def test_a_map_that_has_changed_names_its_cubes(made, tmp_path):
         ("c", pixels, made_maps.grid((40, 30), col=60)),
     )
     other = map_folder.open_map(tmp_path / "map")
-    with pytest.raises(ValueError, match=r"1 cubes changed \(b\), 1 cubes are new \(c\); draw"):
+    with pytest.raises(ValueError, match=r"cubes 1 changed \(b\), 1 new \(c\); draw"):
         sample_design.read(file, other, count(other))
 
 
