@@ -2,12 +2,17 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.mapping.map_folder import Digests, FinishedMap, Located, MapCube
-from cropmap_jax.mapping.province_grid import OUTSIDE, Provinces
+
+if TYPE_CHECKING:  # it needs the packages of an extra
+    from cropmap_jax.mapping.province_grid import Provinces
+
+OUTSIDE = "outside all provinces"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +47,7 @@ class Counting:
     """
 
     def __init__(
-        self, found: FinishedMap, provinces: Provinces | None, with_confidence: bool = False
+        self, found: FinishedMap, provinces: "Provinces | None", with_confidence: bool = False
     ):
         self._map, self._provinces, self._with = found, provinces, with_confidence
         self._names = (*provinces.names, OUTSIDE) if provinces else ("",)
@@ -88,7 +93,7 @@ class Counting:
         )
 
 
-def province_of(cube: MapCube, provinces: Provinces | None) -> np.ndarray:
+def province_of(cube: MapCube, provinces: "Provinces | None") -> np.ndarray:
     """Province of each pixel of a cube, int64 [H, W]; 0 where there are none."""
     if provinces is None:
         return np.zeros(tuple(cube.geobox.shape), np.int64)
@@ -158,7 +163,7 @@ class Drawing:
     def __init__(
         self,
         found: FinishedMap,
-        provinces: Provinces | None,
+        provinces: "Provinces | None",
         strata: Sequence[Stratum],
         sizes: np.ndarray,
         seed: int,

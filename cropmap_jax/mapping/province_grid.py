@@ -13,7 +13,6 @@ from cropmap_jax.ground_truth import coordinates, polygons, vectors
 from cropmap_jax.ground_truth.names import normalise
 from cropmap_jax.ground_truth.provinces import place_key
 
-OUTSIDE = "outside all provinces"
 _USUAL = ("province", "provinces", "name", "region", "district", "county")
 
 

@@ -1,15 +1,19 @@
 """What the map shows at the points of a sample, and which share of a stratum is what."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cropmap_jax.mapping.map_folder import FinishedMap, locate
 from cropmap_jax.mapping.map_strata import Counts, province_of
-from cropmap_jax.mapping.province_grid import Provinces
 from cropmap_jax.mapping.sample_design import Design
+
+if TYPE_CHECKING:  # it needs the packages of an extra
+    from cropmap_jax.mapping.province_grid import Provinces
 
 
 def look_up(
-    found: FinishedMap, design: Design, provinces: Provinces | None, name: str
+    found: FinishedMap, design: Design, provinces: "Provinces | None", name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Class on the map and province of each point.
 
@@ -64,7 +68,7 @@ def _some(design: Design, numbers: np.ndarray) -> str:
 
 
 def shares_of_strata(
-    design: Design, counts: Counts, provinces: Provinces | None
+    design: Design, counts: Counts, provinces: "Provinces | None"
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Which share of each stratum is which class on the map, and lies in which province.
 
