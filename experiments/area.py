@@ -135,7 +135,7 @@ def _estimate(found, counts, provinces, notes: list[str]) -> dict:
         found.names[: found.no_data], counts.provinces, counts.hectares[:, :classes]
     )
     titles = [one.title(found) for one in design.strata]
-    notes += design.notes
+    notes += [*design.notes, *sample_lookup.check_spread(found, design, counts)]
     notes += area_tables.check_answers(sample, titles, _MISSING.value)
     for why in dict.fromkeys(answers.notes.values()):
         count = sum(one == why for one in answers.notes.values())

@@ -27,6 +27,7 @@ class Counts:
       shared_ha: hectares that lie in several cubes, each counted once.
       confidence: float64 [classes], mean from 0 to 1; NaN where there is no pixel, or nobody asked.
       digests: of the pixels.
+      by_cube: int64 [cubes, classes], pixels of each.
     """
 
     provinces: tuple[str, ...]
@@ -35,6 +36,7 @@ class Counts:
     shared_ha: float
     confidence: np.ndarray
     digests: Digests
+    by_cube: np.ndarray
 
 
 class Counting:
@@ -55,6 +57,7 @@ class Counting:
         self._pixels, self._hectares = np.zeros(shape, np.int64), np.zeros(shape)
         self._sums, self._seen = np.zeros(shape[1]), np.zeros(shape[1])
         self._shared, self._digests = 0.0, Digests()
+        self._by_cube: list[np.ndarray] = []
 
     def run(self) -> Iterator[None]:
         """Counts; yields after each cube.
@@ -72,8 +75,10 @@ class Counting:
                 self._add_confidence(cube, cells, owned)
             cells = cells + province_of(cube, self._provinces) * len(self._map.names)
             count = np.bincount(cells[owned], minlength=self._pixels.size)
-            self._pixels += count.reshape(self._pixels.shape)
-            self._hectares += count.reshape(self._pixels.shape) * cube.pixel_ha
+            count = count.reshape(self._pixels.shape)
+            self._pixels += count
+            self._hectares += count * cube.pixel_ha
+            self._by_cube.append(count.sum(0))
             yield
 
     def _add_confidence(self, cube: MapCube, classes: np.ndarray, owned: np.ndarray) -> None:
@@ -89,7 +94,13 @@ class Counting:
         with np.errstate(invalid="ignore"):
             confidence = self._sums / self._seen
         return Counts(
-            self._names, self._pixels, self._hectares, self._shared, confidence, self._digests
+            self._names,
+            self._pixels,
+            self._hectares,
+            self._shared,
+            confidence,
+            self._digests,
+            np.array(self._by_cube),
         )
 
 

@@ -71,6 +71,7 @@ class Design:
       with_no_data: whether ground without a prediction is part of the population.
       provinces: digest of the provinces that strata speak of; "" for none.
       notes: what a reader should know, a line each.
+      ours: whether `sample_points` drew it.
     """
 
     strata: tuple[DesignStratum, ...]
@@ -81,6 +82,7 @@ class Design:
     with_no_data: bool
     provinces: str
     notes: tuple[str, ...] = ()
+    ours: bool = True
 
 
 def to_json(
@@ -175,6 +177,7 @@ def read(path: str, found: FinishedMap, counts: Counts) -> Design:
         with_no_data,
         (value.get("provinces") or {}).get("digest", ""),
         tuple(notes),
+        value.get("drawn_by") == OURS,
     )
 
 

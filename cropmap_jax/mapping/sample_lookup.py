@@ -11,6 +11,9 @@ from cropmap_jax.mapping.sample_design import Design
 if TYPE_CHECKING:  # it needs the packages of an extra
     from cropmap_jax.mapping.province_grid import Provinces
 
+_DRAWS = 999
+"""Random samples that one drawn elsewhere is compared with."""
+
 
 def look_up(
     found: FinishedMap, design: Design, provinces: "Provinces | None", name: str
@@ -60,6 +63,46 @@ def look_up(
             f"its stratum says, found {found.names[shown[i]]} ({len(wrong)} such points)"
         )
     return shown, home
+
+
+def check_spread(found: FinishedMap, design: Design, counts: Counts) -> list[str]:
+    """Whether points that were drawn elsewhere are spread over the cubes as by chance.
+
+    Pearson's statistic of points per cube, of all strata together, against that of samples drawn
+    at random; strata of provinces are passed over. Fields that were visited lie together.
+
+    Args:
+      found: the map.
+      design: of the sample.
+      counts: what the map holds.
+
+    Returns:
+      A note where no random sample of _DRAWS was as uneven; else none.
+    """
+    if design.ours:
+        return []
+    cube = locate(found, design.lon, design.lat).cube
+    classes = found.no_data + design.with_no_data
+    rng = np.random.default_rng(0)
+    own, random = 0.0, np.zeros(_DRAWS)
+    for h, stratum in enumerate(design.strata):
+        pixels = counts.by_cube[:, :classes].sum(1)
+        if stratum.map_class is not None:
+            pixels = counts.by_cube[:, stratum.map_class]
+        if stratum.province is not None or not pixels.any():
+            continue
+        share = pixels / pixels.sum()
+        expected = np.maximum(share * stratum.points, np.finfo(float).tiny)[share > 0]
+        drawn = np.bincount(cube[design.stratum == h], minlength=len(share))[share > 0]
+        own += float(((drawn - expected) ** 2 / expected).sum())
+        sets = rng.multinomial(stratum.points, share[share > 0], _DRAWS)
+        random += ((sets - expected) ** 2 / expected).sum(1)
+    if own <= random.max():
+        return []
+    return [
+        f"points lie closer together than in any of {_DRAWS} random samples: were they chosen? "
+        f"Then no area or interval follows from them"
+    ]
 
 
 def _some(design: Design, numbers: np.ndarray) -> str:

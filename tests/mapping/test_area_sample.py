@@ -338,6 +338,28 @@ def test_a_sample_that_was_drawn_elsewhere(made, tmp_path):
         sample_design.read(str(file), found, counts)
 
 
+def test_points_that_lie_together_are_noticed(tmp_path):
+    """Forty points in one of nine cubes, and forty all over them."""
+    cubes = [
+        (f"c{r}{c}", made_maps.blocks((20, 30), r), made_maps.grid((20, 30), 30 * c, 20 * r))
+        for r in range(3)
+        for c in range(3)
+    ]
+    made_maps.write(tmp_path / "map", *cubes)
+    found = map_folder.open_map(tmp_path / "map")
+    counts = count(found)
+    rng = np.random.default_rng(0)
+    all_over = []
+    for i in range(40):
+        lon, lat = found.cubes[rng.integers(9)].lonlat(*rng.integers(0, 20, (2, 1)))
+        all_over.append({"id": i, "lon": float(lon[0]), "lat": float(lat[0])})
+    together = places(found, rng.integers(0, 20, 40), rng.integers(0, 30, 40))
+    for points, notes in ((all_over, 0), (together, 1)):
+        (tmp_path / "mine.json").write_text(json.dumps(declared(found, counts, points)))
+        design = sample_design.read(str(tmp_path / "mine.json"), found, counts)
+        assert len(sample_lookup.check_spread(found, design, counts)) == notes
+
+
 @pytest.mark.parametrize(
     "row, message",
     [(-3, "found 1 outside of it .id p1."), (1, "found 1 on no data .id p1., which is no part")],
