@@ -17,10 +17,18 @@ import cropmap_jax.mapping.crop_map
 import cropmap_jax.training.loop  # noqa: F401
 
 _SCIKIT_LEARN = "cropmap_jax.baselines.keeping"
+_AREA = (
+    "cropmap_jax.evaluation.area_picture",
+    "cropmap_jax.evaluation.area_tables",
+    "cropmap_jax.mapping.points_picture",
+    "cropmap_jax.mapping.province_grid",
+)
 SLOW_IMPORTS = {
     "experiments.baseline": (_SCIKIT_LEARN,),
     "experiments.combine": (_SCIKIT_LEARN,),
     "experiments.learning_curve": (_SCIKIT_LEARN,),
+    "experiments.area": _AREA,
+    "experiments.sample_points": _AREA,
     "experiments.calibrate": (_SCIKIT_LEARN, "cropmap_jax.evaluation.calibration_scores"),
 }
 
