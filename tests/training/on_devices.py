@@ -10,6 +10,7 @@ can be: the first examples have all of them, the last none.
 """
 
 import dataclasses
+import gc
 import sys
 
 import in_float64
@@ -105,6 +106,7 @@ def main(out: str, devices: str, *processes: str) -> None:
     with in_float64.float64():
         for name in RATES:
             np.savez(f"{out}-{name}.npz", **trained(name))
+    gc.freeze()  # as the commands end
 
 
 if __name__ == "__main__":
