@@ -151,6 +151,8 @@ def describe(
     lines += [f"note: {note}" for note in few_fields.notes(data)]
     if sampling.weak_share and not data.split("train").has_weak:
         lines.append(f"note: config.weak_share {sampling.weak_share:g}: {NO_WEAK}")
+    if train_config.unknown.used:
+        lines.append(f"note: {train_config.unknown.describe(data)}")
     annotated = int(data.split("train").annotated.sum())
     if sampling.unit == "pixels" and annotated < train_config.batch_size:
         lines.append(
