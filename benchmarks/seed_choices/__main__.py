@@ -2,6 +2,7 @@
 
     python -m benchmarks.seed_choices --cubes iran/cubes --truth iran/truth --europe europe/cubes \\
         --out OUT [--networks pixel_series,dual_unet3d] [--choices ours,negative,pu] [--seeds 3]
+        [--pretrained pixel_series=WORKDIR]
 
 CUBES, TRUTH and EUROPE are what `experiments.simulate` wrote (configs/demo/simulate.py:iran and
 :europe). Each choice is changed alone from what we do; then all of the original system's together.
@@ -59,7 +60,7 @@ class Bench:
             flags += [f"--config.init_from={self._pretrained(network, choice.ways)}"]
         else:
             flags += ["--config.from_scratch=True"]
-        flags += ["--config.epochs=1"] if args.quick else []
+        flags += [f"--config.epochs={args.epochs}"] if args.epochs else []
         steps.command(folder, "train", "finetune", flags, network.config, anew=True)
         score = [f"--workdir={folder}", "--crop=all", "--max_pictures=0"]
         steps.command(folder, "score", "evaluate", score)
@@ -82,7 +83,7 @@ class Bench:
         flags += [f"--config.dataset={self._europe(ways)}"]
         if altered.ZEROS in ways and network.masks:
             flags += [f"--config.model.{network.masks}=False"]
-        flags += ["--config.epochs=1"] if self._args.quick else []
+        flags += [f"--config.epochs={self._args.epochs}"] if self._args.epochs else []
         self._steps.command(folder, "train", "pretrain", flags, network.pretraining, anew=True)
         return str(folder)
 
@@ -184,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         default=CROPLAND,
         help=f"share of the ground that is cultivated, for PU and PNU ({CROPLAND})",
     )
-    parser.add_argument("--quick", action="store_true", help="one epoch: does it run at all?")
+    parser.add_argument("--epochs", type=int, help="of every training (as in its config)")
     return parser
 
 
@@ -194,6 +195,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not 1 <= args.seeds <= 100:
             raise ValueError(f"--seeds: expected 1 to 100, found {args.seeds}")
+        if args.epochs is not None and not 1 <= args.epochs <= 10**6:
+            raise ValueError(f"--epochs: expected at least 1, found {args.epochs}")
+        if not 0 < args.cropland <= 1:
+            raise ValueError(f"--cropland: expected above 0 to 1, found {args.cropland}")
         for word in args.pretrained or ():
             name, equals, path = word.partition("=")
             choices.find_networks([name])
