@@ -199,6 +199,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--epochs: expected at least 1, found {args.epochs}")
         if not 0 < args.cropland <= 1:
             raise ValueError(f"--cropland: expected above 0 to 1, found {args.cropland}")
+        choices.find_networks(args.networks.split(",") if args.networks else None)
         for word in args.pretrained or ():
             name, equals, path = word.partition("=")
             choices.find_networks([name])
