@@ -64,7 +64,7 @@ def get_config() -> ConfigDict:
     config.unknown.treatment = "masked"  # no loss; or "negative", "pu", "pnu"
     config.unknown.weight = 1.0  # of "negative", where an annotated pixel weighs 1
     config.unknown.share = 0.5  # of sampled pixels, if unknown ones have a part in the loss
-    config.unknown.priors = "annotated"  # of "pu", "pnu"; or "name=share of all ground,..."
+    config.unknown.priors = "best_bin"  # of "pu", "pnu"; or "annotated", "name=share of ground,..."
     config.unknown.cropland = 1.0  # share of all ground that is cultivated, for "annotated"
     config.unknown.eta = 0.5  # of "pnu": 1 is "pu", 0 uses annotated negatives alone; -1 to 1
     config.unknown.beta = 0.0  # of "pu", "pnu": how negative a risk may be,

@@ -28,9 +28,6 @@ from cropmap_jax.geo.recorded_steps import Failed, Steps
 NAMES = ("seed_choices.md", "seed_choices.json")
 SHARED = ("cropmap_jax.evaluation.evaluate", "cropmap_jax.training.loop")
 """What commands import, once for all of them."""
-CROPLAND = 0.57
-"""Share of the simulated Iran that is cultivated: 40 % is of the eight crops (its truth), and of
-what field teams annotated 70 % is."""
 
 
 class Bench:
@@ -55,7 +52,6 @@ class Bench:
         data = f"--config.data_dir={out / 'data'}"
         flags = [f"--workdir={folder}", data, f"--config.seed={seed}", *choice.settings(network)]
         flags += [f"--config.dataset={self._dataset(choice.ways)}"]
-        flags += [f"--config.unknown.cropland={args.cropland}"]
         if choice.pretrained:
             flags += [f"--config.init_from={self._pretrained(network, choice.ways)}"]
         else:
@@ -179,12 +175,6 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(choice.name for choice in choices.CHOICES)
     parser.add_argument("--choices", help=f"some of {known}, separated by commas (all)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each (3)")
-    parser.add_argument(
-        "--cropland",
-        type=float,
-        default=CROPLAND,
-        help=f"share of the ground that is cultivated, for PU and PNU ({CROPLAND})",
-    )
     parser.add_argument("--epochs", type=int, help="of every training (as in its config)")
     return parser
 
@@ -197,8 +187,6 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--seeds: expected 1 to 100, found {args.seeds}")
         if args.epochs is not None and not 1 <= args.epochs <= 10**6:
             raise ValueError(f"--epochs: expected at least 1, found {args.epochs}")
-        if not 0 < args.cropland <= 1:
-            raise ValueError(f"--cropland: expected above 0 to 1, found {args.cropland}")
         choices.find_networks(args.networks.split(",") if args.networks else None)
         for word in args.pretrained or ():
             name, equals, path = word.partition("=")

@@ -116,6 +116,13 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         windows, _ = self._windows(drawn.chip, *self._draw_dates(drawn, rng))
         return self._read(drawn, _Square(drawn.row, drawn.col, 1), windows)
 
+    def all_pixels(self, count: int) -> tuple[Pixels, DrawnPixels]:
+        """Windows of `count` drawn pixels alone, unknown ones among them, and which these are."""
+        rng = np.random.default_rng((_STATISTICS, self._seed))
+        drawn, _ = self._with_others(self._index.draw(rng, count), 0)
+        windows, _ = self._windows(drawn.chip, *self._draw_dates(drawn, rng))
+        return self._read(drawn, _Square(drawn.row, drawn.col, 1), windows), drawn
+
     def _draw_dates(
         self, drawn: DrawnPixels, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ _BEFORE: dict[str, Any] = {
         "treatment": "masked",
         "weight": 1.0,
         "share": 0.5,
-        "priors": "annotated",
+        "priors": "best_bin",
         "cropland": 1.0,
         "eta": 0.5,
         "beta": 0.0,

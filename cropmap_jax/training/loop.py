@@ -123,7 +123,8 @@ def train(
             _, state = checkpointer.restore(state)
         writes = parallel.process_index() == 0
         if writes:
-            print(describe(data, recipe, train_config, source, state["params"], step), flush=True)
+            facts = (source, state["params"], step, priors)
+            print(describe(data, recipe, train_config, *facts), flush=True)
         log = MetricLog(workdir, step) if writes else NoLog()
         if step == source.steps:
             return log.last

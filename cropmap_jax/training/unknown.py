@@ -14,13 +14,13 @@ import numpy as np
 
 from cropmap_jax.data import checks
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.training import losses
+from cropmap_jax.training import class_priors, losses
 
 MASKED, NEGATIVE, PU, PNU = "masked", "negative", "pu", "pnu"
 TREATMENTS = (MASKED, NEGATIVE, PU, PNU)
 """What `config.unknown.treatment` may name."""
-ANNOTATED = "annotated"
-"""Of `config.unknown.priors`: estimated from what is annotated."""
+ANNOTATED, BEST_BIN = "annotated", "best_bin"
+"""Of `config.unknown.priors`: estimated from what is annotated, or by `class_priors`."""
 _WHERE = "config.unknown"
 
 
@@ -32,8 +32,8 @@ class Unknown:
       treatment: one of TREATMENTS.
       weight: of "negative": of an unknown pixel, where an annotated one weighs 1.
       share: of sampled pixels, those that are drawn from unknown ground instead.
-      priors: of "pu" and "pnu", the share of all ground that each class has: "annotated", or
-        "canola=0.05,maize=0.08,...", every class once.
+      priors: of "pu" and "pnu", the share of all ground that each class has: "best_bin" or
+        "annotated", or "canola=0.05,maize=0.08,...", every class once.
       cropland: share of all ground that is cultivated, for "annotated".
       eta: of "pnu", see `positive_unlabelled`.
       beta, gamma: of "pu" and "pnu", likewise.
@@ -45,7 +45,7 @@ class Unknown:
     treatment: str = MASKED
     weight: float = 1.0
     share: float = 0.5
-    priors: str = ANNOTATED
+    priors: str = BEST_BIN
     cropland: float = 1.0
     eta: float = 0.5
     beta: float = 0.0
@@ -131,22 +131,27 @@ class Unknown:
                 f"{self.treatment!r}, found none (everything is annotated)"
             )
 
-    def describe(self, data: Dataset) -> str:
-        """A line for people: what unknown pixels count as."""
-        if not self.estimates_risk:
+    def describe(self, names: tuple[str, ...], priors: np.ndarray | None) -> str:
+        """A line for people: what unknown pixels count as.
+
+        Args:
+          names: of the classes.
+          priors: from `class_priors`.
+        """
+        if priors is None:
             return (
                 f"{_WHERE}: unknown pixels are negatives of every class, of weight {self.weight:g}"
             )
-        priors = self.class_priors(data)
-        each = zip(data.legend.names, () if priors is None else priors, strict=True)
+        each = zip(names, priors, strict=True)
         shares = ", ".join(f"{name} {share:.3f}" for name, share in each)
         return f"{_WHERE}: {self.treatment}; shares of all ground: {shares}"
 
     def class_priors(self, data: Dataset) -> np.ndarray | None:
         """float32 [classes], the share of all ground that each class has; None: not needed.
 
-        Estimated, it is the class's share of annotated pixels, none of these among them, times
-        `cropland`: as if field teams had annotated cultivated ground at random.
+        With "best_bin" as `class_priors` estimates it. With "annotated" it is the class's share of
+        annotated pixels, none of these among them, times `cropland`: as if field teams had
+        annotated cultivated ground at random.
 
         Raises:
           ValueError: a class that there is not, is missing or never annotated; shares that are none
@@ -155,7 +160,7 @@ class Unknown:
         if not self.estimates_risk:
             return None
         names = data.legend.names
-        if self.priors != ANNOTATED:
+        if self.priors not in (ANNOTATED, BEST_BIN):
             return _given(self.priors, names)
         pixels = data.split("train").pixels.sum(0).astype(np.float64)
         if never := data.never_annotated("train"):
@@ -164,6 +169,8 @@ class Unknown:
                 f"{never[0]} is not annotated in train and its share cannot be estimated; found "
                 f"{self.priors!r}"
             )
+        if self.priors == BEST_BIN:
+            return class_priors.estimate(data).astype(np.float32)
         shares = self.cropland * pixels[: len(names)] / pixels.sum()
         if shares.sum() >= 1:
             raise ValueError(
@@ -183,8 +190,8 @@ def _given(text: str, names: tuple[str, ...]) -> np.ndarray:
         name, equals, value = (part.strip() for part in word.partition("="))
         if name not in names or not equals:
             raise ValueError(
-                f"{where}: expected {ANNOTATED!r}, or name=share of every class, found {word!r}; "
-                f"{checks.nearest(name, names)}"
+                f"{where}: expected {BEST_BIN!r}, {ANNOTATED!r}, or name=share of every class, "
+                f"found {word!r}; {checks.nearest(name, names)}"
             )
         try:
             share = float(value)

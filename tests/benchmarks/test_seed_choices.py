@@ -164,7 +164,7 @@ def arguments(tmp_path):
     return argparse.Namespace(
         cubes=str(tmp_path / "cubes"), truth=str(tmp_path / "truth"), out=str(tmp_path / "out"),
         europe=None, pretrained=None, networks="dual_unet3d", choices="pu,zeros", seeds=2,
-        cropland=0.5, epochs=None,
+        epochs=None,
     )  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_pretraining_is_on_cubes_altered_likewise(arguments, monkeypatch, tmp_pa
     ("flags", "message"),
     [
         (["--seeds=0"], "--seeds: expected 1 to 100, found 0"),
-        (["--cropland=0"], "--cropland: expected above 0 to 1, found 0"),
+        (["--epochs=0"], "--epochs: expected at least 1, found 0"),
         (["--truth=nowhere"], "--truth: expected a folder, found none at nowhere"),
         (["--pretrained=pixel_series"], "--pretrained: expected NETWORK=WORKDIR, found"),
         (["--networks=a"], "--networks: expected some of"),

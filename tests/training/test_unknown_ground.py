@@ -162,14 +162,15 @@ def test_a_run_says_what_unknown_ground_is_and_ends(tmp_path, capsys, treated):
 def test_chips_hold_their_unknown_pixels(tmp_path):
     data, recipe = small_runs.make_data(), small_runs.make_recipe()
     changes = {"sampling": SamplingConfig(num_periods=2), "epochs": 1, "batch_size": 2}
-    found = train(tmp_path, data, recipe, unknown=Unknown("pnu"), **changes)
+    treated = Unknown("pnu", priors="annotated", cropland=0.5)
+    found = train(tmp_path, data, recipe, unknown=treated, **changes)
     assert np.isfinite(found["loss"])
 
 
 def test_shares_are_estimated_from_what_is_annotated():
     data = make_data()
     pixels = data.split("train").pixels.sum(0)
-    found = Unknown("pu", cropland=0.5).class_priors(data)
+    found = Unknown("pu", priors="annotated", cropland=0.5).class_priors(data)
     np.testing.assert_allclose(found, 0.5 * pixels[:3] / pixels.sum(), rtol=1e-6)
     given = PU.class_priors(data)
     np.testing.assert_allclose(given, PRIORS, rtol=1e-6)
@@ -215,8 +216,8 @@ def test_settings_that_there_are_not():
         ("rye=0.5,pea=0.4,oats=nan", "above 0 and below 1 for oats, found 'nan'"),
         ("rye=0.5,pea=x,oats=0.1", "above 0 and below 1 for pea, found 'x'"),
         ("rye=0.1,pea=0.1,oats=0.1,rye=0.2", "every class once, found rye twice"),
-        ("estimated", "expected 'annotated', or name=share of every class, found 'estimated'"),
-        ("", "expected 'annotated', or name=share of every class, found ''"),
+        ("estimated", "expected 'best_bin', 'annotated', or name=share of .* found 'estimated'"),
+        ("", "expected 'best_bin', 'annotated', or name=share of every class, found ''"),
     ],
 )
 def test_shares_that_cannot_be(tmp_path, priors, message):
@@ -231,8 +232,9 @@ def test_shares_that_cannot_be_estimated():
         Unknown("pu").class_priors(never)
     whole = make_data(np.array([0, 1, 2, IGNORE], np.uint8))
     with pytest.raises(ValueError, match="^config.unknown.cropland: expected below 1 with"):
-        Unknown("pu").class_priors(whole)
-    assert Unknown("pu", cropland=0.6).class_priors(whole).sum() == pytest.approx(0.6)
+        Unknown("pu", priors="annotated").class_priors(whole)
+    found = Unknown("pu", priors="annotated", cropland=0.6).class_priors(whole)
+    assert found.sum() == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(
