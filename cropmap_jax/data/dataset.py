@@ -160,6 +160,19 @@ class Dataset:
             )
         return self.chips[split]
 
+    def unknown_pixels(self, split: str) -> np.ndarray:
+        """int64 [N], pixels of each chip of a split that lie in its cube and are not annotated.
+
+        Raises:
+          ValueError: the dataset has no such split.
+        """
+        table = self.split(split)
+        shapes = np.array([row["shape"] for row in self.cubes], np.int64)[table.cube]
+        corner = np.stack([table.row, table.col], 1)
+        inside = np.clip(shapes - corner, 0, self.chip).prod(1)
+        unknown: np.ndarray = np.maximum(inside - table.annotated, 0)
+        return unknown
+
     @property
     def ground(self) -> list[dict[str, Any]]:
         """Which ground is in which split: id, split, season, crs, transform, shape of each cube.

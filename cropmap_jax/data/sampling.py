@@ -18,6 +18,9 @@ UNITS = ("chips", "pixels")
 """What `config.sampling` may name."""
 LEAD_UNKNOWN = -(10**6)
 """Lead in days where there is no harvest date."""
+LEGEND, ANNOTATED = "legend", "annotated"
+DATES_OF = (LEGEND, ANNOTATED)
+"""What `config.dates_of` may name."""
 
 # What a generator is for comes before its seed: numpy fills a short seed up with zeros, so without
 # it the draws of place 0 would be those of the epoch's order.
@@ -51,6 +54,11 @@ class SamplingConfig:
       mixup: of examples, see `training.steps.mixed`: shares are drawn from Beta(mixup, mixup).
       weak_share: share of the drawn pixels that only a land-cover map says are none of the classes;
         above 0 all such pixels of crops and chips are examples, too. 0: they are unknown.
+      unknown_share: share of the drawn pixels that are unknown instead; 0: none. Crops and chips
+        hold unknown pixels as it is.
+      dates_of: whose harvests as-of dates are drawn from: "legend", those of all classes; or
+        "annotated", that of the annotated class alone (the original system's way, by which the
+        season gives the crop away). Where no class is annotated, it is the legend's all the same.
 
     Raises:
       ValueError: a probability outside [0, 1), or a count or a ratio that is too small.
@@ -74,6 +82,8 @@ class SamplingConfig:
     as_of_jitter: int = 0
     mixup: float = 0.0
     weak_share: float = 0.0
+    unknown_share: float = 0.0
+    dates_of: str = LEGEND
 
     @property
     def extra_lead(self) -> int:
@@ -103,6 +113,12 @@ class SamplingConfig:
             checks.real(f"config.{name}", getattr(self, name), 0, 1)
             if getattr(self, name) == 1:
                 raise ValueError(f"config.{name}: expected a number below 1, found 1")
+        checks.choice("config.dates_of", self.dates_of, DATES_OF)
+        if self.dates_of == ANNOTATED and self.as_of:
+            raise ValueError(
+                f"config.dates_of: expected 'legend' with config.as_of, whose dates are of no "
+                f"class; found {self.dates_of!r}"
+            )
 
 
 def check_max_lead(where: str, lead_days: int, max_lead_days: int, as_of: Any) -> None:
@@ -296,10 +312,14 @@ class ExampleSampler:
         rng = np.random.default_rng((_EXAMPLE, self._seed, epoch, place))
         config, index = self._config, int(self._cubes[chip])
         as_of, harvest = self._draw_as_of(index, rng)
-        draw = Draw(chip, *window(self._data, index, as_of, config.num_periods, harvest))
+        crop = None
         if config.crop:
             label = self._source.label(chip)
-            draw.crop = Crop(label, *random_corner(label, config.crop, rng))
+            crop = Crop(label, *random_corner(label, config.crop, rng))
+        if config.dates_of == ANNOTATED:
+            own = self._annotated_harvest(index, chip, crop, rng)
+            as_of, harvest = as_of + (own - harvest if own else 0), own or harvest
+        draw = Draw(chip, *window(self._data, index, as_of, config.num_periods, harvest), crop)
         if config.augment:
             draw.facts["turn"] = np.int32(rng.integers(8))
         if config.period_dropout or config.sensor_dropout:
@@ -329,6 +349,17 @@ class ExampleSampler:
         if config.as_of_jitter:
             as_of += int(rng.integers(-config.as_of_jitter, config.as_of_jitter + 1))
         return as_of, harvest
+
+    def _annotated_harvest(
+        self, index: int, chip: int, crop: Crop | None, rng: np.random.Generator
+    ) -> int:
+        """Harvest start of one of the classes that are annotated in an example; 0: of none."""
+        label = crop.label if crop else self._source.label(chip)
+        if crop and (side := self._config.crop):
+            label = label[crop.row : crop.row + side, crop.col : crop.col + side]
+        days = self._data.harvest[index][np.unique(label[label < len(self._data.legend)])]
+        days = days[days > 0]
+        return int(rng.choice(days)) if len(days) else 0
 
     def _draw_kept(self, rng: np.random.Generator) -> np.ndarray:
         """bool [sensors, T]: which periods of each sensor stay."""

@@ -20,6 +20,17 @@ _BEFORE: dict[str, Any] = {
     "weight_decay": 0.0,
     "weak_share": 0.0,
     "weak_weight": 1.0,
+    "unknown": {
+        "treatment": "masked",
+        "weight": 1.0,
+        "share": 0.5,
+        "priors": "best_bin",
+        "cropland": 1.0,
+        "eta": 0.5,
+        "beta": 0.0,
+        "gamma": 1.0,
+    },
+    "dates_of": "legend",
     "fields_per_class": 0,
     "fields_draw": 0,
 }
