@@ -116,7 +116,7 @@ def _absent(found: Balance) -> list[Finding]:
     if nowhere:
         out.append(Finding(
             "note", "balance",
-            f"{plural(len(nowhere), 'class').replace('classs', 'classes')} of the legend without "
+            f"{plural(len(nowhere), 'class')} of the legend without "
             f"an annotated pixel: {named(nowhere)}",
             "nothing can learn them; leave them out of the legend",
             figures={"classes": nowhere},

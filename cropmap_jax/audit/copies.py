@@ -19,6 +19,8 @@ _MOST_NUMBERS = 1 << 26
 _LEAST_EQUAL = 4
 """Different pixels that two cubes have to have in common."""
 _MOST_QUERIES = 20_000
+_LEAST_MEANS = 10
+"""That have to be there of a square."""
 _AXES = 24
 _NEIGHBOURS = 40
 """A square's nearest ones are those of its own patch that overlap it, 24 at most."""
@@ -105,13 +107,18 @@ class Marks:
         parts = [mean.reshape(len(rows), -1) for mean in means]
         values[:, self._columns[patch.cube]] = np.concatenate(parts, 1)
         # A square that is mostly missing looks like any other.
-        kept = np.isfinite(values).sum(1) >= signatures.LEAST_NUMBERS
+        kept = np.isfinite(values).sum(1) >= _LEAST_MEANS
         number = np.full(len(rows), len(self._keys))
         self._keys.append((patch.key, patch.cube, patch.row, patch.col))
         self._values.append(values[kept])
         self._squares.append(
             np.stack([np.full(len(rows), patch.cube), number, rows, cols], 1)[kept]
         )
+
+    @property
+    def empty(self) -> bool:
+        """Whether no patch holds enough numbers to be recognised."""
+        return not self._values and not any(len(own) for own in self._hashes)
 
     def equal(self, apart: set[tuple[int, int]]) -> list[Copy]:
         """Pairs of cubes in which pixels have the very same values.

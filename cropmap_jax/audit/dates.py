@@ -115,7 +115,7 @@ class DateScore:
       place: macro-F1 where crops are exchanged among the cubes of a place: what dates give away
         because they say which place it is.
       beyond: whether no exchange reaches the score.
-      why: why there is none.
+      why: why there is none, or why it is that of guessing.
     """
 
     score: float | None = None
@@ -154,6 +154,9 @@ def score(
     if len(set(blocks)) < 2:
         return DateScore(why="fewer than two blocks are annotated")
     shares = pixels[used][:, kinds] / pixels[:, kinds].sum(0)
+    if len({windows[int(cube)].tobytes() for cube in used}) == 1:
+        guess = 1 / len(kinds)
+        return DateScore(guess, guess, guess, why="all cubes have the same windows")
     table = _Table([windows[int(cube)] for cube in used], np.unique(blocks, return_inverse=True)[1])
     prior = 1 / len(kinds)
     found = table.score(shares)

@@ -46,6 +46,6 @@ def named(names: Sequence[str], most: int = _MOST_NAMED) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """ "1 field", "2 fields"."""
-    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    """ "1 field", "2 fields", "3 classes"."""
+    many = f"{word}es" if word.endswith("s") else f"{word}s"
     return f"{count:,d} {word if count == 1 else many}"

@@ -14,8 +14,11 @@ from cropmap_jax.geo.legend import IGNORE
 
 _LEAST_CONTACT = 3
 """Pixels along which two fields have to touch."""
-_ONE_FIELD = 1.0
-"""Standard deviations of a pixel between the means of two parts of one field, at most."""
+_ONE_FIELD = 2.0
+"""Standard deviations of a pixel between the means of two parts of one field, at most.
+
+Halves of 269 fields of simulated Iran lie 0.2 to 2.6 apart (95 % below 1.8), 31 pairs of other
+fields of one crop within 8 pixels 2.3 to 12.1; halves of 13 fields of a real scene 0.3 to 1.5."""
 _MOST_COMPARED = 200
 
 
@@ -49,7 +52,7 @@ def check(
         found = meeting(material, i, j)
         for kind, pixels, fields, other in _of_ground(material, i, j, found):
             _add(tallies[kind], material, (i, j), pixels, fields, other)
-        if found.inside:
+        if found.inside or found.annotated or not _together(material, i, j):
             continue
         crossing = [(pq, fg, n) for pq, own in found.touching.items() if pq[0] != pq[1]
                     for fg, n in own.items()]  # fmt: skip
@@ -77,14 +80,19 @@ def check(
     return found_all
 
 
+def _together(material: Material, i: int, j: int) -> bool:
+    """Whether the periods of two cubes overlap: names of seasons may be anything."""
+    one, other = material.places[i].periods, material.places[j].periods
+    return bool(one[0, 0] < other[-1, 1] and other[0, 0] < one[-1, 1])
+
+
 def _of_ground(
     material: Material, i: int, j: int, found: Meeting
 ) -> Iterable[tuple[str, int, int, int]]:
     """Yields (kind, pixels, pairs of fields, contradicting pixels) of ground that both hold."""
-    if not found.inside:
+    if not found.inside and not found.annotated:
         return
-    one, other = material.places[i].periods, material.places[j].periods
-    together = one[0, 0] < other[-1, 1] and other[0, 0] < one[-1, 1]
+    together = _together(material, i, j)
     across = {pq: n for pq, n in found.annotated.items() if pq[0] != pq[1]}
     within = {pq: n for pq, n in found.annotated.items() if pq[0] == pq[1]}
     fields = sum(len(found.fields.get(pq, ())) for pq in across)

@@ -39,8 +39,7 @@ class Meeting:
     """What two cubes have in common, summed over parts (splits or folds).
 
     Args:
-      pixels: pixels of the second cube that lie on the first one.
-      inside: of those, pixels farther than one pixel from the first one's edge.
+      inside: pixels of the second cube that lie on the first one, a pixel or more from its edge.
       annotated: {(part, part): pixels that both know}.
       contradicting: pixels that both know, as different things.
       fields: {(part, part): {(field, field)}} that share such pixels.
@@ -48,7 +47,6 @@ class Meeting:
         of one class, on different ground.
     """
 
-    pixels: int = 0
     inside: int = 0
     annotated: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
     contradicting: int = 0
@@ -70,7 +68,6 @@ def meeting(material: Material, i: int, j: int) -> Meeting:
         near = (r >= -1) & (r <= height) & (c >= -1) & (c <= width)
         rows, cols, r, c = rows[near], cols[near], r[near], c[near]
         within = (r >= 0) & (r < height) & (c >= 0) & (c < width)
-        out.pixels += int(within.sum())
         deep = (r >= 1) & (r < height - 1) & (c >= 1) & (c < width - 1)
         out.inside += int(deep.sum())
         known = (label2[rows, cols] != IGNORE) & (part2[rows, cols] != UNUSED)

@@ -4,6 +4,7 @@ import collections
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from cropmap_jax.audit.findings import Finding, named
 from cropmap_jax.audit.material import Material, Patch, class_of
@@ -13,8 +14,10 @@ _MUCH = 0.6
 """Share missing of a sensor, from which on that is noted; as sources flag cubes."""
 _GIVES_AWAY = 0.15
 """Share of images that a class lacks more than what else is annotated in the same cubes."""
-_SIGMAS, _LEAST_CUBES = 4.0, 5
-"""How many standard errors over cubes that has to be, and of how many cubes."""
+_CHANCE, _LEAST_CUBES = 0.01, 5
+"""Of one such finding in all where there is none, by a t-test over cubes, of so many at least."""
+_FLOOR = 0.05
+"""Standard deviation over cubes, at least: a few that are the same say little of how they vary."""
 _ABSENT, _PRESENT = 0.999, 0.5
 
 
@@ -34,6 +37,8 @@ class Missing:
             for place in material.places
         ]
         """int64 [classes + 2, sensors, T] of each cube: pixels without any band."""
+        days = {int(day) for place in material.places for day in place.periods[:, 0]}
+        self._tests = (self._kinds - 1) * sensors * len(days)
         self.pixels = np.zeros((len(material.places), self._kinds), np.int64)
 
     def add(self, patch: Patch) -> None:
@@ -140,9 +145,9 @@ class Missing:
                 continue
             differences = np.array([d for d, _ in rows])
             mean = float(differences.mean())
-            # Two images lost of a cube are no measure of how much they vary.
-            error = max(float(differences.std(ddof=1)), 0.05) / np.sqrt(len(rows))
-            if abs(mean) > _GIVES_AWAY and abs(mean) > _SIGMAS * error and abs(mean) > worst[0]:
+            error = max(float(differences.std(ddof=1)), _FLOOR) / np.sqrt(len(rows))
+            sure = scipy.stats.t.isf(_CHANCE / 2 / self._tests, len(rows) - 1) * error
+            if abs(mean) > max(_GIVES_AWAY, sure, worst[0]):
                 worst = (abs(mean), mean, day, len(rows))
         if not worst[0]:
             return []

@@ -83,6 +83,8 @@ def _dates(found: Audit) -> str:
     score = found.dates
     if score.score is None:
         return f"not scored: {score.why}"
+    if score.why:
+        return f"nothing: {score.why}"
     return (
         f"macro-F1 {score.score:.2f} of held-out blocks without a pixel; {score.place:.2f} from "
         f"knowing the place, {score.prior:.2f} from guessing"

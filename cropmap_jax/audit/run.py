@@ -83,6 +83,9 @@ def _copies(
     material: Material, marks: copies.Marks, apart: set[tuple[int, int]], progress: Progress
 ) -> list[Finding]:
     """Findings about images that are there twice."""
+    if marks.empty:
+        return [Finding("note", "copies", "not looked for: too few numbers are stored of a pixel",
+                        "export more periods or bands")]  # fmt: skip
     equal = marks.equal(apart)
     known = {(one.one, one.other) for one in equal}
     alike = [

@@ -4,7 +4,7 @@ Two kinds of marks are kept of every patch, both small:
 
   * Fingerprints: a 64-bit hash of all that is stored of a pixel, of a fixed share of all pixels.
     Which ones depends on what is stored, so that the same pixels are kept of a copy, wherever it
-    begins (content-defined sampling). Pixels with ten numbers or more do not agree by chance.
+    begins (content-defined sampling). Pixels with ten different numbers do not agree by chance.
   * Signatures: the mean of every band and period over squares, in steps of a few pixels, so that a
     copy that was moved or resampled has one nearly like it.
 """
@@ -19,7 +19,8 @@ from cropmap_jax.geo.sensors import Sensor
 CELL, SQUARE = 8, 32
 """Pixels: the step of signatures, and the side of the square that each is of."""
 LEAST_NUMBERS = 10
-"""Values that have to be there of a pixel for a fingerprint of it."""
+"""Different ones that have to be stored of a pixel for a fingerprint of it: others may agree by
+chance, such as those of open water."""
 _LEAST_THERE = 0.75
 """Share of a square that has to lie in its cube."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -37,7 +38,7 @@ def fingerprints(patch: Patch, sensors: Sequence[Sensor], one_in: int) -> np.nda
       one_in: about one of so many pixels is kept.
 
     Returns:
-      uint64 [N], of pixels of which LEAST_NUMBERS values or more are there.
+      uint64 [N], of pixels of which LEAST_NUMBERS different values or more are stored.
     """
     rows = np.flatnonzero(patch.new)
     flat = {
@@ -52,13 +53,21 @@ def fingerprints(patch: Patch, sensors: Sequence[Sensor], one_in: int) -> np.nda
     found, there = np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.int64)
     rng = np.random.default_rng(1)
     for sensor in sensors:
+        there += _different(flat[sensor.name][:, rows], sensor.nodata)
         for values in flat[sensor.name][:, rows]:
             odd = rng.integers(0, 2**63, values.shape[-1], dtype=np.uint64)
             odd = odd * np.uint64(2) + np.uint64(1)
             terms = values.astype(np.int64).astype(np.uint64) * odd
             found = found * _ODD + terms.sum(1, dtype=np.uint64)
-            there += (values != sensor.nodata).sum(1)
     return _mixed(found)[there >= LEAST_NUMBERS]
+
+
+def _different(values: np.ndarray, nodata: int) -> np.ndarray:
+    """int [N], how many different numbers there are of each pixel, in [T, N, bands]."""
+    ordered = np.sort(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1), 1)
+    changes = (ordered[:, 1:] != ordered[:, :-1]).sum(1) + 1
+    counts: np.ndarray = changes - (ordered == nodata).any(1)
+    return counts
 
 
 def _mixed(found: np.ndarray) -> np.ndarray:

@@ -177,8 +177,8 @@ def test_a_field_in_two_splits(cubes, halves, ids, words):
 
 def test_two_fields_that_touch_are_not_one(cubes, halves):
     left, right = halves(100_000)
-    # A crop that was sown late: greener by two deviations of a pixel in all images.
-    s2 = right.pixels["s2"] + 2 * making.S2_NOISE
+    # A crop that was sown early: four deviations of a pixel in all images.
+    s2 = right.pixels["s2"] + 4 * making.S2_NOISE
     right = cube.Cube(right.info, {**right.pixels, "s2": s2}, right.label, right.fields)
     for half in (left, right):
         cube_io.write_cube(half, cubes)
