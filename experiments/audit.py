@@ -56,10 +56,10 @@ def _materials():
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files
 
-    if _DATA_DIR.value is None and _CUBES.value is None:
-        raise ValueError("expected --data_dir or --cubes, found neither")
     if _DATASET.value is not None and _DATA_DIR.value is None:
         raise ValueError("--dataset: expected --data_dir with it, found none")
+    if _DATA_DIR.value is None and _CUBES.value is None:
+        raise ValueError("expected --data_dir or --cubes, found neither")
     if _DATA_DIR.value is not None:
         folder = files.local("--data_dir", _DATA_DIR.value)
         names = [_DATASET.value] if _DATASET.value else _datasets(pathlib.Path(folder))
@@ -72,7 +72,7 @@ def _materials():
 
 
 def main(_):
-    from cropmap_jax.audit import report, run
+    from cropmap_jax.audit import findings, report, run
     from cropmap_jax.geo import files, processes
 
     out = None if _OUT.value is None else pathlib.Path(files.local("--out", _OUT.value))
@@ -91,7 +91,8 @@ def main(_):
     if written:
         print(f"written: {', '.join(str(path) for path in written)}")
     if errors:
-        print(f"{errors} errors: scores of these splits say little; correct them first")
+        count = findings.plural(errors, "error")
+        print(f"{count}: scores of these splits say little; correct that first")
         sys.exit(1)
     print("no leakage found; next: train and evaluate, or look at the warnings above")
 

@@ -64,7 +64,8 @@ def fingerprints(patch: Patch, sensors: Sequence[Sensor], one_in: int) -> np.nda
 
 def _different(values: np.ndarray, nodata: int) -> np.ndarray:
     """int [N], how many different numbers there are of each pixel, in [T, N, bands]."""
-    ordered = np.sort(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1), 1)
+    count, pixels, bands = values.shape
+    ordered = np.sort(np.moveaxis(values, 1, 0).reshape(pixels, count * bands), 1)
     changes = (ordered[:, 1:] != ordered[:, :-1]).sum(1) + 1
     counts: np.ndarray = changes - (ordered == nodata).any(1)
     return counts

@@ -25,7 +25,8 @@ SURE = 0.6
 _REACH = 8
 """Pixels of shift."""
 _SMOOTH, _FIELD = 3, 9
-_CLIP = 2.0
+_EDGE = 2.5
+"""Standard deviations of what is finer than fields, beyond which a pixel lies at an edge."""
 
 
 def components(
@@ -74,11 +75,11 @@ def likeness(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def _detail(smooth: np.ndarray) -> np.ndarray:
-    """What is finer than fields; edges, which many places have, count no more than texture."""
+    """What is finer than fields, 0 at edges: many places have a straight one, such as a coast."""
     rest = smooth - scipy.ndimage.uniform_filter(smooth, (0, _FIELD, _FIELD))
     size = 1.4826 * np.median(np.abs(rest), (1, 2), keepdims=True)
-    clipped: np.ndarray = np.clip(rest, -_CLIP * size, _CLIP * size)
-    return clipped
+    kept: np.ndarray = np.where(np.abs(rest) <= _EDGE * size, rest, 0)
+    return kept
 
 
 def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -45,7 +45,8 @@ def _moved(old, shift):
 def part(one, cube_id, split, rows, cols, **info):
     """Rows and columns of a cube as a cube of its own, where they lie."""
     old = one.info.geobox
-    affine = old.translate_pix(cols.start, rows.start).affine
+    a, b, x, d, e, y = tuple(old.affine)[:6]
+    affine = Affine(a, b, x + a * cols.start, d, e, y + e * rows.start)
     geobox = GeoBox((rows.stop - rows.start, cols.stop - cols.start), affine, old.crs)
     values = {"cube_id": cube_id, "split": split, "block": f"{cube_id}_block", "geobox": geobox}
     return cube.Cube(
@@ -80,12 +81,13 @@ def reprojected(one, cube_id, split, epsg, shift=(0.0, 0.0), **info):
         moved = np.moveaxis(flat.reshape(t, b, height, width), 1, -1)
         pixels[name] = np.ascontiguousarray(moved)
     label = warp(one.label[None], Resampling.nearest, np.uint8(IGNORE))[0]
-    fields = warp(one.fields.astype(np.float64)[None], Resampling.nearest, 0.0)[0]
+    fields = None
+    if one.fields is not None:
+        fields = warp(one.fields.astype(np.float64)[None], Resampling.nearest, 0.0)[0]
+        fields = fields.astype(np.uint32)
     geobox = _moved(new, shift)
     values = {"cube_id": cube_id, "split": split, "block": f"{cube_id}_block", "geobox": geobox}
-    return cube.Cube(
-        dataclasses.replace(one.info, **(values | info)), pixels, label, fields.astype(np.uint32)
-    )
+    return cube.Cube(dataclasses.replace(one.info, **(values | info)), pixels, label, fields)
 
 
 def windows_of_the_crop(folder, cubes=12):
