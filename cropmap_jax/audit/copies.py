@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -236,21 +236,20 @@ class Marks:
 
 def _axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Principal axes [features, axes] of standardised signatures, their mean and deviation."""
-    with np.errstate(invalid="ignore"):
-        there = np.isfinite(values)
-    count = np.maximum(there.sum(0), 1)
-    filled = np.where(there, values, 0)
-    centre = filled.sum(0, dtype=np.float64) / count
-    square = np.zeros(values.shape[1])
-    cross = np.zeros((values.shape[1],) * 2)
-    for part in _parts(len(values)):
-        rest = np.where(there[part], filled[part] - centre, 0)
-        square += (rest**2).sum(0)
-    spread = np.sqrt(square / count)
+    count, total, square = np.zeros((3, values.shape[1]))
+    for part in _parts(values):
+        there = np.isfinite(part)
+        count += there.sum(0)
+        total += np.where(there, part, 0).sum(0)
+    centre = total / np.maximum(count, 1)
+    for part in _parts(values):
+        square += (np.nan_to_num(part - centre) ** 2).sum(0)
+    spread = np.sqrt(square / np.maximum(count, 1))
     # A feature that is the same everywhere tells nothing.
     spread = np.where(spread > 1e-6, spread, np.inf)
-    for part in _parts(len(values)):
-        rest = np.where(there[part], filled[part] - centre, 0) / spread
+    cross = np.zeros((values.shape[1],) * 2)
+    for part in _parts(values):
+        rest = np.nan_to_num((part - centre) / spread)
         cross += rest.T @ rest
     _, vectors = np.linalg.eigh(cross)
     return vectors[:, ::-1][:, :_AXES], centre, spread
@@ -260,14 +259,14 @@ def _reduced(
     values: np.ndarray, axes: np.ndarray, centre: np.ndarray, spread: np.ndarray
 ) -> np.ndarray:
     """float32 [N, axes] of signatures, missing values at their mean."""
-    out = np.empty((len(values), axes.shape[1]), np.float32)
-    for part in _parts(len(values)):
-        out[part] = np.nan_to_num((values[part] - centre) / spread) @ axes
-    return out
+    rows = [np.nan_to_num((part - centre) / spread) @ axes for part in _parts(values)]
+    return np.concatenate([row.astype(np.float32) for row in rows])
 
 
-def _parts(count: int, size: int = 8192) -> Iterable[slice]:
-    return (slice(at, at + size) for at in range(0, count, size))
+def _parts(values: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
+    """Yields rows of an array, some at a time, as float64."""
+    for at in range(0, len(values), size):
+        yield values[at : at + size].astype(np.float64)
 
 
 def _next_to(reduced: np.ndarray, squares: np.ndarray, query: int) -> float:

@@ -86,7 +86,8 @@ def _dates(found: Audit) -> str:
     if score.why:
         return f"nothing: {score.why}"
     return (
-        f"macro-F1 {score.score:.2f} of held-out blocks without a pixel; {score.place:.2f} from "
+        f"macro-F1 {score.score:.2f} of held-out blocks from dates of {score.of}, without a pixel; "
+        f"{score.place:.2f} from "
         f"knowing the place, {score.prior:.2f} from guessing"
     )
 

@@ -3,7 +3,16 @@
 import dataclasses
 from typing import Any
 
-from cropmap_jax.audit import balance, copies, dates, fieldparts, ground, meeting, missing
+from cropmap_jax.audit import (
+    balance,
+    copies,
+    date_score,
+    dates,
+    fieldparts,
+    ground,
+    meeting,
+    missing,
+)
 from cropmap_jax.audit.findings import SEVERITIES, Finding, named, ordered, plural
 from cropmap_jax.audit.material import Material, Progress, quiet
 
@@ -25,7 +34,7 @@ class Audit:
     findings: list[Finding]
     balance: balance.Balance
     missing: dict[str, dict[str, dict[str, float]]]
-    dates: dates.DateScore
+    dates: date_score.DateScore
     settings: dict[str, Any]
 
     def count(self, severity: str) -> int:
@@ -73,8 +82,8 @@ def audit(
     found += gaps.check()
     found += dates.check_calendars(material, num_periods, lead_days)
     pixels = gaps.pixels[:, : len(material.legend)]
-    by_dates = dates.score(material, pixels, num_periods, lead_days)
-    found += dates.check_score(by_dates)
+    by_dates = date_score.score(material, pixels, num_periods, lead_days)
+    found += date_score.check(by_dates)
     settings = {"num_periods": num_periods, "lead_days": lead_days}
     return Audit(material, ordered(found), amounts, gaps.shares(), by_dates, settings)
 

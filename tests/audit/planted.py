@@ -90,8 +90,11 @@ def reprojected(one, cube_id, split, epsg, shift=(0.0, 0.0), **info):
     return cube.Cube(dataclasses.replace(one.info, **(values | info)), pixels, label, fields)
 
 
-def windows_of_the_crop(folder, cubes=12):
-    """Cubes with one crop each, whose periods end with that crop's harvest."""
+def windows_of_the_crop(folder, one_date, cubes=12):
+    """Cubes with one crop each, whose periods end with that crop's harvest.
+
+    With `one_date` that is the harvest of all classes, too.
+    """
     for i in range(cubes):
         tile = (making.TILE[0] + i * grid.TILES_PER_BLOCK, making.TILE[1])
         split = SPLITS[i % len(SPLITS)]
@@ -106,7 +109,7 @@ def windows_of_the_crop(folder, cubes=12):
         info = dataclasses.replace(
             one.info,
             periods=one.info.periods[kept],
-            harvest={calendars.ANY_CROP: one.info.harvest[name]},
+            harvest={calendars.ANY_CROP: one.info.harvest[name]} if one_date else one.info.harvest,
         )
         pixels = {name: values[kept] for name, values in one.pixels.items()}
         cube_io.write_cube(cube.Cube(info, pixels, label, one.fields), folder)

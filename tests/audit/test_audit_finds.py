@@ -232,12 +232,12 @@ def test_a_reprojected_copy_elsewhere(made, cubes, number):
 # Dates ---------------------------------------------------------------------------------------
 
 
-def test_windows_that_give_the_crop_away(tmp_path):
-    planted.windows_of_the_crop(tmp_path)
+@pytest.mark.parametrize("one_date, of", [(True, "windows"), (False, "cubes")])
+def test_windows_that_give_the_crop_away(tmp_path, one_date, of):
+    planted.windows_of_the_crop(tmp_path, one_date)
     found = audit_of(tmp_path)
-    what = only_error(found, "dates")
-    assert "give the crop away" in what
-    assert found.dates.score > 0.9 and found.dates.place < 0.6
+    assert f"the dates of {of} give the crop away" in only_error(found, "dates")
+    assert found.dates.score > 0.9 and found.dates.place < 0.6 and found.dates.of == of
 
 
 def test_places_with_calendars_of_their_own_are_no_leak(tmp_path):
