@@ -23,6 +23,8 @@ _MUCH = 0.25
 _SHUFFLES = 99
 """Exchanges of crops among the cubes of a place: by chance a score exceeds all once in 100."""
 _FOLDS = 5
+_MOST_CUBES = 2000
+"""That are scored; of more, a sample."""
 _PLACE_DEGREES = 0.5
 """Cubes without a province that are so near to each other are of one place."""
 
@@ -68,19 +70,21 @@ def score(
       pixels: int64 [cubes, classes], annotated pixels.
       num_periods: periods of the window.
       lead_days: the as-of date is a harvest start minus this many days.
-      seed: of the exchanges.
+      seed: of the exchanges, and of the sample.
     """
     kinds = np.flatnonzero(pixels.sum(0))
     if len(kinds) < 2:
         return DateScore(why="fewer than two classes are annotated")
     windows = [_windows(material, cube, num_periods, lead_days) for cube in range(len(pixels))]
     used = np.array([n for n in np.flatnonzero(pixels.sum(1)) if len(windows[n])], int)
+    rng = np.random.default_rng(seed)
+    if len(used) > _MOST_CUBES:
+        used = np.sort(rng.choice(used, _MOST_CUBES, replace=False))
     blocks = np.unique([material.places[n].block for n in used], return_inverse=True)[1]
     if len(np.unique(blocks)) < 2:
         return DateScore(why="fewer than two blocks are annotated")
     shares = pixels[used][:, kinds] / np.maximum(pixels[used][:, kinds].sum(0), 1)
     place = _place_of(material)[used]
-    rng = np.random.default_rng(seed)
     found = [
         _scored(of, [rows[n] for n in used], blocks, place, shares, rng)
         for of, rows in (("windows", windows), ("cubes", _descriptions(material)))
