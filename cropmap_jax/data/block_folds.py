@@ -11,7 +11,7 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.data import fold_maps, fold_view, joined
+from cropmap_jax.data import fold_maps, fold_view
 from cropmap_jax.data.chips import cut
 from cropmap_jax.data.dataset import Chips, Dataset
 from cropmap_jax.geo import folds, periods, splits
@@ -104,9 +104,7 @@ def _info(data: Dataset, number: int, read: Read) -> CubeInfo:
     )
 
 
-def _count(
-    data: Dataset, rule: Rule, maps: list[str], shapes: list[tuple[int, int]]
-) -> np.ndarray:
+def _count(data: Dataset, rule: Rule, maps: list[str], shapes: list[tuple[int, int]]) -> np.ndarray:
     """int64 [folds, N, classes + 1], annotated pixels of each fold in every chip."""
     table, source = data.chips["train"], data.source("train")
     kinds = [*range(len(data.legend)), NONE_OF_THESE]

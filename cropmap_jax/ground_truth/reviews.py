@@ -113,7 +113,7 @@ def _row(edit: Edit, at: dict[int, int], table: geopandas.GeoDataFrame, file: pa
     found, own = table.crop.iloc[row], table.geometry.iloc[row]
     if found != edit.label:
         raise ValueError(
-            f"{where}: expected label {edit.label!r} as reviewed, found {found!r} in config.source; "
+            f"{where}: expected label {edit.label!r}, as reviewed, found {found!r} in the source; "
             "expected the field data that were reviewed: review them again"
         )
     if edit.action in (DROP, RELABEL) and not _same_place(edit.geometry, own):
@@ -140,7 +140,11 @@ def _outline(edit: Edit, file: pathlib.Path) -> Any:
     if shape is not None and shape.geom_type == "MultiPolygon" and len(shape.geoms) == 1:
         shape = shape.geoms[0]
     if shape is None or shape.geom_type != "Polygon" or not shape.is_valid or shape.is_empty:
-        found = "none" if shape is None else f"{shape.geom_type}{'' if shape.is_valid else ' that crosses itself'}"
+        found = (
+            "none"
+            if shape is None
+            else f"{shape.geom_type}{'' if shape.is_valid else ' that crosses itself'}"
+        )
         raise ValueError(
             f"{file}: row {edit.row}, field {edit.field}: expected one polygon for action reshape, "
             f"found {found}"
@@ -194,7 +198,7 @@ def _edit(where: str, row: int, cells: tuple[Any, ...], shape: Any, known: dict[
         raise ValueError(f"{where}: expected the number of a field, found {cells[0]!r}") from error
     where = f"{where}, field {field}"
     label, action, new = ("" if cell != cell or cell is None else str(cell) for cell in cells[1:])
-    action = normalise(action)
+    action = normalise(action).casefold()
     if action and action not in ACTIONS:
         raise ValueError(
             f"{where}: action: expected {', '.join(ACTIONS)} or none, found {plain(action, 80)!r}"
@@ -208,7 +212,9 @@ def _edit(where: str, row: int, cells: tuple[Any, ...], shape: Any, known: dict[
     new = known[names.key(new)] if normalise(new) else ""
     action = action or (RELABEL if new else KEEP)
     if action == RELABEL and not new:
-        raise ValueError(f"{where}: label_new: expected the new label for action relabel, found none")
+        raise ValueError(
+            f"{where}: label_new: expected the new label for action relabel, found none"
+        )
     if action in (KEEP, DROP) and new not in ("", label):
         raise ValueError(f"{where}: expected action relabel with label_new {new!r}, found {action}")
     return Edit(row, field, label, action, new, shape)

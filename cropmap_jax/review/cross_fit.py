@@ -21,7 +21,7 @@ from cropmap_jax.review import pieces
 from cropmap_jax.review.pieces import Piece
 
 NEAR_PX = 4
-"""Around a field that is predicted too: how far its outline is moved, and what its picture shows."""
+"""Around a field that are predicted too."""
 RULE = Rule(exclusive=True, threshold=0.5, none_of_these=True)
 """Of baselines: classes exclude each other, and none of these is one of them."""
 

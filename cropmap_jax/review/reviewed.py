@@ -43,14 +43,16 @@ class Field:
         return self.pieces[0].fold
 
 
-def gather(data: Dataset, pieces: Sequence[Piece]) -> list[Field]:
+def gather(data: Dataset, pieces: Sequence[Piece], by_id: bool = False) -> list[Field]:
     """The fields that pieces are of, those of neighbouring cubes as one.
 
     Args:
       data: the dataset that they were cut from, with all annotation in one split.
       pieces: of all folds.
+      by_id: ids are unique throughout, as those of `prepare`: pieces of one id are one field,
+        whether or not they touch.
     """
-    member = _members(data, pieces)
+    member = {(p.cube, p.field): p.field for p in pieces} if by_id else _members(data, pieces)
     groups: dict[int, list[Piece]] = {}
     for piece in pieces:
         groups.setdefault(member[piece.cube, piece.field], []).append(piece)
