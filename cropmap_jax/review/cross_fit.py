@@ -51,12 +51,12 @@ def whole_season(data: Dataset) -> tuple[int, np.ndarray]:
     return max(map(len, spans)), np.array([own[-1, 1] for own in spans], np.int64)
 
 
-def train(data: Dataset, fold: int, setup: Setup, split: str = "train") -> BaselinePredictor:
-    """The model that has seen nothing of a fold.
+def train(data: Dataset, what: str, setup: Setup, split: str = "train") -> BaselinePredictor:
+    """A model of the annotation of a split.
 
     Args:
-      data: with folds, see `block_folds.divide`.
-      fold: which one; None with a dataset that is no view.
+      data: the dataset, or a view of a fold, of which it then has seen nothing.
+      what: of the dataset it learns from, for messages.
       setup: how.
       split: whose annotation it learns from.
 
@@ -73,7 +73,7 @@ def train(data: Dataset, fold: int, setup: Setup, split: str = "train") -> Basel
         setup.settings.most_pixels,
         setup.seed,
     )
-    model = fitting.fit(setup.settings, learnt, setup.seed, f"{data.path}: fold {fold}")
+    model = fitting.fit(setup.settings, learnt, setup.seed, f"{data.path}: {what}")
     dtype = methods.METHODS[setup.settings.method].dtype
     return BaselinePredictor(features, [model], len(data.legend), setup.sensors, dtype)
 
@@ -98,7 +98,7 @@ def predict(
       ValueError: as `train`; a damaged file.
     """
     view = data.view(fold)
-    predictor = train(view, fold, setup)
+    predictor = train(view, f"all but fold {fold}", setup)
     classes = list(range(len(data.legend)))
     dates = np.repeat(setup.dates[:, None], len(classes), 1)
     cubes = np.unique(view.split("test").cube)
