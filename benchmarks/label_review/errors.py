@@ -141,13 +141,19 @@ def main(argv: list[str]) -> dict:
     review = out / "review" / "review.gpkg"
     if not review.is_file():
         given = [f"--config.data_dir={data_dir}", "--config.dataset=isrc/planted"]
-        runs.command("review_labels", f"--config={args.config}", f"--out={review.parent}", *given)
+        runs.command(
+            "review_labels",
+            f"--config={args.config}",
+            f"--out={review.parent}",
+            "--max_pictures=0",
+            *given,
+        )
     table = geopandas.read_file(review, layer="fields")
     found = found_by(table, errors)
     text = f"{len(table)} fields, {len(errors)} errors\n\n{_text(found)}"
-    print(text, flush=True)
     gained = {}
     if args.seeds:
+        print(text, flush=True)
         gained = _train(out, data_dir, world, wrong, errors, table, args.seeds)
         text += f"\n\n{_gained(gained)}"
     return report.finish("label_review errors", args, text, {"found": found, "gained": gained})

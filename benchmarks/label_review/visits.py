@@ -150,7 +150,7 @@ def main(argv: list[str]) -> dict:
         chosen = _chosen(args, out / f"chosen-{draw}.json", draw)
         if args.chosen:
             continue
-        for title, more in ({KNOWN: []} | chosen).items():
+        for title, more in (chosen | {KNOWN: []}).items():
             scores.setdefault(title, []).append(_score(args, title, draw, more))
             print(f"draw {draw}: {title}: {scores[title][-1]}", flush=True)
     text = _table(scores) if scores else ""

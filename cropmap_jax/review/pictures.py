@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from cropmap_jax.data.dataset import Dataset
@@ -155,9 +156,9 @@ def _outline(ax: Axes, own: np.ndarray, pixel_m: float, colour: str, style: str)
     padded = np.pad(own, 1)
     down = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])
     right = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
-    lines = [((c, c + 1), (r, r)) for r, c in down] + [((c, c), (r, r + 1)) for r, c in right]
-    for x, y in lines:
-        ax.plot(np.multiply(x, pixel_m), np.multiply(y, pixel_m), style, color=colour, lw=1.2)
+    lines = [((c, r), (c + 1, r)) for r, c in down] + [((c, r), (c, r + 1)) for r, c in right]
+    segments = np.array(lines, float).reshape(-1, 2, 2) * pixel_m
+    ax.add_collection(LineCollection(list(segments), colors=colour, linestyles=style, lw=1.2))
 
 
 def _series(ax: Axes, patch: Patch, one: Suspicion, season: str, by_class: Curves) -> None:

@@ -95,9 +95,10 @@ def load(path: pathlib.Path) -> list[Piece]:
 
 def _split(rows: np.ndarray, own: np.ndarray, probability: np.ndarray) -> list[Piece]:
     out, start = [], 0
-    for *about, height, width in rows.tolist():
+    for cube, field, label, fold, top, left, height, width in rows.tolist():
         end = start + height * width
         patch: Any = probability[start:end].astype(np.float32).reshape(height, width, -1)
-        out.append(Piece(*about, own[start:end].reshape(height, width), patch))
+        mask = own[start:end].reshape(height, width)
+        out.append(Piece(cube, field, label, fold, top, left, mask, patch))
         start = end
     return out

@@ -123,7 +123,7 @@ def _words(one: Suspicion, data: Dataset) -> str:
             window = [periods.from_day(int(t[cube, crop])) for t in (data.planting, data.harvest)]
             peak = periods.from_day(one.peak.day)
             parts.append(
-                f"greenest about {peak}, {one.label} stands from {window[0]} to {window[1]} there"
+                f"greenest about {peak}, {one.label} grows from {window[0]} to {window[1]} there"
             )
     return "; ".join(parts)
 
