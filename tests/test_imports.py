@@ -41,6 +41,16 @@ ROOMS = {
         "ground_truth",
         "geo",
     },
+    # It asks what was annotated, and what was mapped, whether it can be right.
+    "review": {
+        "evaluation",
+        "mapping",
+        "baselines",
+        "inference",
+        "data",
+        "ground_truth",
+        "geo",
+    },
     # It shows what scores and maps hold, and computes nothing that they could.
     "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
 }

@@ -84,17 +84,12 @@ def choose(args, data, draw: int) -> dict[str, list]:
 
 
 def train(args: list[str]) -> None:
-    """Trains with some fields more; run in a process of its own.
+    """Trains with some fields more, by `finetune`; run in a process of its own.
 
     Args:
       args: workdir, data_dir, dataset, fields per class, draw, and the fields as JSON.
     """
-    from experiments import _train, finetune  # noqa: F401 - defines what _train reads
-
     workdir, data_dir, name, per_class, draw, more = args
-    config = runpy.run_path(runs.CONFIG)["get_config"]()
-    config.update({"data_dir": data_dir, "dataset": name, "from_scratch": True, "seed": int(draw)})
-    config.update({"fields_per_class": int(per_class), "fields_draw": int(draw)})
     by_cube: dict[int, list[int]] = {}
     for cube, field in json.loads(more):
         by_cube.setdefault(cube, []).append(field)
@@ -105,12 +100,11 @@ def train(args: list[str]) -> None:
         return few_fields.with_more(open_dataset(*given, **view), "train", added)
 
     dataset.open_dataset = opened
+    given = {"data_dir": data_dir, "dataset": name, "from_scratch": True, "seed": draw}
+    given |= {"fields_per_class": per_class, "fields_draw": draw}
     sys.argv = ["finetune", f"--config={runs.CONFIG}", f"--workdir={workdir}"]
-    flags = ("data_dir", "dataset", "from_scratch", "seed", "fields_per_class", "fields_draw")
-    sys.argv += [f"--config.{flag}={config[flag]}" for flag in flags]
-    from experiments import _cli
-
-    _cli.run(finetune.main)
+    sys.argv += [f"--config.{flag}={value}" for flag, value in given.items()]
+    runpy.run_module("experiments.finetune", run_name="__main__", alter_sys=True)
 
 
 def _score(args, title: str, draw: int, more: list) -> dict[str, float]:

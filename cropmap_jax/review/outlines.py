@@ -19,8 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LIMIT = 0.4
-"""Gain from which an outline is suspect: of simulated fields that were drawn rightly, one of a
-hundred has as much."""
+"""Gain from which an outline is suspect, at least: of simulated fields that were drawn rightly, one
+of a hundred has as much."""
+_SIGMAS, _MAD = 3.0, 1.4826
+"""Standard deviations above the median gain, where that is more; and those in a median absolute
+deviation. Fields that a map shows, or hilly ones, are less even, and none of them stands out."""
 REACH_PX = 3
 """How far an outline is moved, along rows and columns."""
 _LEAST_PX = 20
@@ -94,6 +97,15 @@ def judge(values: np.ndarray, own: np.ndarray, spread: np.ndarray) -> Shift:
         if gain > best.gain:
             best = Shift(gain, rows, cols)
     return best
+
+
+def limit(gains: Sequence[float]) -> float:
+    """The gain from which an outline is suspect: far above what most fields have."""
+    values = np.asarray(gains, np.float64)
+    if not len(values):
+        return LIMIT
+    middle = float(np.median(values))
+    return max(LIMIT, middle + _SIGMAS * _MAD * float(np.median(np.abs(values - middle))))
 
 
 def move(own: np.ndarray, rows: int, cols: int) -> np.ndarray:

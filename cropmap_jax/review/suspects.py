@@ -76,16 +76,17 @@ def judge(
         if crop is not None:
             dates = int(data.planting[piece.cube, crop]), int(data.harvest[piece.cube, crop])
         peaks.append(seasons.judge(patch, piece.own, *dates))
+    limit = outlines.limit([shift.gain for shift in shifts])
     out = []
     for i, field in enumerate(fields):
         scores = {
             LABEL: _score(float(found.odds[i]), mislabelled.LIMIT),
-            OUTLINE: _score(shifts[i].gain, outlines.LIMIT),
+            OUTLINE: _score(shifts[i].gain, limit),
             SEASON: _score(peaks[i].outside, _SEASON_DAYS),
         }
         suspect = {
             LABEL: bool(found.suspect[i]),
-            OUTLINE: shifts[i].gain > outlines.LIMIT,
+            OUTLINE: shifts[i].gain > limit,
             SEASON: peaks[i].outside > 0,
         }
         kinds = tuple(sorted((k for k in KINDS if suspect[k]), key=lambda k: -scores[k]))

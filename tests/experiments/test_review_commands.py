@@ -108,7 +108,9 @@ def test_a_map_lists_parcels_to_visit(world):
     assert done.returncode == 0, done.stderr[-3000:]
     found = geopandas.read_file(root / "visits" / "visits.gpkg")
     assert found.visit.tolist() == [1, 2, 3, 4, 5] and (found.name >= 12).all()
-    assert (found.visit_days_left >= 7).all() and found.visit_ha.to_numpy() == pytest.approx(0.64, rel=0.01)
+    assert (found.visit_days_left >= 7).all() and found.visit_ha.to_numpy() == pytest.approx(
+        0.64, rel=0.01
+    )
     assert "12 of 36 parcels are annotated already: left out" in done.stdout
     assert (root / "visits" / "visits.png").is_file()
     assert (root / "visits" / "visits.csv").read_text().startswith("visit,visit_crop,visit_p,")

@@ -61,6 +61,12 @@ def test_an_outline_in_its_place_and_one_within_even_ground_are_left_alone():
     assert outlines.judge(np.full((24, 24, 5), np.nan), own, np.ones(5)).gain == 0
 
 
+def test_where_most_fields_are_uneven_the_limit_is_higher():
+    assert outlines.limit([]) == outlines.limit([0.0] * 99 + [5.0]) == outlines.LIMIT
+    uneven = np.linspace(0, 1, 101)  # median 0.5, median absolute deviation 0.25
+    assert outlines.limit(uneven) == pytest.approx(0.5 + 3 * 1.4826 * 0.25)
+
+
 def test_spread_is_that_within_fields_and_never_zero():
     own = np.ones((8, 8), bool)
     values = ground(0.1)[8:16, 8:16]
