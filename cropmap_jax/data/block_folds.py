@@ -61,7 +61,9 @@ def merge(data: Dataset) -> Dataset:
     """All splits of a dataset as one, "train"; what a land-cover map alone says is left out."""
     tables = list(data.chips.values())
     every = Chips(
-        *(np.concatenate([getattr(t, name) for t in tables]) for name in ("cube", "row", "col")),
+        np.concatenate([table.cube for table in tables]),
+        np.concatenate([table.row for table in tables]),
+        np.concatenate([table.col for table in tables]),
         np.concatenate([table.pixels for table in tables]),
     )
     cubes = [row | {"split": "train"} for row in data.cubes]
@@ -91,11 +93,10 @@ def _info(data: Dataset, number: int, read: Read) -> CubeInfo:
     label, fields = read(number)
     # Counts of connected parts say nothing about other cubes.
     given = bool(fields.any()) and not np.array_equal(splits.connected_fields(label), fields)
-    spans = [tuple(map(periods.from_day, span)) for span in row["periods"]]
     return CubeInfo(
         cube_id=row["id"],
         geobox=GeoBox(tuple(row["shape"]), Affine(*row["transform"]), row["crs"]),
-        periods=tuple((start, end) for start, end in spans),
+        periods=tuple(periods.Period(*map(periods.from_day, span)) for span in row["periods"]),
         legend=data.legend,
         block=row["block"],
         split=row["split"],

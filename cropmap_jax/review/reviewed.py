@@ -21,12 +21,12 @@ class Field:
     """A field that was annotated and predicted.
 
     Args:
-      number: of its pieces in `Piece` order, the position in the list of fields.
+      number: its position in the list of fields.
       pieces: at least one; the largest first.
       label: column of its class in probabilities; the last one is none of these.
       pixels: how many were predicted.
       mean: float64 [classes + 1], mean probability.
-      shape: float64 [classes + 1], the field's probability: the geometric mean of its pixels'
+      geometric: float64 [classes + 1], the field's probability: the geometric mean of its pixels'
         probabilities, which adds up to 1.
     """
 
@@ -56,7 +56,7 @@ def gather(data: Dataset, pieces: Sequence[Piece], by_id: bool = False) -> list[
     groups: dict[int, list[Piece]] = {}
     for piece in pieces:
         groups.setdefault(member[piece.cube, piece.field], []).append(piece)
-    found = []
+    found: list[Field] = []
     for own in groups.values():
         own.sort(key=lambda piece: (-int(piece.own.sum()), piece.cube))
         values = np.concatenate([piece.probability[piece.own] for piece in own])

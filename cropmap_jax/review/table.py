@@ -12,6 +12,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pyogrio
 import rasterio.features
 import shapely
@@ -66,7 +67,7 @@ def prepared_fields(file: pathlib.Path) -> geopandas.GeoDataFrame:
     frames = [part.to_crs(WORLD) for part in parts if "field" in part.columns and part.crs]
     if not frames:
         raise ValueError(f"{file}: expected fields with a column 'field', as prepare writes them")
-    found = geopandas.pd.concat(frames, ignore_index=True)
+    found = pd.concat(frames, ignore_index=True)
     return found.set_index(found["field"].astype(np.int64))
 
 
@@ -100,7 +101,7 @@ def make(
             "suggested": one.suggested,
             "action": "",
             "label_new": "",
-            "p_label": round(float(field.geometric[field.label]), 4),
+            "probability": round(float(field.geometric[field.label]), 4),
         }
         columns |= {
             f"p_{n}": round(float(p), 4) for n, p in zip(names, field.geometric, strict=True)
@@ -123,7 +124,8 @@ def make(
             shapes[number] = known.geometry
             columns |= {f"source_{c}": known[c] for c in _SOURCE_COLUMNS if c in prepared.columns}
         rows.append(columns)
-    return geopandas.GeoDataFrame(rows, geometry=shapes, crs=WORLD)
+    frame = geopandas.GeoDataFrame(rows, geometry=shapes, crs=WORLD)
+    return frame.assign(rank=frame["rank"].astype("Int64"))
 
 
 def write(path: pathlib.Path, frame: geopandas.GeoDataFrame, date: str) -> None:
@@ -164,7 +166,7 @@ def _add_style(path: pathlib.Path, frame: geopandas.GeoDataFrame, date: str) -> 
     GDAL write.
     """
     labels = sorted(name.removeprefix("p_") for name in frame.columns if name.startswith("p_"))
-    style = _style([label for label in labels if label != "label"])
+    style = _style(labels)
     with contextlib.closing(sqlite3.connect(path)) as base:
         base.execute(
             "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT, f_table_catalog "
@@ -234,7 +236,7 @@ def write_csv(path: pathlib.Path, frame: geopandas.GeoDataFrame) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows[columns].itertuples(index=False):
-        writer.writerow(["" if v is None or v != v else csv_cell(v) for v in row])
+        writer.writerow(["" if pd.isna(v) else csv_cell(v) for v in row])
     files.write_bytes(path, text.getvalue().encode())
 
 

@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pyogrio
 import pyproj
 import shapely
@@ -218,7 +219,7 @@ def write(folder: pathlib.Path, found: MapParcels, frame: geopandas.GeoDataFrame
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([csv_cell(name) for name in names])
     for row in frame[names].itertuples(index=False):
-        writer.writerow(["" if v is None or v != v else csv_cell(v) for v in row])
+        writer.writerow(["" if pd.isna(v) else csv_cell(v) for v in row])
     files.write_bytes(folder / "visits.csv", text.getvalue().encode())
     files.write_bytes(folder / "visits.png", _picture(found, frame))
 

@@ -1,4 +1,4 @@
-"""`review_labels` names what was planted; `visit` lists parcels of a map; both in one line if not."""
+"""`review_labels` names what was planted, `visit` lists parcels; bad input is one line."""
 
 import dataclasses
 import sqlite3
