@@ -79,7 +79,7 @@ def test_what_cannot_be_reviewed_is_one_line(world):
     assert "holds a review of other settings" in line
     assert "--config.folds: expected" in line_of(review(world, "b", "--config.folds=1"))
     assert "config.method: found 'wood'" in line_of(review(world, "b", "--config.method=wood"))
-    line = line_of(review(world, "b", "--prepared", root))
+    line = line_of(review(world, "b", "--prepared", root / "cubes"))
     assert "--prepared: expected the folder that prepare wrote" in line
     assert not (root / "b").exists()
 
