@@ -23,6 +23,7 @@ from cropmap_jax.geo import files, periods
 from cropmap_jax.geo.text import csv_cell
 from cropmap_jax.ground_truth import polygons, reviews
 from cropmap_jax.ground_truth.coordinates import WORLD
+from cropmap_jax.ground_truth.names import UNKNOWN
 from cropmap_jax.ground_truth.settings import NONE
 from cropmap_jax.review.reviewed import Field
 from cropmap_jax.review.suspects import OUTLINE, Suspicion
@@ -217,7 +218,7 @@ def _style(labels: Sequence[str]) -> str:
         f'type="QString" value="0.5"/></Option></layer></symbol>'
         for i, (_, _, colour) in enumerate(rules)
     )
-    actions, classes = _choices(["", *reviews.ACTIONS]), ["", *labels, reviews.UNKNOWN]
+    actions, classes = _choices(["", *reviews.ACTIONS]), ["", *labels, UNKNOWN]
     quoted = _choices(quoteattr(label)[1:-1] for label in classes)
     return (
         '<!DOCTYPE qgis PUBLIC "http://mrcc.com/qgis.dtd" "SYSTEM"><qgis version="3.22">'

@@ -196,9 +196,9 @@ def _table(
         why = f"{crop} {p:.0%} or {second} {q:.0%}, {found.parcels.hectares[i]:.1f} ha"
         why += "" if left is None else f", {left} days to the harvest of {growing}"
         lon, lat = middles[i]
-        values = (rank, crop, p, second, q, round(float(unsure[i]), 4))
-        values += (round(float(found.parcels.hectares[i]), 4), left)
-        values += (round(float(lon), 6), round(float(lat), 6), why)
+        values: list[Any] = [rank, crop, p, second, q, round(float(unsure[i]), 4)]
+        values += [round(float(found.parcels.hectares[i]), 4), left]
+        values += [round(float(lon), 6), round(float(lat), 6), why]
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     frame = found.parcels.frame.iloc[chosen].reset_index(drop=True)
     for name in COLUMNS:
@@ -233,7 +233,15 @@ def _picture(found: MapParcels, frame: geopandas.GeoDataFrame) -> bytes:
         lonlat = _middles(found.parcels)
         unsure = np.where(found.pixels > 0, visits.uncertainty(found.probability), np.nan)
         there = ~np.isnan(unsure)
-        shown = ax.scatter(*lonlat[there].T, c=unsure[there], s=6, cmap="cividis", vmin=0, vmax=1)
+        shown = ax.scatter(
+            lonlat[there, 0],
+            lonlat[there, 1],
+            c=unsure[there],
+            s=6,
+            cmap="cividis",
+            vmin=0,
+            vmax=1,
+        )
         fig.colorbar(shown, ax=ax, shrink=0.7, label="entropy of the parcel's class, 0 to 1")
         ax.scatter(frame.visit_lon, frame.visit_lat, s=110, facecolor="none", edgecolor="#d55e00")
         for row in frame.itertuples():
