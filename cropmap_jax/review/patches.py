@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.geo import as_of_windows, periods
+from cropmap_jax.geo import periods
 from cropmap_jax.geo import indices as index_table
 from cropmap_jax.geo.indices import Index
 from cropmap_jax.inference.dataset_source import DatasetSource
@@ -88,9 +88,3 @@ def _greenness(data: Dataset) -> Index | None:
         if sensor.name == one.sensor and set(one.bands) <= set(sensor.bands):
             return one
     return None
-
-
-def window_end(data: Dataset, cube: int) -> int:
-    """End of the last period of a cube, days since 1970-01-01."""
-    spans = data.periods(cube)
-    return int(spans[as_of_windows.last_period(spans, int(spans[-1, 1])), 1])
