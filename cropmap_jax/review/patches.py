@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.geo import periods
 from cropmap_jax.geo import indices as index_table
+from cropmap_jax.geo import periods
 from cropmap_jax.geo.indices import Index
 from cropmap_jax.inference.dataset_source import DatasetSource
 from cropmap_jax.inference.tiling import Box
