@@ -43,6 +43,16 @@ ROOMS = {
     },
     # It looks at data, not at what was learnt from them; dates alone are a baseline.
     "audit": {"baselines", "data", "geo"},
+    # It asks what was annotated, and what was mapped, whether it can be right.
+    "review": {
+        "evaluation",
+        "mapping",
+        "baselines",
+        "inference",
+        "data",
+        "ground_truth",
+        "geo",
+    },
     # It shows what scores and maps hold, and computes nothing that they could.
     "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
 }
