@@ -87,5 +87,6 @@ def _panel(ax: Axes, rows: list[Row], titles: dict[str, str], place: str) -> Non
     ax.set_xlim(left=0)
     ax.tick_params(labelsize=8.5)
     ax.grid(axis="x", alpha=0.25, lw=0.6)
+    ax.set_xlabel("ha", fontsize=8.5)
     ax.set_title(place or "all ground", fontsize=10)
     ax.locator_params(axis="x", nbins=5)

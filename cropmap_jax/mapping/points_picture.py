@@ -50,6 +50,8 @@ def draw(path: pathlib.Path, found: FinishedMap, lon: np.ndarray, lat: np.ndarra
     for ax, group in zip(axes.ravel(), sorted(largest), strict=False):
         _panel(ax, outlines[groups == group], lon, lat)
     count = int(groups.max()) + 1
+    fig.supxlabel("longitude, degrees east", fontsize=9)
+    fig.supylabel("latitude, degrees north", fontsize=9)
     shown = f", {len(largest)} of {count} areas shown" if count > len(largest) else ""
     fig.suptitle(f"Sample of {len(lon):,} points{shown}", fontsize=11, x=0.01, ha="left")
     png = io.BytesIO()
