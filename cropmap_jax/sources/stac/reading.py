@@ -1,0 +1,166 @@
+"""Pixels of scenes on a cube's grid, through odc-stac: nearest pixel, nothing shifted."""
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pystac
+import rasterio.errors
+import shapely
+import shapely.geometry
+from odc.geo.geobox import GeoBox
+
+from cropmap_jax.sources.stac.access import Access
+from cropmap_jax.sources.stac.errors import Gone, Refused, Unreachable
+from cropmap_jax.sources.stac.scenes import Scene
+
+TRIES = 6
+"""Attempts at one set of files, next to those of GDAL at one request."""
+WAIT_S = 1.0
+"""Before the second attempt; each further one waits twice as long, at most `MOST_WAIT_S`."""
+MOST_WAIT_S = 30.0
+_MARGIN_DEGREES = 0.02
+"""By which footprints are taken for larger: catalogues simplify them. 2 km; it costs reads that
+find nothing."""
+_TIFF = "image/tiff; application=geotiff"
+
+
+class Reader:
+    """Reads scenes of one catalogue.
+
+    Args:
+      access: to their files.
+      threads: files that are read at once.
+      sleep: waits so many seconds.
+    """
+
+    def __init__(self, access: Access, threads: int, sleep=time.sleep):  # type: ignore[no-untyped-def]
+        self._access, self._threads, self._sleep = access, threads, sleep
+        self.reads = 0
+        self.seconds = 0.0
+
+    def read(
+        self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox
+    ) -> dict[str, np.ndarray]:
+        """Reads bands of scenes.
+
+        Args:
+          found: N scenes, at least one.
+          bands: names of their assets, see `Scene.assets`; a scene may lack some.
+          box: the grid.
+
+        Returns:
+          {band: float32 [N, H, W]}, what the files hold, NaN where there is nothing.
+
+        Raises:
+          Gone: files are not there; read again without their scenes.
+          Refused: they may not be read.
+          Unreachable: they could not be read, after all attempts.
+        """
+        began = time.monotonic()
+        refused = False
+        for attempt in range(TRIES):
+            try:
+                out = self._load(found, bands, box)
+            except (rasterio.errors.RasterioError, OSError) as error:
+                wait = self._look_into(found, bands, refused)
+                refused = wait < 0
+                if attempt + 1 < TRIES:
+                    own = min(WAIT_S * 2**attempt, MOST_WAIT_S)
+                    self._sleep(max(wait, 0.0 if refused else own))
+                kept = error
+            else:
+                self.seconds += time.monotonic() - began
+                self.reads += sum(band in scene.assets for scene in found for band in bands)
+                return out
+        bad = self._first_bad(found, bands, box)
+        raise Unreachable(f"{bad}: could not be read in {TRIES} attempts") from kept
+
+    def _look_into(self, found: Sequence[Scene], bands: Sequence[str], refused: bool) -> float:
+        """Why files could not be read: raises what stays, else seconds to wait; -1 at once, with
+        a new token."""
+        hrefs = {
+            scene.assets[band].href: scene
+            for scene in found
+            for band in bands
+            if band in scene.assets
+        }
+        states = self._access.probe(hrefs)
+        gone = {hrefs[href].scene_id for href, (status, _) in states.items()
+                if status in (404, 410)}  # fmt: skip
+        if gone:
+            raise Gone(sorted(gone))
+        denied = [hrefs[href] for href, (status, _) in states.items() if status in (401, 403)]
+        if denied:
+            if refused or not self._access.renew():
+                status = next(s for s, _ in states.values() if s in (401, 403))
+                raise Refused(
+                    f"item {denied[0].scene_id}: refused with {status}: the token has expired or "
+                    f"does not allow it; renew it and run the same command again"
+                )
+            return -1.0
+        return max((wait for _, wait in states.values()), default=0.0)
+
+    def _first_bad(self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox) -> str:
+        for scene in found:
+            for band in bands:
+                if band in scene.assets:
+                    try:
+                        self._load([scene], [band], box)
+                    except (rasterio.errors.RasterioError, OSError):
+                        return f"item {scene.scene_id}, {band}"
+        return f"one of {len(found)} items from {found[0].scene_id} on"
+
+    def _load(
+        self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox
+    ) -> dict[str, np.ndarray]:
+        import odc.stac
+
+        items = [_item(scene, bands, self._access) for scene in found]
+        present = [band for band in bands if any(band in scene.assets for scene in found)]
+        empty = np.full((len(found), *box.shape), np.nan, np.float32)
+        if not present:
+            return dict.fromkeys(bands, empty)
+        assets = {band: {"data_type": "float32", "nodata": float("nan")} for band in present}
+        with self._access.env():
+            loaded = odc.stac.load(
+                items,
+                bands=present,
+                geobox=box,
+                groupby="id",
+                dtype="float32",
+                nodata=float("nan"),
+                resampling="nearest",
+                pool=self._threads,
+                stac_cfg={_COLLECTION: {"assets": assets}},
+            )
+        out = {band: loaded[band].to_numpy() for band in present}
+        for n, scene in enumerate(found):
+            for band in present:
+                nodata = scene.assets[band].nodata if band in scene.assets else np.nan
+                if np.isfinite(nodata):
+                    out[band][n][out[band][n] == np.float32(nodata)] = np.nan
+        return {band: out.get(band, empty) for band in bands}
+
+
+_COLLECTION = "scenes"
+
+
+def _item(scene: Scene, bands: Sequence[str], access: Access) -> pystac.Item:
+    """An item for odc-stac, the same whatever catalogue it comes from: with the files' own grids
+    left to the files, which know them better than some items."""
+    outline = shapely.box(*scene.outline.buffer(_MARGIN_DEGREES).bounds)
+    item = pystac.Item(
+        scene.scene_id,
+        shapely.geometry.mapping(outline),
+        list(outline.bounds),
+        dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
+        {},
+        collection=_COLLECTION,
+    )
+    for band in bands:
+        if band in scene.assets:
+            href = access.sign(scene.assets[band].href)
+            item.add_asset(band, pystac.Asset(href, media_type=_TIFF, roles=["data"]))
+    return item
