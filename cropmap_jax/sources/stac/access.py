@@ -33,12 +33,13 @@ GDAL = {
     "GDAL_HTTP_TIMEOUT": "120",
     "GDAL_HTTP_MAX_RETRY": "4",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
-    # What was not there, or not allowed, may be by the next attempt.
-    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",
     "PROJ_NETWORK": "OFF",
 }
 """For COGs over HTTP. Source: gdal.org/user/configoptions, developmentseed.org/titiler
 (performance tuning)."""
+FRESH = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"}
+"""For another attempt: GDAL 3.10 otherwise remembers a file that could not be opened, whatever the
+reason, and does not ask again. It costs a request more, so not for the first."""
 TIMEOUT_S = 30
 _RENEW_S = 300
 """A token that ends within so many seconds is not used to begin with."""
@@ -155,12 +156,12 @@ class Access:
             return self._sas
 
     @contextlib.contextmanager
-    def env(self) -> Iterator[None]:
-        """GDAL's settings while files are read."""
-        more = {}
+    def env(self, again: bool = False) -> Iterator[None]:
+        """GDAL's settings while files are read, `again` after an attempt that failed."""
+        more = dict(FRESH) if again else {}
         if self._options.signing == "bearer":
             # Not a header of our own: that one would follow a redirection to another host.
-            more = {"GDAL_HTTP_AUTH": "BEARER", "GDAL_HTTP_BEARER": self._bearer()}
+            more |= {"GDAL_HTTP_AUTH": "BEARER", "GDAL_HTTP_BEARER": self._bearer()}
         if self._options.signing == "s3":
             # odc-loader hands none of S3's settings to its threads: GDAL reads the environment.
             os.environ["AWS_S3_ENDPOINT"] = self._options.token

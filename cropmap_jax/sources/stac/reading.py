@@ -62,7 +62,7 @@ class Reader:
         refused = False
         for attempt in range(TRIES):
             try:
-                out = self._load(found, bands, box)
+                out = self._load(found, bands, box, attempt > 0)
             except (rasterio.errors.RasterioError, OSError) as error:
                 wait = self._look_into(found, bands, refused)
                 refused = wait < 0
@@ -107,13 +107,13 @@ class Reader:
             for band in bands:
                 if band in scene.assets:
                     try:
-                        self._load([scene], [band], box)
+                        self._load([scene], [band], box, True)
                     except (rasterio.errors.RasterioError, OSError):
                         return f"item {scene.scene_id}, {band}"
         return f"one of {len(found)} items from {found[0].scene_id} on"
 
     def _load(
-        self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox
+        self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox, again: bool
     ) -> dict[str, np.ndarray]:
         import odc.stac
 
@@ -123,7 +123,7 @@ class Reader:
         if not present:
             return dict.fromkeys(bands, empty)
         assets = {band: {"data_type": "float32", "nodata": float("nan")} for band in present}
-        with self._access.env():
+        with self._access.env(again):
             loaded = odc.stac.load(
                 items,
                 bands=present,

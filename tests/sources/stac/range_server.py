@@ -44,8 +44,7 @@ class RangeServer:
         class Handler(_Handler):
             server_of = outer
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
@@ -78,6 +77,13 @@ class RangeServer:
             self.tokens += 1
             self._uses = 0
             return f"sig={self.tokens}"
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Clients that hang up are no news."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
