@@ -22,8 +22,10 @@ def get_config() -> ConfigDict:
     # known which numbers are 1000 too high (github.com/Element84/earth-search/issues/66, 71). Here
     # pixels are as delivered and items say so (issue 41); not all of the past is there (issue 70).
     config.s2.collection = "sentinel-2-c1-l2a"
-    names = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16")
-    config.s2.assets = dict(zip(config.s2.assets, (*names, "swir22"), strict=True))
+    config.s2.assets = ConfigDict({
+        "B2": "blue", "B3": "green", "B4": "red", "B5": "rededge1", "B6": "rededge2",
+        "B7": "rededge3", "B8": "nir", "B8A": "nir08", "B11": "swir16", "B12": "swir22",
+    })  # fmt: skip
     config.s2.scl = "scl"
     config.s1.collection = ""
     return config

@@ -115,18 +115,30 @@ class Reader:
     def _load(
         self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox, again: bool
     ) -> dict[str, np.ndarray]:
+        out = {band: np.full((len(found), *box.shape), np.nan, np.float32) for band in bands}
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for n, scene in enumerate(found):
+            alike.setdefault(tuple(b for b in bands if b in scene.assets), []).append(n)
+        # odc-stac takes what the first item has for what there is.
+        for present, numbers in alike.items():
+            if present:
+                loaded = self._load_alike([found[n] for n in numbers], present, box, again)
+                for band, values in loaded.items():
+                    out[band][numbers] = values
+        return out
+
+    def _load_alike(
+        self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox, again: bool
+    ) -> dict[str, np.ndarray]:
+        """As `read`, of scenes that all have all bands."""
         import odc.stac
 
         items = [_item(scene, bands, self._access) for scene in found]
-        present = [band for band in bands if any(band in scene.assets for scene in found)]
-        empty = np.full((len(found), *box.shape), np.nan, np.float32)
-        if not present:
-            return dict.fromkeys(bands, empty)
-        assets = {band: {"data_type": "float32", "nodata": float("nan")} for band in present}
+        assets = {band: {"data_type": "float32", "nodata": float("nan")} for band in bands}
         with self._access.env(again):
             loaded = odc.stac.load(
                 items,
-                bands=present,
+                bands=bands,
                 geobox=box,
                 groupby="id",
                 dtype="float32",
@@ -135,13 +147,14 @@ class Reader:
                 pool=self._threads,
                 stac_cfg={_COLLECTION: {"assets": assets}},
             )
-        out = {band: loaded[band].to_numpy() for band in present}
-        for n, scene in enumerate(found):
-            for band in present:
-                nodata = scene.assets[band].nodata if band in scene.assets else np.nan
+        out = {}
+        for band in bands:
+            out[band] = loaded[band].to_numpy()
+            for values, scene in zip(out[band], found, strict=True):
+                nodata = scene.assets[band].nodata
                 if np.isfinite(nodata):
-                    out[band][n][out[band][n] == np.float32(nodata)] = np.nan
-        return {band: out.get(band, empty) for band in bands}
+                    values[values == np.float32(nodata)] = np.nan
+        return out
 
 
 _COLLECTION = "scenes"
@@ -160,7 +173,6 @@ def _item(scene: Scene, bands: Sequence[str], access: Access) -> pystac.Item:
         collection=_COLLECTION,
     )
     for band in bands:
-        if band in scene.assets:
-            href = access.sign(scene.assets[band].href)
-            item.add_asset(band, pystac.Asset(href, media_type=_TIFF, roles=["data"]))
+        href = access.sign(scene.assets[band].href)
+        item.add_asset(band, pystac.Asset(href, media_type=_TIFF, roles=["data"]))
     return item
