@@ -30,7 +30,7 @@ _EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
     for name in ("projection/v2.0.0", "raster/v1.1.0", "sat/v1.0.0", "sar/v1.0.0")
 )
-_BLOCK_PX = 128
+BLOCK_PX = 128
 
 
 def site_geobox(settings: sites.Settings, site: sites.Site) -> GeoBox:
@@ -70,7 +70,9 @@ def site_images(
         yield radar, optical
 
 
-def write_cog(path: pathlib.Path, array: np.ndarray, geobox: GeoBox, nodata: float) -> None:
+def write_cog(
+    path: pathlib.Path, array: np.ndarray, geobox: GeoBox, nodata: float, block: int = BLOCK_PX
+) -> None:
     """Writes one band as a cloud-optimised GeoTIFF.
 
     Args:
@@ -78,13 +80,14 @@ def write_cog(path: pathlib.Path, array: np.ndarray, geobox: GeoBox, nodata: flo
       array: [H, W].
       geobox: its grid.
       nodata: stored where there is no value.
+      block: side of its blocks in pixels.
     """
     height, width = array.shape
     with rasterio.io.MemoryFile() as memory:
         with memory.open(
             driver="COG", dtype=array.dtype, count=1, height=height, width=width,
             crs=geobox.crs.to_wkt() if geobox.crs else None, transform=geobox.affine,
-            nodata=nodata, compress="deflate", predictor="yes", blocksize=_BLOCK_PX,
+            nodata=nodata, compress="deflate", predictor="yes", blocksize=block,
             overviews="none",
         ) as raster:  # fmt: skip
             raster.write(array, 1)
@@ -126,7 +129,7 @@ def write_optical(
         "s2:mgrs_tile": f"{_epsg(box) % 100}SIM{scene.piece}",
         "s2:generation_time": made.isoformat(),
     }
-    return _item(scene.scene_id, scene.time, box, properties, assets)
+    return make_item(scene.scene_id, scene.time, box, properties, assets)
 
 
 def _piece(
@@ -190,16 +193,25 @@ def write_radar(
         "sat:relative_orbit": scene.orbit,
         "processing:datetime": scene.processed.isoformat(),
     }
-    return _item(scene.scene_id, scene.time, box, properties, assets)
+    return make_item(scene.scene_id, scene.time, box, properties, assets)
 
 
-def _item(
+def make_item(
     name: str,
     time: dt.datetime,
     box: GeoBox,
     properties: dict[str, Any],
     assets: Mapping[str, dict[str, Any]],
 ) -> pystac.Item:
+    """An item of a scene whose files lie next to it, <asset>.tif each.
+
+    Args:
+      name: of the scene.
+      time: UTC.
+      box: the grid of its files.
+      properties: all but those of the projection.
+      assets: {asset: further fields}.
+    """
     outline = box.extent.to_crs("EPSG:4326")
     item = pystac.Item(
         id=name,

@@ -60,7 +60,7 @@ def session() -> Any:
     import urllib3
 
     retry = urllib3.Retry(
-        total=5, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504),
+        total=5, connect=2, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=None, raise_on_status=False,
     )  # fmt: skip
     out = requests.Session()

@@ -1,12 +1,14 @@
 """Finding scenes: in a STAC API, or in a static catalogue of files or addresses."""
 
 import datetime as dt
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import pystac
+import pystac.errors
 import pystac.stac_io
 import shapely
 
@@ -48,7 +50,7 @@ def open_catalogue(options: Catalogue, access: Access, parse: Parse, max_cloud: 
 
     address = _address(options.catalogue)
     retry = urllib3.Retry(
-        total=6, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504),
+        total=6, connect=2, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=None,
     )  # fmt: skip
     io = pystac_client.stac_api_io.StacApiIO(
@@ -100,6 +102,13 @@ def _address(catalogue: str) -> str:
     return os.fspath(path.absolute())
 
 
+_MALFORMED = (
+    *(pystac.errors.STACError, pystac.errors.STACTypeError, json.JSONDecodeError),
+    *(AttributeError, KeyError, TypeError, OSError),
+)
+"""What pystac raises about a catalogue that is none."""
+
+
 class _errors:
     """Turns what libraries raise about a catalogue into one line."""
 
@@ -125,7 +134,7 @@ class _errors:
             raise Unreachable(text) from None
         if isinstance(error, (requests.RequestException, ConnectionError, TimeoutError)):
             raise Unreachable(f"{self._where}: no answer ({type(error).__name__})") from None
-        if isinstance(error, (pystac.errors.STACError, KeyError, AttributeError, OSError)):
+        if isinstance(error, _MALFORMED):
             raise ValueError(
                 f"{self._where}: expected a STAC catalogue, found one that cannot be read "
                 f"({clean(error)})"

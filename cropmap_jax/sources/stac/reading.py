@@ -24,6 +24,7 @@ _MARGIN_DEGREES = 0.02
 """By which footprints are taken for larger: catalogues simplify them. 2 km; it costs reads that
 find nothing."""
 _TIFF = "image/tiff; application=geotiff"
+_FAULTS = (rasterio.errors.RasterioError, OSError)
 
 
 class Reader:
@@ -59,22 +60,36 @@ class Reader:
           Unreachable: they could not be read, after all attempts.
         """
         began = time.monotonic()
-        refused = False
+        try:
+            out = self._load(found, bands, box, again=False)
+        except _FAULTS:
+            refused = self._look_into(found, bands, False) < 0
+            # One by one from here on: of hundreds of files one may always be in trouble.
+            each = [self._patiently(scene, bands, box, refused) for scene in found]
+            out = {band: np.concatenate([one[band] for one in each]) for band in bands}
+        self.seconds += time.monotonic() - began
+        self.reads += sum(band in scene.assets for scene in found for band in bands)
+        return out
+
+    def _patiently(
+        self, scene: Scene, bands: Sequence[str], box: GeoBox, refused: bool
+    ) -> dict[str, np.ndarray]:
+        """As `read`, of one scene, with all attempts.
+
+        Args:
+          scene, bands, box: what is read.
+          refused: whether the token has been renewed just now.
+        """
         for attempt in range(TRIES):
             try:
-                out = self._load(found, bands, box, attempt > 0)
-            except (rasterio.errors.RasterioError, OSError) as error:
-                wait = self._look_into(found, bands, refused)
-                refused = wait < 0
-                if attempt + 1 < TRIES:
-                    own = min(WAIT_S * 2**attempt, MOST_WAIT_S)
-                    self._sleep(max(wait, 0.0 if refused else own))
+                return self._load([scene], bands, box, again=True)
+            except _FAULTS as error:
                 kept = error
-            else:
-                self.seconds += time.monotonic() - began
-                self.reads += sum(band in scene.assets for scene in found for band in bands)
-                return out
-        bad = self._first_bad(found, bands, box)
+                wait = self._look_into([scene], bands, refused)
+                refused = wait < 0
+                if attempt + 1 < TRIES and not refused:
+                    self._sleep(max(wait, min(WAIT_S * 2**attempt, MOST_WAIT_S)))
+        bad = self._first_bad(scene, bands, box)
         raise Unreachable(f"{bad}: could not be read in {TRIES} attempts") from kept
 
     def _look_into(self, found: Sequence[Scene], bands: Sequence[str], refused: bool) -> float:
@@ -102,15 +117,14 @@ class Reader:
             return -1.0
         return max((wait for _, wait in states.values()), default=0.0)
 
-    def _first_bad(self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox) -> str:
-        for scene in found:
-            for band in bands:
-                if band in scene.assets:
-                    try:
-                        self._load([scene], [band], box, True)
-                    except (rasterio.errors.RasterioError, OSError):
-                        return f"item {scene.scene_id}, {band}"
-        return f"one of {len(found)} items from {found[0].scene_id} on"
+    def _first_bad(self, scene: Scene, bands: Sequence[str], box: GeoBox) -> str:
+        for band in bands:
+            if band in scene.assets:
+                try:
+                    self._load([scene], [band], box, again=True)
+                except _FAULTS:
+                    return f"item {scene.scene_id}, {band}"
+        return f"item {scene.scene_id}"
 
     def _load(
         self, found: Sequence[Scene], bands: Sequence[str], box: GeoBox, again: bool

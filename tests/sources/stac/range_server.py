@@ -24,6 +24,7 @@ class RangeServer:
       faults: {substring of a path: [statuses or "cut", each used once]}.
       gone: substrings of paths that answer 404.
       token_uses: how many requests a token is good for; None where files need none.
+      every: each so many requests for a file get a fault: 429, 503 or half a response; 0 for none.
       requests: paths that were asked for, with their method and range.
     """
 
@@ -35,6 +36,7 @@ class RangeServer:
         self.requests: list[tuple[str, str, str]] = []
         self.tokens = 0
         self._uses = 0
+        self.every = self._count = 0
         self.bearer = ""
         self.lock = threading.Lock()
 
@@ -59,6 +61,10 @@ class RangeServer:
             for part, left in self.faults.items():
                 if part in path and left:
                     return left.pop(0)
+            if self.every and path.endswith(".tif"):
+                self._count += 1
+                if self._count % self.every == 0:
+                    return (429, 503, "cut")[self._count // self.every % 3]
         return None
 
     def allowed(self, query: dict, headers) -> bool:
