@@ -8,6 +8,7 @@ names them; others as --config.s2.assets.B2=blue. What a setting means: docs/fet
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 S2_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
 
@@ -36,6 +37,7 @@ def get_config() -> ConfigDict:
         "assets": {band: f"B{band[1:]:>02}" for band in S2_BANDS},
         "scl": "SCL",
         "scl_masked": (0, 1, 3, 8, 9, 10, 11),
+        "scale": placeholder(float),  # of items that name none
         "dilate_px": 0,  # by which masked ground grows
         "offset": "item",  # or "baseline": -1000 from 04.00 on; or "none": applied already
         "max_cloud": 100.0,
@@ -51,6 +53,7 @@ def get_config() -> ConfigDict:
         "unit": "power",  # or "db"
         "direction": "auto",
         "orbits": "first",  # or "mean" of all orbits of the direction
+        "border_db": placeholder(float),  # -30 where a collection still has border noise
         "platforms": (),
     })  # fmt: skip
     # Or kind "map" with the file of a GeoTIFF of EUCROPMAP; landcover: one of ESA WorldCover.

@@ -1,4 +1,4 @@
-"""Finding scenes: in a STAC API, or in a static catalogue of files or addresses."""
+"""Finding scenes: in a STAC API, a static catalogue, or a folder of products."""
 
 import datetime as dt
 import json
@@ -13,6 +13,7 @@ import pystac.stac_io
 import shapely
 
 from cropmap_jax.geo.names import nearest
+from cropmap_jax.sources.stac import products
 from cropmap_jax.sources.stac.access import TIMEOUT_S, Access, session
 from cropmap_jax.sources.stac.errors import Refused, Unreachable, clean
 from cropmap_jax.sources.stac.options import Catalogue
@@ -62,12 +63,20 @@ def open_catalogue(options: Catalogue, access: Access, parse: Parse, max_cloud: 
         return None if cloud is not None and cloud > max_cloud else parse(item)
 
     with _errors(options.catalogue):
+        if os.path.isdir(address):
+            return _Listed(
+                products.items(pathlib.Path(address)), products.COLLECTION, options, wanted
+            )
         if address.startswith("http") and not address.endswith(".json"):
             client = pystac_client.Client.open(address, stac_io=io)
             if client.conforms_to(pystac_client.ConformanceClasses.ITEM_SEARCH):
                 return _Api(client, options, wanted)
         root = pystac.Catalog.from_file(address, stac_io=_Files(access))
-        return _Static(root, options, wanted)
+        found = {one.id: one for one in _collections(root)}
+        if options.collection not in found:
+            raise _unknown(options, found)
+        own = found[options.collection].get_items(recursive=True)
+        return _Listed(own, options.collection, options, wanted)
 
 
 class _Files(pystac.stac_io.DefaultStacIO):
@@ -92,12 +101,14 @@ def _address(catalogue: str) -> str:
     if catalogue.startswith("http"):
         return catalogue
     path = pathlib.Path(catalogue)
-    if path.is_dir():
+    if catalogue.strip() and path.is_dir():
+        if not (path / "catalog.json").is_file() and products.find(path):
+            return os.fspath(path.absolute())
         path = path / "catalog.json"
     if not catalogue.strip() or not path.is_file():
         raise ValueError(
             f"config.catalogue: expected the address of a STAC catalogue, its catalog.json or the "
-            f"folder of one, found {catalogue!r}"
+            f"folder of one, or a folder of Sentinel-2 products (*.SAFE), found {catalogue!r}"
         )
     return os.fspath(path.absolute())
 
@@ -126,7 +137,9 @@ class _errors:
             return
         status = getattr(error, "status_code", None)
         if isinstance(error, pystac_client.exceptions.APIError):
-            text = f"{self._where}: answered {status or 'nothing'}: {clean(error)}"
+            if status is None:
+                raise Unreachable(f"{self._where}: no answer") from None
+            text = f"{self._where}: answered {status}: {clean(error)}"
             if status in (401, 403):
                 raise Refused(f"{text}; check the token of this catalogue") from None
             if status in (400, 404):
@@ -180,19 +193,13 @@ class _Api:
             return list(_within(map(self._parse, search.items()), first, last))
 
 
-class _Static:
-    """A catalogue of files: read once, and kept as scenes."""
+class _Listed:
+    """Items that are all read once, and kept as scenes."""
 
-    def __init__(self, root: pystac.Catalog, options: Catalogue, parse: Parse):
-        collections = {one.id: one for one in _collections(root)}
-        if options.collection not in collections:
-            raise _unknown(options, collections)
-        own = collections[options.collection]
-        self._scenes = [
-            scene
-            for item in own.get_items(recursive=True)
-            if (scene := parse(item)) is not None
-        ]  # fmt: skip
+    def __init__(self, found: Iterable[pystac.Item], name: str, options: Catalogue, parse: Parse):
+        if options.collection != name:
+            raise _unknown(options, [name])
+        self._scenes = [scene for item in found if (scene := parse(item)) is not None]
         self._tree = shapely.STRtree([scene.outline for scene in self._scenes])
 
     def find(self, box: Box, first: dt.date, last: dt.date) -> list[Scene]:

@@ -6,133 +6,32 @@ so much as `compositing.BLOCK_BYTES`.
 """
 
 import dataclasses
-import datetime as dt
 import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-import cropmap_jax
-from cropmap_jax.geo import cube, cube_io
-from cropmap_jax.geo.landcover import LANDCOVERS
+from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import cube_keys, missing, sentinel1, verify
+from cropmap_jax.sources import cube_keys, missing, verify
 from cropmap_jax.sources import survey as survey_lib
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.manifest_rows import DONE, FAILED, FLAGGED, CubeRow, PieceRow
-from cropmap_jax.sources.stac import compositing, labels
+from cropmap_jax.sources.stac import assembly, compositing
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.errors import Gone, Refused, Unreachable
 from cropmap_jax.sources.stac.groups import Group, group
 from cropmap_jax.sources.stac.scenes import Scene, observations
 from cropmap_jax.sources.stac.source import Seen, Source
+from cropmap_jax.sources.stac.summary import Summary
 from cropmap_jax.sources.survey import Todo
 from cropmap_jax.sources.targets import Target
 
-MADE_BY = "cropmap_jax.sources.stac"
 THRESHOLDS = missing.Thresholds(continuous=(options_lib.RADAR.name,))
 """What flags a cube, as in `export`."""
 _FEWEST_IN_A_ROW = 25
-_NOTE = "backscatter"
-
-
-@dataclasses.dataclass
-class Summary:
-    """What a run did.
-
-    Args:
-      whole, flagged: cubes made; the flagged have much missing.
-      failed: {cube's id: why} of those given up.
-      kept: cubes that were there already.
-      left: cubes not made, because `max_gb` was reached.
-      files: that were read, of one band of one scene each.
-      bytes: of their pixels on the cubes' grids, uncompressed.
-      gone: items whose files are not there.
-      seconds: that the run took.
-    """
-
-    whole: int = 0
-    flagged: int = 0
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    kept: int = 0
-    left: int = 0
-    files: int = 0
-    bytes: int = 0
-    gone: set[str] = dataclasses.field(default_factory=set)
-    seconds: float = 0.0
-
-    def text(self) -> str:
-        """A few lines for the terminal."""
-        rate = self.files / self.seconds if self.seconds else 0.0
-        lines = [
-            f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged), "
-            f"{self.kept:,d} were there, {len(self.failed):,d} failed",
-            f"{self.files:,d} files read in part, {rate:.1f}/s, {self.bytes / 1e9:.2f} GB of "
-            f"pixels",
-        ]
-        if self.gone:
-            some = ", ".join(sorted(self.gone)[:3]) + (" ..." if len(self.gone) > 3 else "")
-            lines.append(
-                f"{len(self.gone):,d} items are in the catalogue but not their files, left out: "
-                f"{some}"
-            )
-        if self.left:
-            lines.append(
-                f"stopped by max_gb with {self.left:,d} cubes left: run the same command again to "
-                f"resume, with a larger max_gb or none to go further"
-            )
-        if self.failed:
-            first = next(iter(self.failed.items()))
-            lines.append(f"failed: {first[0]}: {first[1]}")
-            lines.append("failed cubes are tried again when the command is run again")
-        return "\n".join(lines)
-
-
-def cube_key(target: Target, options: options_lib.Options) -> str:
-    """Hex sha256 of all that decides what is in a cube, but for what the catalogue holds.
-
-    Raises:
-      ValueError: files of labels that are missing.
-    """
-    more: dict[str, Any] = {
-        "options": options.to_json(),
-        "files": labels.digests(target, options.label),
-    }
-    if options.s1.collection:
-        more["platforms"] = sentinel1.to_json(options.s1.platforms, target.periods)
-    return cube_keys.digest(cube_keys.describe(target) | more)
-
-
-def what_differs(info: cube.CubeInfo, target: Target, options: options_lib.Options) -> str:
-    """What of a cube that is there is not as it is requested now, in words."""
-    if info.source.get("made_by") != MADE_BY:
-        return "a cube that was not fetched from a catalogue"
-    found = verify.differences(info, target)
-    there, wanted = info.source.get("options", {}), options.to_json()
-    for part in sorted({*there, *wanted}):
-        if there.get(part) != wanted.get(part):
-            found.append(f"{part}: {there.get(part)} there, {wanted.get(part)} requested")
-    return "; ".join(found) or "other labels or field ids"
-
-
-def claim(manifest: Manifest, options: options_lib.Options) -> None:
-    """Keeps a folder to one kind of radar backscatter.
-
-    Raises:
-      ValueError: cubes in it hold another kind.
-    """
-    if options.s1.collection:
-        there = manifest.noted(_NOTE)
-        if there not in (None, options.s1.backscatter):
-            raise ValueError(
-                f"{manifest.folder.parent}: expected cubes of {options.s1.backscatter} "
-                f"(s1.backscatter), found some of {there}: the two are never mixed; fetch into "
-                f"another folder"
-            )
-        manifest.note(_NOTE, options.s1.backscatter)
 
 
 def run(
@@ -169,11 +68,11 @@ def run(
     """
     began = time.monotonic()
     folder = pathlib.Path(cubes_dir)
-    keyed = ((target, cube_key(target, options)) for target in targets)
+    keyed = ((target, assembly.cube_key(target, options)) for target in targets)
     todo, kept = survey_lib.survey(
-        keyed, manifest, folder, lambda info, t: what_differs(info, t, options), "fetch"
+        keyed, manifest, folder, lambda info, t: assembly.what_differs(info, t, options), "fetch"
     )
-    claim(manifest, options)
+    assembly.claim(manifest, options)
     manifest.plan((one.target.cube_id, one.key) for one in todo)
     manifest.clean()
     summary = Summary(kept=kept)
@@ -246,7 +145,7 @@ class _Fetch:
     def _group(self, own: Group) -> Iterator[CubeRow]:
         for one in own.todo:
             verify.check_grid(one.target.geobox, one.target.cube_id)
-        made = {one.target.cube_id: _Pixels(one.target, self.options) for one in own.todo}
+        made = {one.target.cube_id: assembly.Pixels(one.target, self.options) for one in own.todo}
         for sensor in self.options.sensors:
             began, before = time.monotonic(), self.source.files
             gone = self._sensor(own, sensor.name, made)
@@ -255,7 +154,7 @@ class _Fetch:
             self.manifest.add_pieces(rows)
             self.summary.bytes += sum(row.bytes for row in rows)
         for one in own.todo:
-            value = self._assemble(one, made.pop(one.target.cube_id))
+            value = assembly.assemble(one, made.pop(one.target.cube_id), self.options)
             cube_io.write_cube(value, self.folder)
             yield self._end(self._finish(one))
 
@@ -274,7 +173,7 @@ class _Fetch:
             seconds=time.monotonic() - began,
         )
 
-    def _sensor(self, own: Group, sensor: str, made: dict[str, "_Pixels"]) -> set[str]:
+    def _sensor(self, own: Group, sensor: str, made: dict[str, assembly.Pixels]) -> set[str]:
         """Fills one sensor of a group's cubes; ids of items whose files are gone."""
         left_out: set[str] = set()
         while True:
@@ -288,7 +187,7 @@ class _Fetch:
             except Gone as error:
                 left_out |= set(error.scene_ids)
 
-    def _optical(self, own: Group, seen: Seen, made: dict[str, "_Pixels"]) -> None:
+    def _optical(self, own: Group, seen: Seen, made: dict[str, assembly.Pixels]) -> None:
         sensor = options_lib.OPTICAL
         for t, period in enumerate(own.todo[0].target.periods):
             found = observations(_in(seen.scenes, period), own.crs)
@@ -303,7 +202,7 @@ class _Fetch:
         for one in own.todo:
             made[one.target.cube_id].facts[sensor.name] = seen.facts(None)
 
-    def _radar(self, own: Group, seen: Seen, made: dict[str, "_Pixels"]) -> None:
+    def _radar(self, own: Group, seen: Seen, made: dict[str, assembly.Pixels]) -> None:
         sensor, options = options_lib.RADAR, self.options.s1
         chosen = {one.target.cube_id: seen.orbits[one.target.cube_id] for one in own.todo}
         wanted = {(way, orbit) for way, orbits in chosen.values() for orbit in orbits}
@@ -326,7 +225,7 @@ class _Fetch:
         one: Todo,
         block: tuple[slice, list[Scene], np.ndarray],
         chosen: dict[str, tuple[str, tuple[int, ...]]],
-        made: dict[str, "_Pixels"],
+        made: dict[str, assembly.Pixels],
         t: int,
     ) -> None:
         rows, found, power = block
@@ -342,58 +241,6 @@ class _Fetch:
         )
         here = slice(top - at_rows.start, bottom - at_rows.start)
         made[name].values[options_lib.RADAR.name][t, here] = values
-
-    def _assemble(self, one: Todo, pixels: "_Pixels") -> cube_io.RawCube:
-        target, options = one.target, self.options
-        label, fields = labels.read(target, options.label)
-        cover = labels.landcover(target, options.label)
-        info = cube.CubeInfo(
-            cube_id=target.cube_id,
-            geobox=target.geobox,
-            periods=tuple(target.periods),
-            legend=target.legend,
-            block=target.block,
-            split=target.split,
-            season=target.season,
-            harvest=target.harvest,
-            province=target.province,
-            source=self._source(one, pixels.facts),
-            sensors=options.sensors,
-            has_fields=fields is not None,
-            has_clear=pixels.clear is not None,
-            landcover=LANDCOVERS[options.label.landcover_table] if cover is not None else None,
-        )
-        return cube_io.RawCube(info, pixels.values, label, fields, pixels.clear, cover)
-
-    def _source(self, one: Todo, facts: dict[str, Any]) -> dict[str, Any]:
-        """How the pixels were made, JSON-ready."""
-        options = self.options
-        out: dict[str, Any] = {
-            "made_by": MADE_BY,
-            "version": cropmap_jax.__version__,
-            "options": options.to_json(),
-            "facts": facts,
-            # Catalogues change: scenes are added and reprocessed.
-            "fetched": dt.datetime.now(dt.UTC).date().isoformat(),
-            "key": one.key,
-        }
-        if options.s1.collection:
-            out["platforms"] = sentinel1.to_json(options.s1.platforms, one.target.periods)
-        return out
-
-
-class _Pixels:
-    """A cube in the making."""
-
-    def __init__(self, target: Target, options: options_lib.Options):
-        shape = (len(target.periods), *target.geobox.shape)
-        self.values = {
-            sensor.name: np.full((*shape, len(sensor.bands)), sensor.nodata, sensor.dtype)
-            for sensor in options.sensors
-        }
-        counted = options.s2.count and options.s2.collection
-        self.clear = np.zeros(shape, np.uint8) if counted else None
-        self.facts: dict[str, Any] = {}
 
 
 def _in(found: Iterable[Scene], period: Period) -> list[Scene]:

@@ -15,7 +15,7 @@ from cropmap_jax.geo import tiles
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources import radar_orbits, sentinel1
 from cropmap_jax.sources.stac import access as access_lib
-from cropmap_jax.sources.stac import catalogues, scenes
+from cropmap_jax.sources.stac import catalogues, items, scenes
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.groups import Group
 from cropmap_jax.sources.stac.reading import Reader
@@ -96,10 +96,10 @@ class Source:
                 self._readers[sensor] = Reader(access, threads)
 
     def _parse_optical(self, item: pystac.Item) -> Scene:
-        return scenes.optical(item, self._options.s2)
+        return items.optical(item, self._options.s2)
 
     def _parse_radar(self, item: pystac.Item) -> Scene | None:
-        return scenes.radar(item, self._options.s1)
+        return items.radar(item, self._options.s1)
 
     @property
     def files(self) -> int:

@@ -13,7 +13,7 @@ from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import to_day
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.simulator import scene_files, sites
-from cropmap_jax.sources.stac import compositing, fetch
+from cropmap_jax.sources.stac import assembly, compositing
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +159,11 @@ def test_what_is_there_is_not_fetched_again(world, fetched, tmp_path):
 def test_sigma_and_gamma_are_not_mixed_in_a_folder(world, tmp_path):
     found, options = read(world.cubes, world.scenes)
     with Manifest(tmp_path) as book:
-        fetch.claim(book, options)
+        assembly.claim(book, options)
     _, other = read(world.cubes, world.scenes, s1={"backscatter": "gamma0_rtc"})
     with Manifest(tmp_path) as book:
         with pytest.raises(ValueError, match="gamma0_rtc .* found some of sigma0: .* never mixed"):
-            fetch.claim(book, other)
+            assembly.claim(book, other)
 
 
 def test_cubes_of_one_sensor(world, tmp_path):

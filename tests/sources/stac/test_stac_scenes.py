@@ -8,7 +8,7 @@ import pystac
 import pytest
 from small_catalogue import local_config
 
-from cropmap_jax.sources.stac import config, scenes
+from cropmap_jax.sources.stac import config, items, scenes
 from cropmap_jax.sources.stac import options as options_lib
 
 BOX = [49.0, 32.0, 50.0, 33.0]
@@ -75,31 +75,31 @@ CDSE_ASSETS = {
 
 def test_planetary_computers_numbers_follow_from_the_baseline():
     own = options("planetary_computer")
-    found = scenes.optical(item("a", PC, PC_ASSETS), own)
+    found = items.optical(item("a", PC, PC_ASSETS), own)
     assert found.assets["B2"] == scenes.Asset(PC_ASSETS["B02"]["href"], 1.0, -1000.0, 0.0)
     assert set(found.assets) == {"B2", "B8A", "SCL"} and found.crs == "EPSG:32639"
     assert found.take == ("GS2A_20220304T072641_034980",)
     assert found.copy == (*found.take, "39SUT", "20220304T072958")
     before = item("a", PC | {"s2:processing_baseline": "03.01"}, PC_ASSETS)
-    assert scenes.optical(before, own).assets["B2"].shift == 0.0
+    assert items.optical(before, own).assets["B2"].shift == 0.0
     unknown = item("a", {k: v for k, v in PC.items() if k != "s2:processing_baseline"}, PC_ASSETS)
     with pytest.raises(ValueError, match="item a: expected a processing baseline"):
-        scenes.optical(unknown, own)
+        items.optical(unknown, own)
 
 
 def test_the_products_name_says_what_properties_do_not():
     name = "S2A_MSIL2A_20220304T072641_N0510_R049_T39SUT_20230501T000000"
-    found = scenes.optical(item(name, {"platform": "sentinel-2a"}, PC_ASSETS),
+    found = items.optical(item(name, {"platform": "sentinel-2a"}, PC_ASSETS),
                            options("planetary_computer"))  # fmt: skip
     assert found.copy == ("20220304T072641", "39SUT", "") and found.rank[0] == (5, 10)
     assert found.assets["B2"].shift == -1000.0
 
 
 def test_earth_search_and_cdse_say_it_in_their_items():
-    es = scenes.optical(item("b", ES, ES_ASSETS), options("earth_search"))
+    es = items.optical(item("b", ES, ES_ASSETS), options("earth_search"))
     assert es.assets["B2"] == scenes.Asset(ES_ASSETS["blue"]["href"], 1.0, -1000.0, 0.0)
     assert es.copy[1] == "39SUT" and "scl" in es.assets
-    cdse = scenes.optical(item("c", CDSE, CDSE_ASSETS), options("cdse"))
+    cdse = items.optical(item("c", CDSE, CDSE_ASSETS), options("cdse"))
     path = "/vsis3/eodata/Sentinel-2/MSI/B02_10m.jp2"
     assert cdse.assets["B2"] == scenes.Asset(path, 1.0, -1000.0, 0.0)
     assert cdse.crs == "EPSG:32639" and cdse.rank[:2] == ((5, 10), "2023-05-01T00:00:00+00:00")
@@ -115,7 +115,7 @@ def test_the_newest_of_a_copy_counts_and_a_strip_is_no_copy():
         "s2:datastrip_id": PC["s2:datastrip_id"].replace("_S20220304T072958", "_S20220304T073010")
     }
     tile = PC | {"s2:mgrs_tile": "39SVT"}
-    made = {name: scenes.optical(item(name, props, PC_ASSETS), own)
+    made = {name: items.optical(item(name, props, PC_ASSETS), own)
             for name, props in (("old", PC), ("later", later), ("newer", newer), ("strip", strip),
                                 ("tile", tile))}  # fmt: skip
     for order in (list(made.values()), list(made.values())[::-1]):
@@ -129,7 +129,7 @@ def test_the_newest_of_a_copy_counts_and_a_strip_is_no_copy():
 
 def test_scenes_of_the_own_zone_come_first():
     own = options("planetary_computer")
-    a, b = (scenes.optical(item(n, PC | {"proj:epsg": e, "s2:mgrs_tile": n}, PC_ASSETS), own)
+    a, b = (items.optical(item(n, PC | {"proj:epsg": e, "s2:mgrs_tile": n}, PC_ASSETS), own)
             for n, e in (("a", 32638), ("b", 32639)))  # fmt: skip
     for crs, expected in (("EPSG:32639", ["b", "a"]), ("EPSG:32638", ["a", "b"])):
         (take,) = scenes.observations([a, b], crs)
@@ -140,12 +140,12 @@ def test_an_asset_without_a_scale_is_one_line():
     assets = copy.deepcopy(ES_ASSETS)
     del assets["blue"]["raster:bands"][0]["scale"]
     with pytest.raises(ValueError, match="item b: asset blue: expected a scale .* s2.scale gives"):
-        scenes.optical(item("b", ES, assets), options("earth_search"))
-    found = scenes.optical(item("b", ES, assets), options("earth_search", scale=0.0001))
+        items.optical(item("b", ES, assets), options("earth_search"))
+    found = items.optical(item("b", ES, assets), options("earth_search", scale=0.0001))
     assert found.assets["B2"].factor == 1.0
     assets["blue"]["raster:bands"][0]["scale"] = "much"
     with pytest.raises(ValueError, match="item b: expected scale to be a number, found 'much'"):
-        scenes.optical(item("b", ES, assets), options("earth_search"))
+        items.optical(item("b", ES, assets), options("earth_search"))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_other_files_are_refused(href, said):
     assets = copy.deepcopy(PC_ASSETS)
     assets["B02"]["href"] = href
     with pytest.raises(ValueError, match=f"item a: asset B02: {said}"):
-        scenes.optical(item("a", PC, assets), options("planetary_computer"))
+        items.optical(item("a", PC, assets), options("planetary_computer"))
 
 
 # Sentinel-1 ---------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ NAME = "S1A_IW_GRDH_1SDV_20220305T024110_20220305T024135_042174_05068E_rtc"
 
 
 def test_a_radar_scene():
-    found = scenes.radar(item(NAME, S1, S1_ASSETS, "2022-03-05T02:41:22Z"), RTC)
+    found = items.radar(item(NAME, S1, S1_ASSETS, "2022-03-05T02:41:22Z"), RTC)
     assert (found.orbit, found.direction, found.platform) == (64, "descending", "A")
     assert found.time == dt.datetime(2022, 3, 5, 2, 41, 10, tzinfo=dt.UTC)
     assert found.take == ("A", "64", "2022-03-05") and found.copy == (*found.take, "02:41:10")
@@ -185,8 +185,8 @@ def test_a_radar_scene():
 
 
 def test_what_lacks_a_polarisation_or_is_of_another_mode_is_left_out():
-    assert scenes.radar(item(NAME, S1, {"vv": S1_ASSETS["vv"]}), RTC) is None
-    assert scenes.radar(item(NAME, S1 | {"sar:instrument_mode": "EW"}, S1_ASSETS), RTC) is None
+    assert items.radar(item(NAME, S1, {"vv": S1_ASSETS["vv"]}), RTC) is None
+    assert items.radar(item(NAME, S1 | {"sar:instrument_mode": "EW"}, S1_ASSETS), RTC) is None
 
 
 @pytest.mark.parametrize(
@@ -201,19 +201,19 @@ def test_what_lacks_a_polarisation_or_is_of_another_mode_is_left_out():
 def test_what_is_wrong_with_a_radar_item_is_one_line(name, changes, backscatter, said):
     own = options_lib.S1Options("x", "y", assets=RTC.assets, backscatter=backscatter)
     with pytest.raises(ValueError, match=f"item {name}: {said}"):
-        scenes.radar(item(name, S1 | changes, S1_ASSETS), own)
+        items.radar(item(name, S1 | changes, S1_ASSETS), own)
 
 
 def test_digital_numbers_are_no_backscatter():
     assets = copy.deepcopy(S1_ASSETS)
     assets["vv"]["raster:bands"] = [{"data_type": "uint16"}]
     with pytest.raises(ValueError, match="asset vv: expected calibrated .* found digital"):
-        scenes.radar(item(NAME, S1, assets), RTC)
+        items.radar(item(NAME, S1, assets), RTC)
 
 
 def test_two_kinds_in_one_search_are_refused():
-    a = scenes.radar(item(NAME, S1, S1_ASSETS), RTC)
-    b = scenes.radar(item("b", S1 | {"sar:product_type": "RTC"}, S1_ASSETS), RTC)
+    a = items.radar(item(NAME, S1, S1_ASSETS), RTC)
+    b = items.radar(item("b", S1 | {"sar:product_type": "RTC"}, S1_ASSETS), RTC)
     scenes.check_one_kind([a, a])
     with pytest.raises(ValueError, match=f"items {NAME} and b: expected one kind .* GRD and RTC"):
         scenes.check_one_kind([a, b])
@@ -255,7 +255,7 @@ def test_access_is_no_part_of_what_a_cube_is_made_of():
     assert "signing" not in options_lib.Options(s2=own).to_json()["s2"]
 
 
-@pytest.mark.parametrize("name", ["local", "planetary_computer", "earth_search", "cdse"])
+@pytest.mark.parametrize("name", ["local", "planetary_computer", "earth_search", "cdse", "safe"])
 def test_every_preset_can_be_read(world, name):
     found, own = config.read_config(local_config(world.cubes, "https://stac.example/v1", name))
     assert len(own.s2.assets) == 10 and own.s2.assets["B8A"] != own.s2.assets["B8"]
