@@ -178,3 +178,7 @@ def test_missing_keys_are_a_line(world, tmp_path, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     line = fail(world, tmp_path / "out", config="cdse", catalogue="http://127.0.0.1:9/stac")
     assert line == "AWS_ACCESS_KEY_ID: expected S3 keys in the environment, found none"
+    flags = {"config": "cdse", "catalogue": "http://127.0.0.1:9/stac"}
+    done = run(world, tmp_path / "out", "--plan", **flags)  # a search needs none
+    assert done.returncode == 0 and "scenes assumed" in done.stdout
+    assert "http://127.0.0.1:9/stac: no answer)" in done.stdout

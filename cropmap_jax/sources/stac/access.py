@@ -74,19 +74,20 @@ class Access:
 
     Args:
       options: how it is granted.
+      reads: whether files will be read, not the catalogue alone.
 
     Raises:
       ValueError: an environment variable that is missing.
     """
 
-    def __init__(self, options: Catalogue):
+    def __init__(self, options: Catalogue, reads: bool = True):
         self._options = options
         self._lock = threading.Lock()
         self._session = session()
         self._sas, self._until = "", dt.datetime.min.replace(tzinfo=dt.UTC)
         if options.signing == "bearer":
             self._bearer()
-        if options.signing == "s3":
+        if options.signing == "s3" and reads:
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 if not os.environ.get(name):
                     raise ValueError(f"{name}: expected S3 keys in the environment, found none")

@@ -65,7 +65,10 @@ class Reader:
         except _FAULTS:
             refused = self._look_into(found, bands, False) < 0
             # One by one from here on: of hundreds of files one may always be in trouble.
-            each = [self._patiently(scene, bands, box, refused) for scene in found]
+            each = []
+            for scene in found:
+                each.append(self._patiently(scene, bands, box, refused))
+                refused = False  # the new token is good
             out = {band: np.concatenate([one[band] for one in each]) for band in bands}
         self.seconds += time.monotonic() - began
         self.reads += sum(band in scene.assets for scene in found for band in bands)

@@ -75,7 +75,7 @@ class Source:
     Args:
       options: which.
       threads: files that are read at once.
-      only: the one sensor whose catalogue is opened; "" for all.
+      only: the one sensor whose catalogue is opened, for its scenes alone; "" for all.
 
     Raises:
       ValueError: a catalogue that is none, an unknown collection, a token that is missing.
@@ -89,7 +89,7 @@ class Source:
         self._readers: dict[str, Reader] = {}
         for sensor, own in (("s1", options.s1), ("s2", options.s2)):
             if own.collection and only in ("", sensor):
-                access = access_lib.Access(own)
+                access = access_lib.Access(own, reads=not only)
                 clouds = options.s2.max_cloud if sensor == "s2" else 100.0
                 parse = self._parse_radar if sensor == "s1" else self._parse_optical
                 self._finders[sensor] = catalogues.open_catalogue(own, access, parse, clouds)
