@@ -261,3 +261,27 @@ def test_every_preset_can_be_read(world, name):
     assert len(own.s2.assets) == 10 and own.s2.assets["B8A"] != own.s2.assets["B8"]
     assert len(found) == 3 and own.s2.collection
     assert [s.name for s in own.sensors] == (["s1", "s2"] if own.s1.collection else ["s2"])
+
+
+def test_regions_bring_no_labels_and_a_map_may():
+    value = local_config("", "https://stac.example/v1")
+    here = {
+        "box": (1.5, 48.0, 1.6, 48.1),
+        "country": "x",
+        "harvest": "2018-08-01",
+        "split": "train",
+    }
+    value |= {"kind": "regions", "regions": {"here": here}}
+    with pytest.raises(ValueError, match="config.label.kind: expected 'map' or 'none' for regions"):
+        config.read_config(value)
+    value["label"] |= {"kind": "map", "file": "eucropmap.tif"}
+    found, own = config.read_config(value)
+    assert len(found) > 20 and own.label.file == "eucropmap.tif" and len(found[0].periods) == 7
+    value["tiles"] = "tiles.geojson"
+    with pytest.raises(ValueError, match="config: expected keys among .* found 'tiles'"):
+        config.read_config(value)
+    value |= {"tiles": "", "regions": {"here": here | {"harvest": "2015-01-01"}}}
+    with pytest.raises(
+        ValueError, match="region here: expected periods since the catalogue has S1"
+    ):
+        config.read_config(value)
