@@ -1,5 +1,5 @@
 # Needs make and Python 3.11 or later; everything else goes into .venv.
-#   make test            lint, types, import directions, the suite, the wheel
+#   make test            lint, types, import directions, the wheel, the suite
 #   make test TORCH=1    the same, with PyTorch installed for the parity tests
 #   make test-isa        the suite as processors with fewer instructions run it
 #   make venv PYTHON=/path/to/python3.12
@@ -20,13 +20,13 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(RECENT)' >/de
 PINS := $$($(PY) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
 
 # Folders whose files take longest come first, so that no worker is left with one of them at the end.
-LONG := tests/training tests/experiments tests/mapping
+LONG := tests/experiments tests/training tests/benchmarks tests/test_extending.py tests/mapping
 
 # Each xdist worker is one process: without this limit each also starts a BLAS thread per core.
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv torch demo test test-isa lint format clean
+.PHONY: help venv torch demo test test-isa types wheel lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -49,16 +49,20 @@ DEMO ?= demo
 demo: venv  ## watch the whole idea work on simulated worlds, in the folder demo
 	$(PY) -m experiments.demo --out $(DEMO)
 
-# What all of it is but the imports, which come first, and the wheel, which comes last.
+# All of the tests but those of imports and of the wheel, which come before.
 SUITE = $(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py
 
-test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, types, import directions, the suite, the built wheel
+test: venv $(if $(filter 1,$(TORCH)),torch)  ## lint, types, import directions, the built wheel, the suite
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy cropmap_jax
-	$(THREADS) $(PY) -m pytest -q tests/test_imports.py
+	@$(MAKE) --no-print-directory -j2 types wheel  # each keeps one processor busy
 	$(SUITE)
-	$(THREADS) $(PY) -m pytest -q tests/test_wheel.py
+
+types: venv
+	$(PY) -m mypy cropmap_jax
+
+wheel: venv
+	$(THREADS) $(PY) -m pytest -q tests/test_imports.py tests/test_wheel.py
 
 # A bound that only holds on the processor that it was tried on shows here.
 test-isa: venv  ## the suite as on a lesser processor, then what computes on one core and an older one
@@ -69,7 +73,7 @@ test-isa: venv  ## the suite as on a lesser processor, then what computes on one
 lint: venv  ## ruff (rules, formatting) and mypy (types), without changing anything
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy cropmap_jax
+	@$(MAKE) --no-print-directory types
 
 format: venv  ## ruff: fix what can be fixed
 	$(PY) -m ruff check --fix .

@@ -104,4 +104,5 @@ def get_config() -> ConfigDict:
     config.lead_days = (30, 60)  # before harvest, least and most: gives the months to export
     config.num_periods = 6
     config.strict = False  # True: any problem ends the run before anything is written
+    config.reviews = ""  # what people decided about suspects, docs/label_review.md
     return config

@@ -42,4 +42,5 @@ def get_config() -> ConfigDict:
     config.max_field_ha = 100_000.0  # a larger polygon is a mistake, and dropped
     config.max_tiles = 100_000
     config.strict = False  # True: any problem ends the run before anything is written
+    config.reviews = ""  # what people decided about suspects, docs/label_review.md
     return config

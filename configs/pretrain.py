@@ -42,7 +42,10 @@ def get_config() -> ConfigDict:
     config.draw_by = "field"  # pixels, by 1 / sqrt(pixels of the field); "place": of large maps
     config.steps_per_epoch = 500  # of pixels; an epoch of chips is all of them
     config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
+    # Above 0, leads are drawn from lead_days to this: for maps earlier in the season, too.
+    config.max_lead_days = 0
     config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
+    config.dates_of = "legend"  # whose harvests; "annotated": the crop's own gives it away
     config.as_of_jitter = 0  # days that an as-of date is moved by at random, either way
     config.crop = 0  # random crops of this size in pixels; 0: whole chips
     config.crops_per_chip = 1
@@ -57,6 +60,17 @@ def get_config() -> ConfigDict:
     # the classes (docs/training.md). They are never scored.
     config.weak_share = 0.0  # of the drawn pixels; above 0, of chips and crops all of them
     config.weak_weight = 1.0  # in the loss, where an annotated pixel weighs 1
+
+    # Ground that is not annotated (docs/training.md).
+    config.unknown = ConfigDict()
+    config.unknown.treatment = "masked"  # no loss; or "negative", "pu", "pnu"
+    config.unknown.weight = 1.0  # of "negative", where an annotated pixel weighs 1
+    config.unknown.share = 0.5  # of sampled pixels, if unknown ones have a part in the loss
+    config.unknown.priors = "best_bin"  # of "pu", "pnu"; or "annotated", "name=share of ground,..."
+    config.unknown.cropland = 1.0  # share of all ground that is cultivated, for "annotated"
+    config.unknown.eta = 0.5  # of "pnu": 1 is "pu", 0 uses annotated negatives alone; -1 to 1
+    config.unknown.beta = 0.0  # of "pu", "pnu": how negative a risk may be,
+    config.unknown.gamma = 1.0  # and how fast it is corrected
 
     # How it is trained.
     config.loss = "sigmoid"  # or "softmax", "softmax_none" (with none-of-these): exclusive classes

@@ -40,6 +40,7 @@ _SETTINGS = (
         "sensors",
         "seed",
         "lead_days",
+        "max_lead_days",
         "as_of",
         "crop",
         "crops_per_chip",
@@ -50,7 +51,7 @@ _SETTINGS = (
     + ("freeze_trunk_statistics", "checkpoint_every", "checkpoint_minutes", "log_every", "keep")
     + ("model", "scaling", "learning_rate", "standardise", "indices", "sampling", "draw_by")
     + ("steps_per_epoch", "as_of_jitter", "mixup", "label_smoothing", "weight_decay", "ema")
-    + ("weak_share", "weak_weight")
+    + ("weak_share", "weak_weight", "unknown", "dates_of")
 )
 _OF_FINETUNING = ("init_from", "init_checkpoint", "from_scratch")
 
@@ -83,7 +84,7 @@ def check(config: ConfigDict, workdir: str, stage: str) -> None:
     for name in ("data_dir", "dataset"):
         if not config[name]:
             raise ValueError(f"--config.{name}: expected a value, found none")
-    for name in ("model", "scaling", "learning_rate"):
+    for name in ("model", "scaling", "learning_rate", "unknown"):
         if not isinstance(config[name], ConfigDict):
             raise ValueError(
                 f"--config.{name}: expected settings by name, found {checks.shown(config[name])}"
@@ -156,13 +157,16 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
     from cropmap_jax.data.sampling import SamplingConfig
     from cropmap_jax.training import optim
     from cropmap_jax.training.train_config import TrainConfig
+    from cropmap_jax.training.unknown import Unknown
 
     checks.keys("--config.learning_rate", config.learning_rate.to_dict(), optim.GROUPS)
+    unknown = Unknown.of(config.unknown.to_dict())
     checks.values("--config.as_of", config.as_of)
     sampling = SamplingConfig(
         num_periods=recipe.num_periods,
         sensors=recipe.sensors,
         lead_days=config.lead_days,
+        max_lead_days=config.max_lead_days,
         as_of=input_pipeline.parse_as_of(tuple(config.as_of), "--config.as_of"),
         crop=None if config.crop == 0 else config.crop,
         crops_per_chip=config.crops_per_chip,
@@ -177,6 +181,8 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
         as_of_jitter=config.as_of_jitter,
         mixup=config.mixup,
         weak_share=config.weak_share,
+        unknown_share=unknown.share if unknown.used else 0.0,
+        dates_of=config.dates_of,
     )
     if sampling.crop and sampling.crop % recipe.size_multiple:
         raise ValueError(
@@ -192,6 +198,7 @@ def make_train_config(config: ConfigDict, stage: str, recipe):
         sampling=sampling,
         learning_rates=config.learning_rate.to_dict(),
         config=config.to_dict(),
+        unknown=unknown,
         **{name: config[name] for name in same},
     )
 

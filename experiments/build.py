@@ -110,6 +110,8 @@ def main(_):
     data = dataset.open_folder(pathlib.Path(builder.data_path))
     print(dataset.describe(data))
     print(f"{'built' if new else 'already built'}: {builder.data_path}")
+    place = f"--data_dir={_DATA_DIR.value} --dataset={data.name}"
+    print(f"does it leak? python -m experiments.audit {place}")
     given = f"--config.data_dir={_DATA_DIR.value} --config.dataset={data.name}"
     # A wall-to-wall map is what networks are pretrained on; fields are what they are for.
     verb = "pretrain" if _DATASET.value == "eucropmap" else "finetune"

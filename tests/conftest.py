@@ -1,5 +1,6 @@
 """What every test may use: the real data where it is there, and one hypothesis profile."""
 
+import gc
 import os
 import pathlib
 import signal
@@ -31,6 +32,11 @@ def pytest_configure(config):
     config.addinivalue_line(
         "filterwarnings", "ignore:The 'shapely.ops.transform:DeprecationWarning"
     )
+
+
+def pytest_collection_finish():
+    # What is imported stays: looking through it for garbage, again and again, takes seconds.
+    gc.freeze()
 
 
 @pytest.fixture

@@ -8,6 +8,12 @@ import subprocess
 import sys
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+# Compiling is most of what these commands do in tests.
+ENV = os.environ | {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "PYTHONUNBUFFERED": "1",
+}
 
 
 class Starter:

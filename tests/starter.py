@@ -5,6 +5,7 @@ fork of it that has touched no device yet. What is asked for comes as lines of J
 of each command goes back.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -16,10 +17,18 @@ import cropmap_jax.mapping.crop_map
 import cropmap_jax.training.loop  # noqa: F401
 
 _SCIKIT_LEARN = "cropmap_jax.baselines.keeping"
+_AREA = (
+    "cropmap_jax.evaluation.area_picture",
+    "cropmap_jax.evaluation.area_tables",
+    "cropmap_jax.mapping.points_picture",
+    "cropmap_jax.mapping.province_grid",
+)
 SLOW_IMPORTS = {
     "experiments.baseline": (_SCIKIT_LEARN,),
     "experiments.combine": (_SCIKIT_LEARN,),
     "experiments.learning_curve": (_SCIKIT_LEARN,),
+    "experiments.area": _AREA,
+    "experiments.sample_points": _AREA,
     "experiments.calibrate": (_SCIKIT_LEARN, "cropmap_jax.evaluation.calibration_scores"),
 }
 
@@ -29,6 +38,7 @@ def main() -> None:
         module, arguments, out, err = json.loads(line)
         for name in SLOW_IMPORTS.get(module, ()):  # seconds, for all that follow
             importlib.import_module(name)
+        gc.freeze()  # no command looks for garbage among all this, nor copies it
         child = os.fork()
         if not child:
             for number, file in ((1, out), (2, err)):

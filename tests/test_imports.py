@@ -41,6 +41,18 @@ ROOMS = {
         "ground_truth",
         "geo",
     },
+    # It looks at data, not at what was learnt from them; dates alone are a baseline.
+    "audit": {"baselines", "data", "geo"},
+    # It asks what was annotated, and what was mapped, whether it can be right.
+    "review": {
+        "evaluation",
+        "mapping",
+        "baselines",
+        "inference",
+        "data",
+        "ground_truth",
+        "geo",
+    },
     # It shows what scores and maps hold, and computes nothing that they could.
     "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
 }
@@ -216,6 +228,8 @@ def test_no_arrow_points_back():
         ("cropmap_jax/training/a.py", "from jax import pmap", "says pmap"),
         ("experiments/pretrain.py", "import jax\njax.pmap(f)", "experiments/pretrain.py:2: says"),
         ("cropmap_jax/mapping/a.py", "from cropmap_jax.sources import arrays", "mapping may not"),
+        ("cropmap_jax/audit/a.py", "from cropmap_jax.evaluation import metrics", "audit may not"),
+        ("cropmap_jax/data/a.py", "from cropmap_jax.audit import copies", "data may not"),
         ("cropmap_jax/training/a.py", "from experiments import pretrain", "nothing may"),
         ("experiments/build.py", "from configs.tiny import pretrain", "nothing may"),
         ("configs/finetune.py", "from configs import pretrain", "nothing may"),

@@ -6,10 +6,15 @@ python -m benchmarks.simulator believable --real DIR --cubes SIM/cubes --out doc
 import argparse
 import sys
 
-from benchmarks.simulator import believable, hardness, mapped_ground
+from benchmarks.simulator import believable, hardness, mapped_ground, priors
 
 # Each subcommand is a module with `add_arguments(parser)` and `run(args)`.
-SUBCOMMANDS = {"believable": believable, "hardness": hardness, "mapped_ground": mapped_ground}
+SUBCOMMANDS = {
+    "believable": believable,
+    "hardness": hardness,
+    "mapped_ground": mapped_ground,
+    "priors": priors,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,6 +31,8 @@ def get_config() -> ConfigDict:
     config.weak_share = 0.0
     config.weak_weight = 1.0
     config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
+    # Above 0, leads are drawn from lead_days to this: for maps earlier in the season, too.
+    config.max_lead_days = 0
     config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
 
     # How it learns.

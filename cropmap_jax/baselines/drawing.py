@@ -46,14 +46,19 @@ def fixed_dates(dates: np.ndarray) -> Dates:
     return lambda cubes, rng: dates[cubes]
 
 
-def drawn_dates(data: Dataset, lead_days: int, as_of: tuple[int, int] | None) -> Dates:
+def drawn_dates(
+    data: Dataset, lead_days: int, as_of: tuple[int, int] | None, max_lead_days: int = 0
+) -> Dates:
     """As-of dates as the training of networks draws them: over the harvests of the whole legend.
 
     Args:
       data: the dataset.
       lead_days: the as-of date is a harvest start minus this many days.
       as_of: (first, last) dates, days since 1970-01-01, to draw from instead.
+      max_lead_days: see `sampling.SamplingConfig`.
     """
+    extra = max_lead_days - lead_days if max_lead_days else 0
+    earliest = sampling.first_dates(data) if extra else None
 
     def draw(cubes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if as_of:
@@ -62,6 +67,8 @@ def drawn_dates(data: Dataset, lead_days: int, as_of: tuple[int, int] | None) ->
         for cube in np.unique(cubes):
             own = np.flatnonzero(cubes == cube)
             out[own] = rng.choice(sampling.harvest_days(data, int(cube)), len(own)) - lead_days
+        if earliest is not None:
+            out = sampling.earlier(out, earliest[cubes], extra, rng)
         return out
 
     return draw

@@ -7,7 +7,7 @@ from typing import Any
 from cropmap_jax.baselines import drawing, fitting, recipe, storage
 from cropmap_jax.baselines.recipe import BaselineRecipe
 from cropmap_jax.baselines.settings import Settings
-from cropmap_jax.data import checks, few_fields, input_pipeline
+from cropmap_jax.data import checks, few_fields, input_pipeline, sampling
 from cropmap_jax.data.dataset import NO_WEAK, Dataset
 from cropmap_jax.geo import sensors
 
@@ -18,7 +18,8 @@ CONFIG = (
 """What a config of a baseline holds, see configs/baselines/forest.py."""
 _WEAK = {"weak_share": 0.0, "weak_weight": 1.0}
 _FEW = {few_fields.PER_CLASS: 0, few_fields.DRAW: 0}
-_LATER = _WEAK | _FEW
+_EARLY = {"max_lead_days": 0}
+_LATER = _WEAK | _FEW | _EARLY
 """What it may hold besides, and what it is where it does not."""
 
 
@@ -35,6 +36,8 @@ def check(config: Mapping[str, Any]) -> None:
             raise ValueError(f"--config.{name}: expected a value, found none")
     checks.whole("--config.seed", config["seed"], 0, 2**32 - 1)
     checks.whole("--config.lead_days", config["lead_days"], *checks.LEAD_DAYS)
+    longest = config.get("max_lead_days", 0)
+    sampling.check_max_lead("--config", config["lead_days"], longest, config["as_of"])
     for name in ("sensors", "indices", "means", "as_of"):
         checks.values(f"--config.{name}", config[name])
 
@@ -65,6 +68,7 @@ def describe(config: Mapping[str, Any], data: Dataset) -> dict[str, Any]:
     """What is stored next to the model and must be the same for a run to be finished."""
     unused = () if config.get("weak_share") else tuple(_WEAK)
     unused += () if config.get(few_fields.PER_CLASS) else tuple(_FEW)
+    unused += () if config.get("max_lead_days") else tuple(_EARLY)
     return {
         # As configs were before they had these, where they ask for nothing.
         "config": {k: v for k, v in config.items() if k not in unused},
@@ -115,7 +119,7 @@ def train(
         data,
         "train",
         made.features(),
-        drawing.drawn_dates(data, made.lead_days, as_of),
+        drawing.drawn_dates(data, made.lead_days, as_of, config.get("max_lead_days", 0)),
         settings.draw_by,
         settings.most_pixels,
         config["seed"],

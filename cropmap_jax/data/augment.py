@@ -15,8 +15,8 @@ def augment(batch: Batch) -> Batch:
     """Turns each example of a batch as was drawn for it.
 
     Args:
-      batch: pixels by sensor [B, T, H, W, bands], label uint8 [B, H, W], perhaps weak, bool of the
-        same shape; turn int32 [B] from 0 to
+      batch: pixels by sensor [B, T, H, W, bands], label uint8 [B, H, W], perhaps weak and
+        unknown, bool of the same shape; turn int32 [B] from 0 to
         7, or not: the low two bits are quarter turns to the left, the third then mirrors left to
         right (H = W). Whatever else is passed on.
 
@@ -27,7 +27,7 @@ def augment(batch: Batch) -> Batch:
     turns = batch.pop("turn", None)
     if turns is not None:
         batch["pixels"] = {name: turn(v, turns, (2, 3)) for name, v in batch["pixels"].items()}
-        for name in ("label", "weak"):
+        for name in ("label", "weak", "unknown"):
             if name in batch:
                 batch[name] = turn(batch[name], turns, (1, 2))
     return batch

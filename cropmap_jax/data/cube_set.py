@@ -14,8 +14,25 @@ from cropmap_jax.geo.sensors import Sensor
 
 
 def check(infos: list[cube.CubeInfo]) -> None:
-    """Requires cubes that belong together: the same legend, sensors, kind of period and size of
-    pixels, and no shared ground.
+    """Requires cubes that belong together: alike, as `check_alike` says, and no shared ground.
+
+    Raises:
+      ValueError: names the two cubes that disagree and how.
+    """
+    check_alike(infos)
+    splits.check_blocks([(info.cube_id, info.block, info.split) for info in infos])
+    for season in sorted({info.season for info in infos}):
+        own = [info for info in infos if info.season == season]
+        found = splits.find_overlap([i.cube_id for i in own], [i.geobox for i in own])
+        if found:
+            raise ValueError(
+                f"cubes {found[0]} and {found[1]} of season {season!r}: expected no shared "
+                f"ground, found {found[2]:.0f} m²"
+            )
+
+
+def check_alike(infos: list[cube.CubeInfo]) -> None:
+    """Requires cubes of the same legend, sensors, kind of period and size of pixels.
 
     Raises:
       ValueError: names the two cubes that disagree and how.
@@ -44,15 +61,6 @@ def check(infos: list[cube.CubeInfo]) -> None:
             raise ValueError(
                 f"cubes {first.cube_id} and {info.cube_id}: expected one pixel size, found "
                 f"{sizes[0]:.10g} m and {sizes[1]:.10g} m; build a dataset of each"
-            )
-    splits.check_blocks([(info.cube_id, info.block, info.split) for info in infos])
-    for season in sorted({info.season for info in infos}):
-        own = [info for info in infos if info.season == season]
-        found = splits.find_overlap([i.cube_id for i in own], [i.geobox for i in own])
-        if found:
-            raise ValueError(
-                f"cubes {found[0]} and {found[1]} of season {season!r}: expected no shared "
-                f"ground, found {found[2]:.0f} m²"
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cropmap_jax.data import dataset_files, few_fields, fold_view, records
+from cropmap_jax.data import dataset_files, few_fields, fold_view, joined, records
 from cropmap_jax.data.examples import Source
 from cropmap_jax.geo import grid, legend, periods, splits
 from cropmap_jax.geo import sensors as sensors_lib
@@ -78,6 +78,8 @@ class Dataset:
       fold: the fold that this is a view of, whose chip tables and labels are those of that fold's
         splits; None: all labels, in one split "train" where there are folds.
       few: which fields are known, in a view in which not all are; None: all.
+      merged: the dataset whose splits are one split "train" here, see `block_folds`; None: its
+        splits are those of the records.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Dataset:
     folds: fold_view.Folds | None = None
     fold: int | None = None
     few: few_fields.Few | None = None
+    merged: "Dataset | None" = None
 
     def source(self, split: str) -> Source:
         """Random-access records of a split: `source[i]` is a `Record`.
@@ -118,6 +121,8 @@ class Dataset:
         return fold_view.InFolds(whole, chosen, table.places, self.chip, self.folds, kept)
 
     def _records(self, split: str, table: Chips) -> Source:
+        if self.merged is not None:
+            return joined.Joined([self.merged.source(own) for own in self.merged.chips])
         return records.open_records(
             self.path, split, self.chip, self.sensors, table.places, table.pixels, table.weak
         )
@@ -159,6 +164,19 @@ class Dataset:
                 f"{self.path}: found no split {split!r}; expected one of {', '.join(self.chips)}"
             )
         return self.chips[split]
+
+    def unknown_pixels(self, split: str) -> np.ndarray:
+        """int64 [N], pixels of each chip of a split that lie in its cube and are not annotated.
+
+        Raises:
+          ValueError: the dataset has no such split.
+        """
+        table = self.split(split)
+        shapes = np.array([row["shape"] for row in self.cubes], np.int64)[table.cube]
+        corner = np.stack([table.row, table.col], 1)
+        inside = np.clip(shapes - corner, 0, self.chip).prod(1)
+        unknown: np.ndarray = np.maximum(inside - table.annotated, 0)
+        return unknown
 
     @property
     def ground(self) -> list[dict[str, Any]]:

@@ -126,6 +126,42 @@ def thin(data: "Dataset", per_class: int, draw: int) -> "Dataset":
     return dataclasses.replace(data, chips=chips, few=few)
 
 
+def with_more(data: "Dataset", split: str, more: Mapping[int, np.ndarray]) -> "Dataset":
+    """A view in which some further fields are known: what visiting them would have added.
+
+    Args:
+      data: from `thin`.
+      split: "train" or "validation".
+      more: by number of the cube, ids of fields, whatever their class.
+
+    Raises:
+      ValueError: it is no such view, or a file is damaged.
+    """
+    few = data.few
+    if few is None or split not in few.kept:
+        raise ValueError(f"{data.path}: expected a view with few fields in {split}, found none")
+    whole = few.whole
+    annotation = _annotation(whole, split)
+    kept = dict(few.kept[split])
+    for part in annotation.parts:
+        if part.key // _LABELS in more.get(part.cube, ()):
+            kept[part.cube] = np.union1d(kept.get(part.cube, np.empty(0, np.int64)), [part.key])
+    table = _recount(whole.chips[split], annotation, kept, len(data.legend))
+    return dataclasses.replace(
+        data,
+        chips={**data.chips, split: table},
+        few=dataclasses.replace(few, kept={**few.kept, split: kept}),
+    )
+
+
+def known(data: "Dataset", split: str) -> set[tuple[int, int]]:
+    """(number of the cube, id of the field) of each field that is known in a split of a view."""
+    if data.few is None:
+        return set()
+    keys = data.few.kept.get(split, {})
+    return {(cube, int(key) // _LABELS) for cube, own in keys.items() for key in own}
+
+
 def notes(data: "Dataset") -> list[str]:
     """A line for people: how many fields of each class are known; none where all of them are."""
     few = data.few

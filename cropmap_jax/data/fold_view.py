@@ -33,6 +33,7 @@ class Folds:
       pixels: int64 [folds, N, classes + 1], as `Chips.pixels`, of each fold in every chip.
       where: what an error names.
       weak: int64 [folds, N], as `Chips.weak`, of each fold in every chip; None without such pixels.
+      validates: whether a fold of three or more is kept for validation in each view.
     """
 
     rule: Rule
@@ -41,6 +42,7 @@ class Folds:
     pixels: np.ndarray
     where: str
     weak: np.ndarray | None = None
+    validates: bool = True
 
     def splits(self, fold: int) -> dict[str, tuple[int, ...]]:
         """Which folds each split holds when `fold` is tested.
@@ -54,7 +56,7 @@ class Folds:
                 f"{self.where}: expected fold 0 to {count - 1} (--config.fold; --fold of "
                 f"evaluate), found {fold!r}"
             )
-        after = ((fold + 1) % count,) if count > 2 else ()
+        after = ((fold + 1) % count,) if count > 2 and self.validates else ()
         rest = tuple(k for k in range(count) if k not in (fold, *after))
         return {"train": rest} | ({"validation": after} if after else {}) | {"test": (fold,)}
 

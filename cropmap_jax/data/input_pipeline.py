@@ -160,6 +160,8 @@ def training_input(
         used = table.annotated > 0
         if config.weak_share and table.weak is not None:
             used |= table.weak > 0
+        if config.unknown_share and config.context is not None:
+            used |= data.unknown_pixels(split) > 0
         check_dates(data, config, table.cube[used])
         total = config.steps_per_epoch * epochs
         if total > checks.MOST:

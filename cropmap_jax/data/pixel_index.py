@@ -183,6 +183,49 @@ class WeakIndex:
         return DrawnPixels(chips, row, col, np.full(count, NONE_OF_THESE, np.uint8))
 
 
+class UnknownIndex:
+    """Pixels of all ground that is not annotated, each as likely as any other.
+
+    Chips are drawn ∝ their unknown pixels, and PER_PLACE pixels of each. Padding beyond a cube is
+    no ground. A pixel that several chips hold counts in each.
+
+    Args:
+      data: the dataset.
+      split: whose pixels.
+      source: its records.
+
+    Raises:
+      ValueError: there is none.
+    """
+
+    def __init__(self, data: dataset.Dataset, split: str, source: Source):
+        unknown = data.unknown_pixels(split)
+        if not unknown.any():
+            raise ValueError(f"{data.path}, split {split}: expected unknown pixels, found none")
+        table = data.split(split)
+        self._chips = np.flatnonzero(unknown).astype(np.int32)
+        self._source, self._edges = source, _edges(unknown[self._chips].astype(np.float64))
+        shapes = np.array([row["shape"] for row in data.cubes])[table.cube]
+        self._ends = shapes - np.stack([table.row, table.col], 1)
+
+    def draw(self, rng: np.random.Generator, count: int) -> DrawnPixels:
+        """Draws pixels: chips, and pixels of each, in any order. Their label is IGNORE."""
+        chips = self._chips[_choose(self._edges, rng, -(-count // PER_PLACE))]
+        share = rng.random((len(chips), PER_PLACE))
+        row, col = np.empty((2, *share.shape), np.int32)
+        for i, chip in enumerate(chips.tolist()):
+            height, width = self._ends[chip]
+            rows, cols = np.nonzero(self._source.label(chip)[:height, :width] == IGNORE)
+            at = (share[i] * len(rows)).astype(np.int64)
+            row[i], col[i] = rows[at], cols[at]
+        # Pairs of neighbours may be mixed: they should not be of one place.
+        order = rng.permutation(share.size)[:count]
+        label = np.full(count, IGNORE, np.uint8)
+        return DrawnPixels(
+            np.repeat(chips, PER_PLACE)[order], row.ravel()[order], col.ravel()[order], label
+        )
+
+
 INDEXES = ("field", "place")
 """What `config.draw_by` may name."""
 

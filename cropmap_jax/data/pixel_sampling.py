@@ -19,7 +19,7 @@ from cropmap_jax.geo.legend import NONE_OF_THESE
 from cropmap_jax.geo.sensors import Sensor
 
 # What a generator is for comes before its seed, as in `sampling`.
-_BATCH, _STATISTICS, _WEAK = 3, 4, 5
+_BATCH, _STATISTICS, _WEAK, _UNKNOWN = 3, 4, 5, 6
 MOST_WINDOWS = 1 << 16
 """Windows of cubes and dates that are remembered: about a kilobyte each."""
 
@@ -48,6 +48,7 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
       seed: of all draws.
       shard: (index, count) of the process: it takes that part of each batch.
       weak: index of the pixels that `config.weak_share` of a batch are drawn from instead.
+      unknown: of those that `config.unknown_share` of it are; not of crops, which hold some.
     """
 
     def __init__(
@@ -61,13 +62,16 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         seed: int,
         shard: tuple[int, int] = (0, 1),
         weak: PixelIndex | None = None,
+        unknown: PixelIndex | None = None,
     ):
         self._data, self._source, self._index, self._weak = data, source, index, weak
+        self._unknown = unknown
         self._cubes, self._config = data.split(split).cube, config
         self._batch_size, self._seed = batch_size, seed
         self._own = sampling.share_of(batch_size, shard)
         # Without a calendar the dates are the config's.
         self._dates = _Dates(data, () if config.as_of else np.unique(self._cubes))
+        self._first = sampling.first_dates(data) if config.extra_lead else None
         self._known = _Windows(data, config.num_periods)
 
     def map(self, element: Any) -> Batch:
@@ -76,7 +80,7 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         rng = np.random.default_rng((_BATCH, self._seed, int(element)))
         # Everything is drawn for the whole batch, so that nothing depends on the shares.
         count = self._batch_size
-        drawn, weak = self._with_weak(self._index.draw(rng, count), int(element))
+        drawn, weak = self._with_others(self._index.draw(rng, count), int(element))
         dates, harvest = self._draw_dates(drawn, rng)
         square = self._draw_squares(drawn, rng)
         facts: dict[str, np.ndarray] = {}
@@ -96,21 +100,15 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
             label = np.where(facts["weak"], np.uint8(NONE_OF_THESE), label)
         return {"pixels": pixels, "label": label, **of_window, **facts}
 
-    def _with_weak(self, drawn: DrawnPixels, number: int) -> tuple[DrawnPixels, np.ndarray]:
-        """Drawn pixels, some of them exchanged for weak ones, and bool [N], which.
+    def _with_others(self, drawn: DrawnPixels, number: int) -> tuple[DrawnPixels, np.ndarray]:
+        """Drawn pixels, some exchanged for weak and unknown ones; and bool [N], which are weak.
 
-        Their generator is one of their own: all other draws are those of a batch without them.
+        Their generators are their own: all other draws are those of a batch without them.
         """
-        count = len(drawn.chip)
-        if self._weak is None:
-            return drawn, np.zeros(count, bool)
-        rng = np.random.default_rng((_WEAK, self._seed, number))
-        chosen = rng.random(count) < self._config.weak_share
-        found = self._weak.draw(rng, int(chosen.sum()))
-        parts = [part.copy() for part in drawn]
-        for part, new in zip(parts, found, strict=True):
-            part[chosen] = new
-        return DrawnPixels(*parts), chosen
+        config, at = self._config, (self._seed, number)
+        drawn, weak = _exchanged(drawn, self._weak, config.weak_share, (_WEAK, *at))
+        drawn, unknown = _exchanged(drawn, self._unknown, config.unknown_share, (_UNKNOWN, *at))
+        return drawn, weak & ~unknown
 
     def statistics_pixels(self, count: int) -> Pixels:
         """Stored windows of `count` drawn pixels alone, [N, T, 1, 1, bands], nothing dropped."""
@@ -118,6 +116,13 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
         drawn = self._index.draw(rng, count)
         windows, _ = self._windows(drawn.chip, *self._draw_dates(drawn, rng))
         return self._read(drawn, _Square(drawn.row, drawn.col, 1), windows)
+
+    def all_pixels(self, count: int) -> tuple[Pixels, DrawnPixels]:
+        """Windows of `count` drawn pixels alone, unknown ones among them, and which these are."""
+        rng = np.random.default_rng((_STATISTICS, self._seed))
+        drawn, _ = self._with_others(self._index.draw(rng, count), 0)
+        windows, _ = self._windows(drawn.chip, *self._draw_dates(drawn, rng))
+        return self._read(drawn, _Square(drawn.row, drawn.col, 1), windows), drawn
 
     def _draw_dates(
         self, drawn: DrawnPixels, rng: np.random.Generator
@@ -129,10 +134,24 @@ class MakePixelBatch(grain.transforms.Map):  # type: ignore[misc]  # grain has n
             as_of = rng.integers(config.as_of[0], config.as_of[1] + 1, count)
         else:
             harvest = self._dates.draw(self._cubes[drawn.chip], rng)
+            if config.dates_of == sampling.ANNOTATED:
+                own = self._annotated_harvest(drawn)
+                harvest = np.where(own > 0, own, harvest)
             as_of = harvest - config.lead_days
+            if self._first is not None:
+                first = self._first[self._cubes[drawn.chip]]
+                as_of = sampling.earlier(as_of, first, config.extra_lead, rng)
         if config.as_of_jitter:
             as_of = as_of + rng.integers(-config.as_of_jitter, config.as_of_jitter + 1, count)
         return as_of, harvest
+
+    def _annotated_harvest(self, drawn: DrawnPixels) -> np.ndarray:
+        """int64 [N], harvest starts of the classes that pixels are annotated as; 0 without one."""
+        classes = len(self._data.legend)
+        of = np.minimum(drawn.label, classes - 1).astype(np.int64)
+        days = self._data.harvest[self._cubes[drawn.chip], of].astype(np.int64)
+        found: np.ndarray = np.where(drawn.label < classes, days, 0)
+        return found
 
     def _draw_squares(self, drawn: DrawnPixels, rng: np.random.Generator) -> _Square:
         config, side = self._config, self._config.side or self._data.chip
@@ -253,6 +272,22 @@ class _Dates:
         return days
 
 
+def _exchanged(
+    drawn: DrawnPixels, index: PixelIndex | None, share: float, seed: tuple[int, ...]
+) -> tuple[DrawnPixels, np.ndarray]:
+    """Drawn pixels, a share of them exchanged for those of an index; and bool [N], which."""
+    count = len(drawn.chip)
+    if index is None:
+        return drawn, np.zeros(count, bool)
+    rng = np.random.default_rng(seed)
+    chosen = rng.random(count) < share
+    found = index.draw(rng, int(chosen.sum()))
+    parts = [part.copy() for part in drawn]
+    for part, new in zip(parts, found, strict=True):
+        part[chosen] = new
+    return DrawnPixels(*parts), chosen
+
+
 def _drop(pixels: Pixels, sensors: tuple[Sensor, ...], keep: np.ndarray) -> None:
     """Makes periods missing, in place; an example of which no value would be left stays as it is.
 
@@ -288,4 +323,8 @@ def make_pixel_batches(
     index = pixel_index.make(config.draw_by, data, split, source)
     drawn = config.weak_share and data.split(split).has_weak
     weak = pixel_index.WeakIndex(data, split, source) if drawn else None
-    return MakePixelBatch(data, split, source, index, config, batch_size, seed, shard, weak)
+    alone = config.unknown_share and config.context is not None
+    unknown = pixel_index.UnknownIndex(data, split, source) if alone else None
+    return MakePixelBatch(
+        data, split, source, index, config, batch_size, seed, shard, weak, unknown
+    )

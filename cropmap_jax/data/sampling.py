@@ -18,6 +18,9 @@ UNITS = ("chips", "pixels")
 """What `config.sampling` may name."""
 LEAD_UNKNOWN = -(10**6)
 """Lead in days where there is no harvest date."""
+LEGEND, ANNOTATED = "legend", "annotated"
+DATES_OF = (LEGEND, ANNOTATED)
+"""What `config.dates_of` may name."""
 
 # What a generator is for comes before its seed: numpy fills a short seed up with zeros, so without
 # it the draws of place 0 would be those of the epoch's order.
@@ -32,6 +35,8 @@ class SamplingConfig:
       num_periods: periods of the window.
       sensors: whose pixels are read.
       lead_days: the as-of date is a harvest start of the legend minus this many days.
+      max_lead_days: above 0, the lead is drawn for each example from lead_days to this, so that
+        earlier dates of the season are learnt, too; none that would leave no period to see.
       as_of: (first, last) dates, days since 1970-01-01: the as-of date is drawn from this range
         instead, for datasets without a calendar.
       crop: side of the random crop in pixels, None for whole chips.
@@ -49,6 +54,11 @@ class SamplingConfig:
       mixup: of examples, see `training.steps.mixed`: shares are drawn from Beta(mixup, mixup).
       weak_share: share of the drawn pixels that only a land-cover map says are none of the classes;
         above 0 all such pixels of crops and chips are examples, too. 0: they are unknown.
+      unknown_share: share of the drawn pixels that are unknown instead; 0: none. Crops and chips
+        hold unknown pixels as it is.
+      dates_of: whose harvests as-of dates are drawn from: "legend", those of all classes; or
+        "annotated", that of the annotated class alone (the original system's way, by which the
+        season gives the crop away). Where no class is annotated, it is the legend's all the same.
 
     Raises:
       ValueError: a probability outside [0, 1), or a count or a ratio that is too small.
@@ -57,6 +67,7 @@ class SamplingConfig:
     num_periods: int = 6
     sensors: tuple[Sensor, ...] = SENTINEL
     lead_days: int = 30
+    max_lead_days: int = 0
     as_of: tuple[int, int] | None = None
     crop: int | None = None
     crops_per_chip: int = 1
@@ -71,6 +82,13 @@ class SamplingConfig:
     as_of_jitter: int = 0
     mixup: float = 0.0
     weak_share: float = 0.0
+    unknown_share: float = 0.0
+    dates_of: str = LEGEND
+
+    @property
+    def extra_lead(self) -> int:
+        """Days that an as-of date may come before the one of `lead_days`."""
+        return self.max_lead_days - self.lead_days if self.max_lead_days else 0
 
     @property
     def side(self) -> int | None:
@@ -80,6 +98,7 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         checks.whole("config.model.num_periods", self.num_periods, 1, 1000)
         checks.whole("config.lead_days", self.lead_days, *checks.LEAD_DAYS)
+        check_max_lead("config", self.lead_days, self.max_lead_days, self.as_of)
         checks.whole("config.crops_per_chip", self.crops_per_chip, 1, 10**6)
         if self.crop is not None:
             checks.whole("config.crop", self.crop, 1, 2**16)
@@ -94,6 +113,55 @@ class SamplingConfig:
             checks.real(f"config.{name}", getattr(self, name), 0, 1)
             if getattr(self, name) == 1:
                 raise ValueError(f"config.{name}: expected a number below 1, found 1")
+        checks.choice("config.dates_of", self.dates_of, DATES_OF)
+        if self.dates_of == ANNOTATED and self.as_of:
+            raise ValueError(
+                f"config.dates_of: expected 'legend' with config.as_of, whose dates are of no "
+                f"class; found {self.dates_of!r}"
+            )
+
+
+def check_max_lead(where: str, lead_days: int, max_lead_days: int, as_of: Any) -> None:
+    """Requires a longest lead that leads can be drawn up to, or 0 for none.
+
+    Raises:
+      ValueError: begins with `where`, the config.
+    """
+    name = f"{where}.max_lead_days"
+    checks.whole(name, max_lead_days, 0, checks.LEAD_DAYS[1])
+    if max_lead_days and max_lead_days < lead_days:
+        raise ValueError(
+            f"{name}: expected 0, or at least {where}.lead_days ({lead_days}), "
+            f"found {max_lead_days}"
+        )
+    if max_lead_days and as_of:
+        raise ValueError(
+            f"{name}: expected 0 where {where}.as_of gives the dates, found {max_lead_days}"
+        )
+
+
+def first_dates(data: dataset.Dataset) -> np.ndarray:
+    """int64 [cubes], the earliest as-of date that leaves a period to see, days since 1970-01-01."""
+    return np.array([int(data.periods(cube)[0, 1]) for cube in range(len(data.cubes))], np.int64)
+
+
+def earlier(
+    dates: np.ndarray, first: np.ndarray, days: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Moves as-of dates back by 0 to `days` days, but not to where nothing could be seen.
+
+    Args:
+      dates: int [N], days since 1970-01-01.
+      first: int [N], see `first_dates`; a date that comes before it already is left.
+      days: 0 draws nothing.
+      rng: drawn from.
+    """
+    if not days:
+        return dates
+    moved: np.ndarray = np.maximum(
+        dates - rng.integers(0, days + 1, len(dates)), np.minimum(first, dates)
+    )
+    return moved
 
 
 def harvest_days(data: dataset.Dataset, index: int) -> np.ndarray:
@@ -244,10 +312,14 @@ class ExampleSampler:
         rng = np.random.default_rng((_EXAMPLE, self._seed, epoch, place))
         config, index = self._config, int(self._cubes[chip])
         as_of, harvest = self._draw_as_of(index, rng)
-        draw = Draw(chip, *window(self._data, index, as_of, config.num_periods, harvest))
+        crop = None
         if config.crop:
             label = self._source.label(chip)
-            draw.crop = Crop(label, *random_corner(label, config.crop, rng))
+            crop = Crop(label, *random_corner(label, config.crop, rng))
+        if config.dates_of == ANNOTATED:
+            own = self._annotated_harvest(index, chip, crop, rng)
+            as_of, harvest = as_of + (own - harvest if own else 0), own or harvest
+        draw = Draw(chip, *window(self._data, index, as_of, config.num_periods, harvest), crop)
         if config.augment:
             draw.facts["turn"] = np.int32(rng.integers(8))
         if config.period_dropout or config.sensor_dropout:
@@ -270,9 +342,24 @@ class ExampleSampler:
             # crop away.
             harvest = int(rng.choice(harvest_days(self._data, index)))
             as_of = harvest - config.lead_days
+            if config.extra_lead:
+                first = int(self._data.periods(index)[0, 1])
+                dates = earlier(np.array([as_of]), np.array([first]), config.extra_lead, rng)
+                as_of = int(dates[0])
         if config.as_of_jitter:
             as_of += int(rng.integers(-config.as_of_jitter, config.as_of_jitter + 1))
         return as_of, harvest
+
+    def _annotated_harvest(
+        self, index: int, chip: int, crop: Crop | None, rng: np.random.Generator
+    ) -> int:
+        """Harvest start of one of the classes that are annotated in an example; 0: of none."""
+        label = crop.label if crop else self._source.label(chip)
+        if crop and (side := self._config.crop):
+            label = label[crop.row : crop.row + side, crop.col : crop.col + side]
+        days = self._data.harvest[index][np.unique(label[label < len(self._data.legend)])]
+        days = days[days > 0]
+        return int(rng.choice(days)) if len(days) else 0
 
     def _draw_kept(self, rng: np.random.Generator) -> np.ndarray:
         """bool [sensors, T]: which periods of each sensor stay."""

@@ -8,7 +8,7 @@ import numpy as np
 from cropmap_jax.baselines import drawing, fitting, methods
 from cropmap_jax.baselines.predictor import BaselinePredictor
 from cropmap_jax.baselines.settings import Settings
-from cropmap_jax.data import input_pipeline
+from cropmap_jax.data import input_pipeline, sampling
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.as_of_groups import window_groups
 from cropmap_jax.geo.sensors import Sensor
@@ -95,7 +95,7 @@ def dates_of_training(
 
     Args:
       data: the dataset, with a "train" split.
-      config: of the run: "as_of" and "as_of_jitter", if it has them.
+      config: of the run: "as_of", "as_of_jitter" and "max_lead_days", if it has them.
       lead_days: of the run.
       otherwise: the date for all where neither the run nor the calendar has one.
 
@@ -107,9 +107,10 @@ def dates_of_training(
     cubes = np.unique(data.split("train").cube)
     if given is None and otherwise is not None and not data.harvest[cubes].any():
         given = (otherwise, otherwise)
-    drawn = drawing.drawn_dates(data, lead_days, given)
+    longest = int(config.get("max_lead_days") or 0)
+    drawn = drawing.drawn_dates(data, lead_days, given, longest)
     drawing.check_dates(data, "train", 1, lead_days, given)
-    first = np.array([int(data.periods(int(cube))[0, 1]) for cube in range(len(data.cubes))])
+    first = sampling.first_dates(data)
 
     def draw(cubes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         found = drawn(cubes, rng)

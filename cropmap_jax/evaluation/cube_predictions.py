@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.as_of_groups import Job, Views
@@ -72,6 +73,7 @@ def predict_dataset(
     smoothed: Smoothing | None = None,
     unknown: bool = False,
     only: Collection[int] | None = None,
+    near: int = 0,
 ) -> Iterator[CubePrediction]:
     """Predicts every cube of a split, neighbours one after the other.
 
@@ -92,6 +94,7 @@ def predict_dataset(
       smoothed: how probabilities are smoothed, as `predict` does; None: not at all.
       unknown: all pixels are wanted, whoever looks.
       only: numbers of the cubes that are predicted; None for all of the split.
+      near: pixels around what is annotated that are wanted too, where nobody looks.
 
     Yields:
       One `CubePrediction` per cube.
@@ -106,7 +109,7 @@ def predict_dataset(
             continue
         label = source.label(index)
         look = shown(index, label)
-        wanted = None if look or unknown else np.packbits(label != legend.IGNORE)
+        wanted = None if look or unknown else np.packbits(_around(label != legend.IGNORE, near))
         plans.append(_Plan(index, look, wanted))
     views = Views(data, predictor, num_periods, crops, dates, [plan.index for plan in plans])
     bands = sum(len(one.bands) for one in predictor.sensors)
@@ -140,6 +143,12 @@ class _Plan:
     index: int
     look: bool
     wanted: np.ndarray | None
+
+
+def _around(known: np.ndarray, near: int) -> np.ndarray:
+    """bool [H, W], these pixels and those up to so many rows and columns away."""
+    square = np.ones((3, 3), bool)
+    return ndimage.binary_dilation(known, square, iterations=near) if near else known
 
 
 def _ordered(plans: list[_Plan], data: Dataset, parts_across: int) -> list[_Plan]:

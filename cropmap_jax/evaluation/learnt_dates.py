@@ -36,6 +36,7 @@ def ends(restored: Any, data: Dataset) -> frozenset[End] | None:
     if restored.dataset != data.fingerprint or "train" not in data.chips:
         return None
     jitter = int(config.get("as_of_jitter") or 0)
+    earlier = max(int(config.get("max_lead_days") or 0) - restored.recipe.lead_days, 0)
     given = input_pipeline.parse_as_of(tuple(config.get("as_of") or ()), "config.as_of")
     found: set[End] = set()
     for cube in np.unique(data.split("train").cube):
@@ -44,7 +45,7 @@ def ends(restored: Any, data: Dataset) -> frozenset[End] | None:
             drawn = [given]
         elif data.harvest[cube].any():
             days = np.unique(sampling.harvest_days(data, int(cube))) - restored.recipe.lead_days
-            drawn = [(int(day), int(day)) for day in days]
+            drawn = [(int(day) - earlier, int(day)) for day in days]
         else:
             return None
         for first, last in drawn:
@@ -89,5 +90,5 @@ def note(plan: Plan, names: list[str], inside: list[bool]) -> str | None:
         where = "; ".join(f"{name} at {', '.join(steps)}" for name, steps in outside.items())
     return (
         f"training drew no as-of date like some of these, so that the run may know little there "
-        f"(config.as_of or config.as_of_jitter widens what it draws): {where}"
+        f"(config.max_lead_days or config.as_of widens what it draws): {where}"
     )

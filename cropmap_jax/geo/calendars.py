@@ -15,6 +15,13 @@ import numpy as np
 from cropmap_jax.geo.periods import from_day, parse_date, to_day
 
 ANY_CROP = "*"
+SHORTEST_DAYS, LONGEST_DAYS = 60, 400
+"""From the end of planting to harvest; a season outside of that is noted, as perhaps mistyped.
+
+Source: Allen et al. (1998), FAO Irrigation and Drainage Paper 56, table 11: apart from radish (35
+to 40 days) all field crops stand 60 days or more, and apart from sugarcane (up to 720), pineapple
+(790), bananas and trees none stands longer than a year.
+"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ the process that starts them. Each is a fork of it that has touched no device ye
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import pathlib
@@ -37,6 +38,9 @@ def preload(modules: Iterable[str]) -> None:
     """
     for name in modules:
         importlib.import_module(name)
+    # What was imported is no garbage: without this every command looks through all of it again,
+    # and so copies the pages that it shares with this process.
+    gc.freeze()
 
 
 def command(

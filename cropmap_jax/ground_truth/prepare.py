@@ -29,6 +29,7 @@ from cropmap_jax.ground_truth import (
     placement,
     provinces,
     report,
+    reviews,
 )
 from cropmap_jax.ground_truth.audit_log import AuditLog
 from cropmap_jax.ground_truth.names import UNKNOWN
@@ -56,7 +57,7 @@ def read(settings: Settings, log: AuditLog) -> FieldData:
     Raises:
       ValueError: nothing could be read, or there was a problem and the settings are strict.
     """
-    fields = layers.read_layers(settings, log)
+    fields = reviews.apply(layers.read_layers(settings, log), settings, log)
     calendars = crop_calendar.read_calendars(settings, log)
     outlines = provinces.read_provinces(settings, log)
     reach = settings.provinces.reach_km if settings.provinces else 0.0
@@ -156,6 +157,8 @@ def check_folders(settings: Settings, out: pathlib.Path) -> None:
     source = files.local("config.source", settings.source)
     files.local("--out", out)
     globs = {f"config.layers.{key}.files": layer.files for key, layer in settings.layers.items()}
+    if settings.reviews:
+        files.check_apart({"--out": out}, {"config.reviews": reviews.path_of(settings)})
     if settings.provinces:
         globs["config.provinces.files"] = settings.provinces.files
     if settings.calendar and settings.calendar.file:

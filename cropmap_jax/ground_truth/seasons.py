@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jdatetime
 
-from cropmap_jax.geo.calendars import Season
+from cropmap_jax.geo.calendars import LONGEST_DAYS, SHORTEST_DAYS, Season
 
 GREGORIAN, JALALI = "gregorian", "jalali"
 DASHES = ("", "-", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
@@ -26,13 +26,6 @@ _MONTH_DAY = re.compile(
     r"\s*(?:(?P<year>\d{4})\s*[-/]\s*)?(?P<month>\d{1,2})\s*[-/]\s*(?P<day>\d{1,2})"
     r"\s*(?:\+\s*(?P<later>\d))?\s*"
 )
-SHORTEST, LONGEST = 60, 400
-"""Days from the end of planting to harvest outside of which a season is noted, as perhaps mistyped.
-
-Source: Allen et al. (1998), FAO Irrigation and Drainage Paper 56, table 11: apart from radish (35
-to 40 days) all field crops stand 60 days or more, and apart from sugarcane (up to 720), pineapple
-(790), bananas and trees none stands longer than a year.
-"""
 # The season becomes part of file names: plain digits.
 _YEAR = re.compile(r"([1-9][0-9]{3})(?:-([1-9][0-9]{3}))?")
 # Gregorian years that field data may name: a number outside is one of the other calendar.
@@ -271,11 +264,11 @@ def describe_odd(season: Season, where: str) -> str:
         return ""
     days = (season.harvest_start - season.planting).days
     start = f"{where}: harvest starts {days} days after planting ends"
-    if days < SHORTEST:
-        return (f"{start}, which is short (expected {SHORTEST} or more): if it starts a year "
+    if days < SHORTEST_DAYS:
+        return (f"{start}, which is short (expected {SHORTEST_DAYS} or more): if it starts a year "
                 f'later, write "+1" after its day')  # fmt: skip
-    if days > LONGEST:
-        return f"{start}, which is long (expected {LONGEST} or fewer): are its years right?"
+    if days > LONGEST_DAYS:
+        return f"{start}, which is long (expected {LONGEST_DAYS} or fewer): are its years right?"
     return ""
 
 

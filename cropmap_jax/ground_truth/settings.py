@@ -111,6 +111,8 @@ class Settings:
       lead_days: (least, most) days before harvest that predictions will be requested for.
       num_periods: months of a window.
       strict: whether a problem ends the run before anything is written.
+      reviews: an edited file of `experiments.review_labels`, see `reviews`; "" for none. A path
+        from `source`, or from the root.
     """
 
     source: str
@@ -129,6 +131,7 @@ class Settings:
     lead_days: tuple[int, int] = (30, 60)
     num_periods: int = 6
     strict: bool = False
+    reviews: str = ""
 
     @property
     def classes_of(self) -> Legend:

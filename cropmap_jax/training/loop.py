@@ -78,6 +78,10 @@ def train(
             f"for none of these (expected {' or '.join(able)}), found "
             f"{train_config.sampling.weak_share}"
         )
+    unknown = train_config.unknown
+    unknown.check(recipe.loss, train_config.class_weights, train_config.accumulate)
+    unknown.check_data(data)
+    priors = unknown.class_priors(data)
     meta = _meta(data, recipe, train_config, ancestors)
     if not train_config.epochs:
         return _untrained(train_config, variables, meta, pathlib.Path(workdir))
@@ -105,6 +109,8 @@ def train(
         train_config.ema,
         train_config.seed,
         train_config.weak_weight,
+        unknown,
+        priors,
     )
     state = _first_state(train_config, variables, optimizer)
     workdir = pathlib.Path(workdir)
@@ -117,7 +123,8 @@ def train(
             _, state = checkpointer.restore(state)
         writes = parallel.process_index() == 0
         if writes:
-            print(describe(data, recipe, train_config, source, state["params"], step), flush=True)
+            facts = (source, state["params"], step, priors)
+            print(describe(data, recipe, train_config, *facts), flush=True)
         log = MetricLog(workdir, step) if writes else NoLog()
         if step == source.steps:
             return log.last

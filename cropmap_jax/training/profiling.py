@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from cropmap_jax.data import few_fields
 from cropmap_jax.data.dataset import NO_WEAK, Dataset
@@ -123,6 +124,7 @@ def describe(
     source: TrainingInput,
     params: dict[str, Any],
     step: int,
+    priors: np.ndarray | None = None,
 ) -> str:
     """What is trained, on what, and how long: a few lines for the terminal."""
     parameters = count_parameters(params)
@@ -151,6 +153,8 @@ def describe(
     lines += [f"note: {note}" for note in few_fields.notes(data)]
     if sampling.weak_share and not data.split("train").has_weak:
         lines.append(f"note: config.weak_share {sampling.weak_share:g}: {NO_WEAK}")
+    if train_config.unknown.used:
+        lines.append(f"note: {train_config.unknown.describe(data.legend.names, priors)}")
     annotated = int(data.split("train").annotated.sum())
     if sampling.unit == "pixels" and annotated < train_config.batch_size:
         lines.append(

@@ -13,9 +13,11 @@ from cropmap_jax.data.examples import Batch
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.models import initial_variables
 from cropmap_jax.training import losses, statistics
+from cropmap_jax.training.objectives import Objective
 from cropmap_jax.training.parallel import total
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import scale
+from cropmap_jax.training.unknown import Unknown
 
 Variables = dict[str, Any]
 """What a network's `apply` takes: "params" and "batch_stats", trees of arrays."""
@@ -26,7 +28,7 @@ Metrics = dict[str, jax.Array]
 """Scalars of a training step or sums of a validation step, equal on all devices."""
 TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
 
-_Gradient = Callable[[Any, Any, Batch, jax.Array, jax.Array], tuple[Any, Any]]
+_Gradient = Callable[[Any, Any, Batch, Any, jax.Array], tuple[Any, Any]]
 
 
 def inputs(batch: Batch, recipe: Recipe, margin: int = 0) -> Batch:
@@ -57,7 +59,8 @@ def mixed(batch: Batch) -> Batch:
         its new inputs, the rest is of its neighbour 2k + 1 or 2k. Without it nothing is mixed.
 
     Returns:
-      The batch with "others": "label" and "planted" of the neighbours, and "weak" where it has it.
+      The batch with "others": "label" and "planted" of the neighbours, and "weak" and "unknown"
+      where it has them.
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
@@ -73,7 +76,7 @@ def mixed(batch: Batch) -> Batch:
         both: jax.Array = share * x + (1 - share) * neighbour(x)
         return both
 
-    names = [name for name in ("label", "planted", "weak") if name in batch]
+    names = [name for name in ("label", "planted", "weak", "unknown") if name in batch]
     others = {name: neighbour(batch[name]) for name in names}
     inputs = {name: jax.tree.map(mix, batch[name]) for name in ("pixels", "valid")}
     return {**batch, **inputs, "others": others}
@@ -136,11 +139,14 @@ def make_train_step(
     ema: float = 0.0,
     seed: int = 0,
     weak_weight: float = 1.0,
+    treated: Unknown = Unknown(),  # noqa: B008  (it is frozen)
+    priors: np.ndarray | None = None,
 ) -> TrainStep:
     """The step `(state, batch) -> (state, metrics)` on one device's share of the batch.
 
     The loss is the sum over all devices divided by the weight over all devices, and its gradient
-    likewise: exact however unevenly the known pixels are spread.
+    likewise: exact however unevenly the known pixels are spread. (With `treated` "pu" or "pnu" it
+    is `positive_unlabelled.risk`, over all devices, too.)
 
     Args:
       recipe: network, scaling and loss.
@@ -156,6 +162,8 @@ def make_train_step(
       seed: of what the network draws, together with the step.
       weak_weight: in the loss, of pixels that only a land-cover map says are none of the classes:
         those of batch["weak"].
+      treated: what becomes of unknown pixels.
+      priors: float32 [classes], from `treated.class_priors`.
 
     Returns:
       Function of state {"step", "params", "batch_stats", "opt_state"} and a batch as the input
@@ -163,35 +171,10 @@ def make_train_step(
       on all devices.
     """
     network = recipe.network(freeze_trunk_statistics, remat)
-    loss_function = losses.LOSSES[recipe.loss].function
-
-    def lost(logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """Sums of losses and of weights, of both labels where examples are mixed."""
-        share = batch.get("mix")
-
-        def of(labelled: Batch, share: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-            share = _weighted(share, labelled.get("weak"), weak_weight)
-            label, planted = labelled["label"], labelled["planted"]
-            return loss_function(logits, label, planted, class_weights, label_smoothing, share)
-
-        own = of(batch, share)
-        if share is None:
-            return own
-        other = of(batch["others"], 1 - share)
-        return own[0] + other[0], own[1] + other[1]
-
-    def weight_of(batch: Batch) -> jax.Array:
-        label, share = batch["label"], batch.get("mix")
-        if share is not None:
-            # A label counts in its own example and in its neighbour's: as it does in the loss.
-            pairs = share.reshape(-1, 2)
-            share = (pairs + 1 - pairs[:, ::-1]).reshape(-1)
-        share = _weighted(share, batch.get("weak"), weak_weight)
-        logits = jnp.zeros((*label.shape, recipe.outputs))
-        return loss_function(logits, label, batch["planted"], class_weights, 0.0, share)[1]
+    objective = Objective(recipe, class_weights, label_smoothing, weak_weight, treated, priors)
 
     def gradient(
-        params: Any, batch_stats: Any, batch: Batch, weight: jax.Array, key: jax.Array
+        params: Any, batch_stats: Any, batch: Batch, weights: Any, key: jax.Array
     ) -> tuple[Any, tuple[jax.Array, Any]]:
         """New statistics; this device's share of the loss, and its gradient."""
         batch = mixed(inputs(augment(batch), recipe, margin_of(batch)))
@@ -205,8 +188,8 @@ def make_train_step(
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
             )
-            found, _ = lost(logits, batch)
-            return found / weight, updates.get("batch_stats", batch_stats)
+            found = objective.share(logits, batch, weights)
+            return found, updates.get("batch_stats", batch_stats)
 
         (share, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(params)
         return batch_stats, (share, grads)
@@ -214,12 +197,11 @@ def make_train_step(
     gradient_of = _in_parts(gradient, accumulate) if accumulate > 1 else gradient
 
     def step(state: State, batch: Batch) -> tuple[State, Metrics]:
-        weight = total(weight_of(batch))
-        key = jax.random.fold_in(jax.random.key(seed % 2**32), state["step"])
+        batch = objective.marked(batch)
         # Known beforehand, so that no pass over the gradient divides by it.
-        batch_stats, found = gradient_of(
-            state["params"], state["batch_stats"], batch, jnp.maximum(weight, 1e-6), key
-        )
+        weights = total(objective.weights(batch))
+        key = jax.random.fold_in(jax.random.key(seed % 2**32), state["step"])
+        batch_stats, found = gradient_of(state["params"], state["batch_stats"], batch, weights, key)
         loss, grads = total(found)
         changes, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
         new = {
@@ -234,20 +216,10 @@ def make_train_step(
         # Behind a barrier, or XLA writes all the squares to memory, which Adam needs as well.
         leaves = jax.lax.optimization_barrier(jax.tree.leaves(grads))
         norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in leaves))
-        metrics = {"loss": loss, "weight": weight, "grad_norm": norm}
+        metrics = {"loss": loss, "weight": objective.weight(weights), "grad_norm": norm}
         return new, metrics
 
     return step
-
-
-def _weighted(
-    share: jax.Array | None, weak: jax.Array | None, weak_weight: float
-) -> jax.Array | None:
-    """Weights of examples, float32 [B], as those of pixels, [B, H, W], where some are weak."""
-    if weak is None:
-        return share
-    weights = jnp.where(weak, jnp.float32(weak_weight), jnp.float32(1))
-    return weights if share is None else weights * share[:, None, None]
 
 
 def _averaged(average: Any, variables: Any, decay: float, step: jax.Array) -> Any:
@@ -264,7 +236,7 @@ def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
     """`gradient` of a batch, from the sums over parts of it that are taken one after the other."""
 
     def in_parts(
-        params: Any, batch_stats: Any, batch: Batch, weight: jax.Array, key: jax.Array
+        params: Any, batch_stats: Any, batch: Batch, weights: Any, key: jax.Array
     ) -> tuple[Any, Any]:
         split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
         keys = jax.random.split(key, parts)
@@ -273,7 +245,7 @@ def _in_parts(gradient: _Gradient, parts: int) -> _Gradient:
             part, key = each
             # One part after the other, or they would need as much memory as all at once.
             (batch_stats, so_far), part = jax.lax.optimization_barrier((carry, part))
-            batch_stats, more = gradient(params, batch_stats, part, weight, key)
+            batch_stats, more = gradient(params, batch_stats, part, weights, key)
             return (batch_stats, jax.tree.map(jnp.add, so_far, more)), None
 
         nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))

@@ -14,6 +14,7 @@ from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.models.registry import DEFAULT
 from cropmap_jax.training import former_settings, losses, optim
 from cropmap_jax.training.recipe import Recipe
+from cropmap_jax.training.unknown import Unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class TrainConfig:
       ema: decay per step of a moving average of parameters and batch statistics, which validation,
         evaluation and prediction then use; 0: none is kept.
       weak_weight: in the loss, of pixels that only a land-cover map says are none of the classes.
+      unknown: what becomes of unknown pixels.
 
     Raises:
       ValueError: a setting of another type, or outside of its range.
@@ -69,6 +71,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     ema: float = 0.0
     weak_weight: float = 1.0
+    unknown: Unknown = Unknown()
 
     def __post_init__(self) -> None:
         for name, least, most in (

@@ -162,6 +162,17 @@ def test_dates_are_those_of_all_harvests_and_a_pixel_has_each_window_once():
     assert set(given.tolist()) == {MARCH, MARCH + 1, MARCH + 2}
 
 
+def test_dates_come_before_by_up_to_the_longest_lead_and_not_before_the_first_image():
+    data = small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8))])
+    first, cubes = int(data.periods(0)[0, 1]), np.zeros(2000, int)
+    alone = set(drawing.drawn_dates(data, 30, None, 30)(cubes, np.random.default_rng(0)).tolist())
+    assert alone == {h - 30 for h in small_data.HARVEST}
+    drawn = drawing.drawn_dates(data, 30, None, 40)(cubes, np.random.default_rng(0))
+    assert set(drawn.tolist()) == {h - d for h in small_data.HARVEST for d in range(30, 41)}
+    drawn = drawing.drawn_dates(data, 30, None, 366)(cubes, np.random.default_rng(0))
+    assert drawn.min() == first
+
+
 def test_dates_that_cannot_be_are_refused_before_anything_is_read():
     data = small_data.make_dataset([Ground("train", np.zeros((8, 8), np.uint8))])
     drawing.check_dates(data, "train", 2, 30, None)

@@ -10,7 +10,16 @@ import pytest
 import rasterio
 
 from benchmarks.simulator import __main__ as command
-from benchmarks.simulator import compare, missing, monthly, parcels, real, simulated, speckle
+from benchmarks.simulator import (
+    compare,
+    missing,
+    monthly,
+    parcels,
+    priors,
+    real,
+    simulated,
+    speckle,
+)
 from cropmap_jax.geo import periods
 from cropmap_jax.geo.sensors import SENSORS
 
@@ -423,3 +432,9 @@ def test_believable_end_to_end(real_dir, tmp_path):
         "believable_missing.png",
         "believable_speckle.png",
     }
+
+
+def test_estimated_shares_against_the_truth_by_hand():
+    # 1 and 1.5 times the truth: relative errors of 0 and 0.5.
+    found = priors.compare(np.array([0.1, 0.3]), np.array([0.1, 0.2]))
+    assert found == pytest.approx((0.25, 1.0, 1.5))

@@ -274,3 +274,28 @@ def test_runs_of_before_there_were_such_settings_knew_all_fields():
     now["config"]["fields_per_class"] = 8
     with pytest.raises(ValueError, match="config.fields_per_class: was 0, now 8"):
         train_config.check_same_config(old, now, "W")
+
+
+def test_fields_that_are_visited_are_known_too():
+    data = world(3)
+    thin = few_fields.thin(data, 1, 0)
+    known = few_fields.known(thin, "train")
+    table, source = data.split("train"), data.source("train")
+    ids = {
+        (int(table.cube[i]), int(field))
+        for i in range(len(table))
+        for field in np.unique(source.fields(i)[source.label(i) != IGNORE])
+        if field
+    }
+    cube, field = sorted(ids - known)[0]
+    more = few_fields.with_more(thin, "train", {cube: np.array([field])})
+    assert few_fields.known(more, "train") == known | {(cube, field)}
+    before, after = shown(thin, "train"), shown(more, "train")
+    assert before.items() < after.items()
+    added = {place: value for place, value in after.items() if place not in before}
+    assert {(place[0], value[1]) for place, value in added.items()} == {(cube, field)}
+    # The table counts what is shown, and the other splits are as they were.
+    assert more.chips["train"].pixels.sum() == len(after)
+    assert more.chips["test"] is thin.chips["test"]
+    with pytest.raises(ValueError, match="expected a view with few fields in train, found none"):
+        few_fields.with_more(data, "train", {})

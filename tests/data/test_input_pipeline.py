@@ -378,6 +378,13 @@ def test_as_of_is_drawn_over_all_harvest_dates_of_the_legend():
     assert min(seen.count(s) for s in set(seen)) > 20
 
 
+def test_leads_are_drawn_up_to_the_longest_lead():
+    longer = SamplingConfig(num_periods=3, lead_days=20, max_lead_days=60)
+    leads = {int(b["lead"][0]) for b in draw(several(), longer, epochs=20)}
+    # As of 2 May to 11 June, 2 June to 12 July, 3 July to 12 August; windows end with a month.
+    assert leads == {30, 31, 61, 62}
+
+
 def test_as_of_does_not_depend_on_the_label():
     rng = np.random.default_rng(0)
     labels = rng.choice(np.array([1, 2, 254, IGNORE], np.uint8), (5, 8, 8))

@@ -109,6 +109,21 @@ def test_as_of_dates_are_those_of_the_legend_and_move_by_the_jitter():
     assert leads == {0, 30, 31}
 
 
+def test_leads_are_drawn_up_to_the_longest():
+    longest = dataclasses.replace(CONFIG, max_lead_days=60)
+    drawn = [made(longest).map(i) for i in range(20)]
+    # Composites are of whole months: ends of the months from the harvest to 60 days before it.
+    assert {b for batch in drawn for b in batch["lead"].tolist()} == {0, 30, 31, 61, 62}
+    # A lead beyond the first image sees the first image.
+    endless = dataclasses.replace(CONFIG, max_lead_days=366)
+    batch = made(endless).map(0)
+    assert (batch["pixels"]["s1"] != -32768).any((1, 2, 3, 4)).all()
+    with pytest.raises(ValueError, match="config.max_lead_days: expected 0, or at least config.le"):
+        dataclasses.replace(CONFIG, lead_days=30, max_lead_days=20)
+    with pytest.raises(ValueError, match="config.max_lead_days: expected 0 where config.as_of giv"):
+        dataclasses.replace(CONFIG, as_of=(10, 20), max_lead_days=20)
+
+
 @pytest.mark.parametrize("side", [4, 8])
 def test_a_network_of_wide_sight_gets_labelled_crops_that_hold_the_pixel(side):
     found = data()

@@ -28,6 +28,7 @@ def test_training_draws_harvest_minus_lead_or_a_given_range():
     # Harvests on 1 July, August and September: as of 1 June, 2 July and 2 August.
     assert learnt_dates.ends(run(), data) == {(6, 1), (7, 1), (8, 1)}
     assert learnt_dates.ends(run(as_of_jitter=2), data) == {(5, 1), (6, 1), (7, 1), (8, 1)}
+    assert learnt_dates.ends(run(max_lead_days=32), data) == {(5, 1), (6, 1), (7, 1), (8, 1)}
     given = run(as_of=["2022-04-01", "2022-05-30"])
     assert learnt_dates.ends(given, data) == {(4, 1), (5, 1)}
     # Before the first image there is nothing to learn.

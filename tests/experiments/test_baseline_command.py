@@ -7,20 +7,12 @@ import making
 import numpy as np
 import pytest
 import rasterio
-from started import Starter
-from test_commands import ENV
 
 from cropmap_jax.baselines import storage
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.geo.sensors import SENSORS
 
 QUICK = ("--config.arguments.trees=8", "--config.most_pixels=2000")
-
-
-@pytest.fixture(scope="module")
-def starter(tmp_path_factory):
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        yield started
 
 
 def train(starter, root, workdir, *flags, config="forest", dataset="cubes/iran"):

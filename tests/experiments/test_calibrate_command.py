@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 from combined import small_members
-from started import Starter
 from test_baseline_command import line_of
 from test_combine_command import build, without
-from test_commands import ENV
 
 from cropmap_jax import runs
 from cropmap_jax.data import dataset
@@ -22,12 +20,6 @@ from cropmap_jax.geo import cube_io
 from cropmap_jax.runs import calibration
 
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
-
-
-@pytest.fixture(scope="module")
-def starter(tmp_path_factory):
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,7 @@ import making
 import numpy as np
 import pytest
 from combined import small_members
-from started import Starter
 from test_baseline_command import line_of
-from test_commands import ENV
 
 from cropmap_jax import runs
 from cropmap_jax.data import cube_builder, dataset
@@ -20,12 +18,6 @@ from cropmap_jax.geo import cube_io, files
 from cropmap_jax.geo.legend import Legend, make_class
 
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
-
-
-@pytest.fixture(scope="module")
-def starter(tmp_path_factory):
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        yield started
 
 
 def build(root, name):

@@ -16,7 +16,7 @@ import jax
 import making
 import numpy as np
 import pytest
-from started import Starter
+from started import ENV
 
 from cropmap_jax import models
 from cropmap_jax.geo import cube_io
@@ -24,12 +24,6 @@ from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.training import checkpoints, metric_log
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-# Compiling is most of what these commands do here.
-ENV = os.environ | {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "PYTHONUNBUFFERED": "1",
-}
 DOUBLE = ENV | {"JAX_ENABLE_X64": "1", "PYTHONPATH": str(CHECKOUT)}
 TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4")
 TINY += ("--config.model.levels=1",)
@@ -40,12 +34,10 @@ def command(verb, *flags):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def starter(tmp_path_factory):
+def commands(starter):
     """What runs the commands after the first of each kind."""
     global run
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        run = started.run
-        yield
+    run = starter.run
 
 
 def succeed(verb, *flags, alone=False):

@@ -11,6 +11,7 @@ from cropmap_jax import models, runs
 from cropmap_jax.baselines import keeping
 from cropmap_jax.data import cube_builder, dataset
 from cropmap_jax.ground_truth import settings
+from cropmap_jax.review import setup
 from cropmap_jax.sources.simulator import sites
 from cropmap_jax.training import head_swap, loop, steps
 from experiments import _train, build
@@ -21,7 +22,8 @@ WORLDS = [p for p in FILES if p.name == "simulate.py"]
 FIELD_DATA = [p for p in FILES if p.name.startswith("prepare_")]
 EXPORTS = [p for p in FILES if p.name.startswith(("export_", "fetch_"))]
 BASELINES = [p for p in FILES if p.parent.name == "baselines" or p.match("demo/forest.py")]
-RECIPES = [p for p in FILES if p not in WORLDS + FIELD_DATA + EXPORTS + BASELINES]
+REVIEWS = [p for p in FILES if p.name == "review.py"]
+RECIPES = [p for p in FILES if p not in WORLDS + FIELD_DATA + EXPORTS + BASELINES + REVIEWS]
 
 
 def load(file, *argument) -> ConfigDict:
@@ -56,6 +58,15 @@ def test_every_config_of_field_data_can_be_read(file):
     config.source = "somewhere"
     value = config.to_dict()
     assert settings.read(value).layers
+
+
+@pytest.mark.parametrize("file", REVIEWS, ids=lambda f: str(f.relative_to(CONFIGS)))
+def test_every_config_of_a_review_can_be_read(data, file):
+    config = load(file)
+    config.data_dir = "somewhere"
+    setup.check(config.to_dict())
+    made = setup.make(config.to_dict(), data)
+    assert made.num_periods == len(making.PERIODS) and len(made.dates) == len(data.cubes)
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda f: str(f.relative_to(CONFIGS)))

@@ -1,7 +1,6 @@
 """Cross-validation from cubes to pooled scores, as a user runs it, and its mistakes."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -12,13 +11,12 @@ import time
 
 import making
 import pytest
-from started import Starter
+from started import ENV
 
 from cropmap_jax.evaluation import pooling
 from cropmap_jax.training import checkpoints
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-ENV = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONUNBUFFERED": "1"}
 TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4")
 TINY += ("--config.model.levels=1", "--config.epochs=1", "--config.loss=softmax")
 
@@ -28,12 +26,10 @@ def command(verb, *flags):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def starter(tmp_path_factory):
-    """What runs the commands; those that `crossvalidate` runs start from nothing."""
+def commands(starter):
+    """What runs the commands; those that `crossvalidate` runs are forks of it in turn."""
     global run
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        run = started.run
-        yield
+    run = starter.run
 
 
 def flags_of(root, name="folds", workdir="run", config="configs/tiny/pretrain.py"):

@@ -1,7 +1,6 @@
 """The learning curve as a user runs it: end to end, stopped and resumed, and its mistakes."""
 
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -11,23 +10,12 @@ import time
 
 import making
 import pytest
-from started import Starter
+from started import ENV
 
 from cropmap_jax.data import dataset
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-ENV = os.environ | {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "PYTHONUNBUFFERED": "1",
-}
 SPLITS = ("train", "train", "validation", "test")
-
-
-@pytest.fixture(scope="module")
-def starter(tmp_path_factory):
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

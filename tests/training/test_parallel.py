@@ -53,7 +53,7 @@ def written(tmp_path_factory, cache_dir) -> pathlib.Path:
     return folder
 
 
-@pytest.fixture(params=["sgd", "adam", "pixels"])
+@pytest.fixture(params=["sgd", "adam", "pixels", "pu"])
 def runs(request, written) -> dict[str, dict[str, np.ndarray]]:
     found = {}
     for run in ("one", "four", "first", "second"):

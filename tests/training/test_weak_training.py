@@ -14,7 +14,7 @@ from training.test_sampled_pixels import MODEL, make_config
 from cropmap_jax.data.augment import augment
 from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, WEAK_NONE
-from cropmap_jax.training import loop, losses, optim, parallel, steps
+from cropmap_jax.training import loop, losses, objectives, optim, parallel, steps
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.stopping import Stopped
 from cropmap_jax.training.validation import Validation
@@ -52,18 +52,18 @@ def test_a_weak_pixel_weighs_its_weight(name):
 
     known = of(np.where(weak, np.uint8(IGNORE), label))
     for weight in (0.25, 1.0):
-        share = steps._weighted(None, jnp.asarray(weak), weight)
+        share = objectives.weighted(None, jnp.asarray(weak), weight)
         np.testing.assert_allclose(
             of(label, share) - known, weight * (of(label) - known), rtol=1e-5
         )
     # Times the share of its example, where examples are mixed.
     mix = jnp.array([0.5, 1.0], jnp.float32)
-    share = steps._weighted(mix, jnp.asarray(weak), 0.5)
+    share = objectives.weighted(mix, jnp.asarray(weak), 0.5)
     np.testing.assert_array_equal(share, [[[0.5, 0.25]], [[1, 1]]])
     # An example's share is that of each of its pixels.
     whole = jnp.broadcast_to(mix[:, None, None], label.shape)
     np.testing.assert_array_equal(of(label, mix), of(label, whole))
-    assert steps._weighted(mix, None, 0.5) is mix
+    assert objectives.weighted(mix, None, 0.5) is mix
 
 
 def test_they_are_turned_and_mixed_with_their_labels():

@@ -1,0 +1,1 @@
+"""How well the label review finds planted errors, and what the fields to visit are worth."""

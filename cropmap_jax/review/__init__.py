@@ -1,0 +1,1 @@
+"""Which annotated fields look wrong, and which others are worth a visit."""
