@@ -80,7 +80,8 @@ def _simulate(settings, cubes: str, truth: str) -> None:
         print(f"scenes: {count} in {os.path.join(_SCENES.value, 'catalog.json')}")
         print(
             f"next: python -m experiments.fetch --config configs/fetch_local.py "
-            f"--config.catalogue={_SCENES.value} --config.tiles=FILE --cubes DIR"
+            f"--config.catalogue={_SCENES.value} --config.kind=cubes "
+            f"--config.cubes={_CUBES.value} --cubes DIR"
         )
     if _FIELD_DATA.value:
         from cropmap_jax.sources.simulator import field_data
