@@ -4,10 +4,6 @@ import dataclasses
 import pathlib
 
 import pytest
-
-pytest.importorskip("odc.stac", reason="needs odc-stac (extra: stac)")
-pytest.importorskip("pystac_client", reason="needs pystac-client (extra: stac)")
-
 from small_catalogue import SETTINGS
 
 from cropmap_jax.sources.simulator import run, scene_catalogue
@@ -20,6 +16,12 @@ class World:
 
     cubes: pathlib.Path
     scenes: pathlib.Path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def installed():
+    pytest.importorskip("odc.stac", reason="needs odc-stac (extra: stac)")
+    pytest.importorskip("pystac_client", reason="needs pystac-client (extra: stac)")
 
 
 @pytest.fixture(scope="session")
