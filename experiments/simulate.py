@@ -5,9 +5,11 @@
 
 Next to the cubes goes the truth of every pixel, for checking; nothing that trains reads it.
 Interrupted, the same command resumes: what is there and whole is left as it is. With --field_data
-the Iranian world is also written as field teams hand it in: shapefiles and crop calendars.
+the Iranian world is also written as field teams hand it in: shapefiles and crop calendars; with
+--scenes also as the scenes that its composites are made of, a static STAC catalogue.
 """
 
+import contextlib
 import os
 import time
 
@@ -21,6 +23,9 @@ _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
 _TRUTH = flags.DEFINE_string("truth", None, "Folder of the truth; default: truth, next to --cubes.")
 _FIELD_DATA = flags.DEFINE_string(
     "field_data", None, "New folder for the annotated fields as field data of a team."
+)
+_SCENES = flags.DEFINE_string(
+    "scenes", None, "Folder for a STAC catalogue of the scenes; some 40 MB a tile and year."
 )
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", 0, 1024)
 flags.mark_flag_as_required("config")
@@ -44,11 +49,15 @@ def main(_):
         files.local("--field_data", _FIELD_DATA.value)
         files.check_apart({"--field_data": _FIELD_DATA.value}, {"--cubes": cubes, "--truth": truth})
         field_data.check(settings, _FIELD_DATA.value)  # before the hours that the cubes may take
+    if _SCENES.value:
+        files.local("--scenes", _SCENES.value)
+        files.check_apart({"--scenes": _SCENES.value}, {"--cubes": cubes, "--truth": truth})
     sites.list_sites(settings)  # and before a folder is made
     with (
         processes.stoppable(),
         files.Lock(cubes, "--cubes"),
         files.Lock(truth, "--truth"),
+        files.Lock(_SCENES.value, "--scenes") if _SCENES.value else contextlib.nullcontext(),
     ):
         _simulate(settings, cubes, truth)
 
@@ -64,6 +73,16 @@ def _simulate(settings, cubes: str, truth: str) -> None:
         print(f"{done.km2:.0f} km2 in {minutes:.1f} min, {done.km2 / minutes:.0f} km2 a minute")
     print(f"cubes: {_CUBES.value}\ntruth: {truth} (for checking)")
     print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
+    if _SCENES.value:
+        from cropmap_jax.sources.simulator import scene_catalogue
+
+        count = scene_catalogue.write(settings, _SCENES.value, _cli.progress)
+        print(f"scenes: {count} in {os.path.join(_SCENES.value, 'catalog.json')}")
+        print(
+            f"next: python -m experiments.fetch --config configs/fetch_local.py "
+            f"--config.catalogue={_SCENES.value} --config.kind=cubes "
+            f"--config.cubes={_CUBES.value} --cubes DIR"
+        )
     if _FIELD_DATA.value:
         from cropmap_jax.sources.simulator import field_data
 

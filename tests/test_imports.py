@@ -96,6 +96,7 @@ SATELLITES = (
     "cropmap_jax/geo/indices.py",
     "cropmap_jax/sources/earthengine/",
     "cropmap_jax/sources/simulator/",
+    "cropmap_jax/sources/stac/",
     "cropmap_jax/sources/ingest/satellites.py",
     "cropmap_jax/models/torch_import.py",
     # Configs and commands name the sensors that they use.

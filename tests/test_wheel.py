@@ -36,7 +36,11 @@ MOVED = {
     "configs": "cropmap_jax/configs",
     "datasets": "cropmap_jax/datasets",
 }
-OWNER = {"google.auth": "google-auth"}
+OWNER = {
+    "google.auth": "google-auth",
+    "odc.stac": "odc-stac",
+    "pystac_client": "pystac-client",
+}
 # Of the extras' modules those that tensorflow-datasets and odc-geo need anyway.
 BROUGHT_BY_OTHERS = {"pandas", "pyarrow", "requests", "urllib3", "xarray"}
 NEED_EXTRAS = (
@@ -180,6 +184,7 @@ def test_commands_start_without_extras_and_name_the_one_they_need(installed, tmp
     for verb, flags, extra in (
         ("export", ("--config", "configs/export_isrc.py", "--cubes", "cubes"), "earthengine"),
         ("prepare", ("--config", "configs/prepare_isrc.py", "--out", "out"), "fields"),
+        ("fetch", ("--config", "configs/fetch_local.py", "--cubes", "cubes"), "stac"),
     ):
         done = run(sys.executable, "-m", f"experiments.{verb}", *flags, cwd=tmp_path, env=env)
         assert done.returncode == 1, done.stdout

@@ -6,6 +6,7 @@ EXTRAS = {
     "earthengine": ("ee", "google.auth", "requests", "urllib3"),
     "fields": ("geopandas", "jdatetime", "openpyxl", "pandas", "pyarrow", "pyogrio"),
     "netcdf": ("h5netcdf", "h5py", "xarray"),
+    "stac": ("odc.stac", "pystac_client", "requests", "urllib3"),
 }
 """Extra -> the modules that the library imports from its packages."""
 

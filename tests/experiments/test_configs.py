@@ -20,7 +20,7 @@ CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
 WORLDS = [p for p in FILES if p.name == "simulate.py"]
 FIELD_DATA = [p for p in FILES if p.name.startswith("prepare_")]
-EXPORTS = [p for p in FILES if p.name.startswith("export_")]
+EXPORTS = [p for p in FILES if p.name.startswith(("export_", "fetch_"))]
 BASELINES = [p for p in FILES if p.parent.name == "baselines" or p.match("demo/forest.py")]
 REVIEWS = [p for p in FILES if p.name == "review.py"]
 RECIPES = [p for p in FILES if p not in WORLDS + FIELD_DATA + EXPORTS + BASELINES + REVIEWS]

@@ -41,6 +41,19 @@ def test_two_processes_simulate_two_sites_and_say_what_to_run_next(tmp_path):
         assert (root / "truth" / info.cube_id / "truth.tif").is_file()
 
 
+def test_scenes_come_with_a_catalogue_and_what_to_run_next(tmp_path):
+    scenes = tmp_path / "scenes"
+    small = (*SMALL, "--config.sites.test=0", "--config.last=2022-05-31", "--workers=1")
+    done = run(tmp_path / "cubes", "--scenes", str(scenes), small=small)
+    assert done.returncode == 0, done.stderr[-2000:]
+    count = len(list(scenes.glob("*/*/*/*.json")))
+    assert f"scenes: {count} in {scenes / 'catalog.json'}" in done.stdout.splitlines() and count
+    assert not list(scenes.rglob(".*"))
+    wrong = run(tmp_path / "cubes", f"--scenes={tmp_path / 'cubes'}", small=small)
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith(f"error: --scenes {tmp_path / 'cubes'}: is --cubes ")
+
+
 def test_a_mistake_is_a_line(tmp_path):
     wrong = run(tmp_path / "cubes", small=("--config", "configs/simulate.py:atlantis"))
     assert wrong.returncode == 1 and wrong.stdout == ""

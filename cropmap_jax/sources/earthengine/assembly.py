@@ -1,18 +1,16 @@
 """From pieces to a cube: its pixels, its label, its key and its source."""
 
 import datetime as dt
-import hashlib
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import cropmap_jax
-from cropmap_jax.geo import calendars, cube, cube_io
+from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.landcover import LANDCOVER, LANDCOVERS
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.sources import sentinel1, tile_labels, verify
+from cropmap_jax.sources import cube_keys, sentinel1, tile_labels, verify
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, service
 from cropmap_jax.sources.manifest import Manifest
@@ -34,35 +32,14 @@ def cube_key(target: Target, options: options_lib.Options) -> str:
     Raises:
       ValueError: files of labels that are missing.
     """
-    geobox = target.geobox
-    harvest = calendars.to_json(target.harvest)
-    return options_lib.digest(
-        {
-            "cube": target.cube_id,
-            "grid": [list(geobox.shape), list(geobox.affine)[:6], str(geobox.crs)],
-            "periods": [[p.start.isoformat(), p.end.isoformat()] for p in target.periods],
-            "legend": target.legend.to_json(),
-            "place": [target.season, target.block, target.split, target.province, harvest],
+    return cube_keys.digest(
+        cube_keys.describe(target)
+        | {
             "options": options.to_json(),
             "platforms": sentinel1.to_json(options.s1.platforms, target.periods),
-            "files": _file_digests(target, options),
+            "files": cube_keys.file_digests(target) if options.label.kind == "tiles" else [],
         }
     )
-
-
-def _file_digests(target: Target, options: options_lib.Options) -> list[str]:
-    if options.label.kind != "tiles":
-        return []
-    if target.label_file is None:
-        raise ValueError(f"{target.cube_id}: expected a file of labels, found none")
-    out = []
-    for file in (target.label_file, target.fields_file):
-        if file is not None:
-            try:
-                out.append(hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest())
-            except FileNotFoundError:
-                raise ValueError(f"{target.cube_id}: expected {file}, found no file") from None
-    return out
 
 
 def what_differs(info: cube.CubeInfo, target: Target, options: options_lib.Options) -> str:

@@ -1,6 +1,5 @@
 """Joins the parts of an export: its config, the graphs of its cubes, the plan and a pilot."""
 
-import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,20 +8,18 @@ from typing import Any
 import ee
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import files
 from cropmap_jax.geo.landcover import LANDCOVER
-from cropmap_jax.geo.names import nearest
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import radar_orbits, regions, sentinel1, targets
+from cropmap_jax.sources import radar_orbits, sentinel1, target_config, targets
 from cropmap_jax.sources.earthengine import graphs, pieces, planner, service, templates
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.client import Client
 from cropmap_jax.sources.manifest import Manifest
-from cropmap_jax.sources.timing import Timing
+from cropmap_jax.sources.target_config import inputs_of
+
+__all__ = ["GraphSource", "count_scenes", "inputs_of", "measured", "read_config"]
 
 KINDS = ("regions", "tiles")
-_TIMING = ("anchor", "num_periods", "lead_days", "months")
-_OWN = {"regions": ("regions", "fractions", "seed"), "tiles": ("tiles", "crop")}
 _OPTIONS = {
     "s1": options_lib.S1Options,
     "s2": options_lib.S2Options,
@@ -36,65 +33,16 @@ def read_config(config: Mapping[str, Any]) -> tuple[list[targets.Target], option
     Raises:
       ValueError: names the key, what was found and what was expected.
     """
-    value = dict(config)
-    kind = value.pop("kind", "")
-    seed = value.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"config.seed: expected a whole number of 0 or more, found {seed!r}")
-    if kind not in KINDS:
-        raise ValueError(f"config.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
-    _check_keys(value, (*_TIMING, *_OPTIONS, *_OWN[kind]), "config")
-    for name, made in _OPTIONS.items():
-        if not isinstance(value.get(name, {}), Mapping):
-            raise ValueError(f"config.{name}: expected settings, found {value[name]!r}")
-        _check_keys(
-            value.get(name, {}), [f.name for f in dataclasses.fields(made)], f"config.{name}"
-        )
-    try:
-        timing = Timing(**{key: _plain(value[key]) for key in _TIMING if key in value})
-        options = options_lib.Options(
-            **{name: made(**_plain(value.get(name, {}))) for name, made in _OPTIONS.items()}
-        )
-    except TypeError as error:
-        raise ValueError(f"config: {error}") from error
-    if kind == "tiles":
-        if not value.get("tiles"):
-            raise ValueError("config.tiles: expected the tiles.geojson of prepare, found none")
-        path = files.local("config.tiles", value["tiles"])
-        found = targets.targets_of_tiles(path, timing, service.ARCHIVE, value.get("crop", ""))
-    else:
-        year = options.label.year if options.label.kind == "eucropmap" else None
-        boxes = regions.read_regions(value.get("regions", {}))
-        more = {key: value[key] for key in ("fractions", "seed") if key in value}
-        found = targets.targets_of_regions(boxes, timing, service.ARCHIVE, year, **more)
+    kind = target_config.check_kind(config, KINDS)
+    known = ("kind", *target_config.TIMING, *_OPTIONS, *target_config.OWN[kind])
+    target_config.check_keys(config, known, "config")
+    timing = target_config.read_timing(config)
+    options: options_lib.Options = target_config.read_options(config, _OPTIONS, options_lib.Options)
+    year = options.label.year if options.label.kind == "eucropmap" else None
+    found = target_config.read_targets(config, timing, service.ARCHIVE, year)
     for spans in {target.periods for target in found}:
         sentinel1.usable(options.s1.platforms, spans)
     return found, options
-
-
-def _check_keys(value: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    wrong = sorted(str(key) for key in set(value) - set(known))
-    if wrong:
-        raise ValueError(
-            f"{where}: expected keys among {', '.join(known)}, found {wrong[0]!r}"
-            f"{nearest(wrong[0], known)}"
-        )
-
-
-def inputs_of(found: Sequence[targets.Target], config: Mapping[str, Any]) -> dict[str, str]:
-    """What an export reads: {how it was given: path}, for `geo.files.check_apart`."""
-    named = {"config.tiles": str(config.get("tiles", "")) if config.get("kind") == "tiles" else ""}
-    for target in found:
-        for file in (target.label_file, target.fields_file):
-            if file is not None:
-                named[f"{file.parent.name} of config.tiles"] = str(file.parent)
-    return named
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return tuple(value) if isinstance(value, list) else value
 
 
 class GraphSource:

@@ -1,14 +1,15 @@
 """Options of the pixels: masks, radar collection, labels. Checked when made."""
 
 import dataclasses
-import hashlib
-import json
 import numbers
 from typing import Any
 
 from cropmap_jax.geo.landcover import WORLDCOVER
 from cropmap_jax.sources import sentinel1
+from cropmap_jax.sources.cube_keys import digest
 from cropmap_jax.sources.earthengine import service
+
+__all__ = ["LabelOptions", "Options", "S1Options", "S2Options", "digest"]
 
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("eucropmap", "tiles", "none")
@@ -141,17 +142,6 @@ class Options:
         if self.label.landcover:  # else the same as before there was any
             label["landcover"] = self.label.landcover
         return {"label": label, "s1": s1, "s2": dict(sorted(s2.items()))}
-
-
-def digest(value: Any) -> str:
-    """SHA-256 (hex) of a JSON-ready value; the order of a mapping's keys does not matter.
-
-    Raises:
-      ValueError: NaN or infinity, which JSON does not have.
-      TypeError: something that is not JSON-ready.
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _one_of(where: str, value: object, allowed: tuple[object, ...]) -> None:

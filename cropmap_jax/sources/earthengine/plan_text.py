@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from cropmap_jax.geo.periods import Period, month_periods
 from cropmap_jax.sources import sentinel1
 from cropmap_jax.sources.earthengine import planner, service
+from cropmap_jax.sources.places import hours_text, size_text
 
 
 def text(plan: planner.Plan) -> str:
     """The plan in some twenty lines, and tables of scenes where they were counted."""
     fewest, most = plan.periods
+    hours = hours_text(plan.hours)
     each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     dealt = ", ".join(f"{n:,} {name}" for name, n in plan.splits.items())
     lines = [
@@ -19,8 +21,8 @@ def text(plan: planner.Plan) -> str:
         "",
         *_request_lines(plan),
         "",
-        f"disk        {_size(plan.disk)} of cubes, as simulated ones compress",
-        f"time        {_hours(plan.hours)}, {plan.in_flight} requests at once; {_rate_note(plan)}",
+        f"disk        {size_text(plan.disk)} of cubes, as simulated ones compress",
+        f"time        {hours}, {plan.in_flight} requests at once; {_rate_note(plan)}",
         *_eecu_lines(plan),
     ]
     if plan.scenes:
@@ -31,15 +33,11 @@ def text(plan: planner.Plan) -> str:
 def _request_lines(plan: planner.Plan) -> list[str]:
     lines = ["                requests   seconds each      to move"]
     for kind, n in plan.requests.items():
-        size = _size(plan.moved[kind]) if kind in plan.moved else "-"
+        size = size_text(plan.moved[kind]) if kind in plan.moved else "-"
         mark = "  measured" if kind in plan.measured else ""
         lines.append(f"  {kind:<10}{n:>12,}{plan.seconds[kind]:>15.1f}{size:>13}{mark}")
-    total, size = sum(plan.requests.values()), _size(sum(plan.moved.values()))
+    total, size = sum(plan.requests.values()), size_text(sum(plan.moved.values()))
     return [*lines, f"  {'all':<10}{total:>12,}{'':>15}{size:>13}"]
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _rate_note(plan: planner.Plan) -> str:
@@ -73,10 +71,6 @@ def _eecu_lines(plan: planner.Plan) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
-
-
-def _hours(hours: float) -> str:
-    return f"{hours * 60:.0f} min" if hours < 1 else f"{hours:,.1f} h"
 
 
 def _scene_lines(scenes: Mapping[str, Mapping[Period, int]]) -> list[str]:

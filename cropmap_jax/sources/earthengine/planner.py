@@ -9,14 +9,15 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-import shapely
-
-from cropmap_jax.geo import splits, tiles
+from cropmap_jax.geo import splits
 from cropmap_jax.geo.periods import Period, month_periods, period_kind
 from cropmap_jax.sources import sentinel1
 from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
+from cropmap_jax.sources.places import choose_pilot, disk_bytes, km2, places
 from cropmap_jax.sources.targets import Target
+
+__all__ = ["Pilot", "Plan", "choose_pilot", "make_plan", "places", "refine"]
 
 ORBITS = "orbits"
 """Requests for a cube's list of radar scenes, from which its orbits are chosen; no pixels."""
@@ -29,14 +30,6 @@ Measured on the 226 simulated cubes of configs/demo/simulate.py: Europe 1.39 and
 in Belgium, scaleag-vito in Tervuren) took 0.50 and 0.59 (S1), 0.91 and 0.97 (S2). Where pixels are
 missing, next to nothing.
 """
-DISK_BYTES_CLEAR = 0.05
-"""The same of a count of clear observations (1 in memory).
-
-Measured on 26 of the same cubes: Europe 0.056, Iran 0.031.
-"""
-DISK_BYTES_PER_CUBE = 12_000
-"""Label, field ids and item; 9 kB (Iran) and 12 kB (Europe) in the same cubes."""
-
 FIXED_S = 2.0
 PERIOD_S = {"s1": 1.0, "s2": 2.0}
 """Assumed seconds of a request, and what each of its periods adds. Guesses: a pilot measures."""
@@ -128,21 +121,6 @@ class Plan:
         return max(busy, sum(self.requests.values()) / service.MAX_PER_SECOND) / 3600
 
 
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """The cubes of a province and season, for counting scenes.
-
-    Args:
-      name: for messages and tables.
-      box: (west, south, east, north) in degrees that holds them all.
-      periods: all of theirs, sorted.
-    """
-
-    name: str
-    box: tuple[float, float, float, float]
-    periods: tuple[Period, ...]
-
-
 def make_plan(
     targets: Sequence[Target],
     options: options_lib.Options,
@@ -192,7 +170,7 @@ def make_plan(
     counts = collections.Counter(target.split for target in targets)
     return Plan(
         cubes=len(targets),
-        km2=sum(_km2(target) for target in targets),
+        km2=sum(km2(target) for target in targets),
         splits={name: counts[name] for name in splits.SPLITS if counts[name]},
         periods=(min(lengths), max(lengths)),
         kind=period_kind(targets[0].periods),
@@ -200,7 +178,7 @@ def make_plan(
         last=max(_last_day(own) for own in spans).isoformat(),
         requests={kind: n for kind, n in requests.items() if n},
         moved=dict(moved),
-        disk=_disk(targets, options.s2.count),
+        disk=disk_bytes(targets, service.SENSORS, DISK_BYTES, options.s2.count),
         seconds={kind: busy[kind] / n for kind, n in requests.items() if n},
         in_flight=in_flight,
         eecu_hours=(low, high),
@@ -215,27 +193,11 @@ def _last_day(periods: Sequence[Period]) -> dt.date:
     return periods[-1].end - dt.timedelta(days=1)
 
 
-def _km2(target: Target) -> float:
-    height, width = target.geobox.shape
-    return height * width * target.geobox.resolution.x**2 / 1e6
-
-
 def _values_read(target: Target) -> float:
     """Values that the service reads for a cube: pixels x scenes x bands."""
     months = (target.periods[-1].end - target.periods[0].start).days / _MONTH_DAYS
     height, width = target.geobox.shape
     return height * width * months * sum(SCENES[k] * READ_BANDS[k] for k in SCENES)
-
-
-def _disk(targets: Sequence[Target], counted: bool) -> float:
-    each = sum(DISK_BYTES[s.name] * len(s.bands) for s in service.SENSORS)
-    each += DISK_BYTES_CLEAR * counted
-    total = 0.0
-    for target in targets:
-        height, width = target.geobox.shape
-        values = height * width * len(target.periods)
-        total += values * each
-    return total + len(targets) * DISK_BYTES_PER_CUBE
 
 
 def refine(plan: Plan, pilot: Pilot) -> Plan:
@@ -259,23 +221,3 @@ def refine(plan: Plan, pilot: Pilot) -> Plan:
         return plan
     hours = pilot.eecu_seconds / 3600 * plan.cubes / pilot.cubes
     return dataclasses.replace(plan, eecu_hours=(hours, hours), eecu_measured=True)
-
-
-def choose_pilot(targets: Sequence[Target], count: int) -> list[Target]:
-    """A few targets from all over the list, for a pilot."""
-    count = min(count, len(targets))
-    return [targets[(2 * i + 1) * len(targets) // (2 * count)] for i in range(count)]
-
-
-def places(targets: Sequence[Target]) -> list[Place]:
-    """Where and when to count scenes: one place per province and season."""
-    groups = collections.defaultdict(list)
-    for target in targets:
-        groups[target.province, target.season].append(target)
-    out = []
-    for (province, season), own in groups.items():
-        bounds = shapely.total_bounds(tiles.outlines(t.geobox for t in own))
-        west, south, east, north = (round(float(v), 6) for v in bounds)
-        spans = sorted({period for target in own for period in target.periods})
-        out.append(Place(f"{province} {season}".strip(), (west, south, east, north), tuple(spans)))
-    return out

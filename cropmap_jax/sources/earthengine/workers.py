@@ -6,7 +6,6 @@
 import collections
 import dataclasses
 import hashlib
-import os
 import pathlib
 import queue
 import threading
@@ -16,14 +15,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.geo import cube_io
 from cropmap_jax.sources import missing as missing_lib
+from cropmap_jax.sources import survey as survey_lib
 from cropmap_jax.sources import verify
 from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.errors import ServiceError
 from cropmap_jax.sources.manifest import Manifest
-from cropmap_jax.sources.manifest_rows import DONE, FLAGGED, SPLIT, WHOLE, CubeRow, PieceRow
+from cropmap_jax.sources.manifest_rows import DONE, SPLIT, CubeRow, PieceRow
 from cropmap_jax.sources.targets import Target
 
 _LEARN_AFTER = 5
@@ -71,40 +71,12 @@ def survey(
     folder: pathlib.Path,
 ) -> tuple[collections.deque[Work], int]:
     """Cubes to be made, and how many are there; sends no request and changes nothing."""
-    todo: collections.deque[Work] = collections.deque()
-    kept, seen, wrong = 0, set(), []
-    for target in targets:
-        if target.cube_id in seen:
-            raise ValueError(f"targets: expected different ids, found {target.cube_id!r} twice")
-        seen.add(target.cube_id)
-        work = Work(target, assembly.cube_key(target, options))
-        path, row = folder / target.cube_id, manifest.cube(target.cube_id)
-        work.there = os.path.lexists(path)
-        if work.there and row and row.key == work.key and row.state in (WHOLE, FLAGGED):
-            kept += 1
-            continue
-        if work.there:
-            info = _info_of(path)
-            if info.source.get("key") != work.key:
-                wrong.append(f"{path}: {assembly.what_differs(info, target, options)}")
-        todo.append(work)
-    if wrong:
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise ValueError(
-            f"expected cubes made of the same as is requested now, found {wrong[0]}{more}; export "
-            f"into another folder, or delete what is to be exported again"
-        )
-    return todo, kept
-
-
-def _info_of(path: pathlib.Path) -> cube.CubeInfo:
-    try:
-        return cube_io.read_info(path)
-    except ValueError as error:
-        raise ValueError(
-            f"{error}; a cube is to be exported there: export into another folder, or move "
-            f"{path} away"
-        ) from error
+    keyed = ((target, assembly.cube_key(target, options)) for target in targets)
+    found, kept = survey_lib.survey(
+        keyed, manifest, folder,
+        lambda info, target: assembly.what_differs(info, target, options), "export",
+    )  # fmt: skip
+    return collections.deque(Work(one.target, one.key, one.there) for one in found), kept
 
 
 @dataclasses.dataclass(eq=False)
@@ -247,15 +219,11 @@ class Jobs:
                 target, work.done, self.manifest, self.options, work.made_of, work.key
             )
             cube_io.write_cube(made, self.folder)
-        try:
-            missing = verify.check_cube(path, target)
-        except ValueError as error:
-            raise ValueError(f"{error}; delete {path} to export it again") from error
         labelled = self.options.label.kind != "none"
-        reasons = missing_lib.flags(missing, service.SENSORS, self.thresholds, labelled)
-        state = FLAGGED if reasons else WHOLE
-        row = CubeRow(target.cube_id, work.key, state, missing, "; ".join(reasons))
-        self.manifest.mark(row)
+        row = survey_lib.finish(
+            path, survey_lib.Todo(target, work.key), self.manifest, service.SENSORS,
+            self.thresholds, labelled, "export",
+        )  # fmt: skip
         self.manifest.drop(target.cube_id)
         return row
 

@@ -1,7 +1,7 @@
 """From units to pixels: what a tile's scenes look like, and their composites."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -63,6 +63,8 @@ class Scenes:
       leaf, soil: float32 [H, W], how much denser and brighter a pixel is than its field, as logs.
       texture: float32 [H, W, 2], dB.
       seed: for the noise of tiles.
+      tracks: ground tracks of Sentinel-1.
+      s1_track: int64 [M], index in `tracks` of each radar pass.
     """
 
     s2_days: np.ndarray
@@ -76,6 +78,8 @@ class Scenes:
     soil: np.ndarray
     texture: np.ndarray
     seed: int
+    tracks: tuple[Track, ...] = ()
+    s1_track: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def observe(
@@ -120,7 +124,7 @@ def observe(
     texture += np.where(built, 3.0, 0.0)[..., None] * rng.standard_normal((*shape, 1))
     return Scenes(
         s2_days, skies, *light, s1_days, power, leaf, soil, texture.astype(np.float32),
-        int(rng.integers(2**31)),
+        int(rng.integers(2**31)), tuple(tracks), np.array([track for _, track in s1], np.int64),
     )  # fmt: skip
 
 
@@ -191,32 +195,62 @@ def tile_composites(
     Returns:
       float32 [T, size, size, 2] and [T, size, size, 10].
     """
+    shape = (len(periods), size, size)
+    s1, s2 = (np.full((*shape, len(sensor.bands)), np.nan, np.float32) for sensor in (S1, S2))
+    for t, seen in enumerate(tile_images(ground, scenes, row, col, size, periods)):
+        if len(seen.passes):
+            s1[t] = _composite(composites.linear_to_db(seen.power), periods[t], S1)
+        if seen.images:
+            clear = [np.where(own[..., None], image, np.nan) for _, own, image in seen.images]
+            s2[t] = _composite(np.stack(clear), periods[t], S2)
+    return s1, s2
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What is seen of a tile in a period.
+
+    Args:
+      passes: int64 [N], indices of radar passes.
+      power: float32 [N, size, size, 2], linear sigma-0.
+      images: (index of an optical pass, bool [size, size] what its mask lets through, float32
+        [size, size, 10] reflectance), of passes with any clear pixel in the tile.
+    """
+
+    passes: np.ndarray
+    power: np.ndarray
+    images: Sequence[tuple[int, np.ndarray, np.ndarray]]
+
+
+def tile_images(
+    ground: Ground, scenes: Scenes, row: int, col: int, size: int, periods: Sequence[Period]
+) -> Iterator[Seen]:
+    """The images that composites of a tile are made of, period by period.
+
+    Args:
+      ground, scenes: the site.
+      row, col: upper left corner in pixels of the site.
+      size: side in pixels.
+      periods: T periods, contiguous.
+    """
     rng = np.random.default_rng([scenes.seed, row, col])
     crop = _Crop(ground.unit.shape, row, col, size)
     unit = crop(ground.unit)
-    spans = to_days(periods)
-    s1, s2 = (
-        np.full((len(periods), size, size, len(sensor.bands)), np.nan, np.float32)
-        for sensor in (S1, S2)
-    )
     texture = 10 ** (crop(scenes.texture) / 10)
     leaf, soil = crop(scenes.leaf)[..., None], crop(scenes.soil)[..., None]
-    for t, (start, end) in enumerate(spans):
+    for start, end in to_days(periods):
         passes = np.flatnonzero((scenes.s1_days >= start) & (scenes.s1_days < end))
+        power = np.zeros((0, size, size, len(S1.bands)), np.float32)
         if len(passes):
-            power = np.moveaxis(scenes.power[passes][:, unit] * texture, -1, 1)
-            seen = np.moveaxis(radar.sense(power, rng), 1, -1)
+            ground_power = np.moveaxis(scenes.power[passes][:, unit] * texture, -1, 1)
+            seen = np.moveaxis(radar.sense(ground_power, rng), 1, -1)
             power = seen[:, RADAR_PX:-RADAR_PX, RADAR_PX:-RADAR_PX]
-            s1[t] = _composite(composites.linear_to_db(power), periods[t], S1)
         images = []
         for i in np.flatnonzero((scenes.s2_days >= start) & (scenes.s2_days < end)).tolist():
             clear = crop.inner(crop(scenes.skies[i].clear)[None])[0]
             if clear.any():
-                image = _s2_image(scenes, i, unit, leaf, soil, crop, rng)
-                images.append(np.where(clear[..., None], image, np.nan))
-        if images:
-            s2[t] = _composite(np.stack(images), periods[t], S2)
-    return s1, s2
+                images.append((i, clear, _s2_image(scenes, i, unit, leaf, soil, crop, rng)))
+        yield Seen(passes, power, images)
 
 
 def _composite(values: np.ndarray, period: Period, sensor: Sensor) -> np.ndarray:

@@ -5,7 +5,7 @@ import datetime as dt
 import difflib
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -242,12 +242,8 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
     ids = cube_ids(settings, site)
     missing = {k: v for k, v in ids.items() if not (pathlib.Path(cubes_dir) / k).exists()}
     world = worlds.find(settings.world)
-    region = site.region
-    # A site's random numbers depend on its place, not on how many sites there are.
-    seeds = np.random.SeedSequence([settings.seed, region.epsg, site.col, site.row]).spawn(4)
-    ground_rng, weather_rng, growth_rng, scene_rng = map(np.random.default_rng, seeds)
-    size = settings.tiles * grid.TILE_PX
-    ground = fields.plant(world, region, (size, size), ground_rng)
+    seeds = _seeds(settings, site)
+    ground = _plant(settings, site, seeds)
     has_fields = settings.label != "map"
     for cube_id, (i, j) in ids.items():
         info = _info(settings, world, site, cube_id, i, j, has_fields)
@@ -255,11 +251,7 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
         truths.complete(pathlib.Path(truth_dir) / cube_id, info, own, truth_source(settings))
     if not missing:
         return []
-    days = to_day(settings.periods[0].start), to_day(settings.periods[-1].end) - 1
-    air = weather.make_weather(region.climate, days[0] - SPIN_UP_DAYS, days[1], weather_rng)
-    growth = fields.grow(world, region, ground, air, to_day(dt.date(world.year, 1, 1)), growth_rng)
-    latitude = grid.to_lonlat(grid.tile_geobox(region.epsg, site.col, site.row))[1]
-    scenes = pixels.observe(ground, growth, air, latitude, *days, scene_rng)
+    scenes = _observe(settings, site, ground, seeds)
     label_seed, cover_seed = map(int, seeds[0].generate_state(2))
     label, ids_map = make_label(settings, ground, label_seed)
     cover = None
@@ -278,6 +270,43 @@ def simulate_site(settings: Settings, site: Site, cubes_dir: str, truth_dir: str
         )
         cube_io.write_cube(value, cubes_dir)
     return list(missing)
+
+
+def observe_site(settings: Settings, site: Site) -> tuple[fields.Ground, pixels.Scenes]:
+    """The ground of a site and all that is seen of it, as its cubes are made of."""
+    seeds = _seeds(settings, site)
+    ground = _plant(settings, site, seeds)
+    return ground, _observe(settings, site, ground, seeds)
+
+
+def _seeds(settings: Settings, site: Site) -> list[np.random.SeedSequence]:
+    """Of ground, weather, growth and scenes: they depend on a site's place, not on how many sites
+    there are."""
+    place = [settings.seed, site.region.epsg, site.col, site.row]
+    return np.random.SeedSequence(place).spawn(4)
+
+
+def _plant(
+    settings: Settings, site: Site, seeds: Sequence[np.random.SeedSequence]
+) -> fields.Ground:
+    size = settings.tiles * grid.TILE_PX
+    world = worlds.find(settings.world)
+    return fields.plant(world, site.region, (size, size), np.random.default_rng(seeds[0]))
+
+
+def _observe(
+    settings: Settings,
+    site: Site,
+    ground: fields.Ground,
+    seeds: Sequence[np.random.SeedSequence],
+) -> pixels.Scenes:
+    world, region = worlds.find(settings.world), site.region
+    weather_rng, growth_rng, scene_rng = map(np.random.default_rng, seeds[1:])
+    days = to_day(settings.periods[0].start), to_day(settings.periods[-1].end) - 1
+    air = weather.make_weather(region.climate, days[0] - SPIN_UP_DAYS, days[1], weather_rng)
+    growth = fields.grow(world, region, ground, air, to_day(dt.date(world.year, 1, 1)), growth_rng)
+    latitude = grid.to_lonlat(grid.tile_geobox(region.epsg, site.col, site.row))[1]
+    return pixels.observe(ground, growth, air, latitude, *days, scene_rng)
 
 
 def _window(i: int, j: int) -> tuple[slice, slice]:

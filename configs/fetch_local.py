@@ -1,0 +1,61 @@
+"""Scenes on this machine, or any static STAC catalogue.
+
+python -m experiments.fetch --config configs/fetch_local.py --config.catalogue=CATALOGUE \
+    --config.tiles=tiles/tiles.geojson --cubes DIR
+
+CATALOGUE is a catalog.json, its folder or its address. Assets are named here as `simulate --scenes`
+names them; others as --config.s2.assets.B2=blue. What a setting means: docs/fetch.md.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+S2_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.catalogue = ""  # of both sensors, unless one has its own
+
+    # What ground: "tiles" of prepare, "regions" as in export_eucropmap.py, or "cubes" that exist.
+    config.kind = "tiles"
+    config.tiles = ""  # tiles.geojson
+    config.cubes = ""  # folder of cubes
+    config.regions = ConfigDict({})
+    config.crop = ""  # with anchor "harvest": the crop whose harvest counts, in all tiles
+    # Which periods, as in export_eucropmap.py; tiles bring their months with them.
+    config.anchor = "months"
+    config.num_periods = 6
+    config.months = ()
+
+    config.s2 = ConfigDict({
+        "catalogue": "",
+        "collection": "sentinel-2-l2a",  # "" for cubes without Sentinel-2
+        "signing": "none",
+        "token": "",
+        # B2 is B02 in most catalogues.
+        "assets": {band: f"B{band[1:]:>02}" for band in S2_BANDS},
+        "scl": "SCL",
+        "scl_masked": (0, 1, 3, 8, 9, 10, 11),
+        "scale": placeholder(float),  # of items that name none
+        "dilate_px": 0,  # by which masked ground grows
+        "offset": "item",  # or "baseline": -1000 from 04.00 on; or "none": applied already
+        "max_cloud": 100.0,
+        "count": True,  # of clear observations, next to the pixels: clear.tif
+    })  # fmt: skip
+    config.s1 = ConfigDict({
+        "catalogue": "",
+        "collection": "sentinel-1-sigma0",  # "" for cubes without Sentinel-1
+        "signing": "none",
+        "token": "",
+        "assets": {"VV": "vv", "VH": "vh"},
+        "backscatter": "sigma0",  # or "gamma0_rtc"
+        "unit": "power",  # or "db"
+        "direction": "auto",
+        "orbits": "first",  # or "mean" of all orbits of the direction
+        "border_db": placeholder(float),  # -30 where a collection still has border noise
+        "platforms": (),
+    })  # fmt: skip
+    # Or kind "map" with the file of a GeoTIFF of EUCROPMAP; landcover: one of ESA WorldCover.
+    config.label = ConfigDict({"kind": "tiles", "file": "", "landcover": ""})
+    return config
