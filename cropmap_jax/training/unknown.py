@@ -8,13 +8,16 @@ it is, a sample of all ground in which classes have their shares ("pu", "pnu": s
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cropmap_jax.data import checks
-from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.training import class_priors, losses
+from cropmap_jax.training import losses
+
+# A step is also compiled where there is nothing but jax; and who maps waits for no reader.
+if TYPE_CHECKING:
+    from cropmap_jax.data.dataset import Dataset
 
 MASKED, NEGATIVE, PU, PNU = "masked", "negative", "pu", "pnu"
 TREATMENTS = (MASKED, NEGATIVE, PU, PNU)
@@ -119,7 +122,7 @@ class Unknown:
                 f"batch; found {accumulate}"
             )
 
-    def check_data(self, data: Dataset) -> None:
+    def check_data(self, data: "Dataset") -> None:
         """Requires unknown pixels to learn from, if they are to have a part in it.
 
         Raises:
@@ -146,7 +149,7 @@ class Unknown:
         shares = ", ".join(f"{name} {share:.3f}" for name, share in each)
         return f"{_WHERE}: {self.treatment}; shares of all ground: {shares}"
 
-    def class_priors(self, data: Dataset) -> np.ndarray | None:
+    def class_priors(self, data: "Dataset") -> np.ndarray | None:
         """float32 [classes], the share of all ground that each class has; None: not needed.
 
         With "best_bin" as `class_priors` estimates it. With "annotated" it is the class's share of
@@ -170,6 +173,8 @@ class Unknown:
                 f"{self.priors!r}"
             )
         if self.priors == BEST_BIN:
+            from cropmap_jax.training import class_priors
+
             return class_priors.estimate(data).astype(np.float32)
         shares = self.cropland * pixels[: len(names)] / pixels.sum()
         if shares.sum() >= 1:
