@@ -2,38 +2,26 @@
 
 import dataclasses
 
+from cropmap_jax.sources.run_summary import RunSummary
+
 
 @dataclasses.dataclass
-class Summary:
-    """What a run did.
+class Summary(RunSummary):
+    """What a run did; `bytes` are those of the pixels on the cubes' grids.
 
     Args:
-      whole, flagged: cubes made; the flagged have much missing.
-      failed: {cube's id: why} of those given up.
-      kept: cubes that were there already.
-      left: cubes not made, because `max_gb` was reached.
       files: that were read, of one band of one scene each.
-      bytes: of their pixels on the cubes' grids, uncompressed.
       gone: items whose files are not there.
-      seconds: that the run took.
     """
 
-    whole: int = 0
-    flagged: int = 0
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    kept: int = 0
-    left: int = 0
     files: int = 0
-    bytes: int = 0
     gone: set[str] = dataclasses.field(default_factory=set)
-    seconds: float = 0.0
 
     def text(self) -> str:
         """A few lines for the terminal."""
         rate = self.files / self.seconds if self.seconds else 0.0
         lines = [
-            f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged), "
-            f"{self.kept:,d} were there, {len(self.failed):,d} failed",
+            self.of_cubes(),
             f"{self.files:,d} files read in part, {rate:.1f}/s, {self.bytes / 1e9:.2f} GB of "
             f"pixels",
         ]
@@ -43,13 +31,7 @@ class Summary:
                 f"{len(self.gone):,d} items are in the catalogue but not their files, left out: "
                 f"{some}"
             )
-        if self.left:
-            lines.append(
-                f"stopped by max_gb with {self.left:,d} cubes left: run the same command again to "
-                f"resume, with a larger max_gb or none to go further"
-            )
         if self.failed:
             first = next(iter(self.failed.items()))
             lines.append(f"failed: {first[0]}: {first[1]}")
-            lines.append("failed cubes are tried again when the command is run again")
-        return "\n".join(lines)
+        return "\n".join(lines + self.of_the_rest())
