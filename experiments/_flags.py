@@ -4,6 +4,7 @@ A config is a Python program: whatever it raises is reported with its file and l
 """
 
 import difflib
+import math
 import os
 import re
 import traceback
@@ -187,3 +188,22 @@ def _explain_flag(error: flags.Error) -> str:
         hint = f"did you mean --{match[2]}?" if match[2] else "--help lists them"
         return f"--{match[1]}: no such flag; {hint}"
     return re.sub(r"^flag --(\S+?)=", r"--\1 ", message)
+
+
+def check_download(cubes: str, max_gb: float | None) -> None:
+    """Requires a folder for cubes on this machine, and a number of GB to stop after.
+
+    Args:
+      cubes: of --cubes; it may not be there yet.
+      max_gb: of --max_gb.
+
+    Raises:
+      ValueError: names the flag.
+    """
+    from cropmap_jax.geo import files
+
+    if max_gb is not None and not math.isfinite(max_gb):
+        raise ValueError(f"--max_gb: expected a number of 0 or more, found {max_gb}")
+    folder = files.local("--cubes", cubes)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--cubes: expected a folder, found {cubes!r}")

@@ -9,12 +9,10 @@ all over and refines the plan by what they took. Interrupted, the same command r
 answered is never requested again.
 """
 
-import math
-
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli
+from experiments import _cli, _flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to export.")
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
@@ -36,11 +34,7 @@ def main(_):
     extras.require("earthengine", "experiments.export")
     from cropmap_jax.sources.earthengine import export, plan_text, planner
 
-    if _MAX_GB.value is not None and not math.isfinite(_MAX_GB.value):
-        raise ValueError(f"--max_gb: expected a number of 0 or more, found {_MAX_GB.value}")
-    cubes = files.local("--cubes", _CUBES.value)
-    if cubes.exists() and not cubes.is_dir():
-        raise ValueError(f"--cubes: expected a folder, found {_CUBES.value!r}")
+    _flags.check_download(_CUBES.value, _MAX_GB.value)
     config = _CONFIG.value.to_dict()
     found, options = export.read_config(config)
     files.check_apart({"--cubes": _CUBES.value}, export.inputs_of(found, config))

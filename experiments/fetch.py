@@ -10,12 +10,10 @@ twenty cubes from all over and refines the plan by what they took. Interrupted, 
 resumes: cubes that are there are not fetched again. Tokens are read from the environment.
 """
 
-import math
-
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli
+from experiments import _cli, _flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to fetch.")
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
@@ -33,11 +31,7 @@ def main(_):
     from cropmap_jax.sources.stac import config as config_lib
     from cropmap_jax.sources.stac import errors
 
-    if _MAX_GB.value is not None and not math.isfinite(_MAX_GB.value):
-        raise ValueError(f"--max_gb: expected a number of 0 or more, found {_MAX_GB.value}")
-    cubes = files.local("--cubes", _CUBES.value)
-    if cubes.exists() and not cubes.is_dir():
-        raise ValueError(f"--cubes: expected a folder, found {_CUBES.value!r}")
+    _flags.check_download(_CUBES.value, _MAX_GB.value)
     config = _CONFIG.value.to_dict()
     found, options = config_lib.read_config(config)
     files.check_apart({"--cubes": _CUBES.value}, config_lib.inputs_of(found, options, config))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import balance_splits, calendars, grid, splits, tiles
+from cropmap_jax.geo import balance_splits, calendars, cube, grid, splits, tiles
 from cropmap_jax.geo.legend import EUCROPMAP, Legend
 from cropmap_jax.geo.periods import Period, from_day
 from cropmap_jax.sources.regions import Region, check_apart, tiles_inside
@@ -59,6 +59,25 @@ class Target:
     legend: Legend
     label_file: pathlib.Path | None = None
     fields_file: pathlib.Path | None = None
+
+    def cube_info(self, **made: Any) -> cube.CubeInfo:
+        """The cube's description.
+
+        Args:
+          **made: the arguments of `CubeInfo` that are about its pixels: "source", "sensors", ...
+        """
+        return cube.CubeInfo(
+            cube_id=self.cube_id,
+            geobox=self.geobox,
+            periods=tuple(self.periods),
+            legend=self.legend,
+            block=self.block,
+            split=self.split,
+            season=self.season,
+            harvest=self.harvest,
+            province=self.province,
+            **made,
+        )
 
 
 def targets_of_regions(

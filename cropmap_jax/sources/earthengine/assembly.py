@@ -97,16 +97,7 @@ def assemble(
         cover = stacks[LANDCOVER][0, :, :, 0]
         LANDCOVERS[options.label.landcover].check_raster(cover, f"{target.cube_id}: land cover")
         cover = cover.astype(np.uint8)
-    info = cube.CubeInfo(
-        cube_id=target.cube_id,
-        geobox=target.geobox,
-        periods=tuple(target.periods),
-        legend=target.legend,
-        block=target.block,
-        split=target.split,
-        season=target.season,
-        harvest=target.harvest,
-        province=target.province,
+    info = target.cube_info(
         source=_source(target, options, made_of, key),
         sensors=service.SENSORS,
         has_fields=fields is not None,

@@ -86,16 +86,7 @@ def assemble(one: Todo, pixels: Pixels, options: options_lib.Options) -> cube_io
     target = one.target
     label, fields = labels.read(target, options.label)
     cover = labels.landcover(target, options.label)
-    info = cube.CubeInfo(
-        cube_id=target.cube_id,
-        geobox=target.geobox,
-        periods=tuple(target.periods),
-        legend=target.legend,
-        block=target.block,
-        split=target.split,
-        season=target.season,
-        harvest=target.harvest,
-        province=target.province,
+    info = target.cube_info(
         source=_source(one, pixels.facts, options),
         sensors=options.sensors,
         has_fields=fields is not None,
