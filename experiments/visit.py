@@ -1,12 +1,12 @@
-"""Lists the parcels of a map that are worth a visit before harvest.
+"""Lists the parcels of a map to check before harvest: where it is unsure and much depends on it.
 
     python -m experiments.predict --workdir W --cubes DIR --as_of DATE --fields PARCELS --out MAP
     python -m experiments.visit --map MAP --out VISITS --count 20 --known tiles/fields.gpkg
 
 First come parcels of whose class the map is unsure, large ones before small ones, and those whose
 harvest is near; parcels that are alike or lie close together are not all listed. Writes
-visits.gpkg, visits.csv (with longitude and latitude) and visits.png. docs/label_review.md says how
-the order is made, and what it is worth.
+visits.gpkg, visits.csv (with longitude and latitude) and visits.png. For training with few
+annotated fields, fields at random taught a network more than these (docs/label_review.md).
 """
 
 from absl import flags
@@ -48,7 +48,8 @@ def main(_):
         print(f"note: {note}")
     print(
         f"visits: {out / _FILES[0]}, {_FILES[1]}, {_FILES[2]}\n"
-        f"next: annotate what grows there, and run python -m experiments.prepare"
+        f"next: annotate what grows there, and run python -m experiments.prepare; with few annotated "
+        f"fields, further ones at random teach a network more than these (docs/label_review.md)"
     )
 
 
