@@ -48,8 +48,9 @@ def main(_):
         print(f"note: {note}")
     print(
         f"visits: {out / _FILES[0]}, {_FILES[1]}, {_FILES[2]}\n"
-        f"next: annotate what grows there, and run python -m experiments.prepare; with few annotated "
-        f"fields, further ones at random teach a network more than these (docs/label_review.md)"
+        f"next: annotate what grows there, and run python -m experiments.prepare\n"
+        f"note: with few annotated fields, further ones at random teach a network more than these "
+        f"(docs/label_review.md)"
     )
 
 
