@@ -8,14 +8,13 @@ is best there, of pixels and of fields (`experiments.evaluate`): a little too go
 a difference. Differences are paired by seed. Runs that have finished are not repeated.
 """
 
-import json
 import pathlib
 import statistics
-import subprocess
 import sys
 
 from benchmarks import report
 from benchmarks.accuracy import places
+from benchmarks.commands import command
 
 CONFIG = "configs/pixel_series/finetune.py"
 UNITS = ("pixels", "fields")
@@ -54,18 +53,11 @@ def run(args, flags: tuple[str, ...], seed: int, workdir: pathlib.Path) -> tuple
     given += [f"--config.{flag}" for flag in flags]
     scores = workdir / "evaluation" / "validation" / "all.json"
     if not scores.exists():
-        _command(workdir, "finetune", f"--config={args.config}", *given)
-        _command(workdir, "evaluate", "--crop=all", "--split=validation", "--max_pictures=0")
-    pooled = places.pool([json.loads(scores.read_text())["scores"]])
-    found = [places.macro(pooled, unit, "chosen") for unit in UNITS]
-    return found[0] or 0.0, found[1] or 0.0
-
-
-def _command(workdir: pathlib.Path, verb: str, *flags: str) -> None:
-    command = [sys.executable, "-m", f"experiments.{verb}", f"--workdir={workdir}", *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"error: {workdir.name}: {done.stderr.strip().splitlines()[-1]}")
+        place = f"--workdir={workdir}"
+        command("finetune", place, f"--config={args.config}", *given)
+        command("evaluate", place, "--crop=all", "--split=validation", "--max_pictures=0")
+    found = places.mean_f1(scores, UNITS)
+    return found["pixels"], found["fields"]
 
 
 def _gap(own: list[float], whole: list[float]) -> list[str]:

@@ -220,6 +220,17 @@ def macro(pooled: dict, unit: str, rule: str) -> float | None:
     return sum(f1) / len(f1) if f1 else None
 
 
+def mean_f1(scores: pathlib.Path, units: Sequence[str] = ("pixels", "fields")) -> dict[str, float]:
+    """Mean F1 of the crops by unit, at the thresholds from validation; 0 where there is none.
+
+    Args:
+      scores: `all.json` that `evaluate --crop=all` wrote.
+      units: which.
+    """
+    pooled = pool([json.loads(scores.read_text(encoding="utf-8"))["scores"]])
+    return {unit: macro(pooled, unit, "chosen") or 0.0 for unit in units}
+
+
 # The places at hand -------------------------------------------------------------------------------
 
 

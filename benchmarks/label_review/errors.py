@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from benchmarks import report
+from benchmarks.commands import command
 from benchmarks.label_review import planted, runs
 from benchmarks.label_review.planted import Error, Key, World
 
@@ -141,7 +142,7 @@ def main(argv: list[str]) -> dict:
     review = out / "review" / "review.gpkg"
     if not review.is_file():
         given = [f"--config.data_dir={data_dir}", "--config.dataset=isrc/planted"]
-        runs.command(
+        command(
             "review_labels",
             f"--config={args.config}",
             f"--out={review.parent}",

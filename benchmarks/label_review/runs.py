@@ -1,29 +1,12 @@
 """Commands of this package that a benchmark runs once, and the scores that they leave."""
 
-import json
 import pathlib
-import subprocess
-import sys
 
 from benchmarks.accuracy import places
+from benchmarks.commands import command
 
 CONFIG = "configs/pixel_series/finetune.py"
 UNITS = ("pixels", "fields")
-
-
-def command(verb: str, *flags: str) -> None:
-    """Runs `python -m experiments.VERB`.
-
-    Raises:
-      SystemExit: it failed; its last line.
-    """
-    print(f"$ python -m experiments.{verb} {' '.join(flags)}", flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{verb}", *flags], capture_output=True, text=True
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SystemExit(f"error: {verb}: {last}")
 
 
 def build(cubes: pathlib.Path, data_dir: pathlib.Path, name: str) -> None:
@@ -54,5 +37,4 @@ def score(
             command("finetune", f"--config={CONFIG}", f"--workdir={workdir}", *given)
         rest = ["--crop=all", f"--seed={seed}", "--max_pictures=0"]
         command("evaluate", f"--workdir={workdir}", *rest)
-    pooled = places.pool([json.loads(scores.read_text())["scores"]])
-    return {unit: places.macro(pooled, unit, "chosen") or 0.0 for unit in UNITS}
+    return places.mean_f1(scores)

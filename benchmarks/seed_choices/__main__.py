@@ -60,12 +60,12 @@ class Bench:
         steps.command(folder, "train", "finetune", flags, network.config, anew=True)
         score = [f"--workdir={folder}", "--crop=all", "--max_pictures=0"]
         steps.command(folder, "score", "evaluate", score)
-        found = _read(folder / "evaluation" / "test", ("pixels", "fields"))
+        found = places.mean_f1(folder / "evaluation" / "test" / "all.json")
         if args.truth:
             whole, ground = self._dataset(choice.ways, truth=True), folder / "ground"
             score += [f"--dataset={whole}", f"--data_dir={out / 'data'}", f"--out={ground}"]
             steps.command(folder, "ground", "evaluate", score)
-            found["ground"] = _read(ground, ("pixels",))["pixels"]
+            found["ground"] = places.mean_f1(ground / "all.json", ("pixels",))["pixels"]
         return found
 
     def _pretrained(self, network: Network, ways: tuple[str, ...]) -> str:
@@ -128,13 +128,6 @@ class Bench:
         figures = {"flags": vars(args), "runs": rows, "failed": failed}
         files.write_bytes(self._out / NAMES[1], (json.dumps(figures, indent=1) + "\n").encode())
         return text
-
-
-def _read(folder: pathlib.Path, units: tuple[str, ...]) -> dict[str, float]:
-    """Mean F1 of eight crops, of each unit, at the thresholds from validation."""
-    rows = json.loads((folder / "all.json").read_text(encoding="utf-8"))["scores"]
-    pooled = places.pool([rows])
-    return {unit: places.macro(pooled, unit, "chosen") or 0.0 for unit in units}
 
 
 def run(args: argparse.Namespace, out: pathlib.Path) -> str:
