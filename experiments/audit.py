@@ -79,12 +79,13 @@ def main(_):
     if _OUT.value is not None:
         inputs = {"--data_dir": _DATA_DIR.value or "", "--cubes": _CUBES.value or ""}
         files.check_apart({"--out": _OUT.value}, inputs)
-    errors, written = 0, []
+    errors, warnings, written = 0, 0, []
     with processes.stoppable():
         for name, one in _materials():
             found = run.audit(one, _PERIODS.value, _LEAD.value, _cli.progress)
             print(f"\n{report.describe(found)}", flush=True)
             errors += found.count("error")
+            warnings += found.count("warning")
             if out is not None:
                 written += report.write(found, out / name)
     print()
@@ -94,7 +95,8 @@ def main(_):
         count = findings.plural(errors, "error")
         print(f"{count}: scores of these splits say little; correct that first")
         sys.exit(1)
-    print("no leakage found; next: train and evaluate, or look at the warnings above")
+    more = "; look at the warnings above" if warnings else ""
+    print(f"no leakage found{more}\nnext: python -m experiments.finetune or pretrain")
 
 
 if __name__ == "__main__":
