@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from cropmap_jax import xla
-from experiments import _flags
+from experiments import _flags, _output
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -140,6 +140,8 @@ def run(main) -> None:
             import_modules(flags.FLAGS["import"].value)
         return main(argv)
 
+    _output.define_flags()
+    output = _output.Output(sys.argv)
     _keep_compiled_steps()
     xla.tune()
     # As it ends, Python looks several times for garbage among all that was imported, which takes
@@ -148,16 +150,32 @@ def run(main) -> None:
     try:
         argv = _complete(_find_configs(sys.argv))
         app.run(guarded, argv=argv, flags_parser=_flags.parse)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        output.end(code, end.code if isinstance(end.code, str) else None)
+        raise
     except KeyboardInterrupt as stop:
         reason = str(stop) or "interrupted"
-        print(f"\n{reason}: run the same command again to resume", file=sys.stderr)
-        sys.exit(getattr(stop, "exit_code", 130))
+        _fail(
+            output,
+            getattr(stop, "exit_code", 130),
+            f"{reason}: run the same command again to resume",
+            "\n",
+        )
     except OSError as error:
-        print(f"error: {_of_file(error)}", file=sys.stderr)
-        sys.exit(1)
+        _fail(output, 1, _of_file(error), "error: ")
     except (ValueError, flags.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(output, 1, str(error), "error: ")
+    except Exception as error:
+        output.end(1, f"{type(error).__name__}: {error}")
+        raise
+
+
+def _fail(output: _output.Output, code: int, why: str, prefix: str) -> None:
+    """Ends the command with one line that says why."""
+    print(f"{prefix}{why}", file=sys.stderr)
+    output.end(code, why)
+    sys.exit(code)
 
 
 _WAYS_OUT = {
@@ -200,7 +218,6 @@ def _full_folders() -> list[str]:
 
 def progress(iterable, **kwargs):
     """A tqdm bar on a terminal; a line every few seconds where output goes to a file."""
-    from tqdm import tqdm
+    from cropmap_jax.geo import progress as bars
 
-    terminal = sys.stderr.isatty()
-    return tqdm(iterable, mininterval=0.2 if terminal else 10.0, dynamic_ncols=terminal, **kwargs)
+    return bars.bar(iterable, **kwargs)

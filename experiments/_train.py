@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import ConfigDict
 
+from experiments import _output
+
 _PROFILE = flags.DEFINE_integer(
     "profile", 0, "Steps to write a trace of, into the workdir.", lower_bound=0
 )
@@ -244,5 +246,6 @@ def train(
         )
     if parallel.process_index() > 0:
         return
+    _output.results(workdir=workdir, metrics=record)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if "rate" not in k)
     print(f"done: {shown}\ncheckpoint and metrics: {workdir}\nnext: {following}")

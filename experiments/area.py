@@ -14,7 +14,7 @@ import pathlib
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _MAP = flags.DEFINE_string("map", None, "Folder of a map that predict wrote.", required=True)
 _POINTS = flags.DEFINE_string("points", "", "Points of the sample, with the column reference.")
@@ -63,6 +63,13 @@ def main(_):
         area_picture.draw(out / "area.png", tables["areas"], titles, found.as_of)
         _write(out, found, tables, notes, summary.write_csv)
     _print(tables, titles)
+    _output.results(
+        areas=out / "area.json",
+        table=out / "area.csv",
+        picture=out / "area.png",
+        estimated=bool(_POINTS.value),
+        notes=notes,
+    )
     for note in notes:
         print(f"note: {note}")
     print(f"areas: {out / 'area.csv'}, {out / 'area.json'}\npicture: {out / 'area.png'}")

@@ -20,7 +20,7 @@ import sys
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of datasets.")
 _DATASET = flags.DEFINE_string("dataset", None, "One of them, as KIND/NAME; default: all.")
@@ -89,6 +89,7 @@ def main(_):
             if out is not None:
                 written += report.write(found, out / name)
     print()
+    _output.results(errors=errors, warnings=warnings, written=written)
     if written:
         print(f"written: {', '.join(str(path) for path in written)}")
     if errors:

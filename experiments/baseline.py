@@ -11,7 +11,7 @@ leaves nothing, and run again when it is done, it says so.
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
@@ -62,6 +62,7 @@ def main(_):
     with processes.stoppable(), files.Lock(workdir, "--workdir"):
         files.tidy(files.local("--workdir", workdir), {storage.FOLDER})
         _train(data, config, workdir)
+    _output.results(workdir=workdir, baseline=storage.folder(workdir))
     print(
         f"baseline: {storage.folder(workdir)}\n"
         f"next: python -m experiments.evaluate --workdir {workdir} --crop {data.legend.names[0]}"

@@ -23,7 +23,7 @@ import sys
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 DATASETS = ("cubes", "eucropmap", "isrc")
 _DATASET = flags.DEFINE_enum("dataset", "cubes", DATASETS, "Kind of dataset.")
@@ -109,6 +109,13 @@ def main(_):
         )
     data = dataset.open_folder(pathlib.Path(builder.data_path))
     print(dataset.describe(data))
+    _output.results(
+        data_dir=_DATA_DIR.value,
+        dataset=data.name,
+        folder=builder.data_path,
+        built=new,
+        fingerprint=data.fingerprint,
+    )
     print(f"{'built' if new else 'already built'}: {builder.data_path}")
     place = f"--data_dir={_DATA_DIR.value} --dataset={data.name}"
     print(f"does it leak? python -m experiments.audit {place}")

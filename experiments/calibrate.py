@@ -15,7 +15,7 @@ import sys
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -302,6 +302,13 @@ def main(_):
             _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks)
     for note in notes:
         print(f"note: {note}")
+    _output.results(
+        workdir=workdir,
+        calibration=calibration.path(workdir),
+        method=fitted.method,
+        scores=meta["scores"],
+        notes=notes,
+    )
     # By default `predict` takes the last one, which another calibration would be of.
     of = "" if _CHECKPOINT.value == "last" else f" --checkpoint {_CHECKPOINT.value}"
     print(

@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _cli.extensible()
 _WORKDIRS = flags.DEFINE_list(
@@ -202,6 +202,7 @@ def main(_):
             print(_table(described, found.weights, found.how))
             if found.note:
                 print(f"note: {found.note}")
+    _output.results(workdir=workdir, combined=combined_storage.folder(workdir))
     print(
         f"combined: {combined_storage.folder(workdir)}\n"
         f"next: python -m experiments.evaluate --workdir {workdir} --crop all"

@@ -18,7 +18,7 @@ from absl import flags
 
 from cropmap_jax.data import checks
 from cropmap_jax.geo import text
-from experiments import _cli
+from experiments import _cli, _output
 
 _SCORES = flags.DEFINE_multi_string(
     "scores",
@@ -115,6 +115,11 @@ def main(_):
         raise ValueError(
             f"--scores: expected scores with an F1 of {_UNIT.value}, found none ({without} without)"
         )
+    rows = [
+        {"crop": crop, "method": method, "threshold": rule, "f1": values}
+        for (crop, method, rule), values in sorted(runs.items())
+    ]
+    _output.results(unit=_UNIT.value, scores=rows, without=without)
     print(f"{'crop':16}{'method':24}{'threshold':11}{'runs':>5}{'mean F1':>9}{'sd':>7}  each")
     for (crop, method, rule), values in sorted(runs.items()):
         rule = "0.35" if rule == "fixed" else rule

@@ -19,7 +19,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from cropmap_jax.geo import files, periods, processes
-from experiments import _cli, _running
+from experiments import _cli, _output, _running
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
@@ -132,6 +132,7 @@ def main(_):
         for fold in range(count):
             _run_fold(workdir / f"fold-{fold}", fold, count, _kind(config), words)
         print(_write(workdir, data))
+    _output.results(workdir=workdir, scores=workdir / _RESULTS[0], table=workdir / _RESULTS[1])
     print(f"scores: {workdir / _RESULTS[0]}")
 
 
@@ -197,6 +198,7 @@ def _write(workdir: pathlib.Path, data) -> str:
     title = f"{data.name}, {rule.count} folds by {rule.by}{side}: counts summed over folds"
     table = f"{title}\n{pooling.table(pooled, means)}"
     files.write_bytes(workdir / _RESULTS[1], (table + "\n").encode())
+    _output.results(means=means)
     return f"\n== result\n{table}"
 
 

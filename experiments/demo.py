@@ -16,7 +16,7 @@ import time
 from absl import flags
 
 from cropmap_jax.geo import files, periods, processes
-from experiments import _cli, _demo_report, _running
+from experiments import _cli, _demo_report, _output, _running
 
 _OUT = flags.DEFINE_string("out", None, "Folder of everything the demo makes.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each kind, to see the spread.", 1, 100)
@@ -125,6 +125,7 @@ def _run(out: pathlib.Path) -> None:
             continue
         _running.run(title, command, arguments, (*_running.SHARED, *_running.OF_BASELINES))
     print(f"\n== result\n{_demo_report.write(out, _SEEDS.value)}")
+    _output.results(out=out)
     print(f"\nthe demo took {(time.monotonic() - begun) / 60:.1f} min; all of it is in {out}")
 
 

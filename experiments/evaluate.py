@@ -20,6 +20,7 @@ from experiments import (
     _evaluation_compare,
     _evaluation_output,
     _evaluation_words,
+    _output,
     _report,
 )
 
@@ -258,12 +259,15 @@ def main(_):
             compared = _evaluation_compare.write(run, settings, found, made)
         if asked:
             page = _report.write(asked, scored, parts, noted, watcher, settings, made[0])
+    _output.results(scores=out / name, pictures=drawn, notes=noted)
+    _output.results(**{part: parts[part] for part in ("macro", "mean") if part in parts})
     print(printed)
     for note in noted:
         print(f"note: {note}")
     print(_evaluation_words.of_thresholds(scored, chooser, curve, _SMOOTH.value))
     print(f"scores: {out / name}\npictures: {drawn} in {out}{compared}")
     if asked:
+        _output.results(report=page)
         print(f"report: {page}")
 
 

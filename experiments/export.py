@@ -12,7 +12,7 @@ answered is never requested again.
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli, _flags
+from experiments import _cli, _flags, _output
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to export.")
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
@@ -94,10 +94,12 @@ def _export(found, options, plan) -> None:
             print(
                 "the month's quota is used up: Earth Engine responds more slowly until it is over"
             )
+        _output.results(**done.to_json())
         pilot = export.measured(book, len(todo), source.look_ups) if _PILOT.value else None
     if pilot:
         print(f"\nall of it, by what a pilot of {pilot.cubes} took:\n")
         print(plan_text.text(planner.refine(plan, pilot)))
+    _output.results(cubes=_CUBES.value)
     print(f"cubes: {_CUBES.value}")
     if _PILOT.value or done.left:
         print("next: the same command without --pilot and --max_gb exports the rest")

@@ -13,7 +13,7 @@ resumes: cubes that are there are not fetched again. Tokens are read from the en
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli, _flags
+from experiments import _cli, _flags, _output
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to fetch.")
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
@@ -72,12 +72,14 @@ def _fetch(found, options) -> None:
         missing_report.claim_picture(book, _CUBES.value)
         done = fetch.run(todo, options, source, book, _CUBES.value, _cli.progress, _MAX_GB.value)
         print(done.text())
+        _output.results(**done.to_json())
         print(missing_report.write_report(book, _CUBES.value, options.sensors))
         if _PILOT.value:
             plan = planner.refine(planner.make_plan(found, options, _THREADS.value), book)
             print(f"\nall of it, by what a pilot of {len(todo)} took:\n\n{planner.text(plan)}")
     if done.failed and not (done.whole + done.flagged + done.kept):
         raise ValueError(f"no cube could be fetched: {next(iter(done.failed.values()))}")
+    _output.results(cubes=_CUBES.value)
     print(f"cubes: {_CUBES.value}")
     if _PILOT.value or done.left:
         print("next: the same command without --pilot and --max_gb fetches the rest")

@@ -16,7 +16,7 @@ from absl import flags
 
 from cropmap_jax.sources.ingest import annotations, run, satellites
 from cropmap_jax.sources.ingest.options import Options
-from experiments import _cli
+from experiments import _cli, _output
 
 _cli.extensible()
 flags.DEFINE_string(
@@ -85,6 +85,7 @@ def main(_):
         values["scl_classes"] = ()
     options = Options(**values)
     print(run.ingest(options, _cli.progress))
+    _output.results(cubes=options.cubes)
     print(f"cubes: {options.cubes}\nnext: {run.next_command(options.cubes)}")
 
 

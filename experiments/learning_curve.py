@@ -15,7 +15,7 @@ import pathlib
 from absl import flags
 
 from cropmap_jax.geo import files, forks, processes, recorded_steps
-from experiments import _cli, _curve_methods, _curve_runs, _running
+from experiments import _cli, _curve_methods, _curve_runs, _output, _running
 from experiments._curve_methods import Method
 from experiments._curve_runs import ALL, Cell, Counts
 
@@ -249,6 +249,7 @@ def main(_):
         text = _write(out, data, methods, runs, counts)
     if all("failed" in run for run in runs):
         raise ValueError(f"nothing could be scored; expected a run that ends; {runs[0]['failed']}")
+    _output.results(scores=out / NAMES[0], table=out / NAMES[1], picture=out / NAMES[2])
     last = cells[-1].folder / methods[-1].name
     print(
         f"\n{text}\n\nscores: {out / NAMES[0]}\npicture: {out / NAMES[2]}\n"

@@ -13,7 +13,7 @@ leaves ground out.
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -77,6 +77,15 @@ def main(_):
                 pass
         result = maker.finish()
     print(result.table)
+    _output.results(
+        out=_OUT.value,
+        maps=result.crops,
+        summary=result.summary,
+        fields=result.fields,
+        cubes=maker.cubes,
+        kept=len(maker.finished),
+        notes=[*maker.notes, *result.notes],
+    )
     for note in result.notes:
         print(f"note: {note}")
     print("\n".join(f"map: {path}" for path in result.crops))

@@ -9,7 +9,7 @@ tiles.geojson, labels/, fields/, fields.gpkg, a report of what was dropped and w
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What the field data hold.")
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
@@ -27,6 +27,7 @@ def main(_):
     prepare.check_folders(requested, out)
     summary = prepare.prepare(requested, out, AuditLog(), _cli.progress)
     print(report.text(summary))
+    _output.results(out=out, report=out / "report.md", tiles=out / "tiles.geojson")
     print(f"report: {out / 'report.md'}, maps next to it\ntiles: {out / 'tiles.geojson'}")
     export = "python -m experiments.export --config configs/export_isrc.py"
     print(f"next: {export} --config.tiles={out / 'tiles.geojson'} --cubes DIR --plan")

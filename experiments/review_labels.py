@@ -15,7 +15,7 @@ import pathlib
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
@@ -94,6 +94,7 @@ def main(_):
         bar = lambda rows: _cli.progress(rows, unit="field", desc="judge")  # noqa: E731
         judged = suspects.judge(data, fields, bar)
         print(_write(data, judged, prepared, out))
+    _output.results(review=out / _FILES[0], table=out / _FILES[1], pictures=out / _DRAWN)
     print(
         f"review: {out / _FILES[0]} (edit `action` and `label_new` in QGIS), {out / _FILES[1]}\n"
         f"pictures: {out / _DRAWN}\n"

@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _MAP = flags.DEFINE_string("map", None, "Folder of a map that predict wrote.", required=True)
 _OUT = flags.DEFINE_string("out", "", "Folder for the sample; MAP/sample if not given.")
@@ -78,6 +78,7 @@ def main(_):
         points, design = _write(out, found, counts, strata, sizes, rows, provinces, total)
         lon, lat = (np.array([row[key] for row in rows]) for key in ("lon", "lat"))
         points_picture.draw(out / "points.png", found, lon, lat)
+    _output.results(points=points, design=design, picture=out / "points.png", count=len(rows))
     print(f"points: {points}\ndesign: {design}\npicture: {out / 'points.png'}")
     print(
         f"next: write what grows at each point into the column reference, then python -m "

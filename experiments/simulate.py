@@ -16,7 +16,7 @@ import time
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to simulate.", lock_config=True)
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
@@ -71,12 +71,14 @@ def _simulate(settings, cubes: str, truth: str) -> None:
     print(f"{done.written} cubes simulated, {done.kept} were there")
     if done.written:
         print(f"{done.km2:.0f} km2 in {minutes:.1f} min, {done.km2 / minutes:.0f} km2 a minute")
+    _output.results(cubes=_CUBES.value, truth=truth, written=done.written, kept=done.kept)
     print(f"cubes: {_CUBES.value}\ntruth: {truth} (for checking)")
     print(f"next: python -m experiments.build --cubes {_CUBES.value} --data_dir DIR")
     if _SCENES.value:
         from cropmap_jax.sources.simulator import scene_catalogue
 
         count = scene_catalogue.write(settings, _SCENES.value, _cli.progress)
+        _output.results(scenes=os.path.join(_SCENES.value, "catalog.json"))
         print(f"scenes: {count} in {os.path.join(_SCENES.value, 'catalog.json')}")
         print(
             f"next: python -m experiments.fetch --config configs/fetch_local.py "
@@ -86,6 +88,7 @@ def _simulate(settings, cubes: str, truth: str) -> None:
     if _FIELD_DATA.value:
         from cropmap_jax.sources.simulator import field_data
 
+        _output.results(field_data=_FIELD_DATA.value)
         print(f"field data: {_FIELD_DATA.value}")
         print(field_data.write(settings, cubes, _FIELD_DATA.value))
         print(

@@ -11,7 +11,7 @@ annotated fields, fields at random taught a network more than these (docs/label_
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _MAP = flags.DEFINE_string("map", None, "Folder of a map with parcels.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
@@ -44,6 +44,7 @@ def main(_):
         files.Written(out, "visit").claim(*_FILES)
         visit_map.write(out, found, frame)
     print(visit_map.summary(frame))
+    _output.results(visits=out / _FILES[0], fields=len(frame), notes=notes)
     for note in notes:
         print(f"note: {note}")
     print(

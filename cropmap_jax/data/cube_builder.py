@@ -22,14 +22,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from tensorflow_datasets.core import dataset_builder, writer
-from tqdm import tqdm
 
 from cropmap_jax.data import chips, cube_set, dataset, dataset_files, ownership, read_plan
 from cropmap_jax.data.band_statistics import Statistics
 from cropmap_jax.data.examples import Record
 from cropmap_jax.data.fold_writing import FoldsToWrite
 from cropmap_jax.data.read_plan import Piece, Window
-from cropmap_jax.geo import cube_io, files, legend, periods, splits
+from cropmap_jax.geo import cube_io, files, legend, periods, progress, splits
 from cropmap_jax.geo.cube import CubeInfo
 from cropmap_jax.geo.folds import Rule
 from cropmap_jax.geo.landcover import Choice, none_by_map
@@ -122,7 +121,9 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
             self._folds = FoldsToWrite(config.folds, infos, self.FIELDS_FROM_LABEL, weak)
             meta["folds"] = self._folds.metadata
         self.info.metadata.update(meta)
-        self._bar = tqdm(total=len(infos), unit="cube", desc="build", disable=not config.progress)
+        self._bar = progress.bar(
+            total=len(infos), unit="cube", desc="build", disable=not config.progress
+        )
         self._open = contextlib.ExitStack()
         self._cube: int | None = None
         self._part: tuple[Window, cube_io.RawCube] | None = None

@@ -1,6 +1,7 @@
 """What a run that makes cubes did, whichever source it asks: in figures and in words."""
 
 import dataclasses
+from typing import Any
 
 
 @dataclasses.dataclass
@@ -23,6 +24,11 @@ class RunSummary:
     left: int = 0
     bytes: int = 0
     seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """What is the same for every source, for scripts."""
+        names = [field.name for field in dataclasses.fields(RunSummary)]
+        return {name: getattr(self, name) for name in names}
 
     def of_cubes(self) -> str:
         """The first line for the terminal."""

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import pathlib
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,11 +11,10 @@ import grain
 import jax
 import numpy as np
 import optax
-from tqdm import tqdm
 
 from cropmap_jax.data import input_pipeline
 from cropmap_jax.data.dataset import Dataset
-from cropmap_jax.geo import files
+from cropmap_jax.geo import files, progress
 from cropmap_jax.training import parallel, steps
 from cropmap_jax.training.checkpoints import Checkpointer, Folder
 from cropmap_jax.training.losses import LOSSES
@@ -245,7 +243,7 @@ class _Run:
         )
         batches, stop = iter(ahead), False
         self._saved = (step, time.monotonic())
-        with self._signal.noted(), tqdm(total=total, initial=step, **_bar()) as bar:
+        with self._signal.noted(), _bar(total, step) as bar:
             while step < total and not stop:
                 with self._meter.waiting():
                     batch = next(batches)
@@ -352,13 +350,12 @@ class _Run:
         self._meter.start(step)
 
 
-def _bar() -> dict[str, Any]:
-    """A bar on a terminal; a line now and then where output goes to a file."""
-    every = 0.5 if sys.stderr.isatty() else 10.0
-    settings: dict[str, Any] = {
-        "desc": "train",
-        "unit": "step",
-        "mininterval": every,
-        "smoothing": 0.1,
-    }
-    return settings | {"disable": parallel.process_index() > 0}
+def _bar(total: int, step: int) -> Any:
+    return progress.bar(
+        total=total,
+        initial=step,
+        desc="train",
+        unit="step",
+        smoothing=0.1,
+        disable=parallel.process_index() > 0,
+    )

@@ -23,6 +23,7 @@ import requests
 import urllib3
 from numpy.typing import DTypeLike
 
+from cropmap_jax.geo import progress
 from cropmap_jax.sources.earthengine import decode, service
 from cropmap_jax.sources.earthengine.endpoints import base_url_of
 from cropmap_jax.sources.earthengine.errors import (
@@ -211,7 +212,9 @@ class Client:
                 # Full jitter: threads that failed together do not come back together.
                 # Source: aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter.
                 ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
-                self._sleep((outcome.retry_after or 0) + self._rng.uniform(0, ceiling))
+                seconds = (outcome.retry_after or 0) + self._rng.uniform(0, ceiling)
+                with progress.waiting(f"Earth Engine is busy, again in {seconds:.0f} s"):
+                    self._sleep(seconds)
         kind = TooLarge if outcome.about_size else Busy
         raise kind(f"{outcome}; given up after {self._attempts} attempts")
 
@@ -299,7 +302,8 @@ class Client:
             self._due = max(self._due, now) + 1 / self._per_second
             wait = self._due - now - 1
         if wait > 0:
-            self._sleep(wait)
+            with progress.waiting(f"at most {self._per_second:g} requests a second"):
+                self._sleep(wait)
 
     def _add(self, **more: float) -> None:
         """Adds to the counts; the lock is held."""

@@ -11,6 +11,7 @@ import shapely
 import shapely.geometry
 from odc.geo.geobox import GeoBox
 
+from cropmap_jax.geo import progress
 from cropmap_jax.sources.stac.access import Access
 from cropmap_jax.sources.stac.errors import Gone, Refused, Unreachable
 from cropmap_jax.sources.stac.scenes import Scene
@@ -91,7 +92,9 @@ class Reader:
                 wait = self._look_into([scene], bands, refused)
                 refused = wait < 0
                 if attempt + 1 < TRIES and not refused:
-                    self._sleep(max(wait, min(WAIT_S * 2**attempt, MOST_WAIT_S)))
+                    seconds = max(wait, min(WAIT_S * 2**attempt, MOST_WAIT_S))
+                    with progress.waiting(f"files cannot be read, again in {seconds:.0f} s"):
+                        self._sleep(seconds)
         bad = self._first_bad(scene, bands, box)
         raise Unreachable(f"{bad}: could not be read in {TRIES} attempts") from kept
 
