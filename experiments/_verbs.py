@@ -3,12 +3,9 @@
 import ast
 import difflib
 import importlib
-import importlib.util
 import pathlib
 import pkgutil
 import sys
-
-import experiments
 
 GROUPS = {
     "a first look": ("demo",),
@@ -22,7 +19,7 @@ GROUPS = {
 
 def names() -> list[str]:
     """All verbs, sorted."""
-    found = (module.name for module in pkgutil.iter_modules(experiments.__path__))
+    found = (module.name for module in pkgutil.iter_modules([str(pathlib.Path(__file__).parent)]))
     return sorted(name for name in found if not name.startswith("_"))
 
 
@@ -36,9 +33,8 @@ def grouped() -> dict[str, list[str]]:
 
 def summary(verb: str) -> str:
     """The first line of a command's description, without running or importing it."""
-    spec = importlib.util.find_spec(f"experiments.{verb}")
-    assert spec is not None and spec.origin is not None
-    text = ast.get_docstring(ast.parse(pathlib.Path(spec.origin).read_text("utf-8"))) or ""
+    file = pathlib.Path(__file__).with_name(f"{verb}.py")
+    text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 
@@ -73,5 +69,5 @@ def flags_of(verb: str) -> list:
     for name in set(sys.modules) - imported:
         if name.startswith("experiments."):
             del sys.modules[name]
-            vars(experiments).pop(name.removeprefix("experiments."), None)
+            vars(sys.modules[__package__]).pop(name.removeprefix("experiments."), None)
     return sorted(found, key=lambda flag: flag.name)

@@ -71,6 +71,7 @@ ONLY = {
         "rasterio",
         "scipy",
         "shapely",
+        "tqdm",
     },
     "models": {"flax", "jax", "numpy"},
 }
