@@ -37,9 +37,14 @@ def get_config() -> ConfigDict:
         "assets": {band: f"B{band[1:]:>02}" for band in S2_BANDS},
         "scl": "SCL",
         "scl_masked": (0, 1, 3, 8, 9, 10, 11),
+        # Or "score", a number that is high where it is clear, or "probability" of cloud.
+        "mask": "classes",
+        "mask_asset": "",
+        "clear": placeholder(float),  # least score, or what a probability is below
         "scale": placeholder(float),  # of items that name none
         "dilate_px": 0,  # by which masked ground grows
-        "offset": "item",  # or "baseline": -1000 from 04.00 on; or "none": applied already
+        # Or "baseline": -1000 from 04.00 on; "date": from 25 January 2022 on; "always"; "none".
+        "offset": "item",
         "max_cloud": 100.0,
         "count": True,  # of clear observations, next to the pixels: clear.tif
     })  # fmt: skip

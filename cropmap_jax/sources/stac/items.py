@@ -22,7 +22,6 @@ import shapely
 import shapely.errors
 import shapely.geometry
 
-from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.scenes import Asset, Scene
 
@@ -31,6 +30,9 @@ OFFSET_BASELINE = (4, 0)
 
 Source: sentiwiki.copernicus.eu/web/s2-products.
 """
+OFFSET_SINCE = dt.date(2022, 1, 25)
+"""First day of operations with that baseline. Older scenes that were processed again (Collection 1) have
+the offset as well. Source: documentation.dataspace.copernicus.eu, Sentinel2_L2A_baseline."""
 BOA_ADD_OFFSET = -0.1
 _PRODUCT = re.compile(
     r"S2[A-Z]_MSIL2A_(?P<take>\d{8}T\d{6})_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})_T(?P<tile>\w{5})"
@@ -65,10 +67,13 @@ def optical(item: pystac.Item, options: options_lib.S2Options) -> Scene:
     assets: dict[str, Asset] = {}
     for band, name in options.assets.items():
         if name in item.assets:
-            sensor = options_lib.OPTICAL
-            assets[band] = _scaled(item, name, options, version, sensor, where)
-    if options.scl in item.assets:
-        assets[options.scl] = Asset(_href(item, options.scl, where), nodata=0.0)
+            assets[band] = _scaled(item, name, options, version, time, where)
+    mask = options.mask_name
+    if mask in item.assets:
+        # Of a score or a probability 0 is a number like others.
+        nodata = 0.0 if options.mask == "classes" else _band(item.assets[mask], where).get("nodata")
+        href = _href(item, mask, where)
+        assets[mask] = Asset(href, nodata=math.nan if nodata is None else nodata)
     return Scene(
         item.id,
         time,
@@ -93,10 +98,11 @@ def _scaled(
     name: str,
     options: options_lib.S2Options,
     version: tuple[int, ...],
-    sensor: Sensor,
+    time: dt.datetime,
     where: str,
 ) -> Asset:
-    """An asset with the numbers that make it the stored numbers of a sensor."""
+    """An asset with the numbers that make it the stored numbers of the cube."""
+    sensor = options_lib.OPTICAL
     band = _band(item.assets[name], where)
     scale = band.get("scale", options.scale)
     if scale is None:
@@ -113,6 +119,10 @@ def _scaled(
                 f"found none"
             )
         offset = BOA_ADD_OFFSET if version >= OFFSET_BASELINE else 0.0
+    elif options.offset == "date":
+        offset = BOA_ADD_OFFSET if time.date() >= OFFSET_SINCE else 0.0
+    elif options.offset == "always":
+        offset = BOA_ADD_OFFSET
     else:
         offset = 0.0
     # Decimals of catalogues: 0.0001 x 10000 is to be 1, and no other number next to it.

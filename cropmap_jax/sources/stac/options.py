@@ -15,12 +15,15 @@ RADAR, OPTICAL = KNOWN["s1"], KNOWN["s2"]
 SIGNINGS = ("none", "sas", "bearer", "s3")
 """How assets are asked for: as they are; with a token appended that a service gives (Azure's shared
 access signatures); with a token in the header, from the environment; with S3's own keys."""
-OFFSETS = ("item", "baseline", "none")
+OFFSETS = ("item", "baseline", "date", "always", "none")
 BACKSCATTER = ("gamma0_rtc", "sigma0")
 UNITS = ("power", "db")
 ORBITS = ("first", "mean")
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("tiles", "map", "none")
+MASKS = ("classes", "score", "probability")
+"""What tells clear pixels: a scene classification; a score that is high where it is clear, such as
+Cloud Score+; a probability of cloud, such as s2cloudless gives."""
 SCL_MASKED = (0, 1, 3, 8, 9, 10, 11)
 """No data, defective, cloud shadow, cloud of medium and high probability, cirrus, snow: as in
 `export`."""
@@ -72,10 +75,16 @@ class S2Options(Catalogue):
       assets: {band: asset}, e.g. {"B2": "B02"}; of a band without one all is missing.
       scl: asset of the scene classification.
       scl_masked: its classes that are not clear. Kept sorted.
+      mask: one of `MASKS`: by the classes of `scl`, or by the numbers of `mask_asset`.
+      mask_asset: with "score" or "probability" the asset of one band that holds them.
+      clear: with "score" the least number of a clear pixel, with "probability" a clear pixel's is
+        below it; in the file's own numbers.
       dilate_px: by how many pixels of the cube masked ground grows, but for that without data.
       scale: of assets whose items name none; None to require one.
       offset: "item" (as the item says), "baseline" (-1000 from processing baseline 04.00 on, for
-        catalogues that say nothing) or "none" (it was applied).
+        catalogues that say nothing), "date" (-1000 of scenes from 25 January 2022 on, where the
+        baseline is not known and nothing was reprocessed), "always" (-1000, as of Collection 1) or
+        "none" (it was applied).
       max_cloud: scenes with a higher `eo:cloud_cover` are left out; 100 keeps all.
       count: whether the clear observations behind each composite are counted.
 
@@ -86,6 +95,9 @@ class S2Options(Catalogue):
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scl: str = "SCL"
     scl_masked: tuple[int, ...] = SCL_MASKED
+    mask: str = MASKS[0]
+    mask_asset: str = ""
+    clear: float | None = None
     dilate_px: int = 0
     scale: float | None = None
     offset: str = "item"
@@ -107,12 +119,30 @@ class S2Options(Catalogue):
             )
         if not isinstance(self.count, bool):
             raise ValueError(f"s2.count: expected True or False, found {self.count!r}")
+        one_of("s2.mask", self.mask, MASKS)
+        if (self.mask == MASKS[0]) != (self.mask_asset == ""):
+            raise ValueError(
+                f"s2.mask_asset: expected an asset with mask 'score' or 'probability' and none "
+                f"with 'classes', found {self.mask_asset!r:.100} with {self.mask!r}"
+            )
+        if (self.mask == MASKS[0]) != (self.clear is None) or not (
+            self.clear is None or _number(self.clear, -1e9, 1e9)
+        ):
+            raise ValueError(
+                f"s2.clear: expected a number with mask 'score' or 'probability' and None with "
+                f"'classes', found {self.clear!r:.100} with {self.mask!r}"
+            )
         classes = self.scl_masked if isinstance(self.scl_masked, (tuple, list)) else ()
         if not classes or not all(_number(c, 0, 11) and c % 1 == 0 for c in classes):
             raise ValueError(
                 f"s2.scl_masked: expected classes of 0..11, at least one, found {self.scl_masked!r}"
             )
         object.__setattr__(self, "scl_masked", tuple(sorted({int(c) for c in classes})))
+
+    @property
+    def mask_name(self) -> str:
+        """The asset that tells clear pixels."""
+        return self.mask_asset or self.scl
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,10 +240,18 @@ class Options:
                 value = dataclasses.asdict(own)
                 del value["signing"], value["token"]
                 value["assets"] = dict(sorted(value["assets"].items()))
+                # Settings that came later are not named where they are not used: cubes of before
+                # are still what is requested.
+                value = {k: v for k, v in value.items() if k not in _LATER or v not in ("", None)}
+                if value.get("mask") == MASKS[0]:
+                    del value["mask"]
                 out[name] = {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()}
         if "s1" in out and not self.s1.platforms:
             out["s1"]["platforms"] = "calibrated"
         return out
+
+
+_LATER = ("mask_asset", "clear")
 
 
 def _check_assets(where: str, value: Any, sensor: Sensor, wanted: bool) -> None:
