@@ -61,6 +61,12 @@ def get_config() -> ConfigDict:
         "border_db": placeholder(float),  # -30 where a collection still has border noise
         "platforms": (),
     })  # fmt: skip
-    # Or kind "map" with the file of a GeoTIFF of EUCROPMAP; landcover: one of ESA WorldCover.
-    config.label = ConfigDict({"kind": "tiles", "file": "", "landcover": ""})
+    config.label = ConfigDict({
+        "kind": "tiles",  # or "map" with a GeoTIFF of codes, or "none"
+        "file": "",
+        "legend": "eucropmap",  # of the map: or a JSON file, such as those of configs/legends
+        "unknown": (0,),  # codes that say nothing
+        "others": "",  # codes that the legend does not hold: refused, "unknown", "none_of_these"
+        "landcover": "",  # a GeoTIFF of ESA WorldCover
+    })  # fmt: skip
     return config

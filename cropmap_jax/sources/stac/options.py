@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cropmap_jax.geo.landcover import LANDCOVERS
+from cropmap_jax.geo.legend import EUCROPMAP
 from cropmap_jax.geo.sensors import SENSORS as KNOWN
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources import sentinel1
@@ -21,6 +22,8 @@ UNITS = ("power", "db")
 ORBITS = ("first", "mean")
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("tiles", "map", "none")
+OTHERS = ("", "unknown", "none_of_these")
+"""What codes of a map that its legend does not hold are taken for; "": they are refused."""
 MASKS = ("classes", "score", "probability")
 """What tells clear pixels: a scene classification; a score that is high where it is clear, such as
 Cloud Score+; a probability of cloud, such as s2cloudless gives."""
@@ -194,7 +197,10 @@ class LabelOptions:
     Args:
       kind: "tiles" (files that come with the targets), "map" (a raster of a legend's codes) or
         "none".
-      file: with "map", a GeoTIFF of one band of codes, e.g. of EUCROPMAP.
+      file: with "map", a GeoTIFF of one band of codes.
+      legend: of the map: a built-in one, or a JSON file, see `geo.legend.load_legend`.
+      unknown: further codes of the map that say nothing, next to its no-data.
+      others: one of `OTHERS`.
       landcover: a GeoTIFF of a land-cover map that comes with the cubes; "" none.
       landcover_table: its table of codes.
 
@@ -204,6 +210,9 @@ class LabelOptions:
 
     kind: str = "tiles"
     file: str = ""
+    legend: str = EUCROPMAP.name
+    unknown: tuple[int, ...] = (0,)
+    others: str = ""
     landcover: str = ""
     landcover_table: str = "worldcover"
 
@@ -213,6 +222,15 @@ class LabelOptions:
             raise ValueError(
                 f"label.file: expected a GeoTIFF with kind 'map' and none without, found "
                 f"{self.file!r} with {self.kind!r}"
+            )
+        one_of("label.others", self.others, OTHERS)
+        codes = self.unknown if isinstance(self.unknown, (tuple, list)) else (None,)
+        if not all(_number(code, -(2**31), 2**31 - 1) and code % 1 == 0 for code in codes):
+            raise ValueError(f"label.unknown: expected whole codes, found {self.unknown!r:.100}")
+        object.__setattr__(self, "unknown", tuple(sorted({int(code) for code in codes})))
+        if not isinstance(self.legend, str) or not self.legend:
+            raise ValueError(
+                f"label.legend: expected eucropmap, isrc or a JSON file, found {self.legend!r:.100}"
             )
         one_of("label.landcover_table", self.landcover_table, tuple(LANDCOVERS))
 
@@ -234,7 +252,14 @@ class Options:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, without what does not change a pixel: how access is granted, and files, of
         which the digests count."""
-        out: dict[str, Any] = {"label": {"kind": self.label.kind}}
+        # The legend itself is part of every cube.
+        label = {"kind": self.label.kind}
+        if self.label.kind == "map":
+            if self.label.unknown != LabelOptions.unknown:
+                label["unknown"] = list(self.label.unknown)
+            if self.label.others:
+                label["others"] = self.label.others
+        out: dict[str, Any] = {"label": label}
         for name, own in (("s1", self.s1), ("s2", self.s2)):
             if own.collection:
                 value = dataclasses.asdict(own)

@@ -6,7 +6,7 @@ import math
 
 import pystac
 import pytest
-from small_catalogue import local_config
+from small_catalogue import CHECKOUT, local_config
 
 from cropmap_jax.sources.stac import config, items, scenes
 from cropmap_jax.sources.stac import options as options_lib
@@ -263,6 +263,13 @@ def test_every_preset_can_be_read(world, name):
     assert [s.name for s in own.sensors] == (["s1", "s2"] if own.s1.collection else ["s2"])
 
 
+def test_a_map_for_cubes_has_their_legend(world):
+    file = {"kind": "map", "file": "map.tif"}
+    value = local_config(world.cubes, "https://stac.example/v1", label=file)
+    with pytest.raises(ValueError, match="config.label.legend: expected the legend .* of cubes, "):
+        config.read_config(value)
+
+
 def test_regions_bring_no_labels_and_a_map_may():
     value = local_config("", "https://stac.example/v1")
     here = {
@@ -277,6 +284,8 @@ def test_regions_bring_no_labels_and_a_map_may():
     value["label"] |= {"kind": "map", "file": "eucropmap.tif"}
     found, own = config.read_config(value)
     assert len(found) > 20 and own.label.file == "eucropmap.tif" and len(found[0].periods) == 7
+    value["label"]["legend"] = str(CHECKOUT / "configs" / "legends" / "cdl.json")
+    assert {t.legend.name for t in config.read_config(value)[0]} == {"cdl"}
     value["tiles"] = "tiles.geojson"
     with pytest.raises(ValueError, match="config: expected keys among .* found 'tiles'"):
         config.read_config(value)
