@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
 
     config.s2 = ConfigDict({
         "catalogue": "",
+        "files": "",  # how they are named, in a folder without a catalogue
         "collection": "sentinel-2-l2a",  # "" for cubes without Sentinel-2
         "signing": "none",
         "token": "",
@@ -50,6 +51,7 @@ def get_config() -> ConfigDict:
     })  # fmt: skip
     config.s1 = ConfigDict({
         "catalogue": "",
+        "files": "",  # how they are named, in a folder without a catalogue
         "collection": "sentinel-1-sigma0",  # "" for cubes without Sentinel-1
         "signing": "none",
         "token": "",

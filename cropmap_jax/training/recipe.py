@@ -42,8 +42,8 @@ class Recipe:
       loss: one of `losses.LOSSES`.
       lead_days: requested lead in training, in days.
       pixel_m: side of the pixels trained on, metres; None in checkpoints that do not record it.
-      backscatter: what the radar pixels trained on measure, one of `sensors.BACKSCATTER`; None where
-        it is not known, or no radar is among the sensors.
+      backscatter: what the radar pixels trained on measure, one of `sensors.BACKSCATTER`; None
+        where it is not known, or no radar is among the sensors.
       sensors: whose pixels the network takes.
       indices: names of `geo.indices`, computed from their bands and given to the network with them.
       statistics: by sensor, (mean, std) of its bands and indices over the training pixels, each a

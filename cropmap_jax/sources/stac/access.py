@@ -14,7 +14,7 @@ import pathlib
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import rasterio
 
@@ -45,6 +45,7 @@ TIMEOUT_S = 30
 _RENEW_S = 300
 """A token that ends within so many seconds is not used to begin with."""
 _PROBES = 16
+_S3 = "/vsis3/"
 NO_IMAGE = 415
 """HTTP's "unsupported media type"."""
 _KEY = "PC_SDK_SUBSCRIPTION_KEY"
@@ -121,6 +122,9 @@ class Access:
           Unreachable: the service that gives tokens does not answer.
           Refused: it gives none.
         """
+        if self._options.signing == "public_s3" and href.startswith(_S3):
+            bucket, _, key = href.removeprefix(_S3).partition("/")
+            return f"https://{bucket}.{self._options.token}/{quote(key)}"
         if self._options.signing == "bearer" and href.startswith("http"):
             check_safe(href)
         if self._options.signing != "sas" or not href.startswith("http") or "?" in href:
@@ -188,6 +192,8 @@ class Access:
     def _probe(self, href: str) -> tuple[int, float]:
         import requests
 
+        if self._options.signing == "public_s3":
+            href = self.sign(href)
         if href.startswith("/vsi"):
             return 0, 0.0
         if not href.startswith("http"):

@@ -193,6 +193,8 @@ def powers(found: Sequence[Scene], box: GeoBox, options: S1Options, read: Read) 
         del raw[band]
     if options.unit == "db":
         out = composites.db_to_linear(out)
+    elif options.unit == "amplitude":
+        out *= np.abs(out)  # of what is below 0, as of power, nothing counts
     for n, scene in enumerate(found):
         typical = float(np.median(out[n][np.isfinite(out[n])])) if np.isfinite(out[n]).any() else 0
         if typical > _MOST_POWER:

@@ -77,9 +77,7 @@ def read_config(config: Mapping[str, Any]) -> tuple[list[Target], options_lib.Op
     return found, options
 
 
-def _with_legend(
-    found: list[Target], kind: str, label: options_lib.LabelOptions
-) -> list[Target]:
+def _with_legend(found: list[Target], kind: str, label: options_lib.LabelOptions) -> list[Target]:
     """Targets with the legend of the map that their labels come from.
 
     Regions have none of their own; tiles and cubes do, and then it must be the same.

@@ -31,9 +31,7 @@ def read(target: Target, options: LabelOptions) -> tuple[np.ndarray, np.ndarray 
     return _encode(codes, target.legend, options, where), None
 
 
-def _encode(
-    codes: np.ndarray, known: Legend, options: LabelOptions, where: str
-) -> np.ndarray:
+def _encode(codes: np.ndarray, known: Legend, options: LabelOptions, where: str) -> np.ndarray:
     """Labels, uint8, of a map's codes, int32 of the same shape."""
     missing = {_NONE, *options.unknown}
     listed = {one.code for one in known.classes} | set(known.none_of_these)

@@ -13,12 +13,13 @@ from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources import sentinel1
 
 RADAR, OPTICAL = KNOWN["s1"], KNOWN["s2"]
-SIGNINGS = ("none", "sas", "bearer", "s3")
+SIGNINGS = ("none", "sas", "bearer", "s3", "public_s3")
 """How assets are asked for: as they are; with a token appended that a service gives (Azure's shared
-access signatures); with a token in the header, from the environment; with S3's own keys."""
+access signatures); with a token in the header, from the environment; with S3's own keys; without
+any, of buckets that are open to all."""
 OFFSETS = ("item", "baseline", "date", "always", "none")
 BACKSCATTER = ("gamma0_rtc", "sigma0")
-UNITS = ("power", "db")
+UNITS = ("power", "db", "amplitude")
 ORBITS = ("first", "mean")
 DIRECTIONS = ("auto", "ascending", "descending")
 LABEL_KINDS = ("tiles", "map", "none")
@@ -42,16 +43,20 @@ class Catalogue:
       collection: its id; "" where the sensor is not wanted.
       signing: one of `SIGNINGS`.
       token: with "sas", the address that gives a token; with "bearer", the name of the environment
-        variable that holds one; with "s3", the endpoint; else "".
+        variable that holds one; with "s3" and "public_s3", the endpoint; else "".
+      files: how files are named where `catalogue` is a folder without a catalogue: "auto", names of
+        `naming.BUILT_IN` or patterns such as "{platform}_{date}_{tile}_{band}.tif", with commas
+        between them; "" where there is a catalogue, or products (SAFE).
     """
 
     catalogue: str = ""
     collection: str = ""
     signing: str = "none"
     token: str = ""
+    files: str = ""
 
     def _check(self, where: str) -> None:
-        for name in ("catalogue", "collection", "token"):
+        for name in ("catalogue", "collection", "token", "files"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(
                     f"{where}.{name}: expected a text, found {getattr(self, name)!r:.100}"
@@ -59,7 +64,8 @@ class Catalogue:
         one_of(f"{where}.signing", self.signing, SIGNINGS)
         if (self.signing == "none") != (self.token == ""):
             raise ValueError(
-                f"{where}.token: expected a value with signing sas, bearer or s3 and none without, "
+                f"{where}.token: expected a value with a signing of {', '.join(SIGNINGS[1:])} and "
+                f"none without, "
                 f"found {'one' if self.token else 'none'} with {self.signing!r}"
             )
         if self.signing == "bearer" and not self.token.isidentifier():
@@ -155,7 +161,7 @@ class S1Options(Catalogue):
     Args:
       assets: {"VV": asset, "VH": asset}.
       backscatter: "gamma0_rtc" or "sigma0": what the collection holds. Never mixed in a folder.
-      unit: "power" (linear) or "db".
+      unit: "power" (linear), "db" or "amplitude" (its square is power).
       direction: pass direction of a cube's orbits; "auto" takes the one with the most complete
         periods, cube by cube.
       orbits: "first": at a pixel the first orbit, in a fixed order, that has data in a period, as
@@ -276,7 +282,7 @@ class Options:
         return out
 
 
-_LATER = ("mask_asset", "clear")
+_LATER = ("mask_asset", "clear", "files")
 
 
 def _check_assets(where: str, value: Any, sensor: Sensor, wanted: bool) -> None:

@@ -119,5 +119,7 @@ def test_a_code_that_the_legend_holds_is_not_unknown(raster):
     known = legend.load_legend(str(LEGENDS / "worldcereal_maize.json"))
     file = raster(np.where(np.arange(300) % 2, 100, 0)[None].repeat(400, 0).astype(np.uint8),
                   nodata=255)  # fmt: skip
-    label, _ = labels.read(dataclasses.replace(TARGET, legend=known), LabelOptions("map", str(file)))
+    label, _ = labels.read(
+        dataclasses.replace(TARGET, legend=known), LabelOptions("map", str(file))
+    )
     assert set(np.unique(label)) == {0, NONE_OF_THESE}
