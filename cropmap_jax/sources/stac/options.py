@@ -259,7 +259,7 @@ class Options:
         """JSON-ready, without what does not change a pixel: how access is granted, and files, of
         which the digests count."""
         # The legend itself is part of every cube.
-        label = {"kind": self.label.kind}
+        label: dict[str, Any] = {"kind": self.label.kind}
         if self.label.kind == "map":
             if self.label.unknown != LabelOptions.unknown:
                 label["unknown"] = list(self.label.unknown)
