@@ -56,7 +56,8 @@ def items(folder: pathlib.Path, options: Catalogue) -> Iterator[pystac.Item]:
     if not scenes:
         products.check_no_ground_range(folder, options)
         raise ValueError(
-            f"{folder}: expected files named {options.files!r} ({sensor}.files), found "
+            f"{folder}: expected files named as {naming.describe(options.files, sensor)} "
+            f"({sensor}.files), found "
             f"{f'others such as {others[0].name}' if others else 'no GeoTIFF or JPEG 2000'}"
         )
     for key, bands in sorted(scenes.items()):

@@ -100,6 +100,12 @@ def patterns(value: Sequence[str], sensor: str) -> list[re.Pattern[str]]:
     return found
 
 
+def describe(value: str, sensor: str) -> str:
+    """A setting for people: "auto" with what it stands for."""
+    own = ", ".join(name for name, (of, _) in BUILT_IN.items() if of == sensor)
+    return value.replace("auto", f"auto ({own})") if "{" not in value else value
+
+
 def _compile(text: str, where: str) -> re.Pattern[str]:
     """A pattern of one's own; * stands for any letters but "/"."""
     out, seen = "(?:.*/)?", set()

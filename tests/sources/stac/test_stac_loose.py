@@ -163,7 +163,9 @@ def test_ground_range_products_are_refused_and_it_is_said_what_to_do(tmp_path):
     for files in ("auto", ""):
         with pytest.raises(ValueError, match="found a Level-1 product .GRD or SLC. .* s1.files"):
             scenes_of(tmp_path, "s1", files=files)
-    with pytest.raises(ValueError, match="expected files named 'auto' .s2.files., found no GeoT"):
+    with pytest.raises(
+        ValueError, match="named as auto .sen2cor, earth_search. .s2.files., found no"
+    ):
         scenes_of(tmp_path, "s2")
     write(tmp_path / "blue.tif")
     with pytest.raises(ValueError, match="found others such as blue.tif"):
