@@ -11,6 +11,7 @@ import email.utils
 import logging
 import os
 import pathlib
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -46,6 +47,7 @@ _RENEW_S = 300
 """A token that ends within so many seconds is not used to begin with."""
 _PROBES = 16
 _S3 = "/vsis3/"
+_ARCHIVE = re.compile(r"/vsizip/\{(.*)\}/")
 NO_IMAGE = 415
 """HTTP's "unsupported media type"."""
 _KEY = "PC_SDK_SUBSCRIPTION_KEY"
@@ -194,6 +196,9 @@ class Access:
 
         if self._options.signing == "public_s3":
             href = self.sign(href)
+        archive = _ARCHIVE.match(href)
+        if archive and not os.path.isfile(archive[1]):
+            return 404, 0.0
         if href.startswith("/vsi"):
             return 0, 0.0
         if not href.startswith("http"):

@@ -58,7 +58,8 @@ def items(folder: pathlib.Path, options: Catalogue) -> Iterator[pystac.Item]:
         raise ValueError(
             f"{folder}: expected files named as {naming.describe(options.files, sensor)} "
             f"({sensor}.files), found "
-            f"{f'others such as {others[0].name}' if others else 'no GeoTIFF or JPEG 2000'}"
+            f"{f'others such as {others[0].name}' if others else 'no GeoTIFF or JPEG 2000'}; for "
+            f"cubes of the other sensor alone: config.{sensor}.collection ''"
         )
     for key, bands in sorted(scenes.items()):
         files = {band: _finest(band, found) for band, found in bands.items()}

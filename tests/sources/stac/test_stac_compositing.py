@@ -160,6 +160,17 @@ def passes(*rows):
     return found, compositing.powers(found, BOX, S1, reader(values))
 
 
+@pytest.mark.parametrize(("unit", "stored"), [("power", 0.25), ("amplitude", 0.5), ("db", -6.0206)])
+def test_units_of_radar(unit, stored):
+    own = S1Options("x", "y", assets=S1.assets, unit=unit)
+    values = np.full((4, 6), stored)
+    values[0] = np.nan if unit == "db" else -stored  # of what cannot be nothing counts
+    found = [scene("a", "a", ("VV", "VH"), orbit=28, direction="ascending")]
+    power = compositing.powers(found, BOX, own, reader({("a", b): values for b in ("VV", "VH")}))
+    np.testing.assert_allclose(power[0, 1:], 0.25, rtol=1e-5)
+    assert np.isnan(power[0, 0]).all()
+
+
 def test_the_first_orbit_that_has_data_counts_or_the_mean_of_all():
     part = np.full((4, 6), 0.1)
     part[:, 4:] = np.nan

@@ -12,6 +12,7 @@ from small_catalogue import local_config
 from cropmap_jax.geo import grid
 from cropmap_jax.sources.stac import catalogues, config, items, scenes
 from cropmap_jax.sources.stac.access import Access
+from cropmap_jax.sources.stac.errors import Gone
 from cropmap_jax.sources.stac.reading import Reader
 
 TILE = grid.tile_geobox(32639, 192, 2776)
@@ -113,6 +114,10 @@ def test_an_archive_is_read_as_it_is(folder, tmp_path, method):
         assert all(scene.assets[b].shift == other.assets[b].shift for b in bands)
         a, b = (reader.read([one], bands, TILE) for one in (scene, other))
         assert len(bands) == 3 and all(np.array_equal(a[x], b[x]) for x in bands)
+    (place / f"{EARLY.removesuffix('.SAFE')}.zip").rename(tmp_path / "gone")
+    with pytest.raises(Gone, match=EARLY.removesuffix(".SAFE")):
+        Reader(Access(options(place)), 2).read(found[1:], ["B2"], TILE.pad(1))
+    (tmp_path / "gone").rename(place / f"{EARLY}.zip")
     # Unpacked as well: the folder counts, once.
     (place / OLD).symlink_to(folder / OLD)
     assert [s.assets["B2"].href.startswith("/vsizip/") for s in found_in(place)] == [False, True]
