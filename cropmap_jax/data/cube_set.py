@@ -147,36 +147,35 @@ def metadata(
     calendar = [info.harvest for info in infos]
     places = [info.place for info in infos]
     seasons = [info.season for info in infos]
-    covered = any(info.has_landcover for info in infos)
-    return (
-        {
-            "format": FORMAT,
-            "fingerprint": fingerprint(infos, chip, overlap, rule, cover),
-            "chip": chip,
-            "overlap": overlap,
-            "period_kind": periods.period_kind(infos[0].periods),
-            "legend": classes.to_json(),
-            "sensors": [sensor.to_json() for sensor in infos[0].sensors],
-            "crops": list(crops),
-            "harvest": calendars.harvest_table(calendar, places, seasons, crops).tolist(),
-            "planting": calendars.planting_table(calendar, crops).tolist(),
-            "cubes": [
-                {
-                    "id": info.cube_id,
-                    "split": "train" if rule else info.split,
-                    "block": info.block,
-                    "season": info.season,
-                    "province": info.province,
-                    "crs": str(info.geobox.crs),
-                    "transform": list(info.geobox.affine)[:6],
-                    "shape": list(info.shape),
-                    "periods": periods.to_days(info.periods).tolist(),
-                }
-                for info in infos
-            ],
-            "statistics": {},
-            "chips": {},
-        }
-        | ({"backscatter": kind} if (kind := backscatter(infos)) else {})
-        | ({"landcover": (cover or Choice()).to_json()} if covered else {})
-    )
+    kind = backscatter(infos)
+    more: dict[str, Any] = {"backscatter": kind} if kind else {}
+    if any(info.has_landcover for info in infos):
+        more["landcover"] = (cover or Choice()).to_json()
+    return more | {
+        "format": FORMAT,
+        "fingerprint": fingerprint(infos, chip, overlap, rule, cover),
+        "chip": chip,
+        "overlap": overlap,
+        "period_kind": periods.period_kind(infos[0].periods),
+        "legend": classes.to_json(),
+        "sensors": [sensor.to_json() for sensor in infos[0].sensors],
+        "crops": list(crops),
+        "harvest": calendars.harvest_table(calendar, places, seasons, crops).tolist(),
+        "planting": calendars.planting_table(calendar, crops).tolist(),
+        "cubes": [
+            {
+                "id": info.cube_id,
+                "split": "train" if rule else info.split,
+                "block": info.block,
+                "season": info.season,
+                "province": info.province,
+                "crs": str(info.geobox.crs),
+                "transform": list(info.geobox.affine)[:6],
+                "shape": list(info.shape),
+                "periods": periods.to_days(info.periods).tolist(),
+            }
+            for info in infos
+        ],
+        "statistics": {},
+        "chips": {},
+    }
