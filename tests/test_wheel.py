@@ -53,6 +53,7 @@ NEED_EXTRAS = (
     "cropmap_jax.sources.earthengine",
     "cropmap_jax.sources.ingest.netcdf_files",
     "cropmap_jax.sources.simulator.field_data",
+    "cropmap_jax.sources.stac.image_driver",
 )
 HIDE = """
 import sys
