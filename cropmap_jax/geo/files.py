@@ -10,6 +10,7 @@ Four rules that every command keeps:
 """
 
 import contextlib
+import ctypes
 import datetime as dt
 import errno
 import fcntl
@@ -69,11 +70,12 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
         if alone:
             part.mkdir()
         yield made
-        # A folder cannot be renamed onto another: that one is moved aside first. Killed in
-        # between, there is none, never half of one.
-        if path.is_dir():
-            path.rename(old)
-        made.rename(path)
+        if not (path.is_dir() and _exchange(made, path)):
+            # A folder cannot be renamed onto another: that one is moved aside first. Killed in
+            # between, there is none, never half of one.
+            if path.is_dir():
+                path.rename(old)
+            made.rename(path)
     except OSError as error:
         raise not_written(path, error) from error
     finally:
@@ -81,6 +83,21 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
             old.rename(path)  # also after Ctrl-C between the two renames
         _remove(part)
         _remove(old)
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux. Source: man7.org, rename(2)."""
+
+
+def _exchange(a: pathlib.Path, b: pathlib.Path) -> bool:
+    """Lets two paths change names in one step; False where the system cannot, as outside of Linux
+    and on some network disks."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    done: int = rename(_HERE, os.fsencode(a), _HERE, os.fsencode(b), _EXCHANGE)
+    return done == 0
 
 
 def hidden(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
