@@ -84,12 +84,14 @@ def write_cube(
     _remove_unfinished(final)
     with files.replacing(final) as part:
         part.mkdir()
-        checksums = {}
+        checksums, digests = {}, {}
         for asset, pixels in _rasters(value).items():
             data = _encode_raster(value.info, asset, pixels)
             checksums[asset] = SHA256 + hashlib.sha256(data).hexdigest()
             files.write_synced(part / f"{asset}.tif", data)
-        files.write_synced(part / ITEM, cube_item.item_bytes(value.info, checksums))
+            if sensor_of(value.info, asset):
+                digests[asset] = _period_digests(pixels, len(value.info.periods))
+        files.write_synced(part / ITEM, cube_item.item_bytes(value.info, checksums, digests))
     return final
 
 
@@ -204,6 +206,12 @@ def _rasters(value: cube.Cube | RawCube) -> dict[str, np.ndarray]:
     if value.landcover is not None:
         rasters[landcover.LANDCOVER] = value.landcover[None]
     return rasters
+
+
+def _period_digests(pixels: np.ndarray, periods: int) -> list[str]:
+    """Hash of each period's pixels as they are stored: 32 hex digits."""
+    each = np.ascontiguousarray(pixels).reshape(periods, -1)
+    return [hashlib.sha256(one.tobytes()).hexdigest()[:32] for one in each]
 
 
 def _block_size(length: int) -> int:
