@@ -81,8 +81,8 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
     finally:
         if old.exists() and not path.exists():
             old.rename(path)  # also after Ctrl-C between the two renames
-        _remove(part)
-        _remove(old)
+        remove(part)
+        remove(old)
 
 
 _HERE, _EXCHANGE = -100, 2
@@ -132,10 +132,11 @@ def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
     for path in folder.iterdir():
         name = unfinished(path)
         if name is not None and (names is None or name in names):
-            _remove(path)
+            remove(path)
 
 
-def _remove(path: pathlib.Path) -> None:
+def remove(path: pathlib.Path) -> None:
+    """Removes a file, a link or a folder with all that is in it; what is not there is fine."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -306,7 +307,7 @@ class Written:
         The name stays in the record: it is ours to write again.
         """
         if name in self._names:
-            _remove(self._folder / name)
+            remove(self._folder / name)
 
     def _save(self) -> None:
         write_bytes(self._path, (json.dumps(sorted(self._names), indent=0) + "\n").encode())

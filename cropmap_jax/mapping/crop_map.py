@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime as dt
 import functools
 import itertools
 import os
@@ -148,6 +149,16 @@ class MapMaker:
         # Styles follow from the checkpoint, which only --overwrite can have changed.
         products.clear(self._written, styles=self._options.overwrite and bool(self._todo))
         verified.save(self._out, self._verified)
+
+    @property
+    def as_of(self) -> dt.date:
+        """Exclusive date of the prediction."""
+        return self._as_of
+
+    @property
+    def limits(self) -> cube_maps.Limits:
+        """What is counted and left out."""
+        return self._limits
 
     @property
     def predictor(self) -> predictors.Predictor | None:

@@ -60,9 +60,7 @@ def join(
     Raises:
       ValueError: names the first cube of which no period has ended by the as-of date.
     """
-    described = [
-        mosaic_groups.describe(info, _digest(info, num_periods, as_of)) for info in infos
-    ]
+    described = [mosaic_groups.describe(info, _digest(info, num_periods, as_of)) for info in infos]
     return mosaic_groups.join(described, num_periods, periods.to_day(as_of), halo)
 
 
