@@ -44,6 +44,7 @@ __all__ = [
     "read_cube",
     "read_info",
     "read_raw",
+    "recover",
     "verify_checksums",
     "write_cube",
 ]
@@ -130,6 +131,24 @@ def _remove_unfinished(final: pathlib.Path) -> None:
     for path in (*_unfinished(final.parent.absolute()), *files.hidden(final)):
         if files.unfinished(path) == final.name and not _foreign(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def recover(cubes_dir: str | os.PathLike[str]) -> None:
+    """Puts back cubes that a process was killed while replacing, and removes what it left behind.
+
+    Args:
+      cubes_dir: folder of cubes, which nobody else writes at the time; it need not be there.
+    """
+    folder = pathlib.Path(cubes_dir)
+    for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
+        name = files.unfinished(path)
+        if name is None or _foreign(path):
+            continue
+        # Moved aside where the system has no exchange of two names in one step.
+        if path.suffix == ".old" and (path / ITEM).is_file() and not (folder / name).exists():
+            path.rename(folder / name)
+        else:
+            files.remove(path)
 
 
 @functools.lru_cache(maxsize=16)

@@ -140,7 +140,7 @@ class Series:
             held.enter_context(files.Lock(self._out, "--out"))
             self._written = files.Written(self._out, _OWNER)
             self._written.claim(SERIES, SINCE, series_items.COLLECTION, series_items.ITEMS)
-            files.tidy(self._out, {SERIES, series_items.COLLECTION})
+            files.tidy(self._out, {SERIES, series_items.COLLECTION, series_items.ITEMS})
             left = sorted(name for name in _listed(self._out) if name not in self._names())
             if left:
                 self.notes.append(

@@ -8,13 +8,12 @@ again, and where it differs all of the radar is fetched again.
 
 import dataclasses
 import datetime as dt
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from cropmap_jax.geo import cube, cube_io, files
+from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.sources.targets import Target
 
 PARTS = "parts"
@@ -123,12 +122,3 @@ def parts_of(old: cube.CubeInfo | None, kept: int, target: Target, today: str) -
     before = old.source.get(PARTS) or [[begin, made_on(old.source).isoformat()]]
     first = target.periods[kept].start.isoformat()
     return {PARTS: [own for own in before if own[0] < first] + [[first, today]]}
-
-
-def restore(folder: pathlib.Path) -> None:
-    """Puts back cubes that a process was killed while replacing, where the system has no exchange
-    of two names in one step."""
-    for path in folder.glob(".*.old") if folder.is_dir() else ():
-        name = files.unfinished(path)
-        if name and (path / cube_io.ITEM).is_file() and not (folder / name).exists():
-            path.rename(folder / name)

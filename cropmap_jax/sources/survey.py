@@ -57,7 +57,7 @@ def survey(
     todo: list[Todo] = []
     whole, seen, wrong = 0, set(), []
     if manifest is not None:
-        appending.restore(folder)
+        cube_io.recover(folder)
     for target in targets:
         if target.cube_id in seen:
             raise ValueError(f"targets: expected different ids, found {target.cube_id!r} twice")

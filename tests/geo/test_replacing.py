@@ -7,7 +7,6 @@ import making
 import pytest
 
 from cropmap_jax.geo import cube_io, files
-from cropmap_jax.sources import appending
 
 
 def killed(work) -> None:
@@ -52,13 +51,11 @@ def test_a_killed_replacement_leaves_a_whole_cube(tmp_path, monkeypatch, moment)
             patched.setattr(files, *changes[moment])
         killed(lambda: cube_io.write_cube(new, tmp_path, overwrite=True))
     assert (tmp_path / "a").exists() == (moment != "moved_aside")
-    appending.restore(tmp_path)
+    cube_io.recover(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
     found = cube_io.read_cube(tmp_path / "a", verify=True)
     assert (found.label == (new if moment == "exchanged" else old).label).all()
     assert (old.label != new.label).any()
-    cube_io._unfinished.cache_clear()
-    cube_io.write_cube(new, tmp_path, overwrite=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_folder_replaced_without_an_exchange_is_the_new_one(tmp_path, monkeypatch):
@@ -69,3 +66,12 @@ def test_a_folder_replaced_without_an_exchange_is_the_new_one(tmp_path, monkeypa
             (part / "a").write_text(text)
     assert (tmp_path / "x" / "a").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_is_no_half_of_a_cube_is_left_where_it_is(tmp_path):
+    (tmp_path / ".a.4711.part").mkdir()
+    (tmp_path / ".a.4711.part" / "notes.txt").write_text("mine")
+    (tmp_path / ".export").mkdir()
+    cube_io.recover(tmp_path)
+    cube_io.recover(tmp_path / "nowhere")
+    assert {p.name for p in tmp_path.iterdir()} == {".a.4711.part", ".export"}
