@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cropmap_jax.geo import cube, files, geotiffs, periods
 from cropmap_jax.geo.legend import IGNORE, Legend
@@ -168,7 +167,8 @@ def of_parcels(columns: Sequence[Sequence[Any]], dates: Sequence[dt.date]) -> di
       date, None where there was none; changes: int, how often the class is another one than as of
       the date before.
     """
-    found = [np.array([None if pd.isna(v) else str(v) for v in own], object) for own in columns]
+    # NaN, as tables have it where nothing is, differs from itself.
+    found = [np.array([v if v == v else None for v in own], object) for own in columns]
     last = found[-1]
     count = len(last)
     out, before = np.full(count, None, object), np.full(count, None, object)

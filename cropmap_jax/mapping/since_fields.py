@@ -32,7 +32,8 @@ def write(
     frames = [_read(out / date.isoformat() / name, crop, len(parcels)) for date in dates]
     frame = frames[-1]
     taken = {str(column).lower() for column in frame.columns}
-    for key, values in since.of_parcels([own[crop] for own in frames], dates).items():
+    shown = [own[crop].astype(object).where(own[crop].notna(), None) for own in frames]
+    for key, values in since.of_parcels(shown, dates).items():
         frame[field_table.free_name(f"map_{key}", taken)] = values
     field_table.write(folder / name, frame, dates[-1].isoformat())
     return folder / name
