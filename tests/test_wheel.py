@@ -48,6 +48,7 @@ NEED_EXTRAS = (
     "cropmap_jax.mapping.field_table",
     "cropmap_jax.mapping.parcels",
     "cropmap_jax.mapping.province_grid",
+    "cropmap_jax.mapping.since_fields",
     "cropmap_jax.review.table",
     "cropmap_jax.review.visit_map",
     "cropmap_jax.sources.earthengine",
