@@ -5,6 +5,7 @@ place when the site is built, so that headings, links and the search know it.
 """
 
 import re
+from collections.abc import Callable
 
 import command_flags
 import config_settings
@@ -14,15 +15,27 @@ ROOT = config_settings.ROOT
 
 
 def setup(app: Sphinx) -> dict[str, object]:
+    """Tells Sphinx of it."""
     app.connect("source-read", _fill)
     return {"parallel_read_safe": True}
 
 
 def _fill(_: Sphinx, name: str, source: list[str]) -> None:
+    if STAR.search(source[0]):
+        source[0] = STAR.sub(_there, source[0])
     for marker, made in MADE.items():
         line = f"<!-- {marker} -->"
         if line in source[0].splitlines():
             source[0] = source[0].replace(line, made())
+
+
+STAR = re.compile(r"^([\w/]+)\*\n", re.MULTILINE)
+
+
+def _there(entry: re.Match[str]) -> str:
+    """A page that a toctree names with a star need not be there."""
+    page = ROOT / "docs" / f"{entry[1]}.md"
+    return f"{entry[1]}\n" if page.is_file() else ""
 
 
 def settings() -> str:
@@ -31,15 +44,15 @@ def settings() -> str:
 
 
 def commands() -> str:
-    """Markdown of all commands, a section each, in the README's order."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    told = re.findall(r"^\| `python -m experiments\.(\w+)`", readme, re.MULTILINE)
+    """Markdown of all commands, a section each, in the order of the page's table."""
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `python -m experiments\.(\w+)`", page, re.MULTILINE)
     order = {verb: place for place, verb in enumerate(told)}
     verbs = sorted(command_flags.verbs(), key=lambda verb: (order.get(verb, len(order)), verb))
     return "\n".join(_command(command_flags.read(verb)) for verb in verbs)
 
 
-MADE = {"settings": settings, "commands": commands}
+MADE: dict[str, Callable[[], str]] = {"settings": settings, "commands": commands}
 
 
 def _config(config: config_settings.Config) -> str:
