@@ -52,7 +52,6 @@ demo: venv  ## watch the whole idea work on simulated worlds, in the folder demo
 
 # Any warning ends it: a link that leads nowhere, a page in no list, a docstring that cannot be read.
 docs: venv  ## build the documentation site, in build/docs
-	$(PY) -m pip install --quiet --disable-pip-version-check $(PINS) -e '.[docs]'
 	$(PY) -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/docs
 	@echo "open build/docs/index.html"
 

@@ -99,7 +99,9 @@ def _together(infos, parts: dict[str, np.ndarray]) -> np.ndarray:
     places = {i.cube_id: (i.geobox.affine.c, i.geobox.affine.f) for i in infos}
     size = abs(infos[0].geobox.affine.a)
     west, north = min(x for x, _ in places.values()), max(y for _, y in places.values())
-    spots = {k: (round((north - y) / size), round((x - west) / size)) for k, (x, y) in places.items()}
+    spots = {
+        k: (round((north - y) / size), round((x - west) / size)) for k, (x, y) in places.items()
+    }
     height = max(r + parts[k].shape[0] for k, (r, _) in spots.items())
     width = max(c + parts[k].shape[1] for k, (_, c) in spots.items())
     first = next(iter(parts.values()))

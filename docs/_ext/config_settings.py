@@ -159,7 +159,7 @@ def _comments(source: str) -> Iterator[tuple[str, tuple[str, str]]]:
         above, first = _above(node.lineno, lines, text)
         trailing = text.get(node.lineno, "") or text.get(node.end_lineno or 0, "")
         if is_entry:
-            yield name, (trailing or above, "")
+            yield name, (trailing or above, group)
             continue
         if first < 2 or not lines[first - 2].strip():
             group = above
@@ -189,7 +189,7 @@ def _above(line: int, lines: list[str], text: dict[int, str]) -> tuple[str, int]
 
 
 def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.AST, bool]]:
-    """Yields (dotted name, node, whether it is an entry of a table) of the settings that are set."""
+    """Yields (dotted name, node, whether it is an entry of a table) of all that is set."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             for target in _targets(node.targets):

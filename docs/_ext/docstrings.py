@@ -11,15 +11,27 @@ SECTIONS = ("Args", "Attributes", "Example", "Examples", "Raises", "Returns", "S
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    # Before napoleon, which reads the sections.
+    """Tells Sphinx of it."""
+    # Before napoleon, which reads the sections, and after it.
     app.connect("autodoc-process-docstring", _convert, priority=100)
+    app.connect("autodoc-process-docstring", _put_back, priority=900)
     app.connect("build-finished", _redirect)
     app.config.napoleon_custom_sections = [("Source", "notes_style")]
     return {"parallel_read_safe": True}
 
 
-def _convert(_app, _what, _name, _obj, _options, lines: list[str]) -> None:
+_kept: dict[str, list[str]] = {}
+"""Of constants: napoleon would take what is before the first colon for their type."""
+
+
+def _convert(_app, what: str, name: str, _obj, _options, lines: list[str]) -> None:
     lines[:] = convert(lines)
+    if what in ("attribute", "data"):
+        _kept[name], lines[:] = list(lines), []
+
+
+def _put_back(_app, _what, name: str, _obj, _options, lines: list[str]) -> None:
+    lines[:] = _kept.pop(name, lines)
 
 
 def convert(lines: list[str]) -> list[str]:
@@ -35,7 +47,7 @@ def convert(lines: list[str]) -> list[str]:
         elif indented and not section and not code and not (text and text[-1].strip()):
             out += [*_inline(text), "::", ""]
             text, code = [], True
-        if code or line.lstrip().startswith(">>>"):
+        if code or line.lstrip().startswith((">>>", "...")):
             out += [*_inline(text), line]
             text = []
         else:
@@ -62,5 +74,8 @@ def _redirect(app: Sphinx, error: Exception | None) -> None:
     """The first page lies in docs/; whoever opens the folder of the site gets there."""
     if error is None and app.builder.format == "html":
         to = f"{app.config.root_doc}.html"
-        page = f'<!doctype html><meta http-equiv="refresh" content="0; url={to}"><a href="{to}">docs</a>\n'
+        page = (
+            f'<!doctype html><meta http-equiv="refresh" content="0; url={to}">'
+            f'<a href="{to}">docs</a>\n'
+        )
         (app.outdir / "index.html").write_text(page, encoding="utf-8")

@@ -1,7 +1,9 @@
 """Fills pages of the site with what the code says: settings of configs, flags of commands.
 
-A page holds `<!-- settings -->` or `<!-- commands -->` on a line of its own; Markdown takes its
-place when the site is built, so that headings, links and the search know it.
+Where a page holds `<!-- settings -->` or `<!-- commands -->` on a line of its own, Markdown takes
+its place when the site is built, so that headings, links and the search know it. Lines that begin
+with "On GitHub" are left out, and so are pages that a toctree names with a star and that are not
+there.
 """
 
 import re
@@ -21,14 +23,14 @@ def setup(app: Sphinx) -> dict[str, object]:
 
 
 def _fill(_: Sphinx, name: str, source: list[str]) -> None:
-    if STAR.search(source[0]):
-        source[0] = STAR.sub(_there, source[0])
+    source[0] = ELSEWHERE.sub("", STAR.sub(_there, source[0]))
     for marker, made in MADE.items():
         line = f"<!-- {marker} -->"
         if line in source[0].splitlines():
             source[0] = source[0].replace(line, made())
 
 
+ELSEWHERE = re.compile(r"^On GitHub .*\n", re.MULTILINE)
 STAR = re.compile(r"^([\w/]+)\*\n", re.MULTILINE)
 
 
