@@ -22,8 +22,12 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+SOURCES = (
+    *("cropmap_jax", "configs", "datasets", "experiments"),
+    *("setup.cfg", "pyproject.toml", "README.md", "LICENSE"),
+)
 TOO_LARGE = ("cuda12", "cuda13", "tpu", "torch")
-NOT_COUNTED = ("pip", "setuptools")
+NOT_COUNTED = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
 
 
 def extras() -> list[str]:
@@ -51,12 +55,12 @@ def measure(wheel: pathlib.Path, extra: str, folder: pathlib.Path) -> dict[str, 
     seconds, cpu = time.perf_counter() - began, _children() - cpu
     (site,) = (env / "lib").glob("python*/site-packages")
     infos = [p for p in site.glob("*.dist-info") if p.name.split("-")[0] not in NOT_COUNTED]
-    own = [p for p in site.rglob("*") if p.is_file() and not p.is_symlink()]
-    tops = {name for name in NOT_COUNTED}
     size = sum(
-        p.stat().st_size
-        for p in own
-        if p.relative_to(site).parts[0].split("-")[0] not in tops | {"pkg_resources"}
+        file.stat().st_size
+        for top in site.iterdir()
+        if top.name.split("-")[0] not in NOT_COUNTED
+        for file in ([top] if top.is_file() else top.rglob("*"))
+        if file.is_file()
     )
     shutil.rmtree(env)
     return {
@@ -84,8 +88,13 @@ def main() -> None:
     found = {}
     with tempfile.TemporaryDirectory() as text:
         folder = pathlib.Path(text)
+        # A copy: what an earlier build has left in the checkout is no part of the wheel.
+        (folder / "source").mkdir()
+        for name in SOURCES:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, folder / "source" / name)
         build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
-        subprocess.run([*build, ROOT], check=True, capture_output=True)
+        subprocess.run([*build, folder / "source"], check=True, capture_output=True)
         (wheel,) = folder.glob("*.whl")
         print("| install | s | CPU s | packages | MB |\n|---|---|---|---|---|")
         for name in names:
