@@ -1,9 +1,9 @@
 """Fills pages of the site with what the code says: settings of configs, flags of commands.
 
-Where a page holds `<!-- settings -->` or `<!-- commands -->` on a line of its own, Markdown takes
-its place when the site is built, so that headings, links and the search know it. Lines that begin
-with "On GitHub" are left out, and so are pages that a toctree names with a star and that are not
-there.
+Where a page holds `<!-- settings -->`, `<!-- commands -->` or `<!-- module NAME -->` on a line of
+its own, Markdown takes its place when the site is built, so that headings, links and the search
+know it. Lines that begin with "On GitHub" are left out, and so are pages that a toctree names with a
+star and that are not there.
 """
 
 import re
@@ -24,10 +24,7 @@ def setup(app: Sphinx) -> dict[str, object]:
 
 def _fill(_: Sphinx, name: str, source: list[str]) -> None:
     source[0] = ELSEWHERE.sub("", STAR.sub(_there, source[0]))
-    for marker, made in MADE.items():
-        line = f"<!-- {marker} -->"
-        if line in source[0].splitlines():
-            source[0] = source[0].replace(line, made())
+    source[0] = MARKER.sub(lambda found: MADE[found[1]](*found[2].split()), source[0])
 
 
 ELSEWHERE = re.compile(r"^On GitHub .*\n", re.MULTILINE)
@@ -54,7 +51,19 @@ def commands() -> str:
     return "\n".join(_command(command_flags.read(verb)) for verb in verbs)
 
 
-MADE: dict[str, Callable[[], str]] = {"settings": settings, "commands": commands}
+def module(name: str) -> str:
+    """A section of a module's docstrings, which autodoc reads."""
+    title = name.removeprefix("cropmap_jax.")
+    rest = f".. automodule:: {name}\n   :members:\n"
+    return f"## {title}\n\n```{{eval-rst}}\n{rest}```\n"
+
+
+MADE: dict[str, Callable[..., str]] = {
+    "settings": settings,
+    "commands": commands,
+    "module": module,
+}
+MARKER = re.compile(rf"^<!-- ({'|'.join(MADE)})((?: \S+)*) -->$", re.MULTILINE)
 
 
 def _config(config: config_settings.Config) -> str:
