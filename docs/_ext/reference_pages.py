@@ -2,8 +2,8 @@
 
 Where a page holds `<!-- settings -->`, `<!-- commands -->` or `<!-- module NAME -->` on a line of
 its own, Markdown takes its place when the site is built, so that headings, links and the search
-know it. Lines that begin with "On GitHub" are left out, and so are pages that a toctree names with a
-star and that are not there.
+know it. Lines that begin with "On GitHub" are left out, and so are pages that a toctree names with
+a star and that are not there.
 """
 
 import re
