@@ -1,11 +1,12 @@
 """Fills pages of the site with what the code says: settings of configs, flags of commands.
 
-Where a page holds `<!-- settings -->`, `<!-- commands -->` or `<!-- module NAME -->` on a line of
-its own, Markdown takes its place when the site is built, so that headings, links and the search
-know it. Lines that begin with "On GitHub" are left out, and so are pages that a toctree names with
-a star and that are not there.
+Where a page holds `<!-- settings -->`, `<!-- commands -->`, `<!-- module NAME -->` or
+`<!-- notebook NAME -->` on a line of its own, Markdown takes its place when the site is built, so
+that headings, links and the search know it. Lines that begin with "On GitHub" are left out, and so
+are pages that a toctree names with a star and that are not there.
 """
 
+import importlib.util
 import re
 from collections.abc import Callable
 
@@ -52,16 +53,38 @@ def commands() -> str:
 
 
 def module(name: str) -> str:
-    """A section of a module's docstrings, which autodoc reads."""
+    """A section of a module's docstrings, which autodoc reads; nothing if there is no module."""
+    if importlib.util.find_spec(name) is None:
+        return ""
     title = name.removeprefix("cropmap_jax.")
     rest = f".. automodule:: {name}\n   :members:\n"
     return f"## {title}\n\n```{{eval-rst}}\n{rest}```\n"
+
+
+def notebook(name: str) -> str:
+    """The cells of notebooks/NAME.py, in jupytext's percent format, without title and results."""
+    file = ROOT / "notebooks" / f"{name}.py"
+    return cells(file.read_text(encoding="utf-8")) if file.is_file() else ""
+
+
+def cells(text: str) -> str:
+    """Markdown of a notebook in percent format; its header and its title are left out."""
+    out = []
+    for cell in re.split(r"^# %%", text, flags=re.MULTILINE)[1:]:
+        kind, _, body = cell.partition("\n")
+        if "[markdown]" in kind:
+            prose = re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE)
+            out.append(re.sub(r"\A# .*\n*", "", prose))
+        else:
+            out.append(f"```python\n{body.strip()}\n```")
+    return "\n\n".join(out)
 
 
 MADE: dict[str, Callable[..., str]] = {
     "settings": settings,
     "commands": commands,
     "module": module,
+    "notebook": notebook,
 }
 MARKER = re.compile(rf"^<!-- ({'|'.join(MADE)})((?: \S+)*) -->$", re.MULTILINE)
 

@@ -116,6 +116,12 @@ def test_docstrings_become_markdown_and_restructuredtext():
     ]
 
 
+def test_notebooks_become_pages():
+    head = "# ---\n# jupyter: x\n# ---\n\n"
+    text = head + "# %% [markdown]\n# # Title\n#\n# Words.\n\n# %%\n# why\na = 1\n"
+    assert reference_pages.cells(text) == "Words.\n\n```python\n# why\na = 1\n```"
+
+
 def _anchors(page):
     """The anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
