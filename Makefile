@@ -2,6 +2,7 @@
 #   make test            lint, types, import directions, the wheel, the suite
 #   make test TORCH=1    the same, with PyTorch installed for the parity tests
 #   make test-isa        the suite as processors with fewer instructions run it
+#   make docs            the documentation site, in build/docs
 #   make venv PYTHON=/path/to/python3.12
 
 VENV := .venv
@@ -26,7 +27,7 @@ LONG := tests/experiments tests/training tests/benchmarks tests/test_extending.p
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv torch demo test test-isa types wheel lint format clean
+.PHONY: help venv torch demo docs test test-isa types wheel lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -48,6 +49,11 @@ torch: venv  ## install PyTorch, which only the parity tests use
 DEMO ?= demo
 demo: venv  ## watch the whole idea work on simulated worlds, in the folder demo
 	$(PY) -m experiments.demo --out $(DEMO)
+
+# Any warning ends it: a link that leads nowhere, a page in no list, a docstring that cannot be read.
+docs: venv  ## build the documentation site, in build/docs
+	$(PY) -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/docs
+	@echo "open build/docs/index.html"
 
 # All of the tests but those of imports and of the wheel, which come before.
 SUITE = $(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py

@@ -23,33 +23,38 @@ REGIONS = {
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.kind = "regions"
+    config.kind = "regions"  # of the table; or "tiles" of prepare
+    # Name -> box in degrees, country, first day of harvest, split.
     config.regions = ConfigDict({
         name: {"box": box, "country": country, "harvest": harvest, "split": split}
         for name, (box, country, harvest, split) in REGIONS.items()
     })  # fmt: skip
-    config.fractions = ConfigDict({"train": 0.85, "test": 0.15})
-    config.seed = 0
+    config.fractions = ConfigDict({"train": 0.85, "test": 0.15})  # of blocks without a split
+    config.seed = 0  # of that deal
 
     # Which periods. "harvest": the original's six windows before harvest.
     config.anchor = "months"
-    config.num_periods = 6
+    config.num_periods = 6  # of a window
     config.lead_days = (30, 60)  # before harvest, least and most: gives the months to export
     config.months = ()  # or dates in the first and the last month, for all regions
 
     # What the pixels are made of: cropmap_jax/sources/earthengine/options.py.
     config.s2 = ConfigDict({
-        "mask": "cloud_score",  # or "scl"
-        "threshold": 0.6,
-        "scl_masked": (0, 1, 3, 8, 9, 10, 11),
-        "max_cloud": 100.0,
+        "mask": "cloud_score",  # Cloud Score+; or "scl", the scene classification
+        "threshold": 0.6,  # least cloud score of a clear pixel
+        "scl_masked": (0, 1, 3, 8, 9, 10, 11),  # classes of "scl" that are not clear
+        "max_cloud": 100.0,  # percent; cloudier scenes are left out
         "count": True,  # of clear observations, next to the pixels: clear.tif
     })  # fmt: skip
     config.s1 = ConfigDict({
-        "collection": "COPERNICUS/S1_GRD",
+        "collection": "COPERNICUS/S1_GRD",  # or COPERNICUS/S1_GRD_FLOAT
         "direction": "auto",  # or "ascending", "descending"
-        "border_db": -30.0,
+        "border_db": -30.0,  # below it, an observation is border noise
         "platforms": (),  # each on dates on which it is calibrated; or ("S1A", "S1C"), all images
     })  # fmt: skip
-    config.label = ConfigDict({"kind": "eucropmap", "year": 2018, "landcover": ""})
+    config.label = ConfigDict({
+        "kind": "eucropmap",  # or "tiles" (of prepare), "none"
+        "year": 2018,  # of EUCROPMAP; or 2022
+        "landcover": "",  # or "worldcover", as landcover.tif
+    })  # fmt: skip
     return config

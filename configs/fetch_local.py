@@ -21,51 +21,51 @@ def get_config() -> ConfigDict:
     config.kind = "tiles"
     config.tiles = ""  # tiles.geojson
     config.cubes = ""  # folder of cubes
-    config.regions = ConfigDict({})
+    config.regions = ConfigDict({})  # name -> box, country, harvest, split
     config.crop = ""  # with anchor "harvest": the crop whose harvest counts, in all tiles
     # Which periods, as in export_eucropmap.py; tiles bring their months with them.
     config.anchor = "months"
-    config.num_periods = 6
-    config.months = ()
+    config.num_periods = 6  # of a window
+    config.months = ()  # or dates in the first and the last month
 
     config.s2 = ConfigDict({
-        "catalogue": "",
+        "catalogue": "",  # if not config.catalogue
         "files": "",  # how they are named, in a folder without a catalogue
         "collection": "sentinel-2-l2a",  # "" for cubes without Sentinel-2
-        "signing": "none",
-        "token": "",
+        "signing": "none",  # of files: or "sas", "bearer", "s3", "public_s3"
+        "token": "",  # what that needs (docs/fetch.md)
         # B2 is B02 in most catalogues.
         "assets": {band: f"B{band[1:]:>02}" for band in S2_BANDS},
-        "scl": "SCL",
-        "scl_masked": (0, 1, 3, 8, 9, 10, 11),
+        "scl": "SCL",  # asset of the scene classification
+        "scl_masked": (0, 1, 3, 8, 9, 10, 11),  # its classes that are not clear
         # Or "score", a number that is high where it is clear, or "probability" of cloud.
         "mask": "classes",
-        "mask_asset": "",
+        "mask_asset": "",  # that holds the score or the probability
         "clear": placeholder(float),  # least score, or what a probability is below
         "scale": placeholder(float),  # of items that name none
         "dilate_px": 0,  # by which masked ground grows
         # Or "baseline": -1000 from 04.00 on; "date": from 25 January 2022 on; "always"; "none".
         "offset": "item",
-        "max_cloud": 100.0,
+        "max_cloud": 100.0,  # percent; cloudier scenes are left out
         "count": True,  # of clear observations, next to the pixels: clear.tif
     })  # fmt: skip
     config.s1 = ConfigDict({
-        "catalogue": "",
+        "catalogue": "",  # if not config.catalogue
         "files": "",  # how they are named, in a folder without a catalogue
         "collection": "sentinel-1-sigma0",  # "" for cubes without Sentinel-1
-        "signing": "none",
-        "token": "",
-        "assets": {"VV": "vv", "VH": "vh"},
+        "signing": "none",  # of files: or "sas", "bearer", "s3", "public_s3"
+        "token": "",  # what that needs (docs/fetch.md)
+        "assets": {"VV": "vv", "VH": "vh"},  # of each band
         "backscatter": "sigma0",  # or "gamma0_rtc"
-        "unit": "power",  # or "db"
-        "direction": "auto",
+        "unit": "power",  # or "db", of the stored values
+        "direction": "auto",  # or "ascending", "descending"
         "orbits": "first",  # or "mean" of all orbits of the direction
         "border_db": placeholder(float),  # -30 where a collection still has border noise
-        "platforms": (),
+        "platforms": (),  # as in export_eucropmap.py
     })  # fmt: skip
     config.label = ConfigDict({
         "kind": "tiles",  # or "map" with a GeoTIFF of codes, or "none"
-        "file": "",
+        "file": "",  # of the map
         "legend": "eucropmap",  # of the map: or a JSON file, such as those of configs/legends
         "unknown": (0,),  # codes that say nothing
         "others": "",  # codes that the legend does not hold: refused, "unknown", "none_of_these"

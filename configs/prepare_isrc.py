@@ -60,7 +60,8 @@ OTHERS = {
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.source = ""  # folder of the field data
-    config.legend = "isrc"
+    config.legend = "isrc"  # eight crops
+    # Layer -> files, agricultural year, crop, and the sheets that hold its dates.
     config.layers = ConfigDict()
     for crop, (folder, sheets) in CROPS.items():
         keys = {crop: YEAR} | ({f"{crop}_points": NEXT} if crop not in NO_POINTS else {})
@@ -80,9 +81,10 @@ def get_config() -> ConfigDict:
         "names": OTHERS,
     }
     config.calendar = ConfigDict({
-        "file": "CropsCalendar.xlsx",
-        "system": "jalali",
+        "file": "CropsCalendar.xlsx",  # a workbook, a row per province
+        "system": "jalali",  # or "gregorian"
         "year_start": "07-01",  # 1 Mehr
+        # What its columns are called.
         "columns": {
             "province": "Province",
             "planting_start": "Planting Start Date",
@@ -92,17 +94,19 @@ def get_config() -> ConfigDict:
         },
     })  # fmt: skip
     config.provinces = ConfigDict({
-        "files": "provinces/*.shp", "column": "province", "reach_km": 5.0,
+        "files": "provinces/*.shp",  # polygons
+        "column": "province",  # with their names
+        "reach_km": 5.0,  # a field outside of all belongs to the nearest one within it
     })  # fmt: skip
     config.shrink_px = 0.5  # of a field's border, before pixel centres are tested
     config.point_radius_m = 15.0  # of the disc that a point stands for
     config.repair_limit = 0.10  # share of a field's area that repairing its ring may change
     config.max_field_ha = 100_000.0  # a larger polygon is a mistake, and dropped
-    config.max_tiles = 100_000
-    config.fractions = ConfigDict({"train": 0.7, "validation": 0.15, "test": 0.15})
-    config.seed = 0
+    config.max_tiles = 100_000  # more end the run
+    config.fractions = ConfigDict({"train": 0.7, "validation": 0.15, "test": 0.15})  # of blocks
+    config.seed = 0  # of that deal
     config.lead_days = (30, 60)  # before harvest, least and most: gives the months to export
-    config.num_periods = 6
+    config.num_periods = 6  # of a window
     config.strict = False  # True: any problem ends the run before anything is written
     config.reviews = ""  # what people decided about suspects, docs/label_review.md
     return config

@@ -25,8 +25,9 @@ DATES = {
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.source = ""  # folder of the files below
-    config.legend = "own"
+    config.legend = "own"  # its name
     config.classes = ("wheat", "maize")  # in the order of their labels
+    # Layer -> its files and what they hold; docs/own_fields.md lists what else a layer may have.
     config.layers = ConfigDict()
     config.layers.fields = {
         "files": "fields.*",  # a glob: Shapefile, GeoPackage, GeoJSON, ...
@@ -35,12 +36,12 @@ def get_config() -> ConfigDict:
         "names": NAMES,
     }
     config.calendar = ConfigDict()
-    config.calendar.dates = DATES
+    config.calendar.dates = DATES  # of each class, the table above
     config.calendar.year_start = "10-01"  # first day of the agricultural year
     config.shrink_px = 0.5  # of a field's border, before pixel centres are tested
     config.point_radius_m = 15.0  # of the disc that a point stands for
     config.max_field_ha = 100_000.0  # a larger polygon is a mistake, and dropped
-    config.max_tiles = 100_000
+    config.max_tiles = 100_000  # more end the run
     config.strict = False  # True: any problem ends the run before anything is written
     config.reviews = ""  # what people decided about suspects, docs/label_review.md
     return config

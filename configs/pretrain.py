@@ -15,20 +15,20 @@ def get_config() -> ConfigDict:
     config.fields_per_class = 0  # that are known, outside of test (docs/training.md); 0: all
     config.fields_draw = 0  # which draw of them
     config.sensors = ("s1", "s2")  # whose pixels the network takes
-    config.seed = 0
+    config.seed = 0  # of first values, order, draws and dropout
 
     # The network by name, and its own arguments. use_validity=False, norm="batch", width=32,
     # levels=4 is the original one.
     config.model = ConfigDict()
-    config.model.name = "dual_unet3d"
-    config.model.width = 32
-    config.model.levels = 4
-    config.model.num_periods = 6
+    config.model.name = "dual_unet3d"  # or "pixel_series", or one of yours (--import)
+    config.model.width = 32  # channels of the first level
+    config.model.levels = 4  # halvings of the image
+    config.model.num_periods = 6  # of the window, which is what a prediction sees
     config.model.use_validity = True  # which values are missing, as further input channels
-    config.model.norm = "batch"
-    config.model.head = "linear"
-    config.model.head_width = 32
-    config.model.dtype = "float32"
+    config.model.norm = "batch"  # or "group", for small batches
+    config.model.head = "linear"  # or "conv", 3 x 3 convolutions first
+    config.model.head_width = 32  # channels of a "conv" head
+    config.model.dtype = "float32"  # or "bfloat16", to compute in
 
     # Physical ranges that scale to [0, 1]; fine-tuning and prediction inherit them.
     config.scaling = ConfigDict({"s1": (-25.0, 10.0), "s2": (0.0, 1.0)})
@@ -48,7 +48,7 @@ def get_config() -> ConfigDict:
     config.dates_of = "legend"  # whose harvests; "annotated": the crop's own gives it away
     config.as_of_jitter = 0  # days that an as-of date is moved by at random, either way
     config.crop = 0  # random crops of this size in pixels; 0: whole chips
-    config.crops_per_chip = 1
+    config.crops_per_chip = 1  # in an epoch
     config.empty_ratio = 0.0  # chips without annotation, as a multiple of those with
     config.augment = True  # flips and rotations
     config.period_dropout = 0.0  # probability that a period of a sensor goes missing
@@ -74,22 +74,22 @@ def get_config() -> ConfigDict:
 
     # How it is trained.
     config.loss = "sigmoid"  # or "softmax", "softmax_none" (with none-of-these): exclusive classes
-    config.label_smoothing = 0.0
+    config.label_smoothing = 0.0  # share of a label that goes to the other answers
     config.class_weights = "none"  # or "balanced"
-    config.epochs = 11
+    config.epochs = 11  # passes over the chips, or of steps_per_epoch batches of pixels
     config.batch_size = 16  # over all devices of all processes
     config.accumulate = 1  # parts that a device takes its share in, to need less memory
     config.remat = False  # recompute the network's levels for the gradient: less memory, slower
     config.optimizer = "adam"  # or "adamw", "sgd"
     config.weight_decay = 0.0  # of adamw
     config.ema = 0.0  # decay per step of an average of the weights, which is then what is used
-    config.learning_rate = ConfigDict({"trunk": 1e-4, "head": 1e-4})
-    config.schedule = "cosine"
-    config.warmup_steps = 0
-    config.freeze_trunk_statistics = False
+    config.learning_rate = ConfigDict({"trunk": 1e-4, "head": 1e-4})  # highest of each part
+    config.schedule = "cosine"  # or "constant"
+    config.warmup_steps = 0  # over which the rates rise to their highest
+    config.freeze_trunk_statistics = False  # keep the batch-norm statistics of the trunk
 
     config.checkpoint_every = 0  # steps; 0: once per epoch
     config.checkpoint_minutes = 10.0  # and whenever the last one is so old; 0: not for that
-    config.log_every = 20
+    config.log_every = 20  # steps
     config.keep = 2  # last checkpoints; the best by macro-F1 of validation is kept as well
     return config

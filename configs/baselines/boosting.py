@@ -18,10 +18,10 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"]()
     config.method = "boosting"
     config.arguments = ConfigDict()
-    config.arguments.rounds = 150
-    config.arguments.learning_rate = 0.1
-    config.arguments.leaves = 31
+    config.arguments.rounds = 150  # trees for each class
+    config.arguments.learning_rate = 0.1  # share of each tree that is added
+    config.arguments.leaves = 31  # of a tree, at most
     config.arguments.least_in_leaf = 20  # pixels
-    config.arguments.l2 = 0.0
+    config.arguments.l2 = 0.0  # penalty on the values of leaves
     config.arguments.share_of_features = 0.1  # that a split chooses from
     return config

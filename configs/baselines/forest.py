@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config.fields_per_class = 0  # that are known, outside of test (docs/training.md); 0: all
     config.fields_draw = 0  # which draw of them
     config.sensors = ("s1", "s2")  # whose pixels it takes
-    config.seed = 0
+    config.seed = 0  # of the drawn pixels and of the method
 
     # What a pixel is: bands in all periods of the window, and
     config.num_periods = 6
@@ -27,20 +27,19 @@ def get_config() -> ConfigDict:
     config.draw_by = "field"  # fields count as the root of their pixels; or "place", or "all"
     config.most_pixels = 200_000  # with the dates as of which they are seen
     # Of these, pixels that only a land-cover map of the cubes says are none of the classes
-    # (docs/training.md), and how much each counts.
+    # (docs/training.md).
     config.weak_share = 0.0
-    config.weak_weight = 1.0
+    config.weak_weight = 1.0  # in learning, where an annotated pixel weighs 1
     config.lead_days = 30  # as-of date = a harvest start - lead_days; -366 to 366
     # Above 0, leads are drawn from lead_days to this: for maps earlier in the season, too.
     config.max_lead_days = 0
     config.as_of = ()  # or (first, last) ISO dates, for data without a calendar
 
     # How it learns.
-    config.method = "forest"
+    config.method = "forest"  # or "boosting", "logistic", "dates": each has a config of its own
     config.arguments = ConfigDict()
-    config.arguments.trees = 300
+    config.arguments.trees = 300  # more are steadier and slower
     config.arguments.least_in_leaf = 1  # pixels
-    config.arguments.share_of_features = (
-        0.0  # that a split chooses from; 0: the root of their number
-    )
+    # That a split chooses from; 0: the root of their number.
+    config.arguments.share_of_features = 0.0
     return config

@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"]()
     config.method = "logistic"
     config.arguments = ConfigDict()
-    config.arguments.rounds = 300
-    config.arguments.inverse_penalty = 0.01
+    config.arguments.rounds = 300  # steps of the solver, at most
+    config.arguments.inverse_penalty = 0.01  # C of scikit-learn: smaller is smoother
     config.most_pixels = 50_000
     return config

@@ -17,9 +17,17 @@ _BASE = pathlib.Path(__file__).resolve().parents[1] / "pretrain.py"
 def get_config() -> ConfigDict:
     config = runpy.run_path(str(_BASE))["get_config"]()
     config.model = ConfigDict(
-        {"name": "pixel_series", "num_periods": 6, "dtype": "float32"}
-        | {"neighbourhood": (1, 3, 7)}  # inputs: the pixel, and means of 3 x 3 and 7 x 7 pixels
-        | {"embed": 64, "width": 256, "depth": 2, "dropout": 0.2, "dates": True}
+        {
+            "name": "pixel_series",  # or "dual_unet3d", or one of yours (--import)
+            "num_periods": 6,  # of the window, which is what a prediction sees
+            "dtype": "float32",  # or "bfloat16", to compute in
+            "neighbourhood": (1, 3, 7),  # inputs: the pixel, and means of 3 x 3 and 7 x 7 pixels
+            "embed": 64,  # units of a layer that all periods share; 0: none
+            "width": 256,  # units of a layer over all periods
+            "depth": 2,  # these layers
+            "dropout": 0.2,  # share of hidden units that are dropped in training
+            "dates": True,  # the season in which the window ends is an input
+        }
     )
     config.standardise = True
     config.indices = ("cross_ratio", "ndvi", "ndmi", "ndre", "ndti", "ngrdi")

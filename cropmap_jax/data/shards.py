@@ -7,7 +7,7 @@ records. Ours hold one record each: compression type, length of the list of leng
 lengths, record.
 
 Ours, because no library reads parts of what TFDS writes and no other storage that keeps the records
-of a dataset whole is as fast: `python -m benchmarks.storage`, docs/performance.md.
+of a dataset whole is as fast: `python -m benchmarks.storage`, benchmarks/performance.md.
 """
 
 import os
