@@ -55,6 +55,8 @@ NEED_EXTRAS = (
     "cropmap_jax.sources.ingest.netcdf_files",
     "cropmap_jax.sources.simulator.field_data",
     "cropmap_jax.sources.stac.image_driver",
+    "cropmap_jax.viewer.app",
+    "cropmap_jax.viewer.serving",
 )
 HIDE = """
 import sys
