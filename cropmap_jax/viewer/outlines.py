@@ -17,10 +17,10 @@ MOST = 4000
 _FILES = ("fields.gpkg", "fields.parquet", "fields.geoparquet", "fields.fgb")
 _OWN_COLUMNS = 8
 _MAP_COLUMNS = {
-    "map_crop": "Mapped as",
+    "map_crop": "Class",
     "map_confidence": "Confidence",
-    "map_second": "Second",
-    "map_second_confidence": "Its confidence",
+    "map_second": "Second class",
+    "map_second_confidence": "Its probability",
     "map_hectares": "Hectares",
     "map_remark": "Remark",
 }
@@ -134,6 +134,6 @@ def _missing(value: Any) -> bool:
 
 def _text(value: Any, share: bool = False) -> str:
     if share:
-        return f"{float(value):.0%}"
+        return f"{100 * float(value):.0f} %"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text[:_TEXT]

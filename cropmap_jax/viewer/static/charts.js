@@ -63,7 +63,7 @@ function frame(label, width, height) {
 
 // Curves: lines of {values, kind, colour} over periods; values may be null.
 export function curves(title, unit, periods, lines, asOf) {
-  const [width, height, left, right, top, bottom] = [320, 164, 34, 8, 18, 34];
+  const [width, height, left, right, top, bottom] = [320, 164, 38, 8, 18, 34];
   const all = lines.flatMap((line) => line.values.filter((v) => v !== null));
   const said = unit ? `${title} (${unit})` : title;
   const svg = frame(`${said} by month`, width, height);

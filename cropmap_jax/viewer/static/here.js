@@ -41,6 +41,7 @@ export class Here {
   draw(state, found, answer) {
     const open = [...document.querySelectorAll("#facts details")].map((one) => one.open);
     const parts = [this.table(found)];
+    if (found.field) parts.push(...this.field(found.field));
     if (found.field && Object.keys(found.field.probabilities).length) parts.push(...this.shares(found.field.probabilities));
     if (this.view.curves.length && found.value !== null) parts.push(...this.charts(state, found, answer));
     find("facts").replaceChildren(...parts);
@@ -52,34 +53,40 @@ export class Here {
   }
 
   table(found) {
+    const rows = [];
+    const own = this.title(found.value);
+    if (own) {
+      const swatch = make("span", { class: "swatch" });
+      swatch.style.background = own.colour;
+      rows.push(["Class", swatch, ` ${own.title}`]);
+      rows.push(["Confidence", found.confidence === null ? "none" : `${found.confidence} %`]);
+    } else {
+      rows.push(["Class", found.value === null ? "outside the map" : "no data"]);
+    }
+    rows.push(["Place", `${found.lat.toFixed(5)}°, ${found.lon.toFixed(5)}° (latitude, longitude)`]);
+    if (found.cube) rows.push(["Cube", found.cube]);
+    return this.rows(rows);
+  }
+
+  field(found) {
+    const rows = found.rows.map(([name, text]) => [name, this.named(name, text)]);
+    return [make("h3", {}, `Field, row ${found.number + 1} of its file`), this.rows(rows)];
+  }
+
+  rows(rows) {
     const table = make("table");
-    const add = (name, ...content) => {
+    for (const [name, ...content] of rows) {
       const row = make("tr");
       const cell = make("td");
       cell.append(...content);
       row.append(make("th", { scope: "row" }, name), cell);
       table.append(row);
-    };
-    const own = this.title(found.value);
-    if (own) {
-      const swatch = make("span", { class: "swatch" });
-      swatch.style.background = own.colour;
-      add("Class", swatch, ` ${own.title}`);
-      add("Confidence", found.confidence === null ? "none" : `${found.confidence} %`);
-    } else {
-      add("Class", found.value === null ? "outside the map" : "no data");
-    }
-    add("Place", `${found.lat.toFixed(5)}°, ${found.lon.toFixed(5)}° (latitude, longitude)`);
-    if (found.cube) add("Cube", found.cube);
-    if (found.field) {
-      add("Field", `number ${found.field.number + 1} of the file`);
-      for (const [name, text] of found.field.rows) add(name, this.named(name, text));
     }
     return table;
   }
 
   named(column, text) {
-    const own = ["Mapped as", "Second"].includes(column) && this.view.classes.find((one) => one.name === text);
+    const own = ["Class", "Second class"].includes(column) && this.view.classes.find((one) => one.name === text);
     return own ? own.title : text;
   }
 
