@@ -45,7 +45,7 @@ def main(_):
         return
     from cropmap_jax.viewer import serving
 
-    # Before the map is opened, which takes longer.
+    # The map takes longer to open.
     made = serving.listen(_HOST.value, _PORT.value)
     found = view.View(shown.Shown(_MAP.value), *_more())
     _say(found)

@@ -159,8 +159,8 @@ def draw(
 
     Args:
       view: what is shown.
-      layer: crop, confidence or image.
-      number: position of the date, or of the period of an image.
+      layer: crop, confidence, since or image.
+      number: position of the date, or of the period of an image; 0 of since when.
       at: zoom, column and row.
       hidden: pixel values that are not drawn.
 
@@ -175,6 +175,9 @@ def draw(
         palette = tiles.confidence_palette()
         if layer == "crop":
             palette = tiles.class_palette(view.shown.classes, hidden)
+    elif layer == "since" and view.since is not None and number == 0:
+        found = view.one(dates - 1).sampler.tile(view.since, *at)
+        palette = tiles.colours_palette(tiles.since_colours(dates))
     elif layer == "image" and view.images is not None and number < len(view.images.periods):
         found = view.one(dates - 1).sampler.tile(view.images.layer(number), *at)
         palette = None

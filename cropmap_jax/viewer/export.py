@@ -32,6 +32,7 @@ _SCRIPTS = ("charts.js", "layers.js", "here.js", "panel.js", "app.js", "embedded
 _ABOUT_BYTES = 1.4
 """Of the page per pixel of the map and date, as simulated maps take; most of it is confidence."""
 _PROGRAM_BYTES = 1.8e6
+_MARK = b'content="cropmap_jax experiments.view"'
 
 
 def write(view: View, out: pathlib.Path) -> int:
@@ -39,21 +40,38 @@ def write(view: View, out: pathlib.Path) -> int:
 
     Args:
       view: what it shows.
-      out: the file; replaced where it is there.
+      out: the file; such a page that is there is replaced.
 
     Returns:
       Bytes of the page.
 
     Raises:
-      ValueError: the map is too large; says what fits.
+      ValueError: the map is too large, and what fits; or another file has that name.
       OSError: names the file.
     """
+    _check_ours(out)
     _check_size(view)
     page = render(view).encode()
     if len(page) > LIMIT_MB * 1e6:
         raise ValueError(_too_large(view, len(page)))
     files.write_bytes(out, page)
     return len(page)
+
+
+def _check_ours(out: pathlib.Path) -> None:
+    """Requires no file of that name, or a page that this made."""
+    if not out.parent.is_dir():
+        raise ValueError(f"--export {out}: expected a folder to write into, found none")
+    if not out.exists():
+        return
+    if out.is_file():
+        with open(out, "rb") as file:
+            if _MARK in file.read(1000):
+                return
+    raise ValueError(
+        f"--export {out}: found a file that experiments.view did not write; expected another name, "
+        f"or that file moved away"
+    )
 
 
 def _pixels(view: View) -> int:
@@ -171,6 +189,9 @@ def _data(view: View) -> dict[str, Any]:
         }
         state = keeper.wait() if keeper is not None else {}
         out["dates"].append(found | {"means": state.get("means")})
+    if view.since is not None:
+        layer = view.since
+        out["since"] = [_packed(_area(view, dates - 1, layer, zoom, r)) for r in rectangles]
     if view.images is not None and view.images.has_colour:
         period = _last_period(view.images.periods, view.shown.dates[-1])
         layer = view.images.layer(period)
@@ -178,7 +199,7 @@ def _data(view: View) -> dict[str, Any]:
         described["image"] = {"periods": [list(view.images.periods[period])]}
     fields = view.outlines(dates - 1)
     if fields is not None:
-        found = fields.near(tuple(view.shown.bounds), most=len(fields))
+        found = fields.near(view.shown.bounds, most=len(fields))
         for feature in found["features"]:
             told = fields.describe(feature["id"])
             feature["properties"] = {k: told[k] for k in ("rows", "probabilities")}

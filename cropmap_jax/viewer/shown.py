@@ -17,6 +17,8 @@ from cropmap_jax.mapping.map_folder import FinishedMap
 SERIES = "series.json"
 _FORMAT = "cropmap_jax map series"
 VERSION = 1
+SINCE = "since.tif"
+"""In the folder of a cube: days since 1970-01-01, uint16, 0 none; see `predict --series`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Shown:
       dates: as-of dates, ascending; one of a single map.
       classes: of all maps, *none of these* last.
       hectares: by date and name of class, no data among them.
+      since: folder of the rasters that say since when the latest map's classes have held; None
+        where a series has none.
 
     Raises:
       ValueError: no map, a map that is not finished, a series that cannot be read, maps of
@@ -56,8 +60,9 @@ class Shown:
     def __init__(self, folder: str | os.PathLike[str]):
         given = files.local("--map", folder)
         self.root = given.resolve()
+        self.since: pathlib.Path | None = None
         if (given / SERIES).is_file():
-            self._folders = _series(given)
+            self._folders, self.since = _series(given)
         else:
             self._folders = {"": given}
         self._lock = threading.Lock()
@@ -108,6 +113,18 @@ class Shown:
                 self._opened[date] = found
             return self._opened[date]
 
+    def since_file(self, cube_id: str) -> pathlib.Path | None:
+        """The raster of a cube that says since when; None where there is none.
+
+        Raises:
+          ValueError: it lies outside the folder.
+        """
+        path = self.since / cube_id / SINCE if self.since else None
+        if path is None or not path.is_file():
+            return None
+        self._check_inside(path)
+        return path
+
     def _check_inside(self, path: pathlib.Path) -> None:
         if not path.resolve().is_relative_to(self.root):
             raise ValueError(
@@ -144,8 +161,8 @@ def _classes(found: FinishedMap) -> tuple[ShownClass, ...]:
     return tuple(ShownClass(*row) for row in rows)[:-1]
 
 
-def _series(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Folders of a series by date, in the order of the dates."""
+def _series(folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], pathlib.Path | None]:
+    """Folders of a series by date, in the order of the dates, and that of since when."""
     file = folder / SERIES
     found = schemas.read_json(file, "a series of maps")
     if not isinstance(found, Mapping) or found.get("format") != _FORMAT:
@@ -174,7 +191,21 @@ def _series(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         folders[date] = path
     if list(folders) != sorted(folders) or len(folders) != len(dates):
         raise ValueError(f"{file}: expected dates in order, each once, found {dates!r:.200}")
-    return folders
+    return folders, _since(folder, found.get("since"))
+
+
+def _since(folder: pathlib.Path, mosaics: Any) -> pathlib.Path | None:
+    """Folder of the mosaics that a series lists, next to which its cubes lie."""
+    names = list(mosaics.values()) if isinstance(mosaics, Mapping) else []
+    if not names or not isinstance(names[0], str):
+        return None
+    path = (folder / names[0]).parent
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(
+            f"{folder / SERIES}: expected rasters in {folder}, found {names[0]!r:.200}, which lies "
+            f"outside of it"
+        )
+    return path if path.is_dir() else None
 
 
 def _format_of(found: Any) -> str:

@@ -5,15 +5,17 @@ the first by name is shown, as elsewhere.
 """
 
 import dataclasses
+import datetime as dt
 import functools
 import io
+import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyproj
 from PIL import Image
 
-from cropmap_jax.geo import geotiffs
+from cropmap_jax.geo import geotiffs, periods
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.mapping import metadata
 from cropmap_jax.viewer import pieces
@@ -187,6 +189,40 @@ def confidence_layer(places: Places, key: str) -> Layer:
     return Layer(f"{key}/confidence", lambda piece: _read(places, piece, name), 1, IGNORE)
 
 
+def since_layer(
+    places: Places, key: str, file: Callable[[str], pathlib.Path | None], dates: Sequence[str]
+) -> Layer:
+    """Position in `dates` of the date from which on a class has held, IGNORE where there is none.
+
+    Args:
+      places: of the latest map.
+      key: of it.
+      file: raster of a cube, in days since 1970-01-01; None where there is none.
+      dates: ISO dates of the series, ascending.
+    """
+    days = np.array([periods.to_day(dt.date.fromisoformat(date)) for date in dates])
+
+    def read(piece: Piece) -> np.ndarray:
+        path = file(places.cubes[piece.cube].cube_id)
+        if path is None:
+            return np.full((piece.height, piece.width, 1), IGNORE, np.uint8)
+        with geotiffs.open_geotiff(path) as raster:
+            found = raster.read(1, window=piece.window)
+        if found.shape != (piece.height, piece.width):
+            raise ValueError(f"{path}: expected the grid of the cube's map, found another")
+        at = np.minimum(np.searchsorted(days, found), len(days) - 1)
+        return np.where(days[at] == found, at, IGNORE).astype(np.uint8)[..., None]
+
+    return Layer(f"{key}/since", read, 1, IGNORE)
+
+
+def since_colours(dates: int) -> list[str]:
+    """A colour for each date, from dark, what has held longest, to light."""
+    table = confidence_palette()
+    at = np.rint(np.linspace(0, 100, dates)).astype(int) if dates > 1 else np.array([0])
+    return ["#" + bytes(table[i, :3]).hex() for i in at.tolist()]
+
+
 def _read(places: Places, piece: Piece, name: str) -> np.ndarray:
     cube = places.cubes[piece.cube]
     path = cube.path.with_name(name)
@@ -214,6 +250,14 @@ def confidence_palette() -> np.ndarray:
     for band in range(3):
         out[:101, band] = np.rint(np.interp(np.arange(101), at, colours[:, band]))
     out[:101, 3] = 255
+    return out
+
+
+def colours_palette(colours: Sequence[str]) -> np.ndarray:
+    """uint8 [256, 4], each value in its colour, and nothing above them."""
+    out = np.zeros((256, 4), np.uint8)
+    for value, colour in enumerate(colours):
+        out[value] = (*bytes.fromhex(colour[1:]), 255)
     return out
 
 

@@ -13,7 +13,7 @@ import pyproj
 import shapely
 
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.mapping import map_folder, metadata
+from cropmap_jax.mapping import map_folder, metadata, products
 from cropmap_jax.viewer import means, outlines, pieces, tiles
 from cropmap_jax.viewer.images import Images
 from cropmap_jax.viewer.outlines import Outlines
@@ -94,6 +94,16 @@ class View:
                 )
             return self._ones[number]
 
+    @functools.cached_property
+    def since(self) -> Layer | None:
+        """Since when the classes of the latest map have held; None where nothing says so."""
+        if self.shown.since is None:
+            return None
+        one = self.one(len(self.shown.dates) - 1)
+        return tiles.since_layer(
+            one.sampler.places, one.key, self.shown.since_file, self.shown.dates
+        )
+
     def outlines(self, number: int) -> Outlines | None:
         """Fields of a date; None where there are none, or the packages that read them lack."""
         if self._fields_file:
@@ -130,8 +140,9 @@ class View:
         """What there is at a place, on a date.
 
         Returns:
-          `value` of the class, None where the map is not; `confidence` in percent; `curves`, by
-          key a number for each period; `field`, see `Outlines.describe`.
+          `value` of the class, None where the map is not; `confidence` in percent; `since`, the
+          date from which on the class has held; `curves`, by key a number for each period;
+          `field`, see `Outlines.describe`.
 
         Raises:
           ValueError: a raster that is damaged; names it.
@@ -148,6 +159,9 @@ class View:
             out["value"] = value
             out["confidence"] = None if percent == IGNORE else percent
             out["cube"] = one.found.cubes[cube].cube_id
+            if self.since is not None and number == len(self.shown.dates) - 1:
+                held = int(self.since.read(at)[0, 0, 0])
+                out["since"] = None if held == IGNORE else self.shown.dates[held]
             if self.images is not None:
                 out["curves"] = self.images.series(cube, row, col)
         fields = self.outlines(number)
@@ -178,6 +192,7 @@ class View:
                 "stops": [list(stop) for stop in tiles.CONFIDENCE_STOPS],
                 "calibrated": "calibrated" in one,
             },
+            "since": tiles.since_colours(len(shown.dates)) if self.since else None,
             "image": {"periods": [list(p) for p in images.periods]}
             if images is not None and images.has_colour
             else None,
@@ -195,7 +210,7 @@ class View:
         """Of the files that tiles are made of: in their addresses, so that none is out of date."""
         digest = hashlib.sha256()
         for date, number in zip(self.shown.dates, range(len(self.shown.dates)), strict=True):
-            file = self.shown.folder(number) / "summary.csv"
+            file = self.shown.folder(number) / products.SUMMARY
             digest.update(f"{date} {file.stat().st_mtime_ns}".encode())
         digest.update(_key(self.shown.map(len(self.shown.dates) - 1)).encode())
         if self.images is not None:

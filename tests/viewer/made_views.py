@@ -1,13 +1,15 @@
 """Small maps whose pixels say where they are, cubes under them, and fields over them."""
 
+import datetime as dt
 import json
 import shutil
 
 import making
 import numpy as np
+import rasterio
 from mapping import made_maps
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube_io, periods
 from cropmap_jax.viewer.shown import Shown
 from cropmap_jax.viewer.view import View
 
@@ -28,7 +30,10 @@ def write_map(out, pixels=None, col=0, **more):
 
 
 def series(root, dates=("2022-05-01", "2022-06-01"), values=(0, 1)):
-    """A series of maps of one cube, each of one class."""
+    """A series of maps of one cube, each of one class.
+
+    As of the last date the western half has held since the first, and of a corner nothing is known.
+    """
     for date, value in zip(dates, values, strict=True):
         write_map(root / date, np.full((SIDE, SIDE), value, np.uint8))
         file = root / date / "cube" / "map.json"
@@ -36,7 +41,17 @@ def series(root, dates=("2022-05-01", "2022-06-01"), values=(0, 1)):
         found["settings"]["as_of"] = date
         file.write_text(json.dumps(found))
     described = {"format": "cropmap_jax map series", "version": 1, "dates": list(dates)}
-    described |= {"maps": {date: date for date in dates}, "since": {}}
+    described |= {"maps": {date: date for date in dates}}
+    described |= {"since": {"32639": "since/since_32639.vrt"}}
+    days = np.array([periods.to_day(dt.date.fromisoformat(d)) for d in dates], np.uint16)
+    held = np.repeat(days[[0, -1]], SIDE // 2)[None].repeat(SIDE, 0)
+    held[:8, :8] = 0
+    (root / "since" / "cube").mkdir(parents=True)
+    grid = made_maps.grid((SIDE, SIDE))
+    profile = {"dtype": "uint16", "count": 1, "height": SIDE, "width": SIDE, "nodata": 0}
+    profile |= {"driver": "GTiff", "crs": 32639, "transform": grid.affine}
+    with rasterio.open(root / "since" / "cube" / "since.tif", "w", **profile) as raster:
+        raster.write(held, 1)
     (root / "series.json").write_text(json.dumps(described))
     return root
 

@@ -51,6 +51,7 @@ def linked(root):
         (lambda r: edit(r / "series.json", dates=[]), "expected dates and maps"),
         (lambda r: edit(r / "series.json", dates=["2022-06-01", "2022-05-01"]), "in order"),
         (lambda r: edit(r / "series.json", dates=["2022-04-01"]), "expected a folder of each date"),
+        (lambda r: edit(r / "series.json", since={"1": "../../x.vrt"}), "which lies outside of it"),
         (outside, "'../other', which lies outside of it"),
         (linked, "expected a file in the map's folder, found a link that leaves it"),
         (lambda r: made_views.remove(r / "2022-05-01"), "expected the map of 2022-05-01 in"),

@@ -74,7 +74,8 @@ def test_every_file_of_the_page_is_there_and_no_other(server):
         "/vendor/README.md", "/static/app.js", "/cube/crop.tif", "/openapi.json", "/docs",
         "/tiles/../0/1/0/0.png", "/tiles/other/0/1/0/0.png", "/tiles/crop/1/1/0/0.png",
         "/tiles/crop/0/25/0/0.png", "/tiles/crop/0/1/2/0.png", "/tiles/crop/0/1/0/-1.png",
-        "/tiles/image/99/1/0/0.png", "/tiles/found/0/1/0/0.png", "/pixel/1.json", "/means/7.json",
+        "/tiles/image/99/1/0/0.png", "/tiles/found/0/1/0/0.png", "/tiles/since/0/1/0/0.png",
+        "/pixel/1.json", "/means/7.json",
     ],
 )  # fmt: skip
 def test_nothing_else_is_there(server, path):
@@ -160,6 +161,21 @@ def test_a_place_its_class_curves_and_field(server, root):
     assert nothing["value"] is None and nothing["field"] is None and nothing["curves"] == {}
 
 
+def test_since_when_a_class_has_held(root):
+    made = app.make_app(made_views.view(root / "series"))
+    assert load(made, "/view.json")["since"] == ["#440154", "#fde725"]
+    for (row, col), since in {(20, 10): "2022-05-01", (20, 50): "2022-06-01"}.items():
+        lon, lat = made_views.centre(row=row, col=col)
+        assert load(made, "/pixel/1.json", f"lon={lon}&lat={lat}")["since"] == since
+        assert "since" not in load(made, "/pixel/0.json", f"lon={lon}&lat={lat}")
+    lon, lat = made_views.centre(row=2, col=2)
+    assert load(made, "/pixel/1.json", f"lon={lon}&lat={lat}")["since"] is None
+    pixels, *_ = tile(made, "since", 0, 14)
+    seen = {bytes(p).hex() for p in np.unique(pixels.reshape(-1, 4), axis=0)}
+    assert seen == {"00000000", "440154ff", "fde725ff"}
+    assert get(made, "/tiles/since/1/1/0/0.png")[0] == 404
+
+
 def test_the_page_is_told_what_there_is(server, root):
     told = load(server, "/view.json")
     assert told["dates"] == ["2022-06-01"] and [c["value"] for c in told["classes"]] == [0, 1, 254]
@@ -170,7 +186,7 @@ def test_the_page_is_told_what_there_is(server, root):
     assert told["places"][0]["hectares"] == pytest.approx(40.96, rel=0.15)
     bare = load(app.make_app(made_views.view(root / "series")), "/view.json")
     assert bare["image"] is None and bare["curves"] == [] and not bare["fields"]
-    assert bare["token"] != told["token"] and len(bare["dates"]) == 2
+    assert told["since"] is None and bare["token"] != told["token"] and len(bare["dates"]) == 2
     assert load(app.make_app(made_views.view(root / "map")), "/means/0.json") == {"state": "none"}
 
 

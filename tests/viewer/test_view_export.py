@@ -38,6 +38,8 @@ def test_the_file_holds_the_pixels_of_tiles_and_the_rest(tmp_path, monkeypatch):
         seen = tile[top : top + place["height"], left : left + place["width"]]
         np.testing.assert_array_equal(pixels[: seen.shape[0], : seen.shape[1]], seen)
         assert date["means"]["pixels"][str(number)] == 4096
+    held = np.frombuffer(zlib.decompress(base64.b64decode(data["since"][0])), np.uint8)
+    assert set(np.unique(held)) == {0, 1, 255}
     assert data["view"]["image"]["periods"] == [["2022-05-01", "2022-06-01"]]
     assert base64.b64decode(data["images"][0])[8:12] == b"WEBP"
     rows = [f["properties"]["rows"] for f in data["outlines"]["features"]]
@@ -75,6 +77,19 @@ def test_a_map_that_is_too_large_is_refused_with_what_fits(tmp_path, monkeypatch
     monkeypatch.setattr(export, "_pixels", lambda _: 10_000_000)
     with pytest.raises(ValueError, match="found one of about 14 MB"):
         export.write(view, tmp_path / "map.html")
+
+
+def test_only_a_page_of_its_own_is_replaced(tmp_path):
+    view = made_views.view(made_views.write_map(tmp_path / "map"))
+    out = tmp_path / "map.html"
+    out.write_text("<html>mine</html>")
+    with pytest.raises(ValueError, match="found a file that experiments.view did not write"):
+        export.write(view, out)
+    assert out.read_text() == "<html>mine</html>"
+    out.unlink()
+    assert export.write(view, out) == export.write(view, out) == out.stat().st_size
+    with pytest.raises(ValueError, match="expected a folder to write into, found none"):
+        export.write(view, tmp_path / "no" / "map.html")
 
 
 def test_scripts_cannot_be_ended_early():

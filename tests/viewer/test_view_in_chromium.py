@@ -18,7 +18,7 @@ from PIL import Image
 from reporting import chromium
 from viewer import made_views
 
-from cropmap_jax.viewer import export
+from cropmap_jax.viewer import export, tiles
 
 pytestmark = pytest.mark.skipif(bool(chromium.WHY_NOT), reason=chromium.WHY_NOT or "-")
 pytest.importorskip("fastapi", reason="needs the extra: view")
@@ -112,10 +112,13 @@ def test_layers_switch_and_classes_hide(page):
     bare = middle(page)
     assert bare not in (image, BEET)
     click(page, "#on-confidence")
-    assert middle(page) == (0x4E, 0xC3, 0x6B) or middle(page) not in (bare, image)
+    assert middle(page) == tuple(tiles.confidence_palette()[80][:3])
     click(page, "#on-confidence")
     click(page, "#all")
     assert middle(page) == BEET
+    click(page, "#on-since")
+    assert middle(page) == (0xFD, 0xE7, 0x25), "the east has held since the latest date"
+    click(page, "#on-since")
     click(page, "#on-image")
 
 
@@ -244,6 +247,12 @@ def test_the_file_does_the_same_without_a_server(browser, made, monkeypatch):
     assert browser.run(READY) == "" and middle(browser) == BEET
     browser.press("#date", "left")
     assert browser.run(READY) == "" and middle(browser) == WHEAT
+    click(browser, "#on-since")
+    assert middle(browser) == (0xFD, 0xE7, 0x25)
+    click(browser, "#on-since")
+    click(browser, "#on-confidence")
+    assert middle(browser) == tuple(tiles.confidence_palette()[80][:3])
+    click(browser, "#on-confidence")
     click(browser, "[data-value='0']")
     assert middle(browser) not in (BEET, WHEAT), "the image below it"
     browser.run("const { map } = cropmap; const c = map.getCenter(); c.lng -= 5e-4;"

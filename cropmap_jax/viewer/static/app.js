@@ -4,7 +4,7 @@ import { Here } from "./here.js";
 import { Layers } from "./layers.js";
 import { Panel } from "./panel.js";
 
-const LAYERS = ["image", "crop", "confidence", "fields"];
+const LAYERS = ["image", "crop", "since", "confidence", "fields"];
 
 function report(text) {
   const status = find("status");
@@ -17,8 +17,8 @@ function initial(view) {
   return {
     date,
     image: view.image ? lastPeriod(view.image.periods, view.dates[date]) : 0,
-    on: { image: !!view.image, crop: true, confidence: false, fields: view.fields },
-    opacity: { image: 1, crop: 1, confidence: 1, fields: 1 },
+    on: { image: !!view.image, crop: true, since: false, confidence: false, fields: view.fields },
+    opacity: { image: 1, crop: 1, since: 1, confidence: 1, fields: 1 },
     hidden: new Set(),
     at: null,
   };

@@ -31,7 +31,7 @@ class Embedded {
     const key = `${layer} ${number}`;
     if (!this.found.has(key)) {
       const unpack = layer === "image" ? (text) => picture(text) : inflate;
-      const texts = layer === "image" ? this.images : this.dates[number][layer];
+      const texts = layer === "image" ? this.images : layer === "since" ? this.since : this.dates[number][layer];
       this.found.set(key, Promise.all(texts.map(unpack)));
     }
     return this.found.get(key);
@@ -78,6 +78,10 @@ class Embedded {
       for (const one of this.data.classes) if (!hidden.has(one.value)) set(one.value, rgb(one.colour));
       return out;
     }
+    if (layer === "since") {
+      this.data.since.forEach((colour, value) => set(value, rgb(colour)));
+      return out;
+    }
     const { stops } = this.data.confidence;
     for (let v = 0; v <= 100; v++) {
       const i = Math.max(stops.findIndex(([at]) => at >= v), 1);
@@ -93,6 +97,7 @@ class Embedded {
     const x = Math.floor(((lon + 180) / 360) * world);
     const y = Math.floor((0.5 - Math.asinh(Math.tan((lat * Math.PI) / 180)) / (2 * Math.PI)) * world);
     const out = { lon, lat, value: null, confidence: null, curves: {}, field: this.field(lon, lat) };
+    const since = this.data.since && number === this.data.dates.length - 1 ? await this.pixels("since", 0) : null;
     const [crop, confidence] = [await this.pixels("crop", number), await this.pixels("confidence", number)];
     this.rectangles.forEach((one, i) => {
       const [col, row] = [x - one.left, y - one.top];
@@ -101,6 +106,7 @@ class Embedded {
       if (crop[i][at] === 255 && confidence[i][at] === 255) return;
       out.value = crop[i][at];
       out.confidence = confidence[i][at] === 255 ? null : confidence[i][at];
+      if (since && since[i][at] !== 255) out.since = this.data.dates[since[i][at]];
     });
     return out;
   }

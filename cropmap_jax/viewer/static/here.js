@@ -1,5 +1,5 @@
 // What there is at a place: class, confidence, the field, and curves against the means of classes.
-import { curves, find, make, periodText } from "./charts.js";
+import { curves, dateText, find, make, periodText } from "./charts.js";
 
 export class Here {
   constructor(source, view, report) {
@@ -60,6 +60,7 @@ export class Here {
       swatch.style.background = own.colour;
       rows.push(["Class", swatch, ` ${own.title}`]);
       rows.push(["Confidence", found.confidence === null ? "none" : `${found.confidence} %`]);
+      if (found.since) rows.push(["Held since", dateText(found.since)]);
     } else {
       rows.push(["Class", found.value === null ? "outside the map" : "no data"]);
     }

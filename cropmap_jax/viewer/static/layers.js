@@ -1,5 +1,5 @@
 // What lies on the map: rasters as tiles, outlines of the map and of fields, and a pin.
-const RASTERS = ["image", "crop", "confidence"];
+const RASTERS = ["image", "crop", "since", "confidence"];
 
 const paper = () => getComputedStyle(document.documentElement);
 const colour = (name) => paper().getPropertyValue(name).trim();
@@ -78,8 +78,8 @@ export class Layers {
   }
 
   raster(name, state) {
-    if (name === "image" && !this.view.image) return;
-    const number = name === "image" ? state.image : state.date;
+    if ((name === "image" || name === "since") && !this.view[name]) return;
+    const number = { image: state.image, since: 0 }[name] ?? state.date;
     const hidden = name === "crop" ? [...state.hidden].sort((a, b) => a - b) : [];
     const address = this.source.tiles(name, number, hidden);
     const there = this.map.getSource(name);

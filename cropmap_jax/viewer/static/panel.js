@@ -1,7 +1,7 @@
 // The panel: layers, legend with hectares, the season, and where to go.
 import { dateText, find, hectareText, make, periodText, stacks } from "./charts.js";
 
-const NAMES = { crop: "Crops", confidence: "Confidence", image: "Image", fields: "Field outlines" };
+const NAMES = { crop: "Crops", since: "Held since", confidence: "Confidence", image: "Image", fields: "Field outlines" };
 
 export class Panel {
   constructor(view, state, changed, goTo) {
@@ -39,7 +39,7 @@ export class Panel {
   }
 
   layers() {
-    const there = { crop: true, confidence: true, image: !!this.view.image, fields: this.view.fields };
+    const there = { crop: true, since: !!this.view.since, confidence: true, image: !!this.view.image, fields: this.view.fields };
     this.inputs = {};
     for (const name of Object.keys(NAMES)) {
       if (!there[name]) continue;
@@ -52,10 +52,25 @@ export class Panel {
       range.addEventListener("input", () => { this.state.opacity[name] = range.value / 100; this.changed(); });
       row.append(label, range);
       if (name === "confidence") row.append(this.ramp());
+      if (name === "since") row.append(this.dates());
       if (name === "image") row.append(this.periods());
       find("layers").append(row);
       this.inputs[name] = { box, range };
     }
+  }
+
+  dates() {
+    const more = make("div", { class: "more" });
+    const list = make("ul", { class: "dated" });
+    this.view.since.forEach((colour, i) => {
+      const swatch = make("span", { class: "swatch" });
+      swatch.style.background = colour;
+      const row = make("li");
+      row.append(swatch, ` ${dateText(this.view.dates[i])}`);
+      list.append(row);
+    });
+    more.append(list, make("span", {}, "from which on the class of the latest map has held"));
+    return more;
   }
 
   ramp() {
