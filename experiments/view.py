@@ -47,6 +47,7 @@ def main(_):
 
     # The map takes longer to open.
     made = serving.listen(_HOST.value, _PORT.value)
+    print(f"opening {_MAP.value}", flush=True)
     found = view.View(shown.Shown(_MAP.value), *_more())
     _say(found)
     if not serving.is_loopback(_HOST.value):

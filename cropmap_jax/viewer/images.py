@@ -72,10 +72,10 @@ class Images:
 
     Args:
       folder: of cubes.
-      cubes: of the map.
+      cubes: of the map, of a series the latest one.
 
     Attributes:
-      infos: by position of the cube in the map; cubes that are not there are left out.
+      infos: by name of the cube; cubes that are not there are left out.
       periods: (start, end) as ISO dates of all cubes, ascending.
       curves: what can be drawn.
       has_colour: whether there are images in true colour.
@@ -89,10 +89,11 @@ class Images:
         root = files.local("--cubes", folder)
         if not root.is_dir():
             raise ValueError(f"--cubes {root}: expected a folder of cubes, found none")
-        self.infos: dict[int, CubeInfo] = {}
-        for number, cube in enumerate(cubes):
+        self._ids = [cube.cube_id for cube in cubes]
+        self.infos: dict[str, CubeInfo] = {}
+        for cube in cubes:
             if (root / cube.cube_id / cube_io.ITEM).is_file():
-                self.infos[number] = _matching(root / cube.cube_id, cube)
+                self.infos[cube.cube_id] = _matching(root / cube.cube_id, cube)
         if not self.infos:
             raise ValueError(
                 f"--cubes {root}: expected the cubes of the map, e.g. {cubes[0].cube_id}, found "
@@ -117,7 +118,7 @@ class Images:
         return self._colour is not None
 
     def layer(self, period: int) -> Layer:
-        """True colour of a period, uint8 RGBA; nothing where it is missing.
+        """True colour of a period on the cubes of the map, uint8 RGBA; nothing where it is missing.
 
         Args:
           period: position in `periods`.
@@ -126,7 +127,7 @@ class Images:
 
     def _rgba(self, piece: Piece, period: int) -> np.ndarray:
         out = np.zeros((piece.height, piece.width, 4), np.uint8)
-        info = self.infos.get(piece.cube)
+        info = self.infos.get(self._ids[piece.cube])
         own = self._own(info, period)
         sensor = self._colour
         if info is None or own is None or sensor is None or sensor not in info.sensors:
@@ -143,11 +144,11 @@ class Images:
         spans = [self._at[p.start, p.end] for p in info.periods] if info else []
         return spans.index(period) if period in spans else None
 
-    def series(self, cube: int, row: int, col: int) -> dict[str, list[float | None]]:
+    def series(self, cube_id: str, row: int, col: int) -> dict[str, list[float | None]]:
         """Curves of a pixel.
 
         Args:
-          cube: position in the map.
+          cube_id: its cube.
           row, col: of the pixel.
 
         Returns:
@@ -156,12 +157,12 @@ class Images:
         Raises:
           ValueError: a raster that is damaged; names it.
         """
-        found = self.curves_of(cube, Window(col, row, 1, 1))
+        found = self.curves_of(cube_id, Window(col, row, 1, 1))
         return {key: to_list(values[:, 0, 0]) for key, values in found.items()}
 
-    def curves_of(self, cube: int, window: Window) -> dict[str, np.ndarray]:
+    def curves_of(self, cube_id: str, window: Window) -> dict[str, np.ndarray]:
         """Curves of a window, by key float32 [periods, height, width], NaN where missing."""
-        info = self.infos.get(cube)
+        info = self.infos.get(cube_id)
         if info is None:
             return {}
         places = [self._at[p.start, p.end] for p in info.periods]

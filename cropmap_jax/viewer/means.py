@@ -51,7 +51,8 @@ def compute(
       ValueError: a raster that is damaged; names it.
     """
     places = sampler.places
-    known = [n for n, piece in enumerate(places.pieces) if piece.cube in images.infos]
+    ids = [cube.cube_id for cube in places.cubes]
+    known = [n for n, piece in enumerate(places.pieces) if ids[piece.cube] in images.infos]
     chosen = [known[i] for i in np.linspace(0, len(known) - 1, min(PIECES, len(known))).astype(int)]
     length, table = len(images.periods), np.full(256, len(values))
     table[values] = np.arange(len(values))
@@ -62,7 +63,7 @@ def compute(
         piece = places.pieces[number]
         classes = table[crop.read(piece)[..., 0]].ravel()
         pixels += np.bincount(classes, minlength=len(values) + 1)
-        found = images.curves_of(piece.cube, piece.window)
+        found = images.curves_of(ids[piece.cube], piece.window)
         for curve in images.curves:
             if curve.key in found:
                 one = found[curve.key].reshape(length, -1)

@@ -158,12 +158,12 @@ class View:
             percent = int(one.confidence.read(at)[0, 0, 0])
             out["value"] = value
             out["confidence"] = None if percent == IGNORE else percent
-            out["cube"] = one.found.cubes[cube].cube_id
+            out["cube"] = cube_id = one.found.cubes[cube].cube_id
             if self.since is not None and number == len(self.shown.dates) - 1:
                 held = int(self.since.read(at)[0, 0, 0])
                 out["since"] = None if held == IGNORE else self.shown.dates[held]
             if self.images is not None:
-                out["curves"] = self.images.series(cube, row, col)
+                out["curves"] = self.images.series(cube_id, row, col)
         fields = self.outlines(number)
         field = fields.at(lon, lat) if fields is not None else None
         if fields is not None and field is not None:

@@ -1,7 +1,12 @@
 """Means of the images over mapped classes, and what is missing of cubes."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from viewer import made_views
 
 from cropmap_jax.viewer import means
@@ -32,6 +37,25 @@ def test_means_are_of_pixels_with_a_value_and_of_decibels_those_of_powers(tmp_pa
         decibels = 10 * np.log10(np.nanmean(power[:, own], 1))
         np.testing.assert_allclose(found["curves"]["VH"][str(value)], decibels, atol=0.006)
     assert np.isnan(values[1]), "all of the second period lies under clouds"
+
+
+def test_a_date_that_has_more_cubes_takes_the_pixels_of_its_own(tmp_path):
+    made = made_views.write_cube(tmp_path / "cubes")
+    root = made_views.series(tmp_path / "series", values=(0, 1))
+    # It comes first by name, so that positions of cubes are others than on the latest date.
+    more = root / "2022-05-01"
+    named = json.loads((more / "cube" / "map.json").read_text())
+    shutil.copytree(more / "cube", more / "a")
+    (more / "a" / "map.json").write_text(json.dumps(named | {"cube": "a"}))
+    with rasterio.open(more / "a" / "crop.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as raster:
+        a = raster.transform
+        raster.transform = Affine(a.a, 0, a.c - 640, 0, a.e, a.f)
+    view = made_views.view(root, tmp_path / "cubes")
+    lon, lat = made_views.centre(row=20, col=21)
+    first, last = (view.pixel(i, lon, lat) for i in (0, 1))
+    assert first["cube"] == last["cube"] == "cube" and first["curves"] == last["curves"]
+    assert first["curves"]["VH"][-1] == pytest.approx(made.s1[-1, 20, 21, 1], abs=0.006)
+    assert view.means(0).wait()["means"]["pixels"]["0"] == 4096
 
 
 def test_means_are_kept_and_another_map_gets_its_own(tmp_path, cache, monkeypatch):
