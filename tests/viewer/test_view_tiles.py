@@ -101,6 +101,22 @@ def test_from_far_away_a_tile_holds_every_eighth_pixel_at_most(tmp_path):
     assert world.shape == (256, 256, 1) and (world != 255).sum() <= 1
 
 
+@pytest.mark.parametrize("z", [3, 6, 7, 9, 14])
+def test_places_of_pixels_are_right_at_every_zoom(z):
+    crs = pyproj.CRS(32639).to_wkt()
+    # A tile at the edge of the zone, where the grid is bent most.
+    x, y = tile_of(53.9, 61.0, z)
+    lon, lat = centres(z, x, y)
+    wanted = pyproj.Transformer.from_crs(4326, 32639, always_xy=True).transform(lon, lat)
+    box = (x / 2**z, y / 2**z, (x + 1) / 2**z, (y + 1) / 2**z)
+    found = tiles._places(crs, z, box, 256, 256)
+    pixel = pieces.metres(z, (box[1] + box[3]) / 2)
+    # Of places near the zone: far from it the projection has no meaning.
+    near = np.abs(lon - 51) < 8
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert np.abs(ours - theirs)[near].max() < 0.01 * pixel
+
+
 def test_where_the_map_is_not_there_is_no_tile(tmp_path):
     made_views.write_map(tmp_path)
     _, sample, places = sampler(tmp_path)
