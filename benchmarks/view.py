@@ -133,19 +133,19 @@ def time_server(folder: pathlib.Path, cubes: str | None, args, root: pathlib.Pat
         if line is None:
             raise SystemExit("the command ended before it served")
         host = urllib.parse.urlparse(re.sub(r"^map: ", "", line.strip())).netloc
-        found = {"start, s": time.perf_counter() - begun}
+        found = {"start, s": time.perf_counter() - begun, "start, cpu s": used(process.pid)}
         begun = time.perf_counter()
         ((seconds, body),) = ask(host, ["/view.json"])
         found |= {"view.json, s": time.perf_counter() - begun, "zooms": {}}
         found["bounds"] = json.loads(body)["bounds"]
         layers = ["crop", "confidence", *(["image"] if json.loads(body)["image"] else [])]
-        found["first view"] = first_view(host, found["bounds"], layers)
+        found["first view"] = first_view(host, found["bounds"], layers, process.pid)
         for z in args.zooms:
             places = around(found["bounds"], z, args.tiles)
             for layer in layers:
                 paths = [f"/tiles/{layer}/0/{z}/{x}/{y}.png" for x, y in places]
                 found["zooms"].setdefault(z, {})[layer] = {
-                    name: timed(host, paths) for name in ("cold", "again")
+                    name: timed(host, paths, process.pid) for name in ("cold", "again")
                 }
         return found
     finally:
@@ -153,19 +153,20 @@ def time_server(folder: pathlib.Path, cubes: str | None, args, root: pathlib.Pat
         process.wait(30)
 
 
-def first_view(host: str, bounds: list[float], layers: list[str]) -> dict:
+def first_view(host: str, bounds: list[float], layers: list[str], pid: int) -> dict:
     """The page's files and the tiles of crops and images that a window of 900 x 800 shows first."""
     z = round(np.log2(360 / (bounds[2] - bounds[0]) * 900 / 256))
     files = [f"/{name}" for name in FILES]
     shown = [name for name in layers if name != "confidence"]
     places = around(bounds, z, 20)
     tiles = [f"/tiles/{name}/0/{z}/{x}/{y}.png" for name in shown for x, y in places]
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), used(pid)
     ask(host, files)
     page = time.perf_counter() - begun
     ask(host, tiles)
     whole = time.perf_counter() - begun
-    return {"zoom": z, "page, s": page, "tiles": len(tiles), "with tiles, s": whole}
+    own = used(pid) - before
+    return {"zoom": z, "page, s": page, "tiles": len(tiles), "with tiles, s": whole, "cpu s": own}
 
 
 def around(bounds: list[float], z: int, count: int) -> list[tuple[int, int]]:
@@ -180,13 +181,20 @@ def around(bounds: list[float], z: int, count: int) -> list[tuple[int, int]]:
     return sorted(every, key=lambda t: max(abs(t[0] + 0.5 - x), abs(t[1] + 0.5 - y)))[:count]
 
 
-def timed(host: str, paths: list[str]) -> dict:
-    """Wall time of all tiles over the number of tiles, and how long one takes to come."""
-    begun = time.perf_counter()
+def used(pid: int) -> float:
+    """Seconds of a processor that a process has used, which no other load changes."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def timed(host: str, paths: list[str], pid: int) -> dict:
+    """Wall time of all tiles over the number of tiles, the server's own, and how long one takes."""
+    begun, before = time.perf_counter(), used(pid)
     answers = ask(host, paths)
     wall = time.perf_counter() - begun
     waits = [1000 * seconds for seconds, _ in answers]
-    return {"ms_a_tile": 1000 * wall / len(paths), "wait_ms": report.spread(waits)}
+    own = 1000 * (used(pid) - before) / len(paths)
+    return {"ms_a_tile": 1000 * wall / len(paths), "cpu_ms": own, "wait_ms": report.spread(waits)}
 
 
 def ask(host: str, paths: list[str]) -> list[tuple[float, bytes]]:
@@ -209,7 +217,7 @@ def ask(host: str, paths: list[str]) -> list[tuple[float, bytes]]:
 
 
 def time_rio_tiler(folder: pathlib.Path, found: dict, args, root: pathlib.Path) -> dict:
-    """The same tiles by rio-tiler, one after the other; a sixth of them where they are many."""
+    """CPU ms of the same tiles by rio-tiler, one after the other; a sixth of them if many."""
     import warnings
 
     from rio_tiler.io import Reader
@@ -231,7 +239,7 @@ def time_rio_tiler(folder: pathlib.Path, found: dict, args, root: pathlib.Path) 
     with Reader(str(_virtual(files, root / "all.vrt"))) as whole:
         for z in args.zooms:
             places = around(found["bounds"], z, args.tiles)[: max(args.tiles // 6, 2)]
-            begun, hits = time.perf_counter(), 0
+            begun, hits = time.process_time(), 0
             for x, y in places:
                 west, east = (360 * u / 2**z - 180 for u in (x, x + 1))
                 north, south = (
@@ -243,12 +251,12 @@ def time_rio_tiler(folder: pathlib.Path, found: dict, args, root: pathlib.Path) 
                 hits += len(own)
                 if own:
                     mosaic_reader(own, one, x, y, z, threads=0)[0].render(img_format="PNG")
-            mosaic = 1000 * (time.perf_counter() - begun) / len(places)
-            begun = time.perf_counter()
+            mosaic = 1000 * (time.process_time() - begun) / len(places)
+            begun = time.process_time()
             for x, y in places:
                 if whole.tile_exists(x, y, z):
                     whole.tile(x, y, z, **nearest).render(img_format="PNG")
-            virtual = 1000 * (time.perf_counter() - begun) / len(places)
+            virtual = 1000 * (time.process_time() - begun) / len(places)
             out[z] = {"mosaic": mosaic, "vrt": virtual, "cubes": hits / len(places)}
     return out
 
@@ -286,23 +294,27 @@ def describe(found: dict, args) -> str:
     """The table."""
     first = found["first view"]
     text = (
-        f"{found['cubes']} cubes; {found['start, s']:.1f} s until it serves, "
-        f"{found['view.json, s']:.2f} s until the page is told what there is; its files and the "
-        f"{first['tiles']} tiles of the first view (zoom {first['zoom']}) come in "
-        f"{first['with tiles, s']:.2f} s; below, {args.tiles} tiles over {CONNECTIONS} connections"
-        f"\n\n"
+        f"{found['cubes']} cubes; {found['start, s']:.1f} s until it serves "
+        f"({found['start, cpu s']:.1f} s of a processor), {found['view.json, s']:.2f} s until the "
+        f"page is told what there is; its files and the {first['tiles']} tiles of the first view "
+        f"(zoom {first['zoom']}) come in {first['with tiles, s']:.2f} s ({first['cpu s']:.2f} s of "
+        f"a processor); below, {args.tiles} tiles over {CONNECTIONS} connections\n\n"
     )
     rio = found.get("rio-tiler", {})
     rows = []
     for z, layers in found["zooms"].items():
         for layer, times in layers.items():
             row = [z, layer, *(times[name]["ms_a_tile"] for name in ("cold", "again"))]
+            row += [times[name]["cpu_ms"] for name in ("cold", "again")]
             row.append(times["cold"]["wait_ms"]["median"])
             if rio:
                 row += [rio[z][k] if layer == "crop" else "" for k in ("mosaic", "vrt", "cubes")]
             rows.append(row)
-    head = ["zoom", "layer", "ms a tile, cold", "again", "a tile comes after, ms (cold)"]
-    head += ["rio-tiler, mosaic", "rio-tiler, VRT", "cubes in a tile"] if rio else []
+    head = ["zoom", "layer", "ms a tile, cold", "again", "CPU ms a tile, cold", "again"]
+    head.append("a tile comes after, ms (cold)")
+    head += (
+        ["rio-tiler, mosaic, CPU ms", "rio-tiler, VRT, CPU ms", "cubes in a tile"] if rio else []
+    )
     return text + report.table(head, rows)
 
 
