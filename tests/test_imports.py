@@ -55,6 +55,8 @@ ROOMS = {
     },
     # It shows what scores and maps hold, and computes nothing that they could.
     "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
+    # It shows what maps and cubes hold.
+    "viewer": {"mapping", "geo"},
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

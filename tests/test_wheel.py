@@ -55,6 +55,8 @@ NEED_EXTRAS = (
     "cropmap_jax.sources.ingest.netcdf_files",
     "cropmap_jax.sources.simulator.field_data",
     "cropmap_jax.sources.stac.image_driver",
+    "cropmap_jax.viewer.app",
+    "cropmap_jax.viewer.serving",
 )
 HIDE = """
 import sys
@@ -190,6 +192,7 @@ def test_commands_start_without_extras_and_name_the_one_they_need(installed, tmp
         ("export", ("--config", "configs/export_isrc.py", "--cubes", "cubes"), "earthengine"),
         ("prepare", ("--config", "configs/prepare_isrc.py", "--out", "out"), "fields"),
         ("fetch", ("--config", "configs/fetch_local.py", "--cubes", "cubes"), "stac"),
+        ("view", ("--map", "map"), "view"),
     ):
         done = run(sys.executable, "-m", f"experiments.{verb}", *flags, cwd=tmp_path, env=env)
         assert done.returncode == 1, done.stdout

@@ -7,6 +7,7 @@ EXTRAS = {
     "fields": ("geopandas", "jdatetime", "openpyxl", "pandas", "pyarrow", "pyogrio"),
     "netcdf": ("h5netcdf", "h5py", "xarray"),
     "stac": ("odc.stac", "pystac_client", "requests", "urllib3"),
+    "view": ("fastapi", "starlette", "uvicorn"),
 }
 """Extra -> the modules that the library imports from its packages."""
 

@@ -17,7 +17,8 @@ WHY_NOT = (
     if not (DRIVER and BROWSER)
     else ""
 )
-KEYS = {"left": "\ue012", "right": "\ue014", "home": "\ue011", "tab": "\ue004"}
+KEYS = {"left": "\ue012", "right": "\ue014", "home": "\ue011", "tab": "\ue004",
+        "enter": "\ue007", "escape": "\ue00c"}  # fmt: skip
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
