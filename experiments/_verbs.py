@@ -12,7 +12,7 @@ GROUPS = {
     "pixels and labels": ("prepare", "export", "fetch", "ingest", "simulate", "build", "audit"),
     "training": ("pretrain", "finetune", "baseline", "combine", "calibrate"),
     "how good is it?": ("evaluate", "compare", "crossvalidate", "learning_curve"),
-    "maps": ("predict", "area", "sample_points", "visit", "review_labels"),
+    "maps": ("predict", "view", "area", "sample_points", "visit", "review_labels"),
 }
 """Verbs in the order of the work; those that are in no group come last."""
 

@@ -97,7 +97,10 @@ def main(_):
     print("\n".join(f"map: {path}" for path in result.crops))
     if result.fields:
         print(f"fields: {result.fields}")
-    print(f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at the .png")
+    print(
+        f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at it in the "
+        f"browser: python -m experiments.view --map {_OUT.value} --cubes {_CUBES.value}"
+    )
 
 
 def _map(maker, desc: str):
@@ -148,7 +151,10 @@ def _series(options) -> None:
     if done.fields:
         print(f"fields: {done.fields}")
     print(f"summary: {done.summary}\nseries: {done.series}, STAC {done.collection}")
-    print(f"next: open {done.since[0]} in QGIS, or look at the .png")
+    print(
+        f"next: open {done.since[0]} in QGIS, or look at it in the browser: "
+        f"python -m experiments.view --map {_OUT.value} --cubes {_CUBES.value}"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ one file instead, which opens in any browser without a server; for small maps.
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _output
 
 _MAP = flags.DEFINE_string("map", None, "Folder of a map or of a series of maps.", required=True)
 _CUBES = flags.DEFINE_string(
@@ -71,6 +71,7 @@ def _say(found):
 def _ready(address):
     import webbrowser
 
+    _output.results(address=address)
     print(f"map: {address}\nCtrl-C ends", flush=True)
     if _OPEN.value:
         webbrowser.open(address)
@@ -81,6 +82,7 @@ def _export(found, out):
 
     _say(found)
     size = export.write(found, out)
+    _output.results(page=out, bytes=size)
     print(f"page: {out} ({size / 1e6:.1f} MB)\nnext: open it in a browser; it needs no server")
 
 
