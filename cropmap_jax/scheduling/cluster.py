@@ -1,7 +1,10 @@
 """Tasks on the workers of a Dask cluster: one on this machine, or one that runs already."""
 
+import asyncio
 import contextlib
+import gc
 import itertools
+import json
 import logging
 import os
 import pathlib
@@ -67,27 +70,64 @@ def on_this_machine(count: int, flag: str) -> Iterator[Scheduler]:
         except (RuntimeError, OSError) as error:
             raise OSError(f"{flag}: worker processes could not be started ({error})") from error
         held.enter_context(local)
+        held.enter_context(_dropping(local))
         client = held.enter_context(distributed.Client(local, set_as_default=False))
         yield held.enter_context(Cluster(client, f"{count} processes on this machine"))
+
+
+@contextlib.contextmanager
+def _dropping(local: distributed.LocalCluster) -> Iterator[None]:
+    """When the block raises, work is dropped where it is; Dask would wait four seconds for it."""
+
+    async def drop() -> None:
+        nannies = list(local.workers.values())
+        await asyncio.gather(*(one.close(timeout=0.2) for one in nannies), return_exceptions=True)
+
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            local.sync(drop)
+        raise
 
 
 @contextlib.contextmanager
 def connected(text: str, file: bool, flag: str) -> Iterator[Scheduler]:
     """A scheduler that runs already; `text` is its address or, if `file`, its file."""
     _quiet()
-    kept = {"scheduler_file": text} if file else {"address": text}
+    address = _address_in(text, flag) if file else text
     with contextlib.ExitStack() as held:
         held.enter_context(processes.stoppable())
-        try:
-            client = distributed.Client(**kept, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-            why = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ValueError(
-                f"{flag} {text}: expected a Dask scheduler, found none that answers within "
-                f"{CONNECT_S} s ({why})"
-            ) from error
+        client = _client(address, f"{flag} {text}")
         held.enter_context(client)
         yield held.enter_context(Cluster(client, f"the Dask scheduler at {text}"))
+
+
+def _client(address: str, where: str) -> distributed.Client:
+    try:
+        return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+    # Half a client is left, which closes itself when it is found to be garbage: now, since Dask
+    # would wait for itself for ever if that were while another one is opened.
+    gc.collect()
+    raise ValueError(
+        f"{where}: expected a Dask scheduler, found none that answers within {CONNECT_S} s ({why})"
+    )
+
+
+def _address_in(file: str, flag: str) -> str:
+    try:
+        value = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+    except ValueError:
+        value = None
+    address = value.get("address") if isinstance(value, dict) else None
+    if not isinstance(address, str):
+        raise ValueError(
+            f"{flag} {file}: expected the file that `dask scheduler --scheduler-file` writes, "
+            f"found one without an address"
+        )
+    return address
 
 
 def _quiet() -> None:
