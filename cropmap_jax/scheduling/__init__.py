@@ -5,7 +5,7 @@ writes whole files or none: a worker that is lost costs the tasks that it was at
 keeps of its tasks, such as a manifest, the process of the command writes alone.
 """
 
-from cropmap_jax.scheduling.on_worker import Unfit
+from cropmap_jax.scheduling.on_worker import Unfit, WorkersLost
 from cropmap_jax.scheduling.schedulers import Done, Scheduler, open_scheduler
 
-__all__ = ["Done", "Scheduler", "Unfit", "open_scheduler"]
+__all__ = ["Done", "Scheduler", "Unfit", "WorkersLost", "open_scheduler"]

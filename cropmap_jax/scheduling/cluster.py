@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import itertools
 import json
@@ -149,7 +150,7 @@ class Cluster(Scheduler):
 
     def __init__(self, client: distributed.Client, text: str):
         self._client, self._text = client, text
-        self._demands = on_worker.Demands()
+        self._demands = on_worker.Demands(folder=os.getcwd())
         self._probes: list[pathlib.Path] = []
         self._workers, self._counted = 0, 0.0
 
@@ -189,7 +190,7 @@ class Cluster(Scheduler):
             seen.append(on_worker.seen(flag, self._probe(pathlib.Path(folder))))
         seen += [on_worker.seen(flag, path) for flag, path in (reads or {}).items()]
         named = (*self._demands.modules, *modules)
-        demands = on_worker.Demands(seen=tuple(seen), modules=named)
+        demands = dataclasses.replace(self._demands, seen=tuple(seen), modules=named)
         self._check(demands)
         self._demands = demands
 
@@ -278,7 +279,7 @@ class Cluster(Scheduler):
                 raise on_worker.Unfit(outcome.unfit)
             return Done(task, outcome.value, outcome.error)
         if isinstance(error, distributed.KilledWorker):
-            return Done(task, None, OSError(
+            return Done(task, None, on_worker.WorkersLost(
                 f"{name(task)}: given up: {error.allowed_failures + 1} workers ended while they "
                 f"were at it, the last at {error.last_worker.address}; often for lack of memory"
             ))  # fmt: skip

@@ -1,5 +1,6 @@
 """What runs on a worker: whether it can do the work, and the task itself."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -17,6 +18,10 @@ class Unfit(ValueError):
     """A worker that cannot do the work: another version, other files, more than one thread."""
 
 
+class WorkersLost(OSError):
+    """Several workers ended, one after the other, while they were at one task."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Demands:
     """What every worker has to be.
@@ -25,11 +30,14 @@ class Demands:
       version: of cropmap_jax.
       seen: (flag, path, size in bytes or -1) of files and folders that have to be there.
       modules: to import first.
+      folder: in which tasks run, so that relative paths lead where they do in this process; where
+        a worker has no such folder, it stays in its own.
     """
 
     version: str = cropmap_jax.__version__
     seen: tuple[tuple[str, str, int], ...] = ()
     modules: tuple[str, ...] = ()
+    folder: str = ""
 
 
 def seen(flag: str, path: str | os.PathLike[str]) -> tuple[str, str, int]:
@@ -96,9 +104,14 @@ def call(demands: Demands, function: Callable[..., Any], task: Any) -> Outcome:
     if lacks:
         return Outcome(unfit=f"{where()}: {lacks}")
     try:
-        return Outcome(function(*task) if isinstance(task, tuple) else function(task))
+        with _in(demands.folder):
+            return Outcome(function(*task) if isinstance(task, tuple) else function(task))
     except Exception as error:
         return Outcome(error=_sendable(error))
+
+
+def _in(folder: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.chdir(folder) if os.path.isdir(folder) else contextlib.nullcontext()
 
 
 @functools.cache

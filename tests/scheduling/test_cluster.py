@@ -43,7 +43,7 @@ def test_a_lost_worker_costs_its_tasks_only(scheduler, tmp_path):
     ended = {one.task[0]: one for one in scheduler.run(cluster_tasks.die, tasks, name)}
     assert sorted(ended) == list(range(12))
     lost = ended.pop(2).error
-    assert isinstance(lost, OSError)
+    assert isinstance(lost, scheduling.WorkersLost)
     assert str(lost).startswith("cube 2: given up: 4 workers ended while they were at it, the last")
     assert {n: (one.value, one.error) for n, one in ended.items()} == {n: (n, None) for n in ended}
 
