@@ -8,11 +8,12 @@ import dataclasses
 import functools
 import json
 import pathlib
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cropmap_jax import scheduling
-from cropmap_jax.geo import files
+from cropmap_jax.geo import cube_io, files
 from cropmap_jax.sources.manifest_rows import FAILED, CubeRow, PieceRow
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.errors import Unreachable
@@ -70,12 +71,24 @@ def fetch_group(
     """
     from cropmap_jax.sources.stac import fetch
 
+    _forget(own, folder)
     source, notes = _opened(_Options(options, threads)), Notes()
     before, summary = source.files, Summary()
     work = fetch.Fetching(options, source, notes, folder, summary, None)
     for _ in work.rows(own.todo):
         pass
     return Made(notes.cubes, notes.pieces, summary.gone, summary.bytes, source.files - before)
+
+
+def _forget(own: Group, folder: pathlib.Path) -> None:
+    """Removes what a worker that was lost finished of a group, which nobody has noted.
+
+    The group is fetched as a whole again: what an item records of scenes is of all its cubes.
+    """
+    for one in own.todo:
+        path = folder / one.target.cube_id
+        if path.exists() and cube_io.read_info(path).source.get("key") == one.key:
+            shutil.rmtree(path)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,9 +11,10 @@ from cropmap_jax import scheduling
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, WHOLE
 from cropmap_jax.sources.simulator import run
-from cropmap_jax.sources.stac import fetch
+from cropmap_jax.sources.stac import assembly, fetch, groups, spread
 from cropmap_jax.sources.stac.errors import Refused
 from cropmap_jax.sources.stac.source import Source
+from cropmap_jax.sources.survey import Todo
 
 pytest.importorskip("distributed", reason="extra: dask")
 
@@ -87,6 +88,17 @@ def test_a_group_that_loses_its_workers_fails_and_the_others_are_made(world, tmp
     assert reason == f"{cube_id}: given up"
     assert [row.cube for row in rows if row.state == FAILED] == [cube_id]
     assert not list((tmp_path / "cubes").glob(".*.part"))
+
+
+def test_a_task_that_is_run_again_makes_the_same(world, tmp_path):
+    found, options = read(world.cubes, world.scenes)
+    first = Todo(found[0], assembly.cube_key(found[0], options))
+    (own,) = groups.group([first])
+    once = spread.fetch_group(own, options, 2, tmp_path)
+    made = digests(tmp_path)
+    again = spread.fetch_group(own, options, 2, tmp_path)
+    assert (again.cubes, digests(tmp_path)) == (once.cubes, made)
+    assert again.files == once.files > 0
 
 
 def test_what_no_repetition_changes_ends_the_run(world, tmp_path):
