@@ -10,6 +10,7 @@ that of one process. The server of the catalogue runs on the same cores.
 import hashlib
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -47,7 +48,7 @@ def children(process: int) -> list[int]:
     return sorted(found)
 
 
-def run_command(verb: str, flags: list[str], kill_when) -> tuple[float, int]:
+def run_command(verb: str, flags: list[str], kill_when) -> tuple[float, float, int]:
     """Runs a command; a worker is killed with SIGKILL once `kill_when()` holds.
 
     Args:
@@ -56,12 +57,13 @@ def run_command(verb: str, flags: list[str], kill_when) -> tuple[float, int]:
       kill_when: called now and then; None to kill none.
 
     Returns:
-      Its seconds, starts included, and how many workers were killed.
+      Its seconds, starts included, those of processors, its workers' among them, and how many
+      workers were killed.
 
     Raises:
       ValueError: it failed; its last lines.
     """
-    began, killed = time.monotonic(), 0
+    began, before, killed = time.monotonic(), _of_processors(), 0
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(
             [sys.executable, "-m", f"experiments.{verb}", *flags],
@@ -77,7 +79,12 @@ def run_command(verb: str, flags: list[str], kill_when) -> tuple[float, int]:
         if process.returncode:
             printed.seek(0)
             raise ValueError(f"{verb} ended with {process.returncode}: {printed.read()[-1000:]}")
-    return time.monotonic() - began, killed
+    return time.monotonic() - began, _of_processors() - before, killed
+
+
+def _of_processors() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def compare(cases: list[tuple[str, str, bool]], run) -> tuple[list[list], dict]:
@@ -85,7 +92,8 @@ def compare(cases: list[tuple[str, str, bool]], run) -> tuple[list[list], dict]:
 
     Args:
       cases: (title, text of --scheduler, whether a worker is killed).
-      run: does it, given the text and whether to kill; (seconds, workers killed, digests).
+      run: does it, given the text and whether to kill; (seconds, of processors, workers killed,
+        digests).
 
     Returns:
       Rows for `report.table`, and figures.
@@ -96,21 +104,23 @@ def compare(cases: list[tuple[str, str, bool]], run) -> tuple[list[list], dict]:
     base = 0.0
     for title, text, kill in cases:
         print(f"{title} ...", flush=True)
-        seconds, killed, found = run(text, kill)
+        seconds, processors, killed, found = run(text, kill)
         base, expected = base or seconds, expected or found
         other = [
             name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)
         ]
         same = "yes" if not other else f"{len(other)} differ: {', '.join(other[:3])}"
-        rows.append([title, killed, len(found), same, seconds, seconds / base])
+        rows.append([title, killed, len(found), same, seconds, seconds / base, processors])
         print(f"  {seconds:.0f} s, {len(found)} files, same bytes: {same}", flush=True)
         figures[title] = {
-            "seconds": seconds, "killed": killed, "files": len(found), "differ": other,
+            "seconds": seconds, "processor_seconds": processors, "killed": killed,
+            "files": len(found), "differ": other,
         }  # fmt: skip
     return rows, figures
 
 
-HEADER = ["", "workers killed", "files", "same bytes", "seconds", "of one process"]
+HEADER = ["", "workers killed", "files", "same bytes", "seconds", "of one process",
+          "processor seconds"]  # fmt: skip
 
 
 def measure_fetch(tiles: tuple[int, int], counts: list[int]) -> tuple[str, dict]:
@@ -132,7 +142,7 @@ def measure_fetch(tiles: tuple[int, int], counts: list[int]) -> tuple[str, dict]
                 box=tuple(degrees),
             ))  # fmt: skip
 
-            def run(text: str, kill: bool) -> tuple[float, int, dict[str, str]]:
+            def run(text: str, kill: bool) -> tuple[float, float, int, dict[str, str]]:
                 cubes = folder / "cubes"
 
                 def half() -> bool:
@@ -140,7 +150,7 @@ def measure_fetch(tiles: tuple[int, int], counts: list[int]) -> tuple[str, dict]
 
                 flags = ["--config", str(config), "--cubes", str(cubes), "--threads", "4"]
                 flags += ["--scheduler", text] if text else []
-                seconds, killed = run_command("fetch", flags, half if kill else None)
+                ran = run_command("fetch", flags, half if kill else None)
                 made, worst_s2, worst_s1 = fetch.check(cubes, box)
                 if made != total or worst_s2 > 1 or worst_s1 > 0.02:
                     raise ValueError(
@@ -149,7 +159,7 @@ def measure_fetch(tiles: tuple[int, int], counts: list[int]) -> tuple[str, dict]
                     )
                 found = digests(cubes)
                 shutil.rmtree(cubes)
-                return seconds, killed, found
+                return (*ran, found)
 
             rows, figures = compare(cases, run)
     text = report.table([f"{total} cubes fetched", *HEADER[1:]], rows)

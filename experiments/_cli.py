@@ -231,6 +231,8 @@ def open_scheduler(text: str):
 
     with scheduling.open_scheduler(text) as scheduler:
         if not scheduler.is_here:
-            count = f"{scheduler.workers} workers" if scheduler.workers else "no worker yet"
-            print(f"scheduler: {scheduler.text}, {count}", flush=True)
+            print(
+                f"scheduler: {scheduler.text}; workers: {scheduler.workers or 'none yet'}",
+                flush=True,
+            )
         yield scheduler

@@ -73,7 +73,7 @@ def on_this_machine(count: int, flag: str) -> Iterator[Scheduler]:
         held.enter_context(local)
         held.enter_context(_dropping(local))
         client = held.enter_context(distributed.Client(local, set_as_default=False))
-        yield held.enter_context(Cluster(client, f"{count} processes on this machine"))
+        yield held.enter_context(Cluster(client, f"local:{count}, processes of this machine"))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ def scheduler():
 
 
 def test_it_says_what_it_is(scheduler):
-    assert (scheduler.workers, scheduler.text) == (2, "2 processes on this machine")
+    assert (scheduler.workers, scheduler.text) == (2, "local:2, processes of this machine")
     assert not scheduler.is_here
 
 
