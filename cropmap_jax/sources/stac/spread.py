@@ -4,6 +4,7 @@ A worker opens the catalogue itself, with tokens of its own environment, and wri
 to be noted of them comes back, and the manifest is written by the process of the command alone.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -140,24 +141,30 @@ def rows(
             yield own, work.options, threads, folder
 
     in_a_row = 0
-    for done in scheduler.run(fetch_group, tasks(), lambda task: _name(task[0])):
-        own: Group = done.task[0]
-        if isinstance(done.error, (scheduling.WorkersLost, Unreachable)):
-            # It could not begin, or was too much for every worker.
-            made = Made([work.failed(one, str(done.error)) for one in own.todo], [], set(), 0, 0)
-        else:
-            made = done.result()
-        work.note(made)
-        for row in made.cubes:
-            yield row
-            in_a_row = in_a_row + 1 if row.state == FAILED else 0
-            if in_a_row >= most:
-                raise Unreachable(
-                    f"{in_a_row} cubes in a row failed, the last because: {row.reason}; fix that, "
-                    f"or wait, and run the same command again"
-                )
+    with contextlib.closing(
+        scheduler.run(fetch_group, tasks(), lambda task: _name(task[0]))
+    ) as ended:
+        for done in ended:
+            work.note(made := _made(work, done))
+            for row in made.cubes:
+                yield row
+                in_a_row = in_a_row + 1 if row.state == FAILED else 0
+                if in_a_row >= most:
+                    raise Unreachable(
+                        f"{in_a_row} cubes in a row failed, the last because: {row.reason}; fix "
+                        f"that, or wait, and run the same command again"
+                    )
     # Of workers that were killed.
     files.tidy(folder, {one.target.cube_id for one in todo})
+
+
+def _made(work: "Fetching", done: scheduling.Done) -> Made:
+    """What came back; failures of a group that could not begin or was too much for every worker."""
+    if isinstance(done.error, (scheduling.WorkersLost, Unreachable)):
+        rows = [work.failed(one, str(done.error)) for one in done.task[0].todo]
+        return Made(rows, [], set(), 0, 0)
+    made: Made = done.result()
+    return made
 
 
 def _name(own: Group) -> str:
