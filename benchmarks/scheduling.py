@@ -199,6 +199,7 @@ def measure_cost(counts: list[int], sleeping: int) -> tuple[str, dict]:
                 began = time.monotonic()
                 done = sum(1 for _ in scheduler.run(nothing, range(count)))
                 ms.append((time.monotonic() - began) / done * 1e3)
+                print(f"{text or ONE}: {ms[-1]:.3g} ms a task of {count:,}", flush=True)
             began = time.monotonic()
             for _ in scheduler.run(wait, range(sleeping)):
                 pass
