@@ -15,6 +15,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,7 @@ EPSG, COL, ROW = 32631, 388, 4000
 DAYS_OPTICAL, DAYS_RADAR = range(2, 58, 7), range(1, 60, 6)
 """Of March and April 2018."""
 BLOCK_PX = 512
+_WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 CONFIG = """
 import runpy
 
@@ -184,8 +186,15 @@ def check(cubes: pathlib.Path, box: GeoBox) -> tuple[int, float, float]:
     return len(infos), worst[0], worst[1] / 100
 
 
-def bare_rate(url: str, files: list[str], threads: int, count: int) -> float:
-    """Requests a second of threads that do nothing but read a header and a block of files."""
+def cpu_seconds(who: int) -> float:
+    """CPU seconds of this process, or of those that it started and that have ended."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def bare_rate(url: str, files: list[str], threads: int, count: int) -> tuple[float, float]:
+    """Requests a second of threads that do nothing but read a header and a block of files, and CPU
+    seconds a request, of theirs and of the server's together."""
     host = url.removeprefix("http://")
     numbers, lock = iter(range(count)), threading.Lock()
 
@@ -202,12 +211,13 @@ def bare_rate(url: str, files: list[str], threads: int, count: int) -> float:
             connection.getresponse().read()
 
     crew = [threading.Thread(target=work) for _ in range(threads)]
-    began = time.monotonic()
+    began, before = time.monotonic(), cpu_seconds(resource.RUSAGE_SELF)
     for thread in crew:
         thread.start()
     for thread in crew:
         thread.join()
-    return count / (time.monotonic() - began)
+    used = cpu_seconds(resource.RUSAGE_SELF) - before
+    return count / (time.monotonic() - began), used / count
 
 
 def measure(tiles: tuple[int, int], kills: int, every: int) -> tuple[str, dict]:
@@ -223,7 +233,7 @@ def measure(tiles: tuple[int, int], kills: int, every: int) -> tuple[str, dict]:
         files = [f.relative_to(folder / "scenes").as_posix()
                  for f in sorted((folder / "scenes").rglob("*.tif"))]  # fmt: skip
         with RangeServer(folder / "scenes") as server:
-            rate = bare_rate(server.url, files, 16, 40 * len(files))
+            rate, bare_cpu = bare_rate(server.url, files, 16, 40 * len(files))
             server.every = every
             config = folder / "config.py"
             config.write_text(CONFIG.format(
@@ -234,6 +244,7 @@ def measure(tiles: tuple[int, int], kills: int, every: int) -> tuple[str, dict]:
             cubes, again, memory = folder / "cubes", 0, []
             kept: dict[str, int] = {}
             began = time.monotonic()
+            own, others = (cpu_seconds(w) for w in _WHO)
             killed = 0
             for kill in range(kills + 1):
                 run = Run(config, cubes)
@@ -244,6 +255,7 @@ def measure(tiles: tuple[int, int], kills: int, every: int) -> tuple[str, dict]:
                 again += sum(now.get(one) != at for one, at in kept.items())
                 kept = now
             seconds = time.monotonic() - began
+            own, others = (cpu_seconds(w) - b for w, b in zip(_WHO, (own, others), strict=True))
             asked = sum(path.endswith(".tif") for _, path, _ in server.requests)
         made, worst_s2, worst_s1 = check(cubes, box)
         shutil.rmtree(cubes)
@@ -251,8 +263,11 @@ def measure(tiles: tuple[int, int], kills: int, every: int) -> tuple[str, dict]:
         "cubes": made, "expected": total, "kills": killed, "fetched_again": again,
         "worst_s2_dn": worst_s2, "worst_s1_db": worst_s1, "seconds": seconds, "requests": asked,
         "requests_per_s": asked / seconds, "bare_requests_per_s": rate, "peak_mib": memory,
-        "fault_every": every,
+        "fault_every": every, "client_cpu_s": others, "server_cpu_s": own,
+        "bare_cpu_s_per_request": bare_cpu, "load": os.getloadavg()[0],
+        "client_cpu_s_per_request": others / asked,
     }  # fmt: skip
+    most = bare_cpu / ((own + others) / asked)
     rows = [
         ["cubes whole", f"{made} of {total}"],
         ["killed with SIGKILL", killed],
@@ -263,6 +278,11 @@ def measure(tiles: tuple[int, int], kills: int, every: int) -> tuple[str, dict]:
         ["time, starts included", f"{seconds:.0f} s"],
         ["requests a second", f"{asked / seconds:.0f}"],
         ["of what the server gives to bare readers", f"{asked / seconds / rate:.0%} of {rate:.0f}"],
+        ["load of the machine at the end", f"{os.getloadavg()[0]:.1f}"],
+        ["CPU time a request, fetch alone", f"{1000 * others / asked:.1f} ms"],
+        ["CPU time a request, fetch and server", f"{1000 * (own + others) / asked:.1f} ms"],
+        ["CPU time a request, bare readers and server", f"{1000 * bare_cpu:.1f} ms"],
+        ["share of the server's rate, by CPU time", f"{most:.0%}"],
         ["peak memory of each run, MiB", ", ".join(f"{m:.0f}" for m in memory)],
     ]
     return report.table(["fetch under faults", ""], rows), figures

@@ -251,7 +251,7 @@ def time_stages(workdir: str, folder: pathlib.Path, as_of: str, parts: int) -> d
                 crop = measure("class and confidence", _decide, own, possible, recipe)
     crop = np.tile(crop, (8, 8))
     began = time.process_time()
-    map_rasters._encode(crop, _info_of(infos[0], crop.shape), "crop", "mode", {})
+    map_rasters.encode(crop, _info_of(infos[0], crop.shape), "crop", "mode", {})
     seconds["encode"] = 2 * (time.process_time() - began) * total / crop.size
     began = time.process_time()
     cube_io.verify_checksums(infos[0])

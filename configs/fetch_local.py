@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
 
     config.s2 = ConfigDict({
         "catalogue": "",
+        "files": "",  # how they are named, in a folder without a catalogue
         "collection": "sentinel-2-l2a",  # "" for cubes without Sentinel-2
         "signing": "none",
         "token": "",
@@ -37,14 +38,20 @@ def get_config() -> ConfigDict:
         "assets": {band: f"B{band[1:]:>02}" for band in S2_BANDS},
         "scl": "SCL",
         "scl_masked": (0, 1, 3, 8, 9, 10, 11),
+        # Or "score", a number that is high where it is clear, or "probability" of cloud.
+        "mask": "classes",
+        "mask_asset": "",
+        "clear": placeholder(float),  # least score, or what a probability is below
         "scale": placeholder(float),  # of items that name none
         "dilate_px": 0,  # by which masked ground grows
-        "offset": "item",  # or "baseline": -1000 from 04.00 on; or "none": applied already
+        # Or "baseline": -1000 from 04.00 on; "date": from 25 January 2022 on; "always"; "none".
+        "offset": "item",
         "max_cloud": 100.0,
         "count": True,  # of clear observations, next to the pixels: clear.tif
     })  # fmt: skip
     config.s1 = ConfigDict({
         "catalogue": "",
+        "files": "",  # how they are named, in a folder without a catalogue
         "collection": "sentinel-1-sigma0",  # "" for cubes without Sentinel-1
         "signing": "none",
         "token": "",
@@ -56,6 +63,12 @@ def get_config() -> ConfigDict:
         "border_db": placeholder(float),  # -30 where a collection still has border noise
         "platforms": (),
     })  # fmt: skip
-    # Or kind "map" with the file of a GeoTIFF of EUCROPMAP; landcover: one of ESA WorldCover.
-    config.label = ConfigDict({"kind": "tiles", "file": "", "landcover": ""})
+    config.label = ConfigDict({
+        "kind": "tiles",  # or "map" with a GeoTIFF of codes, or "none"
+        "file": "",
+        "legend": "eucropmap",  # of the map: or a JSON file, such as those of configs/legends
+        "unknown": (0,),  # codes that say nothing
+        "others": "",  # codes that the legend does not hold: refused, "unknown", "none_of_these"
+        "landcover": "",  # a GeoTIFF of ESA WorldCover
+    })  # fmt: skip
     return config

@@ -3,8 +3,8 @@
 python -m experiments.fetch --config configs/fetch_safe.py --config.catalogue=FOLDER \
     --config.tiles=tiles/tiles.geojson --cubes DIR
 
-Unpacked, in the folder or in folders of it. Cubes hold Sentinel-2 alone, unless
---config.s1.catalogue and --config.s1.collection name a source of Sentinel-1.
+Unpacked or as archives (*.zip, slower), in the folder or in folders of it. Cubes hold Sentinel-2
+alone, unless --config.s1.catalogue and --config.s1.collection name a source of Sentinel-1.
 """
 
 import pathlib

@@ -150,6 +150,7 @@ def make_recipe(config: ConfigDict, data, model: dict | None = None, trunk=None)
         sensors=found,
         indices=trunk.indices if trunk else tuple(config.indices),
         statistics=trunk.statistics if trunk else None,
+        backscatter=data.backscatter if sensors.has_radar(found) else None,
     )
 
 

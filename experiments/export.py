@@ -6,8 +6,11 @@
 
 --plan prints what an export will cost before any pixel moves; --pilot 20 exports twenty cubes from
 all over and refines the plan by what they took. Interrupted, the same command resumes: what was
-answered is never requested again.
+answered is never requested again. Where the config's months end later than those of cubes that are
+there, the new ones are appended.
 """
+
+import pathlib
 
 from absl import flags
 from ml_collections import config_flags
@@ -38,6 +41,10 @@ def main(_):
     config = _CONFIG.value.to_dict()
     found, options = export.read_config(config)
     files.check_apart({"--cubes": _CUBES.value}, export.inputs_of(found, config))
+    if _PLAN.value:
+        found = _left(found, options)
+        if not found:
+            return
     plan = planner.make_plan(found, options, in_flight=_IN_FLIGHT.value)
     if _PLAN.value and not _PROJECT.value:
         print(plan_text.text(plan))
@@ -50,6 +57,17 @@ def main(_):
         _export(found, options, plan)
     except errors.ServiceError as error:
         raise ValueError(str(error)) from error
+
+
+def _left(found, options) -> list:
+    """What of the cubes is not there; prints what is."""
+    from cropmap_jax.sources import survey
+    from cropmap_jax.sources.earthengine import workers
+
+    todo, whole = workers.survey(found, options, None, pathlib.Path(_CUBES.value))
+    found, there = survey.to_plan(todo, whole, "export")
+    print(there, end="")
+    return found
 
 
 def _export(found, options, plan) -> None:

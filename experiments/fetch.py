@@ -7,9 +7,12 @@
 
 --plan prints what it will cost, and counts scenes where the catalogue answers; --pilot 20 fetches
 twenty cubes from all over and refines the plan by what they took. Interrupted, the same command
-resumes: cubes that are there are not fetched again. Tokens are read from the environment, with
---scheduler from that of each worker.
+resumes: cubes that are there are not fetched again, and where the config's months end later than
+theirs, the new ones are appended. Tokens are read from the environment, with --scheduler from that
+of each worker.
 """
+
+import pathlib
 
 from absl import flags
 from ml_collections import config_flags
@@ -49,9 +52,15 @@ def main(_):
 
 def _plan(found, options) -> None:
     """Counts scenes where a catalogue answers; assumes them where it does not."""
-    from cropmap_jax.sources.stac import errors, planner
+    from cropmap_jax.sources import survey
+    from cropmap_jax.sources.stac import errors, fetch, planner
     from cropmap_jax.sources.stac.source import Source
 
+    todo, whole = fetch.survey(found, options, None, pathlib.Path(_CUBES.value))
+    found, there = survey.to_plan(todo, whole, "fetch")
+    print(there, end="")
+    if not found:
+        return
     counted, why = {}, {}
     for sensor in options.sensors:
         try:

@@ -84,6 +84,9 @@ def _from_checkpoint(config, data, workdir):
                 f"note: inputs are the checkpoint's: config.standardise={config.standardise}, "
                 f"config.indices={tuple(config.indices)}"
             )
+        kinds = source.backscatter, wanted.backscatter
+        if None not in kinds and kinds[0] != kinds[1]:
+            print(f"note: radar backscatter is {kinds[1]} here and was {kinds[0]} in pretraining")
     return wanted, variables, checkpoints.ancestors(pretrained)
 
 

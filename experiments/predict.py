@@ -8,7 +8,8 @@ rasters with a QGIS style, a picture and a table of hectares. Interrupted, the s
 maps that are there are left as they are. Files that predict did not write are never touched.
 Where `calibrate` was run, confidence is calibrated.
 --fields gives each parcel of a file one class, --smooth smooths probabilities first, and --mask
-leaves ground out.
+leaves ground out. --series writes a map per month of the season into folders of --out, and since
+when the class of each pixel has held; with a later --as_of it adds the maps that are missing.
 """
 
 from absl import flags
@@ -44,10 +45,18 @@ _LAYER = flags.DEFINE_string("fields_layer", "", "Layer of --fields, where there
 _CALIBRATE = flags.DEFINE_bool(
     "calibrate", True, "Rescale probabilities by the run's calibration, if calibrate made one."
 )
+_SERIES = flags.DEFINE_bool(
+    "series",
+    False,
+    "A map as of the end of each period until --as_of, in folders of --out.",
+)
+_SERIES_FROM = flags.DEFINE_string(
+    "series_from", "", "With --series: no map before this date, or how many maps, the last ones."
+)
 
 
 def main(_):
-    from cropmap_jax.mapping import crop_map
+    from cropmap_jax.mapping import crop_map, series
 
     options = crop_map.Options(
         workdir=_WORKDIR.value,
@@ -65,17 +74,14 @@ def main(_):
         fields_layer=_LAYER.value,
         calibrate=_CALIBRATE.value,
     )
+    if _SERIES.value:
+        _series(options)
+        return
+    if _SERIES_FROM.value:
+        raise ValueError("--series_from: expected --series with it, found none")
+    series.check_no_series(_OUT.value)
     with crop_map.MapMaker(options) as maker:
-        for note in maker.notes:
-            print(f"note: {note}", flush=True)
-        if maker.finished:
-            print(f"mapped already: {len(maker.finished)} of {maker.cubes} cubes")
-        if maker.stale:
-            print(f"recomputed, since cubes or settings have changed: {len(maker.stale)}")
-        if maker.parts:
-            for _ in _cli.progress(maker.run(), total=maker.parts, unit="part", desc="predict"):
-                pass
-        result = maker.finish()
+        result = _map(maker, "predict")
     print(result.table)
     _output.results(
         out=_OUT.value,
@@ -92,6 +98,57 @@ def main(_):
     if result.fields:
         print(f"fields: {result.fields}")
     print(f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at the .png")
+
+
+def _map(maker, desc: str):
+    """Maps what is missing; the result of the whole map."""
+    for note in maker.notes:
+        print(f"note: {note}", flush=True)
+    if maker.finished:
+        print(f"mapped already: {len(maker.finished)} of {maker.cubes} cubes")
+    if maker.stale:
+        print(f"recomputed, since cubes or settings have changed: {len(maker.stale)}")
+    if maker.parts:
+        for _ in _cli.progress(maker.run(), total=maker.parts, unit="part", desc=desc):
+            pass
+    return maker.finish()
+
+
+def _series(options) -> None:
+    """A map per date, and since when the classes of the last one have held."""
+    from cropmap_jax.mapping import series
+
+    maps, notes = {}, []
+    with series.Series(options, _SERIES_FROM.value) as made:
+        for note in made.notes:
+            print(f"note: {note}", flush=True)
+        for number, date in enumerate(made.dates, 1):
+            print(f"\n== as of {date} ({number} of {len(made.dates)})", flush=True)
+            with made.maker(date) as maker:
+                result = _map(maker, f"predict {date}")
+            maps[date.isoformat()] = result.crops
+            for note in result.notes:
+                print(f"note: {note}", flush=True)
+            notes += [f"{date}: {note}" for note in (*maker.notes, *result.notes)]
+        done = made.finish(_cli.progress)
+    print(f"\n{result.table}\n\n{done.table}")
+    _output.results(
+        out=_OUT.value,
+        series=done.series,
+        maps=maps,
+        since=done.since,
+        summary=done.summary,
+        fields=done.fields,
+        collection=done.collection,
+        cubes=maker.cubes,
+        notes=[*made.notes, *notes],
+    )
+    print("\n".join(f"map: {path}" for path in result.crops))
+    print("\n".join(f"since when: {path}" for path in done.since))
+    if done.fields:
+        print(f"fields: {done.fields}")
+    print(f"summary: {done.summary}\nseries: {done.series}, STAC {done.collection}")
+    print(f"next: open {done.since[0]} in QGIS, or look at the .png")
 
 
 if __name__ == "__main__":

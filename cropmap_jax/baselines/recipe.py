@@ -74,9 +74,11 @@ class BaselineRecipe(Recipe):
         Raises:
           ValueError: names the part that is missing or wrong.
         """
-        of_networks = ("indices", "statistics")
+        left_out = ("indices", "statistics", "backscatter")
         names = [field.name for field in dataclasses.fields(cls)]
-        checks.keys("recipe", value, [name for name in names if name not in of_networks])
+        required = [name for name in names if name not in left_out]
+        checks.keys("recipe", value, required, ["backscatter"])
+        network_recipe.check_backscatter(value)
         network_recipe.check_legend(value["legend"], "recipe.legend")
         classes = legend.Legend.from_json(value["legend"], "recipe.legend")
         found = sensors_lib.from_json(value["sensors"], "recipe.sensors")
@@ -108,4 +110,5 @@ def make_recipe(
         lead_days=lead_days,
         pixel_m=data.pixel_m,
         sensors=sensors,
+        backscatter=data.backscatter if sensors_lib.has_radar(sensors) else None,
     )

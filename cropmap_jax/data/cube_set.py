@@ -4,10 +4,11 @@ import hashlib
 import json
 import math
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from cropmap_jax.data.dataset_files import FORMAT
-from cropmap_jax.geo import calendars, cube, cube_io, periods, splits
+from cropmap_jax.geo import calendars, cube, cube_io, periods, sensors, splits
 from cropmap_jax.geo.folds import Rule
 from cropmap_jax.geo.landcover import Choice
 from cropmap_jax.geo.sensors import Sensor
@@ -32,7 +33,7 @@ def check(infos: list[cube.CubeInfo]) -> None:
 
 
 def check_alike(infos: list[cube.CubeInfo]) -> None:
-    """Requires cubes of the same legend, sensors, kind of period and size of pixels.
+    """Requires cubes of the same legend, sensors, kind of period, size of pixels and backscatter.
 
     Raises:
       ValueError: names the two cubes that disagree and how.
@@ -62,6 +63,27 @@ def check_alike(infos: list[cube.CubeInfo]) -> None:
                 f"cubes {first.cube_id} and {info.cube_id}: expected one pixel size, found "
                 f"{sizes[0]:.10g} m and {sizes[1]:.10g} m; build a dataset of each"
             )
+    _check_backscatter(infos)
+
+
+def _check_backscatter(infos: list[cube.CubeInfo]) -> None:
+    seen: dict[str, str] = {}
+    for info in infos:
+        kind = sensors.backscatter(info.source, info.sensors)
+        if kind is not None:
+            seen.setdefault(kind, info.cube_id)
+    if len(seen) > 1:
+        (a, first), (b, second) = list(seen.items())[:2]
+        raise ValueError(
+            f"cubes {first} and {second}: expected radar backscatter of one kind, found {a} and "
+            f"{b}, which differ by 0.6 to 1.6 dB and more on slopes; build a dataset of each"
+        )
+
+
+def backscatter(infos: Iterable[cube.CubeInfo]) -> str | None:
+    """What radar pixels of cubes that are alike measure; None where no cube says so."""
+    found = (sensors.backscatter(info.source, info.sensors) for info in infos)
+    return next((kind for kind in found if kind is not None), None)
 
 
 def _list(found: tuple[Sensor, ...], other: tuple[Sensor, ...]) -> str:
@@ -125,8 +147,11 @@ def metadata(
     calendar = [info.harvest for info in infos]
     places = [info.place for info in infos]
     seasons = [info.season for info in infos]
-    covered = any(info.has_landcover for info in infos)
-    return {
+    kind = backscatter(infos)
+    more: dict[str, Any] = {"backscatter": kind} if kind else {}
+    if any(info.has_landcover for info in infos):
+        more["landcover"] = (cover or Choice()).to_json()
+    return more | {
         "format": FORMAT,
         "fingerprint": fingerprint(infos, chip, overlap, rule, cover),
         "chip": chip,
@@ -153,4 +178,4 @@ def metadata(
         ],
         "statistics": {},
         "chips": {},
-    } | ({"landcover": (cover or Choice()).to_json()} if covered else {})
+    }

@@ -78,6 +78,7 @@ class Dataset:
       fold: the fold that this is a view of, whose chip tables and labels are those of that fold's
         splits; None: all labels, in one split "train" where there are folds.
       few: which fields are known, in a view in which not all are; None: all.
+      backscatter: what radar pixels measure, one of `sensors.BACKSCATTER`; None not known.
       merged: the dataset whose splits are one split "train" here, see `block_folds`; None: its
         splits are those of the records.
     """
@@ -97,6 +98,7 @@ class Dataset:
     folds: fold_view.Folds | None = None
     fold: int | None = None
     few: few_fields.Few | None = None
+    backscatter: str | None = None
     merged: "Dataset | None" = None
 
     def source(self, split: str) -> Source:
@@ -356,6 +358,7 @@ def open_folder(folder: pathlib.Path) -> Dataset:
         fingerprint=meta["fingerprint"],
         sensors=stored,
         folds=divided,
+        backscatter=meta.get("backscatter"),
     )
 
 
@@ -460,6 +463,8 @@ def describe(data: Dataset) -> str:
     for sensor, bands in data.statistics.items():
         missing = np.mean([band["missing"] for band in bands.values()])
         rows.append(f"{sensor}: {missing:.1%} missing in training cubes")
+    if data.backscatter:
+        rows.append(f"radar backscatter: {data.backscatter}")
     if not math.isclose(data.pixel_m, grid.PIXEL_M, rel_tol=1e-6):
         rows.append(
             f"note: pixel size {data.pixel_m:g} m, not {grid.PIXEL_M:g} m: networks trained on it "

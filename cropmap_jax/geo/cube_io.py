@@ -44,6 +44,7 @@ __all__ = [
     "read_cube",
     "read_info",
     "read_raw",
+    "recover",
     "verify_checksums",
     "write_cube",
 ]
@@ -84,12 +85,14 @@ def write_cube(
     _remove_unfinished(final)
     with files.replacing(final) as part:
         part.mkdir()
-        checksums = {}
+        checksums, digests = {}, {}
         for asset, pixels in _rasters(value).items():
             data = _encode_raster(value.info, asset, pixels)
             checksums[asset] = SHA256 + hashlib.sha256(data).hexdigest()
             files.write_synced(part / f"{asset}.tif", data)
-        files.write_synced(part / ITEM, cube_item.item_bytes(value.info, checksums))
+            if sensor_of(value.info, asset):
+                digests[asset] = _period_digests(pixels, len(value.info.periods))
+        files.write_synced(part / ITEM, cube_item.item_bytes(value.info, checksums, digests))
     return final
 
 
@@ -128,6 +131,24 @@ def _remove_unfinished(final: pathlib.Path) -> None:
     for path in (*_unfinished(final.parent.absolute()), *files.hidden(final)):
         if files.unfinished(path) == final.name and not _foreign(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def recover(cubes_dir: str | os.PathLike[str]) -> None:
+    """Puts back cubes that a process was killed while replacing, and removes what it left behind.
+
+    Args:
+      cubes_dir: folder of cubes, which nobody else writes at the time; it need not be there.
+    """
+    folder = pathlib.Path(cubes_dir)
+    for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
+        name = files.unfinished(path)
+        if name is None or _foreign(path):
+            continue
+        # Moved aside where the system has no exchange of two names in one step.
+        if path.suffix == ".old" and (path / ITEM).is_file() and not (folder / name).exists():
+            path.rename(folder / name)
+        else:
+            files.remove(path)
 
 
 @functools.lru_cache(maxsize=16)
@@ -204,6 +225,12 @@ def _rasters(value: cube.Cube | RawCube) -> dict[str, np.ndarray]:
     if value.landcover is not None:
         rasters[landcover.LANDCOVER] = value.landcover[None]
     return rasters
+
+
+def _period_digests(pixels: np.ndarray, periods: int) -> list[str]:
+    """Hash of each period's pixels as they are stored: 32 hex digits."""
+    each = np.ascontiguousarray(pixels).reshape(periods, -1)
+    return [hashlib.sha256(one.tobytes()).hexdigest()[:32] for one in each]
 
 
 def _block_size(length: int) -> int:

@@ -20,6 +20,7 @@ ITEM = "item.json"
 Item = dict[str, Any]
 """A STAC Item, as JSON has it."""
 _SCHEMA = pathlib.Path(__file__).with_name("cube_item.schema.json")
+_DIGESTS = "cropmap:period_digests"
 _CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 
 
@@ -54,16 +55,29 @@ def read_item(file: pathlib.Path) -> Item:
     return item
 
 
+def period_digests(item: Item, sensor: str, periods: int) -> list[str] | None:
+    """Hash of each period's stored pixels of a sensor; None of an item that does not have them.
+
+    By these, a cube to which periods were appended is known to be the same in the others.
+    """
+    found = item["assets"][sensor].get(_DIGESTS)
+    whole = isinstance(found, list) and len(found) == periods
+    return found if whole and all(isinstance(one, str) for one in found) else None
+
+
 def _midnight(date: dt.date) -> dt.datetime:
     return dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC)
 
 
-def item_bytes(info: cube.CubeInfo, checksums: dict[str, str]) -> bytes:
+def item_bytes(
+    info: cube.CubeInfo, checksums: dict[str, str], digests: dict[str, list[str]] | None = None
+) -> bytes:
     """The item of a cube as JSON.
 
     Args:
       info: the cube.
       checksums: multihash of each raster, by asset name.
+      digests: hash of each period's pixels, by sensor; see `period_digests`.
 
     Raises:
       ValueError: a source that JSON cannot hold, or what could not be read again.
@@ -71,6 +85,8 @@ def item_bytes(info: cube.CubeInfo, checksums: dict[str, str]) -> bytes:
     where = f"cube {info.cube_id}"
     try:
         item = _to_item(info, checksums)
+        for name, each in (digests or {}).items():
+            item["assets"][name][_DIGESTS] = each
         data = json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{where}: expected a source that JSON can hold, found {error}") from error

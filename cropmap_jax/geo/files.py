@@ -10,6 +10,7 @@ Four rules that every command keeps:
 """
 
 import contextlib
+import ctypes
 import datetime as dt
 import errno
 import fcntl
@@ -69,18 +70,34 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
         if alone:
             part.mkdir()
         yield made
-        # A folder cannot be renamed onto another: that one is moved aside first. Killed in
-        # between, there is none, never half of one.
-        if path.is_dir():
-            path.rename(old)
-        made.rename(path)
+        if not (path.is_dir() and _exchange(made, path)):
+            # A folder cannot be renamed onto another: that one is moved aside first. Killed in
+            # between, there is none, never half of one.
+            if path.is_dir():
+                path.rename(old)
+            made.rename(path)
     except OSError as error:
         raise not_written(path, error) from error
     finally:
         if old.exists() and not path.exists():
             old.rename(path)  # also after Ctrl-C between the two renames
-        _remove(part)
-        _remove(old)
+        remove(part)
+        remove(old)
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux. Source: man7.org, rename(2)."""
+
+
+def _exchange(a: pathlib.Path, b: pathlib.Path) -> bool:
+    """Lets two paths change names in one step; False where the system cannot, as outside of Linux
+    and on some network disks."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    done: int = rename(_HERE, os.fsencode(a), _HERE, os.fsencode(b), _EXCHANGE)
+    return done == 0
 
 
 def hidden(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -115,10 +132,11 @@ def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
     for path in folder.iterdir():
         name = unfinished(path)
         if name is not None and (names is None or name in names):
-            _remove(path)
+            remove(path)
 
 
-def _remove(path: pathlib.Path) -> None:
+def remove(path: pathlib.Path) -> None:
+    """Removes a file, a link or a folder with all that is in it; what is not there is fine."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -289,7 +307,7 @@ class Written:
         The name stays in the record: it is ours to write again.
         """
         if name in self._names:
-            _remove(self._folder / name)
+            remove(self._folder / name)
 
     def _save(self) -> None:
         write_bytes(self._path, (json.dumps(sorted(self._names), indent=0) + "\n").encode())

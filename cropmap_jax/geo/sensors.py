@@ -8,6 +8,7 @@ checkpoints carry the rows of their own sensors; they are read without the table
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -203,6 +204,39 @@ SENSORS: dict[str, Sensor] = {
 
 SENTINEL = (SENSORS["s1"], SENSORS["s2"])
 """What cubes, datasets and checkpoints hold that do not say which sensors they hold."""
+
+
+BACKSCATTER = ("sigma0", "gamma0_rtc")
+"""What radar pixels may measure: per unit of ground (of the ellipsoid), or per unit of the plane
+that the radar sees, slopes corrected for."""
+_SIGMA0_MADE_BY = ("cropmap_jax.sources.earthengine", "cropmap_jax simulator")
+"""Makers of cubes that record no backscatter: COPERNICUS/S1_GRD of Earth Engine is sigma-0
+(developers.google.com/earth-engine/guides/sentinel1), and so is what is simulated."""
+
+
+def has_radar(sensors: Iterable[Sensor]) -> bool:
+    """Whether radar is among sensors: what is averaged in linear power."""
+    return any(sensor.compositing == COMPOSITING[0] for sensor in sensors)
+
+
+def backscatter(source: Mapping[str, Any], sensors: Iterable[Sensor]) -> str | None:
+    """What the radar pixels of a cube measure, one of BACKSCATTER.
+
+    Args:
+      source: how its pixels were made, see `cube.CubeInfo`.
+      sensors: that count.
+
+    Returns:
+      None where no radar is among them, and where it is not known, as of images that were ingested.
+    """
+    if not has_radar(sensors):
+        return None
+    own: Any = source.get("options")
+    own = own.get("s1") if isinstance(own, Mapping) else None
+    value = own.get("backscatter") if isinstance(own, Mapping) else None
+    if value is None and source.get("made_by") in _SIGMA0_MADE_BY:
+        return BACKSCATTER[0]
+    return value if value in BACKSCATTER else None
 
 
 def register(sensor: Sensor) -> Sensor:

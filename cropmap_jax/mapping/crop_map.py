@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime as dt
 import functools
 import itertools
 import os
@@ -36,7 +37,8 @@ class MapMaker:
 
     Args:
       options: what to map.
-      predictor: stands in for the run's own, for tests.
+      predictor: stands in for the run's own, for tests and series.
+      beside: folder of another map of the same cubes: what was verified for it is whole.
 
     Raises:
       ValueError: a mistake in the options, cubes that are damaged or cannot be mapped with this
@@ -44,7 +46,12 @@ class MapMaker:
         names of the map's, or cannot be written.
     """
 
-    def __init__(self, options: Options, predictor: predictors.Predictor | None = None):
+    def __init__(
+        self,
+        options: Options,
+        predictor: predictors.Predictor | None = None,
+        beside: pathlib.Path | None = None,
+    ):
         self._options = options
         self._as_of = periods.parse_date(options.as_of, "--as_of")
         self._restored = runs.open_run(options.workdir, options.checkpoint)
@@ -84,7 +91,7 @@ class MapMaker:
         self._out = pathlib.Path(options.out)
         self._files = products.file_names(self.groups, [name] if name else [])
         by_id = {info.cube_id: info for info in infos}
-        self._verified = verified.verify(self._out, self.groups, by_id)
+        self._verified = verified.verify(self._out, self.groups, by_id, beside)
         self._inputs = {
             made.cube_id: found.inputs(number, smoothing.radius(self._smoothing))
             for found in self.groups
@@ -142,6 +149,21 @@ class MapMaker:
         # Styles follow from the checkpoint, which only --overwrite can have changed.
         products.clear(self._written, styles=self._options.overwrite and bool(self._todo))
         verified.save(self._out, self._verified)
+
+    @property
+    def as_of(self) -> dt.date:
+        """Exclusive date of the prediction."""
+        return self._as_of
+
+    @property
+    def limits(self) -> cube_maps.Limits:
+        """What is counted and left out."""
+        return self._limits
+
+    @property
+    def predictor(self) -> predictors.Predictor | None:
+        """What `run` predicted with; None where nothing was to be predicted here."""
+        return self._predictor
 
     @property
     def cubes(self) -> int:

@@ -2,10 +2,11 @@
 
 import datetime as dt
 import hashlib
+import json
 import math
 import os
 
-from cropmap_jax.geo import as_of_windows, calendars, cube, cube_io, periods, splits
+from cropmap_jax.geo import as_of_windows, calendars, cube, cube_io, cube_item, periods, splits
 from cropmap_jax.inference import mosaic_groups
 from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.training.recipe import Recipe
@@ -48,7 +49,7 @@ def find_cubes(
 def join(
     infos: list[cube.CubeInfo], num_periods: int, as_of: dt.date, halo: int
 ) -> list[MosaicGroup]:
-    """Mosaic groups of cubes on disk, each with the hash of its item, see `mosaic_groups.join`.
+    """Mosaic groups of cubes on disk, each with a hash of what is seen, see `mosaic_groups.join`.
 
     Args:
       infos: the cubes, which `find_cubes` allowed.
@@ -59,12 +60,32 @@ def join(
     Raises:
       ValueError: names the first cube of which no period has ended by the as-of date.
     """
-    described = [mosaic_groups.describe(info, _digest(info)) for info in infos]
+    described = [mosaic_groups.describe(info, _digest(info, num_periods, as_of)) for info in infos]
     return mosaic_groups.join(described, num_periods, periods.to_day(as_of), halo)
 
 
-def _digest(info: cube.CubeInfo) -> str:
-    return hashlib.sha256((info.folder / cube_io.ITEM).read_bytes()).hexdigest()[:32]
+def _digest(info: cube.CubeInfo, num_periods: int, as_of: dt.date) -> str:
+    """Hash of all of a cube that its map is made from: a period that is appended after the window
+    makes no other map, nor do labels. Of the whole item where that has no hashes of periods."""
+    spans = periods.to_days(info.periods)
+    window = as_of_windows.as_of_window(
+        spans, periods.to_day(as_of), num_periods, f"cube {info.cube_id}"
+    )
+    item = cube_item.read_item(info.folder / cube_io.ITEM)
+    seen = {}
+    for sensor in info.sensors:
+        each = cube_item.period_digests(item, sensor.name, len(spans))
+        if each is None:
+            return hashlib.sha256((info.folder / cube_io.ITEM).read_bytes()).hexdigest()[:32]
+        own = [each[i] for i in window.indices if i != as_of_windows.MISSING]
+        seen[sensor.name] = [sensor.to_json(), own]
+    found = {
+        "cube": [info.cube_id, info.season, calendars.to_json(info.harvest)],
+        "grid": [list(info.shape), list(info.geobox.affine)[:6], str(info.geobox.crs)],
+        "window": window.spans.tolist(),
+        "seen": seen,
+    }
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _of_season(

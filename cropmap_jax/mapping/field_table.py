@@ -96,11 +96,11 @@ def table(
     frame = parcels.frame.copy()
     taken = {str(name).lower() for name in frame.columns}
     for name, values in columns.items():
-        frame[_free(f"map_{name}", taken)] = values
+        frame[free_name(f"map_{name}", taken)] = values
     return frame
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
     """A name that no column has, whatever its capitals: name, name_2, name_3, ..."""
     number, found = 1, name
     while found.lower() in taken:

@@ -39,9 +39,10 @@ def find(
         metadata = read_metadata(folder)
         differ = _differences(metadata["settings"], settings)
         if differ and not overwrite:
+            dated = " (a map per date: --series)" if differ.startswith("as_of: ") else ""
             raise ValueError(
                 f"{folder / METADATA}: made with other settings ({differ}); expected the same, "
-                f"another --out, or --overwrite"
+                f"another --out{dated}, or --overwrite"
             )
         needed = (CROP, CONFIDENCE, *([VOTES] if settings.fields else []))
         complete = all((folder / name).is_file() for name in needed)

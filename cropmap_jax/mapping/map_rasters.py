@@ -57,7 +57,7 @@ def write_map(
     if "masked" in metadata:
         named[IGNORE] += ", masked"
     rasters = {
-        CROP: _encode(
+        CROP: encode(
             crop,
             info,
             crop_name(classes, as_of),
@@ -65,7 +65,7 @@ def write_map(
             tags={f"CLASS_{value}": name for value, name in named.items()},
             colours=cube_io.colour_table(classes),
         ),
-        CONFIDENCE: _encode(
+        CONFIDENCE: encode(
             confidence,
             info,
             confidence_name(as_of, calibrated),
@@ -83,7 +83,7 @@ def write_map(
     return final
 
 
-def _encode(
+def encode(
     pixels: np.ndarray,
     info: cube.CubeInfo,
     description: str,
@@ -91,18 +91,32 @@ def _encode(
     tags: dict[str, str],
     colours: dict[int, tuple[int, int, int, int]] | None = None,
     scale: float | None = None,
+    nodata: int = IGNORE,
+    unit: str = "",
 ) -> bytes:
-    """A one-band COG; encoded in memory, so that a full disk raises where it happens."""
+    """A one-band COG; encoded in memory, so that a full disk raises where it happens.
+
+    Args:
+      pixels: uint8 or uint16 [H, W].
+      info: the cube, for its grid.
+      description: of the band.
+      resampling: of overviews.
+      tags: of the band.
+      colours: by value.
+      scale: physical value of one step.
+      nodata: value where there is nothing.
+      unit: of the values.
+    """
     height, width = pixels.shape
     profile = {
         "driver": "COG",
-        "dtype": "uint8",
+        "dtype": pixels.dtype.name,
         "count": 1,
         "height": height,
         "width": width,
         "crs": info.crs.to_wkt(),
         "transform": info.geobox.affine,
-        "nodata": IGNORE,
+        "nodata": nodata,
         # Deflate, not zstd: readers in browsers know no other.
         "compress": "deflate",
         "predictor": "no",
@@ -118,4 +132,6 @@ def _encode(
                 raster.write_colormap(1, colours)
             if scale:
                 raster.scales = (scale,)
+            if unit:
+                raster.units = (unit,)
         return bytes(memory.getbuffer())

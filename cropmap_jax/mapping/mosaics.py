@@ -15,6 +15,21 @@ from cropmap_jax.mapping.summary import one_line
 
 
 @dataclasses.dataclass(frozen=True)
+class Kind:
+    """Of the values of a raster.
+
+    Args:
+      gdal: GDAL's name of their type.
+      nodata: value where there is nothing.
+      unit: of the values; "" none.
+    """
+
+    gdal: str = "Byte"
+    nodata: int = IGNORE
+    unit: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Mosaic:
     """All that a map holds on one pixel grid.
 
@@ -68,6 +83,7 @@ def write_vrt(
     description: str,
     classes: Legend | None = None,
     scale: float | None = None,
+    kind: Kind = Kind(),
 ) -> None:
     """Writes a GDAL virtual raster over one raster of every cube.
 
@@ -77,10 +93,11 @@ def write_vrt(
     Args:
       path: the .vrt, in the folder that holds the cubes' folders.
       mosaic: the cubes and where they lie.
-      raster: file in each cube's folder, uint8 with nodata 255.
+      raster: file in each cube's folder.
       description: of the band.
       classes: names and colours of a crop map.
       scale: physical value of one step.
+      kind: of the raster's values.
 
     Raises:
       OSError: names the file.
@@ -97,10 +114,10 @@ def write_vrt(
     with files.replacing(path) as part, open(part, "w", encoding="utf-8") as file:
         file.write(f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">\n')
         file.writelines(_lines(head))
-        file.write('<VRTRasterBand dataType="Byte" band="1">\n')
-        file.writelines(_lines(_band(description, classes, scale)))
+        file.write(f'<VRTRasterBand dataType="{kind.gdal}" band="1">\n')
+        file.writelines(_lines(_band(description, classes, scale, kind)))
         for cube_id, box in mosaic.tiles():
-            file.writelines(_lines([_source(f"{cube_id}/{raster}", box)]))
+            file.writelines(_lines([_source(f"{cube_id}/{raster}", box, kind)]))
         file.write("</VRTRasterBand>\n</VRTDataset>\n")
         file.flush()
         os.fsync(file.fileno())
@@ -117,8 +134,12 @@ def _element(tag: str, text: str | None = None, /, **attributes: object) -> ET.E
     return element
 
 
-def _band(description: str, classes: Legend | None, scale: float | None) -> list[ET.Element]:
-    band = [_element("Description", description), _element("NoDataValue", str(IGNORE))]
+def _band(
+    description: str, classes: Legend | None, scale: float | None, kind: Kind
+) -> list[ET.Element]:
+    band = [_element("Description", description), _element("NoDataValue", str(kind.nodata))]
+    if kind.unit:
+        band.append(_element("UnitType", kind.unit))
     if scale:
         band.append(_element("Scale", repr(scale)))
     if classes is None:
@@ -133,14 +154,14 @@ def _band(description: str, classes: Legend | None, scale: float | None) -> list
     return [*band, names, table]
 
 
-def _source(file: str, box: Box) -> ET.Element:
+def _source(file: str, box: Box, kind: Kind) -> ET.Element:
     height, width = box.shape
     size = {"xSize": width, "ySize": height}
     source = _element("SimpleSource")
     source.append(_element("SourceFilename", file, relativeToVRT=1, shared=0))
     source.append(_element("SourceBand", "1"))
     # With these a reader need not open every cube before it knows the mosaic.
-    properties = {"RasterXSize": width, "RasterYSize": height, "DataType": "Byte"}
+    properties = {"RasterXSize": width, "RasterYSize": height, "DataType": kind.gdal}
     source.append(_element("SourceProperties", **properties))
     source.append(_element("SrcRect", xOff=0, yOff=0, **size))
     source.append(_element("DstRect", xOff=box.left, yOff=box.top, **size))
@@ -155,6 +176,11 @@ def style(classes: Legend) -> bytes:
     rows = [(i, c.colour, c.title) for i, c in enumerate(classes.classes)]
     grey = bytes(cube_io.colour_table(classes)[NONE_OF_THESE][:3]).hex()
     rows.append((NONE_OF_THESE, f"#{grey}", "None of these"))
+    return palette_style(rows)
+
+
+def palette_style(rows: Iterable[tuple[int, str, str]]) -> bytes:
+    """A QGIS style (.qml) of (value, "#rrggbb", label)."""
     root = _element("qgis", version="3.22.0", styleCategories="Symbology")
     pipe = ET.SubElement(root, "pipe")
     renderer = _element(

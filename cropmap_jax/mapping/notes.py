@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from cropmap_jax import runs
-from cropmap_jax.geo import as_of_windows, calendars, cube, periods
+from cropmap_jax.geo import as_of_windows, calendars, cube, periods, sensors
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.mapping.metadata import MapMetadata, last_image, seen_by_sensor
 from cropmap_jax.training.checkpoints import Restored
@@ -52,6 +52,7 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
             cut.append(info.cube_id)
             lost = max(lost, found.missing)
     every = len(infos)
+    notes += _other_backscatter(infos, recipe)
     if old:
         notes.append(
             f"images of {_cubes(old, every)} end {_span(ends)}, {_days(as_of, ends)} before "
@@ -68,6 +69,20 @@ def before(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> list[s
             f"{_cubes(cut, every)}: up to {lost} of its periods are missing"
         )
     return notes
+
+
+def _other_backscatter(infos: list[cube.CubeInfo], recipe: Recipe) -> list[str]:
+    """A note where cubes measure radar backscatter in another way than those trained on."""
+    kinds = {i.cube_id: sensors.backscatter(i.source, recipe.sensors) for i in infos}
+    trained = recipe.backscatter
+    other = [name for name, kind in kinds.items() if kind is not None and kind != trained]
+    if trained is None or not other:
+        return []
+    return [
+        f"radar backscatter of {_cubes(other, len(infos))} is {kinds[other[0]]}, and the network "
+        f"was trained on {trained}: values differ by 0.6 to 1.6 dB, more on slopes; expect a worse "
+        f"map, or train on cubes of that kind"
+    ]
 
 
 def after(maps: Iterable[MapMetadata], trained: dict[Sensor, list[str]]) -> list[str]:

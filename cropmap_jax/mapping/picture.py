@@ -3,7 +3,7 @@
 import contextlib
 import io
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from unicodedata import bidirectional
 
 import matplotlib
@@ -27,6 +27,8 @@ from cropmap_jax.mapping import summary
 
 Extent = tuple[float, float, float, float]
 """Left, right, bottom and top, as matplotlib takes them."""
+Paint = Callable[[np.ndarray, Box | None], np.ndarray]
+"""(pixels of a mosaic, the part of it, None for all) -> their colours, uint8 [H, W, 4]."""
 MAX_PX = 2000
 """Longest side of what is read, whatever the size of the map."""
 SPARSE = 0.1
@@ -60,14 +62,36 @@ def draw(
       ValueError: names a raster that is damaged.
       OSError: names the file that cannot be written.
     """
+    title = f"Crops as of {as_of}\n{summary.describe_dates(found)}"
     handles = _handles(classes, found)
+    save(path, vrt, lambda image, _: _colours(image, classes), handles, title, areas)
+
+
+def save(
+    path: pathlib.Path,
+    vrt: pathlib.Path,
+    paint: Paint,
+    handles: Sequence[Patch],
+    title: str,
+    areas: Sequence[Box] = (),
+) -> None:
+    """Draws a mosaic, with coordinates and a scale bar.
+
+    Args:
+      path, vrt, areas: as of `draw`.
+      paint: gives pixels their colours.
+      handles: of the legend.
+      title: of the picture.
+
+    Raises:
+      ValueError, OSError: as `draw`.
+    """
     lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
     if _sparse(vrt, areas):
-        fig = _panels(vrt, classes, areas, lines)
+        fig = _panels(vrt, paint, areas, lines)
     else:
-        fig = _one(vrt, classes, lines)
-    fig.legend(handles=handles, loc="outside right center", fontsize=8.5, frameon=False)
-    title = f"Crops as of {as_of}\n{summary.describe_dates(found)}"
+        fig = _one(vrt, paint, lines)
+    fig.legend(handles=list(handles), loc="outside right center", fontsize=8.5, frameon=False)
     fig.suptitle(title, fontsize=11, x=0.01, ha="left")
     buffer = io.BytesIO()
     fig.savefig(buffer, dpi=130, bbox_inches="tight", metadata={"Software": None})
@@ -86,7 +110,7 @@ def _pixels(box: Box) -> int:
     return height * width
 
 
-def _panels(vrt: pathlib.Path, classes: Legend, areas: Sequence[Box], lines: int) -> Figure:
+def _panels(vrt: pathlib.Path, paint: Paint, areas: Sequence[Box], lines: int) -> Figure:
     """A figure with a panel per area, all at one scale."""
     largest = sorted(areas, key=_pixels, reverse=True)[:MOST_AREAS]
     largest = sorted(largest, key=lambda area: (area.top, area.left))
@@ -96,10 +120,10 @@ def _panels(vrt: pathlib.Path, classes: Legend, areas: Sequence[Box], lines: int
     fig, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
     for ax in axes.ravel()[len(largest) :]:
         ax.axis("off")
-    read = [_read(vrt, area) for area in largest]
+    read = [read_mosaic(vrt, area) for area in largest]
     span = max(max(e[1] - e[0], e[3] - e[2]) for _, e, _ in read)
-    for ax, (image, extent, _) in zip(axes.ravel(), read, strict=False):
-        ax.imshow(_colours(image, classes), extent=extent, interpolation="nearest")
+    for ax, area, (image, extent, _) in zip(axes.ravel(), largest, read, strict=False):
+        ax.imshow(paint(image, area), extent=extent, interpolation="nearest")
         x, y = (extent[0] + extent[1]) / 2, (extent[2] + extent[3]) / 2
         view = x - span / 2, x + span / 2, y - span / 2, y + span / 2
         ax.set(xticks=[], yticks=[])
@@ -110,9 +134,9 @@ def _panels(vrt: pathlib.Path, classes: Legend, areas: Sequence[Box], lines: int
     return fig
 
 
-def _one(vrt: pathlib.Path, classes: Legend, lines: int) -> Figure:
+def _one(vrt: pathlib.Path, paint: Paint, lines: int) -> Figure:
     """A figure of the whole mosaic."""
-    image, extent, crs = _read(vrt)
+    image, extent, crs = read_mosaic(vrt)
     width, height = extent[1] - extent[0], extent[3] - extent[2]
     km = max(width, height) >= 2000
     unit = 1000.0 if km else 1.0
@@ -123,7 +147,7 @@ def _one(vrt: pathlib.Path, classes: Legend, lines: int) -> Figure:
     fig, ax = plt.subplots(figsize=size, layout="constrained")
     left, right, bottom, top = (bound / unit for bound in extent)
     shown = left, right, bottom, top
-    ax.imshow(_colours(image, classes), extent=shown, interpolation="nearest")
+    ax.imshow(paint(image, None), extent=shown, interpolation="nearest")
     ax.set_xlabel(f"{'km' if km else 'm'} east, {crs}")
     ax.set_ylabel(f"{'km' if km else 'm'} north")
     ax.ticklabel_format(useOffset=False, style="plain")
@@ -136,8 +160,16 @@ def _one(vrt: pathlib.Path, classes: Legend, lines: int) -> Figure:
     return fig
 
 
-def _read(vrt: pathlib.Path, box: Box | None = None) -> tuple[np.ndarray, Extent, str]:
-    """Pixels uint8 [at most MAX_PX, ...], where they lie in metres, and the CRS's name."""
+def read_mosaic(vrt: pathlib.Path, box: Box | None = None) -> tuple[np.ndarray, Extent, str]:
+    """Pixels [at most MAX_PX, ...], where they lie in metres, and the CRS's name.
+
+    Args:
+      vrt: the mosaic.
+      box: part of it, in pixels from its upper left corner; None for all.
+
+    Raises:
+      ValueError: names the mosaic if a raster of it is damaged.
+    """
     # With several threads it is chance which of two cubes fills a row that both are rounded to.
     one_thread = rasterio.Env(VRT_NUM_THREADS="1")
     with _naming_the_file(vrt), one_thread, rasterio.open(vrt) as raster:

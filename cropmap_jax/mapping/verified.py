@@ -18,7 +18,10 @@ State = list[Any]
 
 
 def verify(
-    out: pathlib.Path, groups: list[MosaicGroup], infos: Mapping[str, cube.CubeInfo]
+    out: pathlib.Path,
+    groups: list[MosaicGroup],
+    infos: Mapping[str, cube.CubeInfo],
+    beside: pathlib.Path | None = None,
 ) -> dict[str, State]:
     """Compares the rasters of the cubes with the checksums in their items.
 
@@ -28,6 +31,7 @@ def verify(
       out: folder of the map, in which `save` wrote what was verified; it need not be there.
       groups: mosaic groups of the cubes.
       infos: of each cube, by id.
+      beside: folder of another map of the same cubes, whose record counts as well.
 
     Returns:
       The state of each cube's files, by id, for `save`.
@@ -35,11 +39,12 @@ def verify(
     Raises:
       ValueError: names the file that is missing or damaged.
     """
-    known, found, changed = _known(out / NAME), {}, []
+    found, changed = {}, []
+    known = [_known(folder / NAME) for folder in (out, beside) if folder is not None]
     for made in (made for group in groups for made in group.cubes):
         folder = infos[made.cube_id].folder
-        state = [made.digest, *(_state(file) for file in sorted(folder.glob("*.tif")))]
-        if known.get(made.cube_id) != state:
+        state = [_state(file) for file in (folder / cube_io.ITEM, *sorted(folder.glob("*.tif")))]
+        if all(one.get(made.cube_id) != state for one in known):
             changed.append(infos[made.cube_id])
         found[made.cube_id] = state
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))

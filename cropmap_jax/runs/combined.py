@@ -94,7 +94,9 @@ def kinds(members: Mapping[str, Restored]) -> list[int]:
     # An earlier version's run lacks settings that another one has.
     there = {name for one in members.values() for name in one.config}
     for one in members.values():
-        recipe = {k: v for k, v in one.recipe.to_json().items() if k != "statistics"}
+        # What an earlier version's run does not record tells nothing apart.
+        left_out = ("statistics", "backscatter")
+        recipe = {k: v for k, v in one.recipe.to_json().items() if k not in left_out}
         config = former_settings.with_former(one.config, there)
         config = {k: v for k, v in config.items() if k not in _OF_ONE_RUN}
         own = [recipe, config, bool(one.config.get("init_from")), one.dataset]
@@ -168,6 +170,12 @@ def make_recipe(recipes: Mapping[str, Recipe]) -> CombinedRecipe:
     for name, other in others:
         _check_same(first, own, name, other)
     sizes = [one.pixel_m for one in recipes.values() if one.pixel_m is not None]
+    kinds = {one.backscatter for one in recipes.values() if one.backscatter is not None}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"--workdirs: expected runs that were trained on radar backscatter of one kind, found "
+            f"{' and '.join(sorted(kinds))}"
+        )
     contexts = [one.context for one in recipes.values()]
     known = [context for context in contexts if context is not None]
     return CombinedRecipe(
@@ -183,6 +191,7 @@ def make_recipe(recipes: Mapping[str, Recipe]) -> CombinedRecipe:
         lead_days=own.lead_days,
         pixel_m=sizes[0] if sizes else None,
         sensors=_sensors(recipes),
+        backscatter=kinds.pop() if kinds else None,
         halo_px=max(one.halo for one in recipes.values()),
         context_px=max(known) if len(known) == len(contexts) else None,
     )

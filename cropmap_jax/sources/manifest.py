@@ -28,6 +28,7 @@ from cropmap_jax.geo import files
 from cropmap_jax.sources.manifest_rows import (
     DONE,
     FLAGGED,
+    GROWING,
     PLANNED,
     SPLIT,
     WHOLE,
@@ -219,16 +220,21 @@ class Manifest:
             yield from map(cube_row, rows)
             last = rows[-1][0]
 
-    def plan(self, cubes: Iterable[tuple[str, str]]) -> None:
+    def plan(self, cubes: Iterable[tuple[str, str]], state: str = PLANNED) -> None:
         """Notes (id, key) of cubes that are to be made, all or none.
 
         Cubes of the same key keep their state; those of another one are planned again.
+
+        Args:
+          cubes: their ids and keys.
+          state: PLANNED, or GROWING of cubes that are there and keep what is known of them.
         """
-        sql = """INSERT INTO cubes VALUES (?, ?, ?, '{}', '', ?) ON CONFLICT (cube) DO UPDATE
-          SET key = excluded.key, state = excluded.state, missing = '{}', reason = '',
-          at = excluded.at WHERE key != excluded.key"""
+        sql = f"""INSERT INTO cubes VALUES (?, ?, ?, '{{}}', '', ?) ON CONFLICT (cube) DO UPDATE
+          SET key = excluded.key, state = excluded.state, reason = '', at = excluded.at,
+          missing = CASE excluded.state WHEN '{GROWING}' THEN missing ELSE '{{}}' END
+          WHERE key != excluded.key"""
         with self._errors(), self._writing():
-            self._db.executemany(sql, ((cube, key, PLANNED, _now()) for cube, key in cubes))
+            self._db.executemany(sql, ((cube, key, state, _now()) for cube, key in cubes))
 
     def mark(self, row: CubeRow) -> None:
         """Adds or replaces what is known of a cube; `at` is now where it is ""."""

@@ -7,6 +7,8 @@ from typing import Any
 
 PLANNED, WHOLE, FLAGGED, FAILED = "planned", "whole", "flagged", "failed"
 """States of a cube: not there yet; there; there but with much missing; given up."""
+GROWING = "to be appended to"
+"""State of a cube that is there with fewer periods than are requested."""
 DONE, SPLIT = "done", "split"
 """States of a piece: its file is there, or was when its cube was made; requested in parts."""
 
@@ -45,7 +47,7 @@ class CubeRow:
     Args:
       cube: its id.
       key: digest of all that decides what is in it.
-      state: PLANNED, WHOLE, FLAGGED or FAILED.
+      state: PLANNED, WHOLE, FLAGGED, FAILED or GROWING.
       missing: how much of it is: `missing.measure`; {} where the cube is not there.
       reason: why it was flagged or failed, one line.
       at: when, ISO 8601, UTC.

@@ -19,7 +19,7 @@ import numpy as np
 from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.legend import IGNORE
 from cropmap_jax.geo.sensors import Sensor
-from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, PLANNED, WHOLE, CubeRow
+from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, GROWING, PLANNED, WHOLE, CubeRow
 
 LABEL, PASSES = "label", "passes"
 """Next to the sensors: share of the label unknown; {period's name: {satellite: passes of
@@ -127,7 +127,7 @@ def shares_by_month(rows: Iterable[CubeRow], sensors: Sequence[Sensor]) -> Share
 def table(rows: Sequence[CubeRow], sensors: Sequence[Sensor]) -> str:
     """What is there and what is missing, as text: states, months, and which cubes were flagged."""
     states = collections.Counter(row.state for row in rows)
-    order = (WHOLE, FLAGGED, FAILED, PLANNED)
+    order = (WHOLE, FLAGGED, FAILED, GROWING, PLANNED)
     counts = ", ".join(f"{states[s]:,d} {s}" for s in order if states[s]) or "none"
     lines = [f"cubes: {counts}"]
     lines += _month_lines(shares_by_month(rows, sensors), sensors)

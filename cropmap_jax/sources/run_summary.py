@@ -12,6 +12,7 @@ class RunSummary:
       whole, flagged: cubes made; the flagged have much missing.
       failed: {cube's id: why} of those given up.
       kept: cubes that were there already.
+      appended: those of the cubes made that were there, with fewer periods.
       left: cubes not made, because `max_gb` was reached.
       bytes: of the pixels that were read, uncompressed.
       seconds: that the run took.
@@ -21,6 +22,7 @@ class RunSummary:
     flagged: int = 0
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     kept: int = 0
+    appended: int = 0
     left: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -32,8 +34,9 @@ class RunSummary:
 
     def of_cubes(self) -> str:
         """The first line for the terminal."""
+        grown = f", {self.appended:,d} of them by appending" if self.appended else ""
         return (
-            f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged), "
+            f"{self.whole + self.flagged:,d} cubes made ({self.flagged:,d} flagged){grown}, "
             f"{self.kept:,d} were there, {len(self.failed):,d} failed"
         )
 

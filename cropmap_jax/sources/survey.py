@@ -8,10 +8,10 @@ from typing import Protocol
 
 from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.sources import appending, verify
 from cropmap_jax.sources import missing as missing_lib
-from cropmap_jax.sources import verify
 from cropmap_jax.sources.manifest import Manifest
-from cropmap_jax.sources.manifest_rows import FLAGGED, WHOLE, CubeRow
+from cropmap_jax.sources.manifest_rows import FLAGGED, GROWING, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.targets import Target
 
 
@@ -30,25 +30,31 @@ class Todo:
       target: what it is to be.
       key: digest of all that decides what is in it.
       there: the folder is there, whole, but the manifest does not know.
+      old: the cube that is there and grows; None where there is none.
+      kept: how many of its periods stay as they are.
     """
 
     target: Target
     key: str
     there: bool = False
+    old: cube.CubeInfo | None = None
+    kept: int = 0
 
 
 def survey(
-    keyed: Iterable[tuple[Target, str]],
-    manifest: Manifest,
+    targets: Iterable[Target],
+    key_of: Callable[[Target], str],
+    manifest: Manifest | None,
     folder: pathlib.Path,
     what_differs: Callable[[cube.CubeInfo, Target], str],
     verb: str,
 ) -> tuple[list[Todo], int]:
-    """Cubes to be made, and how many are there; sends no request and changes nothing.
+    """Cubes to be made or to be appended to, and how many are there; sends no request.
 
     Args:
-      keyed: targets with their keys.
-      manifest: of the folder.
+      targets: the cubes.
+      key_of: digest of all that decides what is in a target's cube.
+      manifest: of the folder; None to look at the cubes alone, for a plan.
       folder: of cubes.
       what_differs: what of a cube that is there is not as it is requested now, in words.
       verb: what the command does, for messages: "export" or "fetch".
@@ -57,28 +63,78 @@ def survey(
       ValueError: two targets of one id, or a folder that is there but was made of something else.
     """
     todo: list[Todo] = []
-    kept, seen, wrong = 0, set(), []
-    for target, key in keyed:
+    whole, seen, wrong = 0, set(), []
+    if manifest is not None:
+        cube_io.recover(folder)
+    for target in targets:
         if target.cube_id in seen:
             raise ValueError(f"targets: expected different ids, found {target.cube_id!r} twice")
         seen.add(target.cube_id)
-        path, row = folder / target.cube_id, manifest.cube(target.cube_id)
-        there = os.path.lexists(path)
-        if there and row and row.key == key and row.state in (WHOLE, FLAGGED):
-            kept += 1
+        key, path = key_of(target), folder / target.cube_id
+        row = manifest.cube(target.cube_id) if manifest else None
+        if not os.path.lexists(path):
+            todo.append(Todo(target, key))
             continue
-        if there:
-            info = _info_of(path, verb)
-            if info.source.get("key") != key:
-                wrong.append(f"{path}: {what_differs(info, target)}")
-        todo.append(Todo(target, key, there))
+        if row and row.key == key and row.state in (WHOLE, FLAGGED) and _over(target, row.at):
+            whole += 1
+            continue
+        info = _info_of(path, verb)
+        kept = appending.kept_periods(info, target, key_of)
+        if kept is None:
+            wrong.append(f"{path}: {what_differs(info, appending.as_long(target, info))}")
+        elif kept < len(target.periods):
+            todo.append(Todo(target, key, False, info, kept))
+        elif manifest:
+            todo.append(Todo(target, key, True))
+        else:
+            whole += 1
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ValueError(
             f"expected cubes made of the same as is requested now, found {wrong[0]}{more}; {verb} "
             f"into another folder, or delete what is to be {_PAST[verb]} again"
         )
-    return todo, kept
+    return todo, whole
+
+
+def _over(target: Target, at: str) -> bool:
+    """Whether all periods had ended when a cube was recorded, at an ISO time."""
+    return at[:10] >= target.periods[-1].end.isoformat()
+
+
+def note(todo: Iterable[Todo], manifest: Manifest) -> None:
+    """Notes in the manifest what is to be made, and what is to be appended to."""
+    todo = list(todo)
+    for state, grows in ((PLANNED, False), (GROWING, True)):
+        own = [one for one in todo if (one.old is not None) == grows]
+        manifest.plan(((one.target.cube_id, one.key) for one in own), state)
+
+
+def to_plan(todo: Sequence[Todo], whole: int, verb: str) -> tuple[list[Target], str]:
+    """What is left of a plan's cubes, and what is there already, in words.
+
+    Args:
+      todo, whole: of `survey`.
+      verb: what the command does, for messages.
+
+    Returns:
+      Targets, of cubes that grow with their new periods alone; lines, "" where nothing is there.
+    """
+    growing = [one for one in todo if one.old is not None]
+    lines = []
+    if whole:
+        lines.append(f"there       {whole:,} cubes, which are not {_PAST[verb]} again")
+    if growing:
+        new = sum(len(one.target.periods) - one.kept for one in growing)
+        kept = sum(one.kept for one in growing)
+        lines.append(
+            f"appended to {len(growing):,} of the cubes below: {new:,} periods are new, {kept:,} "
+            f"are there"
+        )
+    if not todo:
+        lines.append(f"nothing is left to be {_PAST[verb]}")
+    rest = [appending.rest_of(one.target, one.kept) for one in todo]
+    return rest, "".join(f"{line}\n" for line in lines)
 
 
 _PAST = {"export": "exported", "fetch": "fetched"}

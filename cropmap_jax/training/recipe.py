@@ -42,6 +42,8 @@ class Recipe:
       loss: one of `losses.LOSSES`.
       lead_days: requested lead in training, in days.
       pixel_m: side of the pixels trained on, metres; None in checkpoints that do not record it.
+      backscatter: what the radar pixels trained on measure, one of `sensors.BACKSCATTER`; None
+        where it is not known, or no radar is among the sensors.
       sensors: whose pixels the network takes.
       indices: names of `geo.indices`, computed from their bands and given to the network with them.
       statistics: by sensor, (mean, std) of its bands and indices over the training pixels, each a
@@ -59,6 +61,7 @@ class Recipe:
     sensors: tuple[Sensor, ...] = SENTINEL
     indices: tuple[str, ...] = ()
     statistics: dict[str, Any] | None = None
+    backscatter: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", models.complete(self.model, "config.model"))
@@ -154,7 +157,7 @@ class Recipe:
             "indices": list(self.indices),
         }
         # What is not used is not stored: such a recipe is what it was before there were any.
-        unused = [name for name in ("indices", "statistics") if not value[name]]
+        unused = [name for name in ("indices", "statistics", "backscatter") if not value[name]]
         return {k: v for k, v in value.items() if k not in unused}
 
     @classmethod
@@ -165,7 +168,7 @@ class Recipe:
           ValueError: names the part that is missing or wrong, as recipe.PART.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        optional = ["pixel_m", "sensors", "indices", "statistics"]
+        optional = ["pixel_m", "sensors", "indices", "statistics", "backscatter"]
         checks.keys("recipe", value, [n for n in names if n not in optional], optional)
         models.check(value["model"], "recipe.model")
         check_rest(value, "recipe")
@@ -230,12 +233,19 @@ def same_pixels(trained: float | None, found: float | None) -> bool:
     return trained is None or found is None or math.isclose(trained, found, rel_tol=1e-6)
 
 
+def check_backscatter(value: Mapping[str, Any], name: str = "recipe") -> None:
+    """Requires a known backscatter, or none."""
+    if value.get("backscatter") is not None:
+        checks.choice(f"{name}.backscatter", value["backscatter"], sensors_lib.BACKSCATTER)
+
+
 def check_rest(value: Mapping[str, Any], name: str) -> None:
     """Requires the single values of a recipe."""
     checks.choice(f"{name}.loss", value["loss"], losses.LOSSES)
     checks.whole(f"{name}.lead_days", value["lead_days"], *checks.LEAD_DAYS)
     if value.get("pixel_m") is not None:
         checks.real(f"{name}.pixel_m", value["pixel_m"], 0, 100_000, above=True)
+    check_backscatter(value, name)
     checks.text(f"{name}.period_kind", value["period_kind"])
     if not re.fullmatch(r"month|dekad|[1-9]\d{0,3} days", value["period_kind"]):
         raise ValueError(

@@ -294,6 +294,18 @@ def rescaled(cube_id, column) -> cube.Cube:
     return dataclasses.replace(made, info=dataclasses.replace(made.info, sensors=both))
 
 
+def terrain_corrected(cube_id, column) -> cube.Cube:
+    made = make(cube_id, column)
+    source = {"options": {"s1": {"backscatter": "gamma0_rtc"}}}
+    return dataclasses.replace(made, info=dataclasses.replace(made.info, source=source))
+
+
+def from_earth_engine(cube_id) -> cube.Cube:
+    made = make(cube_id)
+    source = {"made_by": "cropmap_jax.sources.earthengine"}
+    return dataclasses.replace(made, info=dataclasses.replace(made.info, source=source))
+
+
 FAR = 8  # tiles: another block
 OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
 
@@ -317,6 +329,10 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             "cubes a and b: expected one pixel size, found 10 m and 30 m; build a dataset of each",
         ),
         (
+            (from_earth_engine("a"), terrain_corrected("b", FAR)),
+            "cubes a and b: expected radar backscatter of one kind, found sigma0 and gamma0_rtc, ",
+        ),
+        (
             (make("a"), rescaled("b", FAR)),
             "cubes a and b: expected the same sensors, found s2 .B2 .* as int16 x 10000, no "
             "data -32768. and s2 .B2 .* as int16 x 5000, no data -32768.$",
@@ -335,7 +351,7 @@ OTHER_LEGEND = dataclasses.replace(making.LEGEND, name="other")
             "cube b: expected a split of train, validation, test, found dev",
         ),
     ],
-    ids=["legends", "periods", "pixels", "sensors", "overlap", "block", "split"],
+    ids=["legends", "periods", "pixels", "backscatter", "sensors", "overlap", "block", "split"],
 )
 def test_cubes_that_do_not_belong_together_are_named(pair, message):
     with pytest.raises(ValueError, match=message):
@@ -690,3 +706,12 @@ def test_calendars_reach_places_without_one(tmp_path):
     harvest = opened(tmp_path / "data").harvest
     expected = [to_day(dt.date(2022, 7, d)) for d in (1, 11, 6)]
     assert harvest.tolist() == [[day, 0, 0] for day in expected]
+
+
+def test_a_dataset_records_the_backscatter_of_its_radar(tmp_path):
+    cube_io.write_cube(terrain_corrected("a", 0), tmp_path / "cubes")
+    cube_io.write_cube(make("b", FAR), tmp_path / "cubes")  # nothing is known of it
+    builder, _ = build(tmp_path / "cubes", tmp_path / "data")
+    data = dataset.open_folder(pathlib.Path(builder.data_path))
+    assert data.backscatter == "gamma0_rtc"
+    assert "radar backscatter: gamma0_rtc" in dataset.describe(data)

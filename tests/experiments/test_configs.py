@@ -1,5 +1,7 @@
 """Every config trains a step, network and batch cut down, or describes a world or field data."""
 
+import dataclasses
+import json
 import pathlib
 import runpy
 
@@ -87,6 +89,17 @@ def test_every_config_trains_a_step(data, file, tmp_path):
     record = loop.train(data, recipe, plan, steps.init_variables(recipe, 0), tmp_path)
     assert record["epoch"] == 1 and 0 < record["loss"] < 3
     assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+def test_a_network_with_radar_inherits_the_backscatter_of_its_dataset(data):
+    rtc = dataclasses.replace(data, backscatter="gamma0_rtc")
+    config = load(RECIPES[0])
+    found = _train.make_recipe(config, rtc, model_of(config))
+    assert found.backscatter == "gamma0_rtc"
+    assert type(found).from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert "backscatter" not in _train.make_recipe(config, data, model_of(config)).to_json()
+    config.sensors = ("s2",)
+    assert _train.make_recipe(config, rtc, model_of(config)).backscatter is None
 
 
 @pytest.mark.parametrize("file", BASELINES, ids=lambda f: str(f.relative_to(CONFIGS)))

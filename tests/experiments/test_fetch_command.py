@@ -61,6 +61,9 @@ def test_a_pilot_then_the_rest(world, tmp_path):
         f"cubes: {out}",
         "next: the same command without --pilot and --max_gb fetches the rest",
     ]
+    plan = run(world, out, *QUICK, "--plan")
+    assert "there       1 cubes, which are not fetched again" in plan.stdout
+    assert "cubes       1, 2 km2, in 1 groups" in plan.stdout
     second = run(world, out, *QUICK, "--scheduler=local:1")
     assert second.returncode == 0, second.stderr[-2000:]
     assert "1 cubes made (0 flagged), 1 were there, 0 failed" in second.stdout

@@ -174,3 +174,15 @@ def test_a_map_reports_what_it_lacked(tmp_path):
     ]
     text = (tmp_path / "map" / "summary.txt").read_text()
     assert all(f"note: {note}\n" in text for note in result.notes)
+
+
+def test_radar_that_measures_something_else():
+    made = {"made_by": "cropmap_jax.sources.stac"}
+    rtc = info("b", source=made | {"options": {"s1": {"backscatter": "gamma0_rtc"}}})
+    (note,) = before(info(), rtc, backscatter="sigma0")
+    assert note.startswith(
+        "radar backscatter of 1 of 2 cubes (b) is gamma0_rtc, and the network was trained on sigma0"
+    )
+    # Not known of the network or of the cubes; the same.
+    assert before(rtc) == before(info(), backscatter="sigma0") == []
+    assert before(rtc, backscatter="gamma0_rtc") == []

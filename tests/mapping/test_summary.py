@@ -195,7 +195,7 @@ def test_a_picture_shows_the_colours_of_the_map_and_reads_no_more_than_it_needs(
     vrt = tmp_path / "crop.vrt"
     one = mosaics.Mosaic("32639", lattice, (), Box(0, 0, 40, 80))
     mosaics.write_vrt(vrt, one, "crop.tif", "empty", making.LEGEND)
-    image, extent, crs = picture._read(vrt)
+    image, extent, crs = picture.read_mosaic(vrt)
     x, y = small_maps.CORNER
     assert image.shape == (10, 20) and crs == "EPSG:32639"
     assert extent == (x, x + 800, y - 400, y)
@@ -222,7 +222,7 @@ def test_pieces_far_apart_are_drawn_one_by_one(tmp_path):
     assert picture._sparse(vrt, [near, far])
     assert not picture._sparse(vrt, [near]) and not picture._sparse(vrt, [])
     assert not picture._sparse(vrt, [Box(0, 0, 200, 400), far])
-    image, extent, _ = picture._read(vrt, far)
+    image, extent, _ = picture.read_mosaic(vrt, far)
     assert image.shape == (20, 40) and extent == (503600, 504000, 3996000, 3996200)
     total = summary.Tally.of(making.LEGEND)
     total.add(described([[0, 0, 1, 255]]))

@@ -1,5 +1,6 @@
 """From pieces to a cube: its pixels, its label, its key and its source."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,13 +11,36 @@ import cropmap_jax
 from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.landcover import LANDCOVER, LANDCOVERS
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.sources import cube_keys, sentinel1, tile_labels, verify
+from cropmap_jax.sources import appending, cube_keys, sentinel1, tile_labels, verify
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, service
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.targets import Target
 
 MADE_BY = "cropmap_jax.sources.earthengine"
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """A cube that is there and grows.
+
+    Args:
+      old: the cube.
+      kept: how many of its periods stay.
+      first: {sensor: first period that is fetched}: where radar orbits change, 0.
+    """
+
+    old: cube.CubeInfo
+    kept: int
+    first: Mapping[str, int]
+
+    def read(self) -> cube_io.RawCube:
+        """Its pixels.
+
+        Raises:
+          ValueError: it is damaged; names the file.
+        """
+        return appending.read(self.old, "export")
 
 
 def sensors_of(options: options_lib.Options) -> tuple[str, ...]:
@@ -64,8 +88,9 @@ def assemble(
     options: options_lib.Options,
     made_of: Mapping[str, Any],
     key: str,
+    growth: Growth | None = None,
 ) -> cube_io.RawCube:
-    """A cube made of the pixels of its pieces.
+    """A cube made of the pixels of its pieces, and of those that are there of a cube that grows.
 
     Args:
       target: what it is to be.
@@ -74,18 +99,32 @@ def assemble(
       options: where labels come from, and for the source.
       made_of: for the source: digests of the graphs, and facts.
       key: of the cube.
+      growth: the cube that is there; None where there is none.
 
     Raises:
-      ValueError: pixels that no piece, or more than one, has; a piece's file that is gone; labels
-        that do not fit.
+      ValueError: a cube that is there and is damaged; pixels that no piece, or more than one,
+        has; a piece's file that is gone; labels that do not fit.
     """
     counted = options.s2.count
-    stacks = {s: _stack(target, s, parts, manifest, counted) for s in sensors_of(options)}
+    old = growth.read() if growth else None
+    first = growth.first if growth else {}
+    stacks = {
+        s: _stack(appending.rest_of(target, first.get(s, 0)), s, parts, manifest, counted)
+        for s in sensors_of(options)
+        if old is None or s not in pieces.MAPS
+    }
     pixels = {s.name: stacks[s.name][..., : len(s.bands)] for s in service.SENSORS}
     counts = stacks[service.OPTICAL.name][..., -1]
     clear = _counts(counts, target.cube_id) if counted else None
+    if old is not None:
+        for name, values in pixels.items():
+            pixels[name] = appending.joined(old.pixels[name][: first[name]], values)
+        if clear is not None and old.clear is not None:
+            clear = appending.joined(old.clear[: first[service.OPTICAL.name]], clear)
     fields = None
-    if options.label.kind == "eucropmap":
+    if options.label.kind == "eucropmap" and old is not None:
+        label = old.label
+    elif options.label.kind == "eucropmap":
         codes = stacks[pieces.LABEL][0, :, :, 0]
         label = target.legend.encode(codes, f"{target.cube_id}: label", missing=(pieces.NO_CODE,))
     elif options.label.kind == "tiles":
@@ -93,12 +132,14 @@ def assemble(
     else:
         label = np.full(tuple(target.geobox.shape), IGNORE, np.uint8)
     cover = None
-    if options.label.landcover:
+    if options.label.landcover and old is not None:
+        cover = old.landcover
+    elif options.label.landcover:
         cover = stacks[LANDCOVER][0, :, :, 0]
         LANDCOVERS[options.label.landcover].check_raster(cover, f"{target.cube_id}: land cover")
         cover = cover.astype(np.uint8)
     info = target.cube_info(
-        source=_source(target, options, made_of, key),
+        source=_source(target, options, made_of, key, growth),
         sensors=service.SENSORS,
         has_fields=fields is not None,
         has_clear=counted,
@@ -148,9 +189,15 @@ def _stack(
 
 
 def _source(
-    target: Target, options: options_lib.Options, made_of: Mapping[str, Any], key: str
+    target: Target,
+    options: options_lib.Options,
+    made_of: Mapping[str, Any],
+    key: str,
+    growth: Growth | None,
 ) -> dict[str, Any]:
     """How the pixels were made, JSON-ready."""
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    parts = appending.parts_of(growth.old, growth.kept, target, today) if growth else {}
     catalogue = {"s1": options.s1.collection, "s2": service.S2}
     if options.s2.mask == "cloud_score":
         catalogue["s2_mask"] = service.CLOUD_SCORE
@@ -166,6 +213,7 @@ def _source(
         "platforms": sentinel1.to_json(options.s1.platforms, target.periods),
         **made_of,
         # The catalogue changes: scenes are added and reprocessed.
-        "exported": dt.datetime.now(dt.UTC).date().isoformat(),
+        "exported": today,
+        **parts,
         "key": key,
     }

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cropmap_jax.sources import missing
+from cropmap_jax.sources import survey as survey_lib
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine import pieces, service, workers
 from cropmap_jax.sources.earthengine.errors import Busy, Fatal, TooLarge
@@ -92,14 +93,19 @@ def run(
     began = time.monotonic()
     folder = pathlib.Path(cubes_dir)
     # Only the deque holds what is to be done: a cube that is done leaves nothing in memory.
-    todo, kept = workers.survey(targets, options, manifest, folder)
-    total = len(todo)
-    manifest.plan((work.target.cube_id, work.key) for work in todo)
+    found, kept = workers.survey(targets, options, manifest, folder)
+    total = len(found)
+    survey_lib.note(found, manifest)
+    todo = collections.deque(Work(o.target, o.key, o.there, o.old, o.kept) for o in found)
+    growing = {one.target.cube_id for one in found if one.old is not None}
+    del found
     manifest.clean()
     limit = None if max_gb is None else max_gb * 1e9
     thresholds = thresholds or service.THRESHOLDS
     work = workers.Jobs(options, graphs, client, manifest, folder, limits, thresholds)
-    export = _Export(work, todo, in_flight, window or 2 * in_flight, limit, Summary(kept=kept))
+    export = _Export(
+        work, todo, growing, in_flight, window or 2 * in_flight, limit, Summary(kept=kept)
+    )
     try:
         with interrupts(work.events):
             for _ in progress(export.outcomes(), total=total, unit="cube", desc="export"):
@@ -124,6 +130,7 @@ class _Export:
 
     jobs: workers.Jobs
     todo: collections.deque[Work]
+    growing: set[str]
     in_flight: int
     window: int
     max_bytes: float | None
@@ -263,6 +270,7 @@ class _Export:
                 )
             return row
         self.failed_in_a_row = 0
+        self.summary.appended += row.cube in self.growing
         if row.state == FLAGGED:
             self.summary.flagged += 1
         else:

@@ -64,10 +64,13 @@ class GraphSource:
         """Seconds that each look-up of orbits took, waits and repetitions included."""
 
     def __call__(
-        self, target: targets.Target, sensor: str
+        self, target: targets.Target, sensor: str, first: int = 0
     ) -> tuple[str, str, tuple[str, ...], dict[str, Any]]:
-        """Expression (JSON), its digest, band names, and what the cube's source will record."""
-        spans, options = tuple(target.periods), self._options
+        """Expression (JSON), its digest, band names, and what the cube's source will record.
+
+        Of the periods from number `first` on; orbits are chosen over all of them.
+        """
+        spans, options = tuple(target.periods[first:]), self._options
         facts: dict[str, Any] = {}
         if sensor == service.OPTICAL.name:
             make = self._template(

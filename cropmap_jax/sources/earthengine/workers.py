@@ -3,7 +3,7 @@
 `download` decides which is done when.
 """
 
-import collections
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube, cube_io
+from cropmap_jax.sources import appending, sentinel1, verify
 from cropmap_jax.sources import missing as missing_lib
 from cropmap_jax.sources import survey as survey_lib
-from cropmap_jax.sources import verify
 from cropmap_jax.sources.earthengine import assembly, pieces, service
 from cropmap_jax.sources.earthengine import options as options_lib
 from cropmap_jax.sources.earthengine.errors import ServiceError
@@ -30,9 +30,10 @@ _LEARN_AFTER = 5
 """After so many requests of one shape that were too large, and fewer that were answered, others of
 that shape are split before they are sent."""
 
-Graphs = Callable[[Target, str], Sequence[Any]]
+Graphs = Callable[..., Sequence[Any]]
 """(target, sensor) -> (expression, digest, band names) or those and facts for the cube's source.
 
+With a third argument, the number of the first period that the graph is to be of: facts are of all.
 The expression is JSON-ready, or JSON; facts are a JSON-ready mapping, e.g. the orbits chosen.
 Called in several threads; may send requests, and raise what the client raises.
 """
@@ -56,6 +57,9 @@ class Work:
     target: Target
     key: str
     there: bool = False  # the folder is, but the manifest does not know
+    old: cube.CubeInfo | None = None  # the cube that is there and grows
+    kept: int = 0  # how many of its periods stay
+    first: dict[str, int] = dataclasses.field(default_factory=dict)  # sensor -> period fetched
     graphs: dict[str, Any] = dataclasses.field(default_factory=dict)  # sensor -> expression
     made_of: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the cube's source
     done: list[pieces.Piece] = dataclasses.field(default_factory=list)  # whose files are there
@@ -67,16 +71,14 @@ class Work:
 def survey(
     targets: Iterable[Target],
     options: options_lib.Options,
-    manifest: Manifest,
+    manifest: Manifest | None,
     folder: pathlib.Path,
-) -> tuple[collections.deque[Work], int]:
-    """Cubes to be made, and how many are there; sends no request and changes nothing."""
-    keyed = ((target, assembly.cube_key(target, options)) for target in targets)
-    found, kept = survey_lib.survey(
-        keyed, manifest, folder,
+) -> tuple[list[survey_lib.Todo], int]:
+    """Cubes to be made or appended to, and how many are there; as `sources.survey.survey`."""
+    return survey_lib.survey(
+        targets, lambda target: assembly.cube_key(target, options), manifest, folder,
         lambda info, target: assembly.what_differs(info, target, options), "export",
     )  # fmt: skip
-    return collections.deque(Work(one.target, one.key, one.there) for one in found), kept
 
 
 @dataclasses.dataclass(eq=False)
@@ -148,11 +150,16 @@ class Jobs:
         digests: dict[str, str] = {}
         facts: dict[str, Any] = {}
         rows: list[PieceRow] = []
+        stack: list[pieces.Piece] = []
         counted = self.options.s2.count
         verify.check_grid(target.geobox, target.cube_id)
         for sensor in assembly.sensors_of(self.options):
-            expression, digests[sensor], bands, *more = self.graphs(target, sensor)
-            expected = pieces.bands_of(sensor, range(len(target.periods)), counted)
+            if work.old is not None and sensor in pieces.MAPS:
+                continue  # it is there
+            first, made = self._graph(work, sensor)
+            expression, digests[sensor], bands, *more = made
+            work.first[sensor], rest = first, appending.rest_of(target, first)
+            expected = pieces.bands_of(sensor, range(len(rest.periods)), counted)
             if tuple(bands) != expected:
                 raise ValueError(
                     f"{target.cube_id}: expected a graph of {sensor} with bands {expected[0]} .. "
@@ -160,9 +167,10 @@ class Jobs:
                 )
             work.graphs[sensor] = expression
             facts |= {sensor: dict(more[0])} if more else {}
+            stack += pieces.pieces_of(rest, {sensor: digests[sensor]}, self.limits, counted)
         work.made_of = {"graphs": digests} | ({"facts": facts} if facts else {})
         work.todo = []
-        stack = pieces.pieces_of(target, digests, self.limits, counted)[::-1]
+        stack.reverse()
         while stack:
             piece = stack.pop()
             row = self.manifest.piece(piece.key)
@@ -177,6 +185,18 @@ class Jobs:
             else:
                 work.todo.append(piece)
         return rows
+
+    def _graph(self, work: Work, sensor: str) -> tuple[int, Sequence[Any]]:
+        """The first period to be fetched of a sensor, and the graph from there on."""
+        target, first, radar = work.target, work.kept, service.RADAR.name
+        if first and sensor == radar:
+            with contextlib.suppress(ValueError):  # no satellite in the new periods: all missing
+                sentinel1.usable(self.options.s1.platforms, target.periods[first:])
+                made = self.graphs(target, sensor, first)
+                if work.old and appending.same_orbits(work.old, sensor, made[3]):
+                    return first, made
+            return 0, self.graphs(target, sensor)
+        return first, self.graphs(target, sensor, first) if first else self.graphs(target, sensor)
 
     def _found(self, piece: pieces.Piece, row: PieceRow | None, rows: list[PieceRow]) -> bool:
         """Whether the pixels of a piece are there, as of an earlier run."""
@@ -215,10 +235,11 @@ class Jobs:
         target = work.target
         path = self.folder / target.cube_id
         if not work.there:
+            growth = assembly.Growth(work.old, work.kept, work.first) if work.old else None
             made = assembly.assemble(
-                target, work.done, self.manifest, self.options, work.made_of, work.key
+                target, work.done, self.manifest, self.options, work.made_of, work.key, growth
             )
-            cube_io.write_cube(made, self.folder)
+            cube_io.write_cube(made, self.folder, overwrite=work.old is not None)
         labelled = self.options.label.kind != "none"
         row = survey_lib.finish(
             path, survey_lib.Todo(target, work.key), self.manifest, service.SENSORS,

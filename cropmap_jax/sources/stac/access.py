@@ -11,13 +11,15 @@ import email.utils
 import logging
 import os
 import pathlib
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import rasterio
 
+from cropmap_jax.sources.stac import formats
 from cropmap_jax.sources.stac.errors import Refused, Unreachable, clean
 from cropmap_jax.sources.stac.options import Catalogue
 
@@ -44,6 +46,10 @@ TIMEOUT_S = 30
 _RENEW_S = 300
 """A token that ends within so many seconds is not used to begin with."""
 _PROBES = 16
+_S3 = "/vsis3/"
+_ARCHIVE = re.compile(r"/vsizip/\{(.*)\}/")
+NO_IMAGE = 415
+"""HTTP's "unsupported media type"."""
 _KEY = "PC_SDK_SUBSCRIPTION_KEY"
 """Environment variable with a subscription key of Planetary Computer, as its own library reads."""
 
@@ -118,6 +124,9 @@ class Access:
           Unreachable: the service that gives tokens does not answer.
           Refused: it gives none.
         """
+        if self._options.signing == "public_s3" and href.startswith(_S3):
+            bucket, _, key = href.removeprefix(_S3).partition("/")
+            return f"https://{bucket}.{self._options.token}/{quote(key)}"
         if self._options.signing == "bearer" and href.startswith("http"):
             check_safe(href)
         if self._options.signing != "sas" or not href.startswith("http") or "?" in href:
@@ -171,11 +180,12 @@ class Access:
             yield
 
     def probe(self, hrefs: Iterable[str]) -> dict[str, tuple[int, float]]:
-        """Asks for the first byte of files.
+        """Asks for the first bytes of files.
 
         Returns:
           {href: (HTTP status, seconds that the server wants to be left alone)}; 404 for a path
-          without a file, 0 where nothing can be said.
+          without a file, `NO_IMAGE` for what is there but no GeoTIFF or JPEG 2000, 0 where nothing
+          can be said.
         """
         found = list(dict.fromkeys(hrefs))
         with concurrent.futures.ThreadPoolExecutor(_PROBES) as pool:
@@ -184,19 +194,38 @@ class Access:
     def _probe(self, href: str) -> tuple[int, float]:
         import requests
 
+        if self._options.signing == "public_s3":
+            href = self.sign(href)
+        archive = _ARCHIVE.match(href)
+        if archive and not os.path.isfile(archive[1]):
+            return 404, 0.0
         if href.startswith("/vsi"):
             return 0, 0.0
         if not href.startswith("http"):
-            return (200 if pathlib.Path(href).is_file() else 404), 0.0
-        headers = {"Range": "bytes=0-0", **self.headers(href)}
+            return _look_at(pathlib.Path(href)), 0.0
+        headers = {"Range": f"bytes=0-{formats.MAGIC_BYTES - 1}", **self.headers(href)}
         try:
             # Without repetitions: what it says now is what is to be known.
             with requests.get(
                 self.sign(href), headers=headers, timeout=TIMEOUT_S, stream=True
             ) as reply:
-                return reply.status_code, _seconds(reply.headers.get("Retry-After"))
+                status = reply.status_code
+                if status in (200, 206):
+                    head = next(reply.iter_content(formats.MAGIC_BYTES), b"")
+                    status = status if formats.is_image(head) else NO_IMAGE
+                return status, _seconds(reply.headers.get("Retry-After"))
         except requests.RequestException:
             return 0, 0.0
+
+
+def _look_at(path: pathlib.Path) -> int:
+    if not path.is_file():
+        return 404
+    try:
+        with path.open("rb") as file:
+            return 200 if formats.is_image(file.read(formats.MAGIC_BYTES)) else NO_IMAGE
+    except OSError:
+        return 0
 
 
 def check_safe(href: str) -> None:

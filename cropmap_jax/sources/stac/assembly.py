@@ -8,7 +8,7 @@ import numpy as np
 import cropmap_jax
 from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.landcover import LANDCOVERS
-from cropmap_jax.sources import cube_keys, sentinel1, verify
+from cropmap_jax.sources import appending, cube_keys, sentinel1, verify
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.stac import labels
 from cropmap_jax.sources.stac import options as options_lib
@@ -66,8 +66,13 @@ def claim(manifest: Manifest, options: options_lib.Options) -> None:
 class Pixels:
     """A cube in the making."""
 
-    def __init__(self, target: Target, options: options_lib.Options):
-        shape = (len(target.periods), *target.geobox.shape)
+    def __init__(self, one: Todo, options: options_lib.Options):
+        """Holds what is there of a cube that grows; all else is missing.
+
+        Raises:
+          ValueError: the cube that is there is damaged.
+        """
+        shape = (len(one.target.periods), *one.target.geobox.shape)
         self.values = {
             sensor.name: np.full((*shape, len(sensor.bands)), sensor.nodata, sensor.dtype)
             for sensor in options.sensors
@@ -75,6 +80,12 @@ class Pixels:
         counted = options.s2.count and options.s2.collection
         self.clear = np.zeros(shape, np.uint8) if counted else None
         self.facts: dict[str, Any] = {}
+        if one.old is not None and one.kept:
+            raw = appending.read(one.old, "fetch")
+            for name, values in self.values.items():
+                values[: one.kept] = raw.pixels[name][: one.kept]
+            if self.clear is not None and raw.clear is not None:
+                self.clear[: one.kept] = raw.clear[: one.kept]
 
 
 def assemble(one: Todo, pixels: Pixels, options: options_lib.Options) -> cube_io.RawCube:
@@ -98,13 +109,15 @@ def assemble(one: Todo, pixels: Pixels, options: options_lib.Options) -> cube_io
 
 def _source(one: Todo, facts: dict[str, Any], options: options_lib.Options) -> dict[str, Any]:
     """How the pixels were made, JSON-ready."""
+    today = dt.datetime.now(dt.UTC).date().isoformat()
     out: dict[str, Any] = {
         "made_by": MADE_BY,
         "version": cropmap_jax.__version__,
         "options": options.to_json(),
         "facts": facts,
         # Catalogues change: scenes are added and reprocessed.
-        "fetched": dt.datetime.now(dt.UTC).date().isoformat(),
+        "fetched": today,
+        **appending.parts_of(one.old, one.kept, one.target, today),
         "key": one.key,
     }
     if options.s1.collection:

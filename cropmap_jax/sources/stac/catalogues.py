@@ -13,7 +13,7 @@ import pystac.stac_io
 import shapely
 
 from cropmap_jax.geo.names import nearest
-from cropmap_jax.sources.stac import products
+from cropmap_jax.sources.stac import loose, products
 from cropmap_jax.sources.stac.access import TIMEOUT_S, Access, session
 from cropmap_jax.sources.stac.errors import Refused, Unreachable, clean
 from cropmap_jax.sources.stac.options import Catalogue
@@ -49,7 +49,7 @@ def open_catalogue(options: Catalogue, access: Access, parse: Parse, max_cloud: 
     import pystac_client.exceptions
     import urllib3
 
-    address = _address(options.catalogue)
+    address = _address(options)
     retry = urllib3.Retry(
         total=6, connect=2, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=None,
@@ -63,6 +63,9 @@ def open_catalogue(options: Catalogue, access: Access, parse: Parse, max_cloud: 
         return None if cloud is not None and cloud > max_cloud else parse(item)
 
     with _errors(options.catalogue):
+        if options.files:
+            found = loose.items(pathlib.Path(address), options)
+            return _Listed(found, options.collection, options, wanted)
         if os.path.isdir(address):
             return _Listed(
                 products.items(pathlib.Path(address)), products.COLLECTION, options, wanted
@@ -72,10 +75,10 @@ def open_catalogue(options: Catalogue, access: Access, parse: Parse, max_cloud: 
             if client.conforms_to(pystac_client.ConformanceClasses.ITEM_SEARCH):
                 return _Api(client, options, wanted)
         root = pystac.Catalog.from_file(address, stac_io=_Files(access))
-        found = {one.id: one for one in _collections(root)}
-        if options.collection not in found:
-            raise _unknown(options, found)
-        own = found[options.collection].get_items(recursive=True)
+        held = {one.id: one for one in _collections(root)}
+        if options.collection not in held:
+            raise _unknown(options, held)
+        own = held[options.collection].get_items(recursive=True)
         return _Listed(own, options.collection, options, wanted)
 
 
@@ -97,18 +100,29 @@ class _Files(pystac.stac_io.DefaultStacIO):
         return str(reply.text)
 
 
-def _address(catalogue: str) -> str:
+def _address(options: Catalogue) -> str:
+    catalogue = options.catalogue
+    if options.files:
+        if not catalogue.strip() or not os.path.isdir(catalogue):
+            raise ValueError(
+                f"config.catalogue: expected a folder of files named as files says, found "
+                f"{catalogue!r}"
+            )
+        return os.path.abspath(catalogue)
     if catalogue.startswith("http"):
         return catalogue
     path = pathlib.Path(catalogue)
     if catalogue.strip() and path.is_dir():
         if not (path / "catalog.json").is_file() and products.find(path):
             return os.fspath(path.absolute())
+        if not (path / "catalog.json").is_file():
+            products.check_no_ground_range(path, options)
         path = path / "catalog.json"
     if not catalogue.strip() or not path.is_file():
         raise ValueError(
             f"config.catalogue: expected the address of a STAC catalogue, its catalog.json or the "
-            f"folder of one, or a folder of Sentinel-2 products (*.SAFE), found {catalogue!r}"
+            f"folder of one, or a folder of Sentinel-2 products (*.SAFE, *.zip), found "
+            f"{catalogue!r}; of loose files, files says how they are named"
         )
     return os.fspath(path.absolute())
 

@@ -85,24 +85,22 @@ def optical(
 def _looks(
     found: Sequence[Sequence[Scene]], block: GeoBox, options: S2Options, read: Read
 ) -> list[Look]:
-    """What the scene classification lets through; of takes that nothing is clear of, nothing."""
+    """What the mask lets through; of takes that nothing is clear of, nothing."""
     margin = int(options.dilate_px)
     padded = block.pad(margin) if margin else block
-    flat = [scene for own in found for scene in own if options.scl in scene.assets]
+    name = options.mask_name
+    flat = [scene for own in found for scene in own if name in scene.assets]
     if not flat:
         return []
-    classes = dict(zip((s.scene_id for s in flat), read(flat, [options.scl], padded)[options.scl],
-                       strict=True))  # fmt: skip
+    masks = dict(zip((s.scene_id for s in flat), read(flat, [name], padded)[name], strict=True))
     inner = np.s_[margin : padded.shape[0] - margin, margin : padded.shape[1] - margin]
     looks = []
     for own in found:
-        usable = [scene for scene in own if scene.scene_id in classes]
+        usable = [scene for scene in own if scene.scene_id in masks]
         choice = np.full(block.shape, -1, np.int8)
         clear = np.zeros(block.shape, bool)
         for n, scene in enumerate(usable):
-            scl = classes[scene.scene_id]
-            there = np.isfinite(scl) & (scl != _NO_DATA)
-            hidden = there & np.isin(scl, options.scl_masked)
+            there, hidden = _hidden(masks[scene.scene_id], options)
             if margin:
                 hidden = scipy.ndimage.binary_dilation(hidden, _disk(margin))
             new = there[inner] & (choice < 0)
@@ -111,6 +109,23 @@ def _looks(
         if clear.any():
             looks.append(Look(usable, choice, clear))
     return looks
+
+
+def _hidden(values: np.ndarray, options: S2Options) -> tuple[np.ndarray, np.ndarray]:
+    """Where there is a scene, and where something hides the ground in it, bool [H, W] each.
+
+    Args:
+      values: float32 [H, W], of the asset that tells clear pixels, NaN missing.
+      options: how it tells.
+    """
+    there = np.isfinite(values)
+    if options.mask == "classes":
+        there &= values != _NO_DATA
+        return there, there & np.isin(values, options.scl_masked)
+    limit = np.float32(options.clear)
+    with np.errstate(invalid="ignore"):
+        hidden = values < limit if options.mask == "score" else values >= limit
+    return there, there & hidden
 
 
 def _disk(radius: int) -> np.ndarray:
@@ -178,6 +193,8 @@ def powers(found: Sequence[Scene], box: GeoBox, options: S1Options, read: Read) 
         del raw[band]
     if options.unit == "db":
         out = composites.db_to_linear(out)
+    elif options.unit == "amplitude":
+        out *= np.abs(out)  # of what is below 0, as of power, nothing counts
     for n, scene in enumerate(found):
         typical = float(np.median(out[n][np.isfinite(out[n])])) if np.isfinite(out[n]).any() else 0
         if typical > _MOST_POWER:

@@ -1,5 +1,6 @@
 """Reads a config of `experiments.fetch`."""
 
+import dataclasses
 import datetime as dt
 import os
 import pathlib
@@ -7,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cropmap_jax.geo import cube_io, files
-from cropmap_jax.geo.legend import EUCROPMAP
+from cropmap_jax.geo.legend import LEGENDS, load_legend
 from cropmap_jax.sources import sentinel1, target_config
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.targets import Target
@@ -69,15 +70,30 @@ def read_config(config: Mapping[str, Any]) -> tuple[list[Target], options_lib.Op
                     f"config.label.kind: expected 'map' or 'none' for {kind}, which bring no "
                     f"labels, found 'tiles'"
                 )
-    if options.label.kind == "map" and any(t.legend != EUCROPMAP for t in found):
-        raise ValueError(
-            "config.label.kind: expected 'tiles' or 'none', found 'map' for targets whose legend "
-            "is not EUCROPMAP's"
-        )
+    found = _with_legend(found, kind, options.label)
     if options.s1.collection:
         for spans in {target.periods for target in found}:
             sentinel1.usable(options.s1.platforms, spans)
     return found, options
+
+
+def _with_legend(found: list[Target], kind: str, label: options_lib.LabelOptions) -> list[Target]:
+    """Targets with the legend of the map that their labels come from.
+
+    Regions have none of their own; tiles and cubes do, and then it must be the same.
+    """
+    if label.kind == "tiles":
+        return found
+    known = load_legend(label.legend)
+    if kind == "regions":
+        return [dataclasses.replace(target, legend=known) for target in found]
+    for target in found:
+        if label.kind == "map" and target.legend != known:
+            raise ValueError(
+                f"config.label.legend: expected the legend {target.legend.name!r} of {kind}, or "
+                f"kind 'tiles' or 'none', found a map of {known.name!r}"
+            )
+    return found
 
 
 def targets_of_cubes(folder: pathlib.Path, archive: Archive) -> list[Target]:
@@ -123,5 +139,7 @@ def inputs_of(
         if own.collection and os.path.exists(own.catalogue):
             named[f"config.{name}.catalogue"] = own.catalogue
     named["config.label.file"] = options.label.file
+    if options.label.legend not in LEGENDS:
+        named["config.label.legend"] = options.label.legend
     named["config.label.landcover"] = options.label.landcover
     return named

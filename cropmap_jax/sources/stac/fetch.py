@@ -17,7 +17,7 @@ import numpy as np
 from cropmap_jax import scheduling
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.sources import cube_keys, missing, verify
+from cropmap_jax.sources import appending, cube_keys, missing, verify
 from cropmap_jax.sources import survey as survey_lib
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.manifest_rows import DONE, FAILED, FLAGGED, CubeRow, PieceRow
@@ -74,12 +74,9 @@ def run(
     """
     began = time.monotonic()
     folder = pathlib.Path(cubes_dir)
-    keyed = ((target, assembly.cube_key(target, options)) for target in targets)
-    todo, kept = survey_lib.survey(
-        keyed, manifest, folder, lambda info, t: assembly.what_differs(info, t, options), "fetch"
-    )
+    todo, kept = survey(targets, options, manifest, folder)
     assembly.claim(manifest, options)
-    manifest.plan((one.target.cube_id, one.key) for one in todo)
+    survey_lib.note(todo, manifest)
     manifest.clean()
     summary = Summary(kept=kept)
     work = Fetching(options, source, manifest, folder, summary, max_gb)
@@ -96,6 +93,19 @@ def run(
     return summary
 
 
+def survey(
+    targets: Sequence[Target],
+    options: options_lib.Options,
+    manifest: Manifest | None,
+    folder: pathlib.Path,
+) -> tuple[list[Todo], int]:
+    """Cubes to be made or appended to, and how many are there; as `sources.survey.survey`."""
+    return survey_lib.survey(
+        targets, lambda t: assembly.cube_key(t, options), manifest, folder,
+        lambda info, t: assembly.what_differs(info, t, options), "fetch",
+    )  # fmt: skip
+
+
 @dataclasses.dataclass(eq=False)
 class Fetching:
     """A run: here, or of one group on a worker, which keeps notes for the manifest."""
@@ -110,6 +120,7 @@ class Fetching:
 
     def rows(self, todo: Sequence[Todo]) -> Iterator[CubeRow]:
         """Cubes as they are made or given up."""
+        self.growing = {one.target.cube_id for one in todo if one.old is not None}
         there = [one for one in todo if one.there]
         for one in there:
             yield self._end(self._finish(one))
@@ -120,13 +131,17 @@ class Fetching:
         for own in group([one for one in todo if not one.there]):
             if self.is_enough():
                 return
+            made = set()
             try:
-                yield from self._group(own)
+                for row in self._group(own):
+                    made.add(row.cube)
+                    yield row
                 in_a_row = 0
             except Refused:
                 raise
             except (Unreachable, ValueError) as error:
-                rows = [self._fail(one, str(error)) for one in own.todo if not self._done(one)]
+                lost = [one for one in own.todo if one.target.cube_id not in made]
+                rows = [self._fail(one, str(error)) for one in lost]
                 in_a_row += len(rows)
                 yield from map(self._end, rows)
                 if in_a_row >= _FEWEST_IN_A_ROW:
@@ -153,15 +168,13 @@ class Fetching:
         """The row of a cube that was given up."""
         return CubeRow(one.target.cube_id, one.key, FAILED, {}, reason)
 
-    def _done(self, one: Todo) -> bool:
-        return (self.folder / one.target.cube_id).exists()
-
     def _fail(self, one: Todo, reason: str) -> CubeRow:
         row = self.failed(one, reason)
         self.manifest.mark(row)
         return row
 
     def _end(self, row: CubeRow) -> CubeRow:
+        self.summary.appended += row.state != FAILED and row.cube in self.growing
         if row.state == FAILED:
             self.summary.failed[row.cube] = row.reason
         elif row.state == FLAGGED:
@@ -179,7 +192,7 @@ class Fetching:
     def _group(self, own: Group) -> Iterator[CubeRow]:
         for one in own.todo:
             verify.check_grid(one.target.geobox, one.target.cube_id)
-        made = {one.target.cube_id: assembly.Pixels(one.target, self.options) for one in own.todo}
+        made = {one.target.cube_id: assembly.Pixels(one, self.options) for one in own.todo}
         for sensor in self.options.sensors:
             began, before = time.monotonic(), self.source.files
             gone = self._sensor(own, sensor.name, made)
@@ -189,7 +202,7 @@ class Fetching:
             self.summary.bytes += sum(row.bytes for row in rows)
         for one in own.todo:
             value = assembly.assemble(one, made.pop(one.target.cube_id), self.options)
-            cube_io.write_cube(value, self.folder)
+            cube_io.write_cube(value, self.folder, overwrite=one.old is not None)
             yield self._end(self._finish(one))
 
     def _timing(self, own: Group, sensor: str, began: float, before: int) -> PieceRow:
@@ -209,7 +222,7 @@ class Fetching:
 
     def _sensor(self, own: Group, sensor: str, made: dict[str, assembly.Pixels]) -> set[str]:
         """Fills one sensor of a group's cubes; ids of items whose files are gone."""
-        left_out: set[str] = set()
+        left_out = _gone_before(own, sensor)
         while True:
             seen = self.source.look(own, sensor, left_out)
             try:
@@ -223,7 +236,7 @@ class Fetching:
 
     def _optical(self, own: Group, seen: Seen, made: dict[str, assembly.Pixels]) -> None:
         sensor = options_lib.OPTICAL
-        for t, period in enumerate(own.todo[0].target.periods):
+        for t, period in list(enumerate(own.todo[0].target.periods))[own.kept :]:
             found = observations(_in(seen.scenes, period), own.crs)
             values, counts = compositing.optical(
                 found, own.box, self.options.s2, self.source.read_optical, period
@@ -241,13 +254,15 @@ class Fetching:
         chosen = {one.target.cube_id: seen.orbits[one.target.cube_id] for one in own.todo}
         wanted = {(way, orbit) for way, orbits in chosen.values() for orbit in orbits}
         usable = [s for s in seen.scenes if (s.direction, s.orbit) in wanted]
+        first = {one.target.cube_id: _first_radar(one, seen) for one in own.todo}
         for t, period in enumerate(own.todo[0].target.periods):
-            found = _in(usable, period)
+            todo = [one for one in own.todo if first[one.target.cube_id] <= t]
+            found = _in(usable, period) if todo else []
             for rows, cols in compositing.blocks(own.box, len(found), 4) if found else []:
                 power = compositing.powers(
                     found, own.box[rows, cols], options, self.source.read_radar
                 )
-                for one in own.todo:
+                for one in todo:
                     self._radar_cube(own, one, (rows, found, power), chosen, made, t)
         for one in own.todo:
             name = one.target.cube_id
@@ -275,6 +290,22 @@ class Fetching:
         )
         here = slice(top - at_rows.start, bottom - at_rows.start)
         made[name].values[options_lib.RADAR.name][t, here] = values
+
+
+def _first_radar(one: Todo, seen: Seen) -> int:
+    """The first period of which a cube's radar is read: all of them where its orbits are others
+    than those of the periods that are there."""
+    if one.old is None or not one.kept:
+        return 0
+    way, orbits = seen.orbits[one.target.cube_id]
+    chosen = {"direction": way, "orbits": list(orbits)}
+    return one.kept if appending.same_orbits(one.old, options_lib.RADAR.name, chosen) else 0
+
+
+def _gone_before(own: Group, sensor: str) -> set[str]:
+    """Ids of items whose files were not there when the periods that are kept were made."""
+    known = (one.old.source.get("facts", {}) for one in own.todo if one.old and one.kept)
+    return {name for facts in known for name in facts.get(sensor, {}).get("files_gone", ())}
 
 
 def _in(found: Iterable[Scene], period: Period) -> list[Scene]:

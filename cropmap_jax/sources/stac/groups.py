@@ -20,7 +20,7 @@ class Group:
     """Cubes that are fetched together.
 
     Args:
-      todo: cubes of one grid and the same periods.
+      todo: cubes of one grid and the same periods, of which the same are there.
       box: a grid that holds them all.
     """
 
@@ -33,6 +33,11 @@ class Group:
         row, col = round((a.f - b.f) / px), round((b.c - a.c) / px)
         height, width = one.target.geobox.shape
         return slice(row, row + height), slice(col, col + width)
+
+    @property
+    def kept(self) -> int:
+        """How many periods of each cube are there and stay."""
+        return self.todo[0].kept
 
     @property
     def crs(self) -> str:
@@ -49,7 +54,7 @@ def group(todo: Sequence[Todo]) -> list[Group]:
         target = one.target
         a = target.geobox.affine
         place = (str(target.geobox.crs), int(a.c // side), int(-((-a.f) // side)))
-        found[place, target.periods].append(one)
+        found[place, target.periods, one.kept].append(one)
     return [Group(tuple(own), _box(own)) for own in found.values()]
 
 

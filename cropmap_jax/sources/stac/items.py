@@ -22,7 +22,7 @@ import shapely
 import shapely.errors
 import shapely.geometry
 
-from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.sources.stac import loose, products, tracks
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.scenes import Asset, Scene
 
@@ -31,6 +31,9 @@ OFFSET_BASELINE = (4, 0)
 
 Source: sentiwiki.copernicus.eu/web/s2-products.
 """
+OFFSET_SINCE = dt.date(2022, 1, 25)
+"""First day of operations with that baseline. Older scenes that were processed again (Collection 1)
+have the offset as well. Source: documentation.dataspace.copernicus.eu, Sentinel2_L2A_baseline."""
 BOA_ADD_OFFSET = -0.1
 _PRODUCT = re.compile(
     r"S2[A-Z]_MSIL2A_(?P<take>\d{8}T\d{6})_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})_T(?P<tile>\w{5})"
@@ -65,10 +68,13 @@ def optical(item: pystac.Item, options: options_lib.S2Options) -> Scene:
     assets: dict[str, Asset] = {}
     for band, name in options.assets.items():
         if name in item.assets:
-            sensor = options_lib.OPTICAL
-            assets[band] = _scaled(item, name, options, version, sensor, where)
-    if options.scl in item.assets:
-        assets[options.scl] = Asset(_href(item, options.scl, where), nodata=0.0)
+            assets[band] = _scaled(item, name, options, version, time, where)
+    mask = options.mask_name
+    if mask in item.assets:
+        # Of a score or a probability 0 is a number like others.
+        nodata = 0.0 if options.mask == "classes" else _band(item.assets[mask], where).get("nodata")
+        href = _href(item, mask, where)
+        assets[mask] = Asset(href, nodata=math.nan if nodata is None else nodata)
     return Scene(
         item.id,
         time,
@@ -93,10 +99,11 @@ def _scaled(
     name: str,
     options: options_lib.S2Options,
     version: tuple[int, ...],
-    sensor: Sensor,
+    time: dt.datetime,
     where: str,
 ) -> Asset:
-    """An asset with the numbers that make it the stored numbers of a sensor."""
+    """An asset with the numbers that make it the stored numbers of the cube."""
+    sensor = options_lib.OPTICAL
     band = _band(item.assets[name], where)
     scale = band.get("scale", options.scale)
     if scale is None:
@@ -113,6 +120,10 @@ def _scaled(
                 f"found none"
             )
         offset = BOA_ADD_OFFSET if version >= OFFSET_BASELINE else 0.0
+    elif options.offset == "date":
+        offset = BOA_ADD_OFFSET if time.date() >= OFFSET_SINCE else 0.0
+    elif options.offset == "always":
+        offset = BOA_ADD_OFFSET
     else:
         offset = 0.0
     # Decimals of catalogues: 0.0001 x 10000 is to be 1, and no other number next to it.
@@ -131,13 +142,6 @@ def radar(item: pystac.Item, options: options_lib.S1Options) -> Scene | None:
         return None
     if not all(name in item.assets for name in options.assets.values()):
         return None
-    direction = str(props.get("sat:orbit_state", "")).lower()
-    orbit = props.get("sat:relative_orbit")
-    if direction not in ("ascending", "descending") or not isinstance(orbit, int):
-        raise ValueError(
-            f"{where}: expected sat:orbit_state and sat:relative_orbit, found {direction!r} and "
-            f"{orbit!r:.50}"
-        )
     match = re.search(r"sentinel-?1([a-z])|\bS1([A-Z])_", f"{props.get('platform')} {item.id}",
                       re.IGNORECASE)  # fmt: skip
     if match is None:
@@ -145,7 +149,8 @@ def radar(item: pystac.Item, options: options_lib.S1Options) -> Scene | None:
                          f"{props.get('platform')!r:.50}")  # fmt: skip
     letter = (match[1] or match[2]).upper()
     kind = _kind(item, options, where)
-    time = _time(item, where)
+    time, outline = _time(item, where), _outline(item, where)
+    direction, orbit = _track(item, letter, time, outline, where)
     assets = {}
     for band, name in options.assets.items():
         own = _band(item.assets[name], where)
@@ -164,10 +169,10 @@ def radar(item: pystac.Item, options: options_lib.S1Options) -> Scene | None:
         item.id,
         time,
         take,
-        (*take, f"{time:%H:%M:%S}"),
+        (*take, f"{time:%H:%M:%S}", *_frame(props)),
         (_made(props), _version(str(props.get("processing:version", ""))), item.id),
         _crs(item, options.assets.values()),
-        _outline(item, where),
+        outline,
         assets,
         orbit,
         direction,
@@ -176,10 +181,43 @@ def radar(item: pystac.Item, options: options_lib.S1Options) -> Scene | None:
     )
 
 
+def _frame(props: Mapping[str, Any]) -> list[str]:
+    """What tells parts of a pass apart that were taken in one second, where it is cut so."""
+    found = props.get(loose.FRAME) or props.get("odc:region_code")
+    return [str(found)] if found else []
+
+
+def _track(
+    item: pystac.Item, letter: str, time: dt.datetime, outline: shapely.Geometry, where: str
+) -> tuple[str, int]:
+    """Pass direction and relative orbit, of the item, or as time and place tell them."""
+    direction = str(item.properties.get("sat:orbit_state") or "").lower()
+    orbit = item.properties.get("sat:relative_orbit")
+    known = None
+    if (not direction or orbit is None) and time.time() != dt.time():
+        middle = outline.centroid
+        known = tracks.track(letter, time, middle.x, middle.y)
+    if known is not None:
+        direction, orbit = direction or known[0], known[1] if orbit is None else orbit
+    if direction not in ("ascending", "descending") or not isinstance(orbit, int):
+        raise ValueError(
+            f"{where}: expected sat:orbit_state and sat:relative_orbit, or {{direction}} and "
+            f"{{orbit}} in the names of files, found {direction!r} and {orbit!r:.50}"
+        )
+    return direction, orbit
+
+
 def _kind(item: pystac.Item, options: options_lib.S1Options, where: str) -> str:
     """The product type; it must not contradict what the collection is said to hold."""
     kind = str(item.properties.get("sar:product_type", "")).upper()
     corrected = any(word in kind for word in ("RTC", "NRB"))
+    for name, value in ((loose.BACKSCATTER, options.backscatter), (loose.UNIT, options.unit)):
+        found = item.properties.get(name, value)
+        if found != value:
+            raise ValueError(
+                f"{where}: expected {value} (s1.{name.split(':')[1]}), found {found!r:.50} by the "
+                f"names of its files"
+            )
     # Of a corrected product some catalogues give the type of what it was made from.
     named = "rtc" in f"{item.id} {item.collection_id}".lower()
     wanted = options.backscatter == "gamma0_rtc"
@@ -269,6 +307,11 @@ def _href(item: pystac.Item, name: str, where: str) -> str:
     href = item.assets[name].get_absolute_href() or item.assets[name].href
     if href.startswith("file://"):
         href = urllib.request.url2pathname(href.removeprefix("file://"))
+    if href.startswith("/vsi") and not isinstance(item, products.LocalItem):
+        raise ValueError(
+            f"{where}: asset {name}: expected an address or a path, found {href[:60]!r}, which "
+            f"only GDAL knows"
+        )
     scheme = _HREF.match(href)
     path = re.split(r"[?#]", href)[0] if scheme else href
     if not path.lower().endswith(_EXTENSIONS):

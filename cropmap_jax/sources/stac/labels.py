@@ -7,12 +7,13 @@ import rasterio.warp
 
 from cropmap_jax.geo import geotiffs
 from cropmap_jax.geo.landcover import LANDCOVERS
-from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, Legend
 from cropmap_jax.sources import cube_keys, landcover_rasters, tile_labels
 from cropmap_jax.sources.stac.options import LabelOptions
 from cropmap_jax.sources.targets import Target
 
-_NONE = -1
+_NONE = np.iinfo(np.int32).min
+"""No code of any map."""
 
 
 def read(target: Target, options: LabelOptions) -> tuple[np.ndarray, np.ndarray | None]:
@@ -27,7 +28,19 @@ def read(target: Target, options: LabelOptions) -> tuple[np.ndarray, np.ndarray 
         return np.full(tuple(target.geobox.shape), IGNORE, np.uint8), None
     codes = _codes(pathlib.Path(options.file), target)
     where = f"{options.file}: {target.cube_id}"
-    return target.legend.encode(codes, where, missing=(_NONE,)), None
+    return _encode(codes, target.legend, options, where), None
+
+
+def _encode(codes: np.ndarray, known: Legend, options: LabelOptions, where: str) -> np.ndarray:
+    """Labels, uint8, of a map's codes, int32 of the same shape."""
+    missing = {_NONE, *options.unknown}
+    listed = {one.code for one in known.classes} | set(known.none_of_these)
+    if options.others:
+        other = ~np.isin(codes, [*listed, *missing])
+        made = known.encode(np.where(other, _NONE, codes), where, missing=missing - listed)
+        made[other] = IGNORE if options.others == "unknown" else NONE_OF_THESE
+        return made
+    return known.encode(codes, where, missing=missing - listed)
 
 
 def _codes(file: pathlib.Path, target: Target) -> np.ndarray:
@@ -45,7 +58,6 @@ def _codes(file: pathlib.Path, target: Target) -> np.ndarray:
             dst_transform=box.affine, dst_crs=box.crs.to_wkt() if box.crs else None,
             dst_nodata=_NONE, init_dest_nodata=True,
         )  # fmt: skip
-    out[out == 0] = _NONE  # EUCROPMAP's ground outside its countries
     return out
 
 

@@ -12,8 +12,8 @@ import shapely.geometry
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import progress
-from cropmap_jax.sources.stac.access import Access
-from cropmap_jax.sources.stac.errors import Gone, Refused, Unreachable
+from cropmap_jax.sources.stac.access import NO_IMAGE, Access
+from cropmap_jax.sources.stac.errors import Gone, Refused, Unreachable, clean
 from cropmap_jax.sources.stac.scenes import Scene
 
 TRIES = 6
@@ -59,6 +59,7 @@ class Reader:
           Gone: files are not there; read again without their scenes.
           Refused: they may not be read.
           Unreachable: they could not be read, after all attempts.
+          ValueError: one is no GeoTIFF or JPEG 2000.
         """
         began = time.monotonic()
         try:
@@ -112,6 +113,12 @@ class Reader:
                 if status in (404, 410)}  # fmt: skip
         if gone:
             raise Gone(sorted(gone))
+        for href, (status, _) in states.items():
+            if status == NO_IMAGE:
+                raise ValueError(
+                    f"item {hrefs[href].scene_id}: expected GeoTIFFs or JPEG 2000, found "
+                    f"{clean(href)[-60:]!r} to be something else by its content"
+                )
         denied = [hrefs[href] for href, (status, _) in states.items() if status in (401, 403)]
         if denied:
             if refused or not self._access.renew():
@@ -153,6 +160,8 @@ class Reader:
         """As `read`, of scenes that all have all bands."""
         import odc.stac
 
+        from cropmap_jax.sources.stac.image_driver import ImageDriver
+
         items = [_item(scene, bands, self._access) for scene in found]
         assets = {band: {"data_type": "float32", "nodata": float("nan")} for band in bands}
         with self._access.env(again):
@@ -166,6 +175,7 @@ class Reader:
                 resampling="nearest",
                 pool=self._threads,
                 stac_cfg={_COLLECTION: {"assets": assets}},
+                driver=ImageDriver(),
             )
         out = {}
         for band in bands:

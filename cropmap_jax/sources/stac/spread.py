@@ -72,24 +72,31 @@ def fetch_group(
     """
     from cropmap_jax.sources.stac import fetch
 
-    _forget(own, folder)
+    todo = _todo(own, folder)
     source, notes = _opened(_Options(options, threads)), Notes()
     before, summary = source.files, Summary()
     work = fetch.Fetching(options, source, notes, folder, summary, None)
-    for _ in work.rows(own.todo):
+    for _ in work.rows(todo):
         pass
     return Made(notes.cubes, notes.pieces, summary.gone, summary.bytes, source.files - before)
 
 
-def _forget(own: Group, folder: pathlib.Path) -> None:
-    """Removes what a worker that was lost finished of a group, which nobody has noted.
+def _todo(own: Group, folder: pathlib.Path) -> list[Todo]:
+    """The cubes of a group, also after a worker that was lost finished some, which nobody noted.
 
-    The group is fetched as a whole again: what an item records of scenes is of all its cubes.
+    Those are made again with the others: what an item records of scenes is of the whole group. One
+    that has grown is kept, since what it grew from is gone.
     """
+    out = []
     for one in own.todo:
         path = folder / one.target.cube_id
         if path.exists() and cube_io.read_info(path).source.get("key") == one.key:
-            shutil.rmtree(path)
+            if one.old is None:
+                shutil.rmtree(path)
+            else:
+                one = dataclasses.replace(one, there=True)
+        out.append(one)
+    return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -160,3 +160,21 @@ def test_what_stands_in_the_way_is_one_line(here, tmp_path, flags, said):
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ") and said in line
     assert not list(tmp_path.rglob("item.json"))
+
+
+def test_months_that_are_added_make_the_cubes_of_a_whole_export(here, exported, tmp_path):
+    cubes, short = tmp_path / "cubes", "--config.months=('2022-04-01','2022-05-31')"
+    with graph_server.GraphServer() as server:
+        flags = ("--project=test", f"--endpoint={server.url}", "--credentials=anonymous")
+        first = export(here, cubes, *flags, short)
+        asked = len(server.asked)
+        plan = export(here, cubes, "--plan")
+        grown = export(here, cubes, *flags)
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert "appended to 2 of the cubes below: 4 periods are new, 4 are there" in plan.stdout
+    assert "2 of them by appending" in grown.stdout, grown.stderr[-3000:]
+    # Orbits, and one request for the new months of each sensor; labels are there.
+    assert sorted(server.asked[asked:]) == 4 * ["image:computePixels"] + 2 * ["value:compute"]
+    for file in cubes.glob("*/*.tif"):
+        other = exported[0] / file.parent.name / file.name
+        assert file.read_bytes() == other.read_bytes(), file

@@ -109,6 +109,37 @@ def test_without_a_classification_a_scene_does_not_count():
     assert (out == -32768).all() and (counts == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("mask", "hidden", "clear"),
+    [("score", 0.59, 0.6), ("score", -1, 60), ("probability", 0.4, 0.39), ("probability", 100, 0)],
+)
+def test_a_score_or_a_probability_tells_what_is_clear(mask, hidden, clear):
+    numbers = np.full((4, 6), clear, float)
+    numbers[0], numbers[1], numbers[2, 0] = hidden, np.nan, hidden
+    limit = 0.4 if mask == "probability" else min(60, 0.6 if clear < 1 else 60)
+    own = S2Options("x", "y", assets={"B2": "B02"}, mask=mask, mask_asset="cs", clear=limit)
+    # Of an asset for which nothing is known a take's other scene counts.
+    bands = ("B2", "cs")
+    found = [scene("a", "t", bands), scene("b", "t", bands)]
+    values = {("a", "B2"): 100, ("b", "B2"): 200, ("a", "cs"): numbers, ("b", "cs"): clear}
+    out, counts = optical(found, values, own)
+    expected = np.full((4, 6), 100)
+    expected[0], expected[1], expected[2, 0] = -32768, 200, -32768
+    np.testing.assert_array_equal(out[..., 0], expected)
+    np.testing.assert_array_equal(counts, expected > 0)
+
+
+def test_a_mask_needs_an_asset_and_a_number():
+    for more, message in (
+        ({"mask": "score", "clear": 0.6}, "s2.mask_asset: expected an asset with mask 'score'"),
+        ({"mask": "score", "mask_asset": "cs"}, "s2.clear: expected a number with mask 'score'"),
+        ({"clear": 0.6}, "s2.clear: expected a number .* and None with 'classes', found 0.6"),
+        ({"mask": "cloud"}, "s2.mask: expected one of classes, score, probability, found 'cloud'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            S2Options("x", "y", assets={"B2": "B02"}, **more)
+
+
 def test_stored_numbers_are_rounded_and_never_become_no_data():
     sensor = compositing.OPTICAL
     values = np.array([np.nan, 0.5, 1.5, -40000.0, 40000.0, -999.6])
@@ -127,6 +158,17 @@ def passes(*rows):
     values = {(name, "VV"): value for name, _, _, value in rows}
     values |= {(name, "VH"): np.multiply(value, 0.1) for name, _, _, value in rows}
     return found, compositing.powers(found, BOX, S1, reader(values))
+
+
+@pytest.mark.parametrize(("unit", "stored"), [("power", 0.25), ("amplitude", 0.5), ("db", -6.0206)])
+def test_units_of_radar(unit, stored):
+    own = S1Options("x", "y", assets=S1.assets, unit=unit)
+    values = np.full((4, 6), stored)
+    values[0] = np.nan if unit == "db" else -stored  # of what cannot be nothing counts
+    found = [scene("a", "a", ("VV", "VH"), orbit=28, direction="ascending")]
+    power = compositing.powers(found, BOX, own, reader({("a", b): values for b in ("VV", "VH")}))
+    np.testing.assert_allclose(power[0, 1:], 0.25, rtol=1e-5)
+    assert np.isnan(power[0, 0]).all()
 
 
 def test_the_first_orbit_that_has_data_counts_or_the_mean_of_all():

@@ -221,3 +221,31 @@ def test_many_failures_in_a_row_stop_the_run(world, served, tmp_path, monkeypatc
     with Manifest(tmp_path) as book:
         with pytest.raises(Unreachable, match="2 cubes in a row failed, the last because: item"):
             fetch.run(found, options, Source(options, 4), book, tmp_path)
+
+
+def test_a_vrt_by_the_name_of_a_geotiff_is_refused(world, tmp_path):
+    """It would have another file of this machine read, or another service asked."""
+    folder = tmp_path / "scenes"
+    shutil.copytree(world.scenes, folder)
+    files = sorted(folder.rglob("*vv.tif"))
+    kept = files[0].rename(tmp_path / "secret.tif")
+    shutil.copy(kept, files[0])
+    with rasterio.open(kept) as raster:
+        shape, affine, wkt = raster.shape, raster.transform, raster.crs.to_wkt()
+    text = (
+        f'<VRTDataset rasterXSize="{shape[1]}" rasterYSize="{shape[0]}">'
+        f"<SRS>{wkt.replace(chr(34), '&quot;')}</SRS>"
+        f"<GeoTransform>{','.join(map(str, affine.to_gdal()))}</GeoTransform>"
+        f'<VRTRasterBand dataType="Float32" band="1"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="0">{kept}</SourceFilename><SourceBand>1</SourceBand>'
+        f"</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    for file in files:
+        file.write_text(text)
+    with rasterio.open(files[0]) as raster:  # so it is a VRT that works
+        assert raster.driver == "VRT" and np.isfinite(raster.read(1)).any()
+    with RangeServer(folder) as server:
+        place = f"{server.url}/files/catalog.json"
+        done = fetch_into(tmp_path / "cubes", world.cubes, place, 1, **RADAR)
+    (reason,) = done.failed.values()
+    assert "expected GeoTIFFs or JPEG 2000, found" in reason and "by its content" in reason

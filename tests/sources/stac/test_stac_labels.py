@@ -1,6 +1,8 @@
 """Labels of a map on this machine, nearest on the cube's grid."""
 
+import dataclasses
 import datetime as dt
+import pathlib
 
 import numpy as np
 import pyproj
@@ -8,8 +10,8 @@ import pytest
 import rasterio
 from rasterio.transform import from_bounds
 
-from cropmap_jax.geo import grid
-from cropmap_jax.geo.legend import EUCROPMAP, IGNORE
+from cropmap_jax.geo import crosswalk, grid, legend
+from cropmap_jax.geo.legend import EUCROPMAP, IGNORE, NONE_OF_THESE
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources.stac import labels
 from cropmap_jax.sources.stac.options import LabelOptions
@@ -77,3 +79,47 @@ def test_another_map_is_refused(raster):
     with pytest.raises(ValueError, match="expected one band of integers with a CRS, found 1 of fl"):
         file = raster(np.ones((400, 300), np.float32), dtype="float32")
         labels.read(TARGET, LabelOptions("map", str(file)))
+
+
+LEGENDS = pathlib.Path(__file__).resolve().parents[3] / "configs" / "legends"
+
+
+def test_every_legend_of_the_folder_can_be_read():
+    found = {path.stem: legend.load_legend(str(path)) for path in LEGENDS.glob("*.json")}
+    assert {name: len(one) for name, one in found.items()} == {
+        "cdl": 22, "worldcereal_maize": 1, "worldcereal_temporarycrops": 1, "dynamic_world": 1,
+    }  # fmt: skip
+    assert all(one.name == name for name, one in found.items())
+    walk = crosswalk.find(str(LEGENDS / "cdl_to_isrc.csv"), found["cdl"], legend.ISRC, "crosswalk")
+    assert sorted(walk) == list(range(8)) and found["cdl"].names[walk[3]] == "corn"
+
+
+@pytest.mark.parametrize("others", ["", "unknown", "none_of_these"])
+def test_a_map_with_a_legend_of_its_own(raster, others):
+    known = legend.load_legend(str(LEGENDS / "cdl.json"))
+    codes = np.array([1, 54, 176, 26, 0])  # corn, tomatoes, pasture, two crops, background
+    file = raster(np.tile(np.take(codes, np.arange(300) % 5), (400, 1)).astype(np.uint8), nodata=0)
+    target = dataclasses.replace(TARGET, legend=known)
+    options = LabelOptions("map", str(file), legend="cdl.json", others=others)
+    if not others:
+        with pytest.raises(ValueError, match="found code 26, which legend 'cdl' does not hold"):
+            labels.read(target, options)
+        return
+    label, _ = labels.read(target, options)
+    other = {"unknown": IGNORE, "none_of_these": NONE_OF_THESE}[others]
+    assert set(np.unique(label)) == {known.index("corn"), known.index("tomatoes"), NONE_OF_THESE,
+                                     IGNORE}  # fmt: skip
+    # Stripes are alike in width: a fifth of the ground each.
+    share = {value: (label == value).mean() for value in (0, 21, NONE_OF_THESE, IGNORE)}
+    assert share[other] == pytest.approx(0.4, abs=0.06)
+    assert share[0] == pytest.approx(0.2, abs=0.06)
+
+
+def test_a_code_that_the_legend_holds_is_not_unknown(raster):
+    known = legend.load_legend(str(LEGENDS / "worldcereal_maize.json"))
+    file = raster(np.where(np.arange(300) % 2, 100, 0)[None].repeat(400, 0).astype(np.uint8),
+                  nodata=255)  # fmt: skip
+    label, _ = labels.read(
+        dataclasses.replace(TARGET, legend=known), LabelOptions("map", str(file))
+    )
+    assert set(np.unique(label)) == {0, NONE_OF_THESE}

@@ -1,6 +1,7 @@
 """Products as they are downloaded, without a catalogue."""
 
 import datetime as dt
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from small_catalogue import local_config
 from cropmap_jax.geo import grid
 from cropmap_jax.sources.stac import catalogues, config, items, scenes
 from cropmap_jax.sources.stac.access import Access
+from cropmap_jax.sources.stac.errors import Gone
 from cropmap_jax.sources.stac.reading import Reader
 
 TILE = grid.tile_geobox(32639, 192, 2776)
@@ -90,6 +92,47 @@ def test_pixels_are_the_files(folder):
     np.testing.assert_array_equal(out["B2"][0], blue)
     np.testing.assert_array_equal(out["B8A"][0], np.kron(blue[::2, ::2] + 7, np.ones((2, 2))))
     assert (out["SCL_20m"] == 4).all()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_is_read_as_it_is(folder, tmp_path, method):
+    place = tmp_path / "with spaces {and} braces"
+    place.mkdir()
+    for name, inside in ((f"{OLD}.zip", OLD), (f"{EARLY.removesuffix('.SAFE')}.zip", EARLY)):
+        with zipfile.ZipFile(place / name, "w", method) as archive:
+            for file in sorted((folder / inside).rglob("*")):
+                archive.write(file, f"{inside}/{file.relative_to(folder / inside).as_posix()}")
+    (place / f"{NEW}.zip").mkdir()  # a folder by that name is no product
+    unpacked = {s.scene_id: s for s in found_in(folder)}
+    found = found_in(place)
+    assert [f"{s.scene_id}.SAFE" for s in found] == [OLD, EARLY]
+    reader = Reader(Access(options(place)), 2)
+    for scene in found:
+        other = unpacked[scene.scene_id]
+        assert (scene.copy, scene.rank, scene.crs) == (other.copy, other.rank, other.crs)
+        bands = sorted(scene.assets)
+        assert all(scene.assets[b].shift == other.assets[b].shift for b in bands)
+        a, b = (reader.read([one], bands, TILE) for one in (scene, other))
+        assert len(bands) == 3 and all(np.array_equal(a[x], b[x]) for x in bands)
+    (place / f"{EARLY.removesuffix('.SAFE')}.zip").rename(tmp_path / "gone")
+    with pytest.raises(Gone, match=EARLY.removesuffix(".SAFE")):
+        Reader(Access(options(place)), 2).read(found[1:], ["B2"], TILE.pad(1))
+    (tmp_path / "gone").rename(place / f"{EARLY}.zip")
+    # Unpacked as well: the folder counts, once.
+    (place / OLD).symlink_to(folder / OLD)
+    assert [s.assets["B2"].href.startswith("/vsizip/") for s in found_in(place)] == [False, True]
+
+
+def test_an_archive_that_is_none(tmp_path):
+    (tmp_path / f"{OLD}.zip").write_bytes(b"PK no archive")
+    with pytest.raises(
+        ValueError, match="SAFE.zip: expected an archive of a product, found one th"
+    ):
+        found_in(tmp_path)
+    with zipfile.ZipFile(tmp_path / f"{OLD}.zip", "w") as archive:
+        archive.writestr(f"{OLD}/MTD_MSIL2A.xml", XML)
+    with pytest.raises(ValueError, match="expected images in GRANULE/./IMG_DATA, found none"):
+        found_in(tmp_path)
 
 
 def test_what_is_wrong_is_one_line(folder, tmp_path):

@@ -6,10 +6,11 @@ import math
 
 import pystac
 import pytest
-from small_catalogue import local_config
+from small_catalogue import CHECKOUT, local_config
 
 from cropmap_jax.sources.stac import config, items, scenes
 from cropmap_jax.sources.stac import options as options_lib
+from cropmap_jax.sources.stac.access import Access
 
 BOX = [49.0, 32.0, 50.0, 33.0]
 SQUARE = {
@@ -192,7 +193,7 @@ def test_what_lacks_a_polarisation_or_is_of_another_mode_is_left_out():
 @pytest.mark.parametrize(
     ("name", "changes", "backscatter", "said"),
     [
-        (NAME, {"sat:orbit_state": None}, "gamma0_rtc", "expected sat:orbit_state"),
+        (NAME, {"sat:orbit_state": "left"}, "gamma0_rtc", "expected sat:orbit_state"),
         ("S1A_grd", {}, "gamma0_rtc", "expected gamma0_rtc .* found product type GRD: .*never mix"),
         (NAME, {"sar:product_type": "RTC"}, "sigma0", "expected sigma0 .* product type RTC"),
         ("x", {"platform": "other"}, "sigma0", "expected platform 'sentinel-1a' or the like"),
@@ -228,10 +229,10 @@ def test_two_kinds_in_one_search_are_refused():
         ("s2", {"scl_masked": ()}, "s2.scl_masked: expected classes of 0..11"),
         ("s2", {"scl_masked": (3, 12)}, "s2.scl_masked: .* found \\(3, 12\\)"),
         ("s2", {"dilate_px": 0.5}, "s2.dilate_px: expected a whole number of 0 to 100, found 0.5"),
-        ("s2", {"offset": "auto"}, "s2.offset: expected one of item, baseline, none, found 'auto'"),
+        ("s2", {"offset": "auto"}, "s2.offset: expected one of item, .*, none, found 'auto'"),
         ("s2", {"assets": {"B1": "B01"}}, "s2.assets: expected assets of B2, .* found 'B1'"),
         ("s2", {"scale": 0}, "s2.scale: expected a number above 0 or None, found 0"),
-        ("s2", {"signing": "sas"}, "s2.token: expected a value with signing sas, .* found none"),
+        ("s2", {"signing": "sas"}, "s2.token: expected .* signing of sas, .* found none"),
         ("s1", {"signing": "bearer", "token": "ey.a.b"}, "s1.token: expected the name of an env"),
         ("s1", {"orbits": "all"}, "s1.orbits: expected one of first, mean, found 'all'"),
         ("s1", {"backscatter": "beta0"}, "s1.backscatter: expected one of gamma0_rtc, sigma0"),
@@ -249,18 +250,53 @@ def test_what_is_wrong_with_a_config_is_one_line(table, changes, said):
     assert "\n" not in str(info.value) and "ey.a.b" not in str(info.value)
 
 
+def test_an_orbit_that_an_item_does_not_name():
+    props = {k: v for k, v in S1.items() if not k.startswith("sat:")}
+    found = items.radar(
+        item(NAME, props | {"start_datetime": "2022-03-14T02:41:10Z"}, S1_ASSETS), RTC
+    )
+    assert (found.orbit, found.direction) == (64, "descending")
+    tile = items.radar(item(NAME, S1 | {"odc:region_code": "N35E051"}, S1_ASSETS), RTC)
+    other = items.radar(item(NAME, S1 | {"odc:region_code": "N35E052"}, S1_ASSETS), RTC)
+    assert tile.take == other.take and tile.copy != other.copy
+
+
+def test_files_of_a_public_bucket_and_places_that_only_gdal_knows():
+    own = options_lib.Catalogue("x", "y", "public_s3", "s3.af-south-1.amazonaws.com")
+    sign = Access(own).sign
+    assert sign("/vsis3/bucket/a b/c.tif") == (
+        "https://bucket.s3.af-south-1.amazonaws.com/a%20b/c.tif"
+    )
+    assert sign("https://x/y.tif") == "https://x/y.tif"
+    for href in ("/vsicurl/http://127.0.0.1/x.tif", "/vsizip/{/home/x.zip}/a.tif"):
+        value = item(NAME, S1, {"vv": {"href": href}, "vh": {"href": href}})
+        with pytest.raises(
+            ValueError, match="asset vv: expected an address or a path, found '/vsi"
+        ):
+            items.radar(value, RTC)
+
+
 def test_access_is_no_part_of_what_a_cube_is_made_of():
     own = options_lib.S2Options("x", "y", "sas", "https://t", assets={"B2": "B02"})
     assert "token" not in options_lib.Options(s2=own).to_json()["s2"]
     assert "signing" not in options_lib.Options(s2=own).to_json()["s2"]
 
 
-@pytest.mark.parametrize("name", ["local", "planetary_computer", "earth_search", "cdse", "safe"])
+@pytest.mark.parametrize(
+    "name", [*(f.stem[6:] for f in sorted((CHECKOUT / "configs").glob("fetch_*.py")))]
+)
 def test_every_preset_can_be_read(world, name):
     found, own = config.read_config(local_config(world.cubes, "https://stac.example/v1", name))
     assert len(own.s2.assets) == 10 and own.s2.assets["B8A"] != own.s2.assets["B8"]
     assert len(found) == 3 and own.s2.collection
     assert [s.name for s in own.sensors] == (["s1", "s2"] if own.s1.collection else ["s2"])
+
+
+def test_a_map_for_cubes_has_their_legend(world):
+    file = {"kind": "map", "file": "map.tif"}
+    value = local_config(world.cubes, "https://stac.example/v1", label=file)
+    with pytest.raises(ValueError, match="config.label.legend: expected the legend .* of cubes, "):
+        config.read_config(value)
 
 
 def test_regions_bring_no_labels_and_a_map_may():
@@ -277,6 +313,8 @@ def test_regions_bring_no_labels_and_a_map_may():
     value["label"] |= {"kind": "map", "file": "eucropmap.tif"}
     found, own = config.read_config(value)
     assert len(found) > 20 and own.label.file == "eucropmap.tif" and len(found[0].periods) == 7
+    value["label"]["legend"] = str(CHECKOUT / "configs" / "legends" / "cdl.json")
+    assert {t.legend.name for t in config.read_config(value)[0]} == {"cdl"}
     value["tiles"] = "tiles.geojson"
     with pytest.raises(ValueError, match="config: expected keys among .* found 'tiles'"):
         config.read_config(value)

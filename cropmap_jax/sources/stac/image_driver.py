@@ -1,0 +1,24 @@
+"""What odc-stac opens files with: by their content GeoTIFFs and JPEG 2000 alone."""
+
+from typing import Any
+
+from odc.loader import RioDriver, RioReader
+from rasterio.io import DatasetReader
+
+from cropmap_jax.sources.stac.formats import DRIVERS
+
+
+class ImageDriver(RioDriver):
+    """Reads as odc-stac does by default, but no other formats."""
+
+    def open(self, src: Any, ctx: Any) -> RioReader:
+        """A reader of one file."""
+        return _ImageReader(src, ctx)
+
+
+class _ImageReader(RioReader):
+    def read(self, *args: Any, **more: Any) -> Any:
+        # odc-stac's reader opens the file itself and takes no list of drivers. What is asked for
+        # here is in GDAL's cache then. `rasterio.open` takes one driver only.
+        with DatasetReader(self._src.uri, driver=DRIVERS, sharing=False):
+            return super().read(*args, **more)
