@@ -1,6 +1,7 @@
 """What every command shares: one-line errors, exit codes, finding configs and dataset builders."""
 
 import atexit
+import contextlib
 import errno
 import gc
 import importlib
@@ -221,3 +222,17 @@ def progress(iterable, **kwargs):
     from cropmap_jax.geo import progress as bars
 
     return bars.bar(iterable, **kwargs)
+
+
+@contextlib.contextmanager
+def open_scheduler(text: str):
+    """Opens what --scheduler names, and says how many workers it has."""
+    from cropmap_jax import scheduling
+
+    with scheduling.open_scheduler(text) as scheduler:
+        if not scheduler.is_here:
+            print(
+                f"scheduler: {scheduler.text}; workers: {scheduler.workers or 'none yet'}",
+                flush=True,
+            )
+        yield scheduler

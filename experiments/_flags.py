@@ -207,3 +207,17 @@ def check_download(cubes: str, max_gb: float | None) -> None:
     folder = files.local("--cubes", cubes)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--cubes: expected a folder, found {cubes!r}")
+
+
+def define_scheduler(what: str) -> flags.FlagHolder[str]:
+    """Gives a command the flag --scheduler.
+
+    Args:
+      what: what its workers do, for the help.
+    """
+    return flags.DEFINE_string(
+        "scheduler",
+        "",
+        f"Who {what}: local:N for N processes of this machine, or a Dask scheduler, by its address "
+        "(tcp://host:8786) or the file that it wrote; default: this process. See docs/clusters.md.",
+    )

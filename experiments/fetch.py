@@ -8,7 +8,8 @@
 --plan prints what it will cost, and counts scenes where the catalogue answers; --pilot 20 fetches
 twenty cubes from all over and refines the plan by what they took. Interrupted, the same command
 resumes: cubes that are there are not fetched again, and where the config's months end later than
-theirs, the new ones are appended. Tokens are read from the environment.
+theirs, the new ones are appended. Tokens are read from the environment, with --scheduler from that
+of each worker.
 """
 
 import pathlib
@@ -23,7 +24,8 @@ _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
 _PLAN = flags.DEFINE_bool("plan", False, "Only print what it will cost.")
 _PILOT = flags.DEFINE_integer("pilot", 0, "Fetch so many cubes only, then plan.", lower_bound=0)
 _MAX_GB = flags.DEFINE_float("max_gb", None, "Stop after so many 1e9 bytes of pixels.", 0.0)
-_THREADS = flags.DEFINE_integer("threads", 16, "Files read at once.", 1, 256)
+_THREADS = flags.DEFINE_integer("threads", 16, "Files read at once, by each worker.", 1, 256)
+_SCHEDULER = _flags.define_scheduler("fetches groups of neighbouring cubes")
 flags.mark_flag_as_required("config")
 
 
@@ -42,7 +44,8 @@ def main(_):
         if _PLAN.value:
             _plan(found, options)
         else:
-            _fetch(found, options)
+            inputs = config_lib.inputs_of(found, options, config)
+            _fetch(found, options, {name: path for name, path in inputs.items() if path})
     except errors.Unreachable as error:
         raise ValueError(str(error)) from None
 
@@ -70,16 +73,23 @@ def _plan(found, options) -> None:
     print("next: --pilot 20 instead of --plan")
 
 
-def _fetch(found, options) -> None:
+def _fetch(found, options, inputs) -> None:
     from cropmap_jax.sources import manifest, missing_report, places
     from cropmap_jax.sources.stac import fetch, planner
     from cropmap_jax.sources.stac.source import Source
 
     source = Source(options, _THREADS.value)
     todo = places.choose_pilot(found, _PILOT.value) if _PILOT.value else found
-    with manifest.Manifest(_CUBES.value) as book:
+    with (
+        manifest.Manifest(_CUBES.value) as book,
+        _cli.open_scheduler(_SCHEDULER.value) as scheduler,
+    ):
+        scheduler.require({"--cubes": _CUBES.value}, inputs)
         missing_report.claim_picture(book, _CUBES.value)
-        done = fetch.run(todo, options, source, book, _CUBES.value, _cli.progress, _MAX_GB.value)
+        done = fetch.run(
+            todo, options, source, book, _CUBES.value, _cli.progress, _MAX_GB.value, scheduler,
+            _THREADS.value,
+        )  # fmt: skip
         print(done.text())
         _output.results(**done.to_json())
         print(missing_report.write_report(book, _CUBES.value, options.sensors))

@@ -16,7 +16,7 @@ import time
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli, _output
+from experiments import _cli, _flags, _output
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to simulate.", lock_config=True)
 _CUBES = flags.DEFINE_string("cubes", None, "Folder of cubes.", required=True)
@@ -28,6 +28,7 @@ _SCENES = flags.DEFINE_string(
     "scenes", None, "Folder for a STAC catalogue of the scenes; some 40 MB a tile and year."
 )
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", 0, 1024)
+_SCHEDULER = _flags.define_scheduler("simulates, instead of --workers")
 flags.mark_flag_as_required("config")
 
 
@@ -35,6 +36,8 @@ def main(_):
     from cropmap_jax.geo import extras, files, processes
     from cropmap_jax.sources.simulator import sites
 
+    if _SCHEDULER.value and _WORKERS.value:
+        raise ValueError(f"--workers: expected none with --scheduler, found {_WORKERS.value}")
     settings = sites.Settings.of(_CONFIG.value.to_dict())
     if not _CUBES.value:
         raise ValueError("--cubes: expected a folder, found no name")
@@ -58,15 +61,18 @@ def main(_):
         files.Lock(cubes, "--cubes"),
         files.Lock(truth, "--truth"),
         files.Lock(_SCENES.value, "--scenes") if _SCENES.value else contextlib.nullcontext(),
+        _cli.open_scheduler(_SCHEDULER.value) as scheduler,
     ):
-        _simulate(settings, cubes, truth)
+        folders = {"--cubes": cubes, "--truth": truth, "--scenes": _SCENES.value}
+        scheduler.require({flag: folder for flag, folder in folders.items() if folder})
+        _simulate(settings, cubes, truth, scheduler)
 
 
-def _simulate(settings, cubes: str, truth: str) -> None:
+def _simulate(settings, cubes: str, truth: str, scheduler) -> None:
     from cropmap_jax.sources.simulator import run
 
     start = time.monotonic()
-    done = run.simulate(settings, cubes, truth, _WORKERS.value, _cli.progress)
+    done = run.simulate(settings, cubes, truth, _WORKERS.value, _cli.progress, scheduler)
     minutes = (time.monotonic() - start) / 60
     print(f"{done.written} cubes simulated, {done.kept} were there")
     if done.written:
@@ -77,7 +83,7 @@ def _simulate(settings, cubes: str, truth: str) -> None:
     if _SCENES.value:
         from cropmap_jax.sources.simulator import scene_catalogue
 
-        count = scene_catalogue.write(settings, _SCENES.value, _cli.progress)
+        count = scene_catalogue.write(settings, _SCENES.value, _cli.progress, scheduler)
         _output.results(scenes=os.path.join(_SCENES.value, "catalog.json"))
         print(f"scenes: {count} in {os.path.join(_SCENES.value, 'catalog.json')}")
         print(

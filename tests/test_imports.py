@@ -21,8 +21,9 @@ ROOMS = {
     ".": set(),
     "xla": set(),
     "geo": set(),
+    "scheduling": {"geo"},
     "ground_truth": {"geo"},
-    "sources": {"geo"},
+    "sources": {"scheduling", "geo"},
     "data": {"geo"},
     "models": set(),
     "training": {"models", "data", "geo"},
@@ -76,6 +77,7 @@ ONLY = {
         "tqdm",
     },
     "models": {"flax", "jax", "numpy"},
+    "scheduling": {"dask", "distributed"},
 }
 
 # Packages a room may not import.

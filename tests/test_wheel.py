@@ -51,6 +51,7 @@ NEED_EXTRAS = (
     "cropmap_jax.mapping.since_fields",
     "cropmap_jax.review.table",
     "cropmap_jax.review.visit_map",
+    "cropmap_jax.scheduling.cluster",
     "cropmap_jax.sources.earthengine",
     "cropmap_jax.sources.ingest.netcdf_files",
     "cropmap_jax.sources.simulator.field_data",

@@ -3,6 +3,7 @@
 import importlib.util
 
 EXTRAS = {
+    "dask": ("cryptography", "dask", "distributed"),
     "earthengine": ("ee", "google.auth", "requests", "urllib3"),
     "fields": ("geopandas", "jdatetime", "openpyxl", "pandas", "pyarrow", "pyogrio"),
     "netcdf": ("h5netcdf", "h5py", "xarray"),

@@ -82,21 +82,28 @@ def _handler(
 # Workers ------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Signals wait until the block has ended, for what may not be left half started.
+
+    Processes and threads that are started in it inherit that SIGINT is blocked: a terminal sends
+    Ctrl-C to all, only their starter answers it.
+    """
+    late: list[int] = []
+    with _handler((signal.SIGINT, *ENDING), lambda number, _: late.append(number)):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    for number in late:
+        signal.raise_signal(number)
+
+
 class _Pool(concurrent.futures.ProcessPoolExecutor):
     def submit(self, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
-        # Workers are started here: a signal has to wait until they know what to do.
-        late: list[int] = []
-        with _handler((signal.SIGINT, *ENDING), lambda number, _: late.append(number)):
-            # They inherit what is blocked: a terminal sends Ctrl-C to all, only their starter
-            # answers it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                future = super().submit(*args, **kwargs)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number in late:
-            signal.raise_signal(number)
-        return future
+        with deferred():  # workers are started here
+            return super().submit(*args, **kwargs)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from cropmap_jax.geo import cube, cube_io
 from cropmap_jax.geo.sensors import Sensor
@@ -12,6 +13,13 @@ from cropmap_jax.sources import missing as missing_lib
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.manifest_rows import FLAGGED, GROWING, PLANNED, WHOLE, CubeRow
 from cropmap_jax.sources.targets import Target
+
+
+class Marks(Protocol):
+    """What a cube is noted in, such as a manifest."""
+
+    def mark(self, row: CubeRow) -> None:
+        """Adds or replaces what is known of a cube."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +153,7 @@ def _info_of(path: pathlib.Path, verb: str) -> cube.CubeInfo:
 def finish(
     path: pathlib.Path,
     todo: Todo,
-    manifest: Manifest,
+    manifest: Marks,
     sensors: Sequence[Sensor],
     thresholds: missing_lib.Thresholds,
     labelled: bool,
@@ -156,7 +164,7 @@ def finish(
     Args:
       path: of the cube.
       todo: what it is to be.
-      manifest: of its folder.
+      manifest: of its folder, or notes for it.
       sensors: of the cube.
       thresholds: what flags it.
       labelled: whether it is to have a label.

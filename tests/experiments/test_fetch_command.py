@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+pytest.importorskip("distributed", reason="needs distributed (extra: dask)")
 pytest.importorskip("odc.stac", reason="needs odc-stac (extra: stac)")
 pytest.importorskip("pystac_client", reason="needs pystac-client (extra: stac)")
 
@@ -63,7 +64,8 @@ def test_a_pilot_then_the_rest(world, tmp_path):
     plan = run(world, out, *QUICK, "--plan")
     assert "there       1 cubes, which are not fetched again" in plan.stdout
     assert "cubes       1, 2 km2, in 1 groups" in plan.stdout
-    second = run(world, out, *QUICK)
+    second = run(world, out, *QUICK, "--scheduler=local:1")
+    assert second.returncode == 0, second.stderr[-2000:]
     assert "1 cubes made (0 flagged), 1 were there, 0 failed" in second.stdout
     assert (out / "missing.png").is_file() and len(list(cube_io.list_cubes(out))) == 2
     expected = f"next: python -m experiments.build --dataset isrc --cubes {out} --data_dir DIR"

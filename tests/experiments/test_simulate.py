@@ -54,6 +54,21 @@ def test_scenes_come_with_a_catalogue_and_what_to_run_next(tmp_path):
     assert wrong.stderr.startswith(f"error: --scenes {tmp_path / 'cubes'}: is --cubes ")
 
 
+def test_workers_of_a_scheduler_simulate_a_site_each(tmp_path):
+    pytest.importorskip("distributed", reason="extra: dask")
+    small = (*SMALL, "--config.sites.test=0", "--config.last=2022-05-31")
+    done = run(tmp_path / "cubes", "--scheduler=local:1", small=small)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [
+        "scheduler: local:1, processes of this machine; workers: 1",
+        "1 cubes simulated, 0 were there",
+    ]
+    assert not list((tmp_path / "cubes").glob(".*"))
+    wrong = run(tmp_path / "cubes", "--scheduler=local:1", "--workers=2", small=small)
+    assert wrong.stderr == "error: --workers: expected none with --scheduler, found 2\n"
+
+
 def test_a_mistake_is_a_line(tmp_path):
     wrong = run(tmp_path / "cubes", small=("--config", "configs/simulate.py:atlantis"))
     assert wrong.returncode == 1 and wrong.stdout == ""

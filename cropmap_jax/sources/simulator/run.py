@@ -7,8 +7,10 @@ import os
 import pathlib
 from collections.abc import Callable, Generator, Iterable
 
+from cropmap_jax import scheduling
 from cropmap_jax.geo import cube_io, files, grid, processes
 from cropmap_jax.sources.simulator import sites, truths
+from cropmap_jax.sources.simulator.scene_catalogue import site_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ def simulate(
     truth_dir: str | os.PathLike[str],
     workers: int = 0,
     progress: Callable[..., Iterable[list[str]]] = lambda iterable, **_: iterable,
+    scheduler: scheduling.Scheduler | None = None,
 ) -> Summary:
     """Writes every cube of the settings, and its truth, that is not there yet.
 
@@ -40,12 +43,13 @@ def simulate(
       truth_dir: folder for the truth, `<cube id>/truth.tif` and `parcel.tif`.
       workers: processes, each of which works on a site; 0: one per core.
       progress: wraps an iterable, called with `total` and `unit`.
+      scheduler: whose workers simulate, a site each; None or one that works here: `workers` do.
 
     Raises:
       ValueError: a cube or a truth of that id is there, but made in another way.
       OSError: something could not be written, or a worker ended before its work did.
     """
-    cubes_dir, truth_dir = pathlib.Path(cubes_dir), pathlib.Path(truth_dir)
+    cubes_dir, truth_dir = pathlib.Path(cubes_dir).absolute(), pathlib.Path(truth_dir).absolute()
     everything = sites.list_sites(settings)
     check_existing(settings, everything, cubes_dir)
     ids = [list(sites.cube_ids(settings, site)) for site in everything]
@@ -60,7 +64,11 @@ def simulate(
     arguments = [(settings, site, str(cubes_dir), str(truth_dir)) for site in todo]
     written = 0
     try:
-        with contextlib.closing(_each(arguments, workers)) as results:
+        if scheduler is None or scheduler.is_here:
+            each = _each(arguments, workers)
+        else:
+            each = _elsewhere(arguments, scheduler)
+        with contextlib.closing(each) as results:
             for made in progress(results, total=len(todo), unit="site"):
                 written += len(made)
     except BaseException:
@@ -80,6 +88,23 @@ def _each(
         futures = [pool.submit(sites.simulate_site, *one) for one in arguments]
         for future in concurrent.futures.as_completed(futures):
             yield future.result()
+
+
+def _elsewhere(
+    arguments: list[tuple[sites.Settings, sites.Site, str, str]], scheduler: scheduling.Scheduler
+) -> Generator[list[str], None, None]:
+    """As `_each`; a site that was too much for every worker is reported after the others."""
+    lost: Exception | None = None
+    with contextlib.closing(
+        scheduler.run(sites.simulate_site, arguments, lambda task: site_name(task[1]))
+    ) as ended:
+        for done in ended:
+            if isinstance(done.error, scheduling.WorkersLost):
+                lost = lost or done.error
+            else:
+                yield done.result()
+    if lost is not None:
+        raise lost
 
 
 def _is_there(

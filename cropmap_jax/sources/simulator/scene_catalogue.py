@@ -7,6 +7,7 @@
 A site's folder is written under a temporary name and renamed, so one that is there is whole.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 import pystac
 
+from cropmap_jax import scheduling
 from cropmap_jax.geo import files, schemas
 from cropmap_jax.geo.periods import to_day
 from cropmap_jax.sources.simulator import scene_files, scene_plan, sites
@@ -30,7 +32,8 @@ _CATALOG, _SOURCE = "catalog.json", "cropmap:source"
 def write(
     settings: sites.Settings,
     scenes_dir: str | os.PathLike[str],
-    progress: Callable[..., Iterable[sites.Site]] = lambda iterable, **_: iterable,
+    progress: Callable[..., Iterable[scheduling.Done]] = lambda iterable, **_: iterable,
+    scheduler: scheduling.Scheduler | None = None,
 ) -> int:
     """Writes the scenes of every site that are not there yet, and the catalogue.
 
@@ -38,6 +41,7 @@ def write(
       settings: what is simulated; the same as of the cubes.
       scenes_dir: folder of the catalogue, made if absent.
       progress: wraps an iterable, called with `total`, `unit` and `desc`.
+      scheduler: whose workers write, a site each; None for this process.
 
     Returns:
       How many scenes the catalogue holds.
@@ -55,8 +59,11 @@ def write(
     for name in COLLECTIONS:
         (root / name).mkdir(parents=True, exist_ok=True)
         files.tidy(root / name)
-    for site in progress(todo, total=len(todo), unit="site", desc="scenes"):
-        _write_site(settings, site, root)
+    tasks = [(settings, site, root.absolute()) for site in todo]
+    run = (scheduler or scheduling.Scheduler()).run
+    with contextlib.closing(run(_write_site, tasks, lambda task: site_name(task[1]))) as ended:
+        for done in progress(ended, total=len(todo), unit="site", desc="scenes"):
+            done.result()
     return _write_catalogue(root)
 
 

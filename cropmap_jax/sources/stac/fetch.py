@@ -6,6 +6,7 @@ so much as `compositing.BLOCK_BYTES`.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -13,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from cropmap_jax import scheduling
 from cropmap_jax.geo import cube_io
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources import appending, cube_keys, missing, verify
 from cropmap_jax.sources import survey as survey_lib
 from cropmap_jax.sources.manifest import Manifest
 from cropmap_jax.sources.manifest_rows import DONE, FAILED, FLAGGED, CubeRow, PieceRow
-from cropmap_jax.sources.stac import assembly, compositing
+from cropmap_jax.sources.stac import assembly, compositing, spread
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.errors import Gone, Refused, Unreachable
 from cropmap_jax.sources.stac.groups import Group, group
@@ -42,6 +44,8 @@ def run(
     cubes_dir: str | os.PathLike[str],
     progress: Callable[..., Iterable[CubeRow]] = lambda iterable, **_: iterable,
     max_gb: float | None = None,
+    scheduler: scheduling.Scheduler | None = None,
+    threads: int = 8,
 ) -> Summary:
     """Makes every cube that is not there yet; resumes where an earlier run stopped.
 
@@ -57,6 +61,8 @@ def run(
       progress: wraps an iterable, called with `total`, `unit` and `desc`.
       max_gb: 1e9 bytes of pixels, uncompressed, after which no further group is begun; None for
         any number.
+      scheduler: of the workers that fetch; None or one that works here for this process.
+      threads: files that each of its workers reads at once.
 
     Raises:
       ValueError: two targets of one id; a folder that is there but was made of something else;
@@ -73,12 +79,16 @@ def run(
     survey_lib.note(todo, manifest)
     manifest.clean()
     summary = Summary(kept=kept)
-    work = _Fetch(options, source, manifest, folder, summary, max_gb)
+    work = Fetching(options, source, manifest, folder, summary, max_gb)
+    if scheduler is not None and not scheduler.is_here:
+        work.elsewhere = functools.partial(
+            spread.rows, work, scheduler=scheduler, threads=threads, most=_FEWEST_IN_A_ROW
+        )
     for _ in progress(work.rows(todo), total=len(todo), unit="cube", desc="fetch"):
         pass
     done = summary.whole + summary.flagged + len(summary.failed)
     summary.left = len(todo) - done
-    summary.files = source.files
+    summary.files += source.files
     summary.seconds = time.monotonic() - began
     return summary
 
@@ -97,13 +107,16 @@ def survey(
 
 
 @dataclasses.dataclass(eq=False)
-class _Fetch:
+class Fetching:
+    """A run: here, or of one group on a worker, which keeps notes for the manifest."""
+
     options: options_lib.Options
     source: Source
-    manifest: Manifest
+    manifest: Manifest | spread.Notes
     folder: pathlib.Path
     summary: Summary
     max_gb: float | None
+    elsewhere: Callable[[Sequence[Todo]], Iterator[CubeRow]] | None = None
 
     def rows(self, todo: Sequence[Todo]) -> Iterator[CubeRow]:
         """Cubes as they are made or given up."""
@@ -111,9 +124,12 @@ class _Fetch:
         there = [one for one in todo if one.there]
         for one in there:
             yield self._end(self._finish(one))
+        if self.elsewhere is not None:
+            yield from self.elsewhere([one for one in todo if not one.there])
+            return
         in_a_row = 0
         for own in group([one for one in todo if not one.there]):
-            if self.max_gb is not None and self.summary.bytes >= self.max_gb * 1e9:
+            if self.is_enough():
                 return
             made = set()
             try:
@@ -134,8 +150,26 @@ class _Fetch:
                         f"or wait, and run the same command again"
                     ) from None
 
+    def is_enough(self) -> bool:
+        """Whether `max_gb` was reached."""
+        return self.max_gb is not None and self.summary.bytes >= self.max_gb * 1e9
+
+    def note(self, made: spread.Made) -> None:
+        """Notes what a worker did."""
+        self.manifest.add_pieces(made.pieces)
+        for row in made.cubes:
+            self.manifest.mark(row)
+            self._end(row)
+        self.summary.gone |= made.gone
+        self.summary.bytes += made.bytes
+        self.summary.files += made.files
+
+    def failed(self, one: Todo, reason: str) -> CubeRow:
+        """The row of a cube that was given up."""
+        return CubeRow(one.target.cube_id, one.key, FAILED, {}, reason)
+
     def _fail(self, one: Todo, reason: str) -> CubeRow:
-        row = CubeRow(one.target.cube_id, one.key, FAILED, {}, reason)
+        row = self.failed(one, reason)
         self.manifest.mark(row)
         return row
 

@@ -1,0 +1,114 @@
+"""Cubes that workers fetched and simulated are those of one process, to the byte."""
+
+import dataclasses
+import hashlib
+import pathlib
+
+import pytest
+from small_catalogue import SETTINGS, read
+
+from cropmap_jax import scheduling
+from cropmap_jax.sources.manifest import Manifest
+from cropmap_jax.sources.manifest_rows import FAILED, FLAGGED, WHOLE
+from cropmap_jax.sources.simulator import run
+from cropmap_jax.sources.stac import assembly, fetch, groups, spread
+from cropmap_jax.sources.stac.errors import Refused
+from cropmap_jax.sources.stac.source import Source
+from cropmap_jax.sources.survey import Todo
+
+pytest.importorskip("distributed", reason="extra: dask")
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with scheduling.open_scheduler("local:2") as opened:
+        yield opened
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(pathlib.Path(folder).rglob("*"))
+        if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+    }
+
+
+def fetch_into(folder, world, scheduler, max_gb=None):
+    found, options = read(world.cubes, world.scenes)
+    with Manifest(folder) as book:
+        done = fetch.run(
+            found, options, Source(options, 4), book, folder, max_gb=max_gb, scheduler=scheduler,
+            threads=2,
+        )  # fmt: skip
+        return done, [dataclasses.replace(row, at="") for row in book.cubes()], book.timings()
+
+
+def test_fetched_cubes_are_the_same_bytes(world, scheduler, tmp_path):
+    here, rows, timings = fetch_into(tmp_path / "here", world, None)
+    there, rows_there, timings_there = fetch_into(tmp_path / "there", world, scheduler)
+    assert digests(tmp_path / "there") == digests(tmp_path / "here") != {}
+    # And the manifest's process notes what the workers did.
+    assert (there.whole, there.flagged, there.failed) == (here.whole, here.flagged, {})
+    assert (there.files, there.bytes, there.gone) == (here.files, here.bytes, here.gone)
+    assert rows_there == rows
+    assert {k: (n, b) for k, (n, _, b) in timings_there.items()} == {
+        k: (n, b) for k, (n, _, b) in timings.items()
+    }
+    again, _, _ = fetch_into(tmp_path / "there", world, scheduler)
+    assert (again.kept, again.whole + again.flagged, again.files) == (3, 0, 0)
+
+
+def test_max_gb_begins_no_further_group(world, scheduler, tmp_path):
+    done, _, _ = fetch_into(tmp_path / "cubes", world, scheduler, max_gb=0)
+    assert (done.whole + done.flagged, done.left) == (0, 3)
+
+
+class Losing(scheduling.Scheduler):
+    """Loses the workers of one group, and is refused or interrupted where it is asked to be."""
+
+    is_here = False
+
+    def __init__(self, error):
+        self.error = error
+
+    def run(self, function, tasks, name=str):
+        for n, done in enumerate(super().run(function, tasks, name)):
+            if n == 1:
+                (one,) = done.task[0].todo
+                yield scheduling.Done(done.task, None, self.error(f"{name(done.task)}: given up"))
+                (done.task[-1] / f".{one.target.cube_id}.1.part").touch()  # of a killed worker
+            else:
+                yield done
+
+
+def test_a_group_that_loses_its_workers_fails_and_the_others_are_made(world, tmp_path):
+    done, rows, _ = fetch_into(tmp_path / "cubes", world, Losing(scheduling.WorkersLost))
+    assert done.whole + done.flagged == 2
+    ((cube_id, reason),) = done.failed.items()
+    assert reason == f"{cube_id}: given up"
+    assert [row.cube for row in rows if row.state == FAILED] == [cube_id]
+    assert not list((tmp_path / "cubes").glob(".*.part"))
+
+
+def test_a_task_that_is_run_again_makes_the_same(world, tmp_path):
+    found, options = read(world.cubes, world.scenes)
+    first = Todo(found[0], assembly.cube_key(found[0], options))
+    (own,) = groups.group([first])
+    once = spread.fetch_group(own, options, 2, tmp_path)
+    made = digests(tmp_path)
+    again = spread.fetch_group(own, options, 2, tmp_path)
+    assert (again.cubes, digests(tmp_path)) == (once.cubes, made)
+    assert again.files == once.files > 0
+
+
+def test_what_no_repetition_changes_ends_the_run(world, tmp_path):
+    with pytest.raises(Refused, match="given up"):
+        fetch_into(tmp_path / "cubes", world, Losing(Refused))
+    with Manifest(tmp_path / "cubes") as book:
+        assert len([row for row in book.cubes() if row.state in (WHOLE, FLAGGED)]) == 1
+
+
+def test_simulated_cubes_are_the_same_bytes(world, scheduler, tmp_path):
+    run.simulate(SETTINGS, tmp_path / "cubes", tmp_path / "truth", scheduler=scheduler)
+    assert digests(tmp_path / "cubes") == digests(world.cubes)
+    assert digests(tmp_path / "truth") == digests(world.cubes.parent / "truth")
