@@ -44,10 +44,15 @@ _LAYER = flags.DEFINE_string("fields_layer", "", "Layer of --fields, where there
 _CALIBRATE = flags.DEFINE_bool(
     "calibrate", True, "Rescale probabilities by the run's calibration, if calibrate made one."
 )
+_SCHEDULER = flags.DEFINE_string(
+    "scheduler", "", "Who works: local:N for N processes, or a Dask scheduler; default: this one."
+)
 
 
 def main(_):
+    from cropmap_jax import scheduling
     from cropmap_jax.mapping import crop_map
+    from cropmap_jax.training import parallel
 
     options = crop_map.Options(
         workdir=_WORKDIR.value,
@@ -65,17 +70,11 @@ def main(_):
         fields_layer=_LAYER.value,
         calibrate=_CALIBRATE.value,
     )
-    with crop_map.MapMaker(options) as maker:
-        for note in maker.notes:
-            print(f"note: {note}", flush=True)
-        if maker.finished:
-            print(f"mapped already: {len(maker.finished)} of {maker.cubes} cubes")
-        if maker.stale:
-            print(f"recomputed, since cubes or settings have changed: {len(maker.stale)}")
-        if maker.parts:
-            for _ in _cli.progress(maker.run(), total=maker.parts, unit="part", desc="predict"):
-                pass
-        result = maker.finish()
+    with scheduling.open_scheduler(_SCHEDULER.value) as scheduler:
+        scheduler.require(modules=_cli.imported())
+        if not scheduler.is_here:
+            parallel.leave_devices()
+        result = _predict(crop_map.MapMaker(options), scheduler)
     print(result.table)
     _output.results(
         out=_OUT.value,
@@ -92,6 +91,22 @@ def main(_):
     if result.fields:
         print(f"fields: {result.fields}")
     print(f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at the .png")
+
+
+def _predict(made, scheduler):
+    """Maps what is missing, with notes and a progress bar; the result."""
+    with made as maker:
+        for note in maker.notes:
+            print(f"note: {note}", flush=True)
+        if maker.finished:
+            print(f"mapped already: {len(maker.finished)} of {maker.cubes} cubes")
+        if maker.stale:
+            print(f"recomputed, since cubes or settings have changed: {len(maker.stale)}")
+        if maker.parts:
+            parts = maker.run(scheduler)
+            for _ in _cli.progress(parts, total=maker.parts, unit="part", desc="predict"):
+                pass
+        return maker.finish()
 
 
 if __name__ == "__main__":
