@@ -46,6 +46,9 @@ _EROSION = flags.DEFINE_integer(
     "landcover_erosion", 1, "Pixels next to other land cover that do not count.", 0, 100
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset of the same name.")
+_SCHEDULER = flags.DEFINE_string(
+    "scheduler", "", "Who works: local:N for N processes, or a Dask scheduler; default: this one."
+)
 
 
 def load_builder(dataset: str):
@@ -84,6 +87,7 @@ def _landcover():
 
 
 def main(_):
+    from cropmap_jax import scheduling
     from cropmap_jax.data import cube_builder, dataset
     from cropmap_jax.geo import processes
 
@@ -94,7 +98,7 @@ def main(_):
         raise ValueError(f"--overlap: expected 0 to {_CHIP.value - 1}, found {overlap}")
     rule = _rule()
     builder_class = load_builder(_DATASET.value)
-    with processes.stoppable():
+    with processes.stoppable(), scheduling.open_scheduler(_SCHEDULER.value) as scheduler:
         builder, new = cube_builder.build(
             builder_class,
             _NAME.value,
@@ -106,6 +110,7 @@ def main(_):
             progress=True,
             folds=rule,
             landcover=_landcover(),
+            scheduler=None if scheduler.is_here else scheduler,
         )
     data = dataset.open_folder(pathlib.Path(builder.data_path))
     print(dataset.describe(data))

@@ -74,7 +74,8 @@ def main(_):
         scheduler.require(modules=_cli.imported())
         if not scheduler.is_here:
             parallel.leave_devices()
-        result = _predict(crop_map.MapMaker(options), scheduler)
+        maker = crop_map.MapMaker(options)
+        result = _predict(maker, scheduler)
     print(result.table)
     _output.results(
         out=_OUT.value,
@@ -93,9 +94,9 @@ def main(_):
     print(f"summary: {result.summary}\nnext: open {result.crops[0]} in QGIS, or look at the .png")
 
 
-def _predict(made, scheduler):
+def _predict(maker, scheduler):
     """Maps what is missing, with notes and a progress bar; the result."""
-    with made as maker:
+    with maker:
         for note in maker.notes:
             print(f"note: {note}", flush=True)
         if maker.finished:

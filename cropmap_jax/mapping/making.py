@@ -133,10 +133,7 @@ def _fill(
 
 
 def _write(how: How, info: cube.CubeInfo, inputs: str, made: cube_maps.CubeMap) -> None:
-    if how.holder is not None and files.holder(how.out) != how.holder:
-        raise ValueError(
-            f"--out {how.out}: expected it to be held by {how.holder}, found it is not"
-        )
+    _check_held(how)
     recipe = how.restored.recipe
     described = metadata.make_metadata(
         info,
