@@ -8,12 +8,12 @@ rasters with a QGIS style, a picture and a table of hectares. Interrupted, the s
 maps that are there are left as they are. Files that predict did not write are never touched.
 Where `calibrate` was run, confidence is calibrated.
 --fields gives each parcel of a file one class, --smooth smooths probabilities first, and --mask
-leaves ground out.
+leaves ground out. --scheduler lets other processes or machines map, to the same last bit.
 """
 
 from absl import flags
 
-from experiments import _cli, _output
+from experiments import _cli, _flags, _output
 
 _cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -44,13 +44,10 @@ _LAYER = flags.DEFINE_string("fields_layer", "", "Layer of --fields, where there
 _CALIBRATE = flags.DEFINE_bool(
     "calibrate", True, "Rescale probabilities by the run's calibration, if calibrate made one."
 )
-_SCHEDULER = flags.DEFINE_string(
-    "scheduler", "", "Who works: local:N for N processes, or a Dask scheduler; default: this one."
-)
+_SCHEDULER = _flags.define_scheduler("maps groups of neighbouring cubes")
 
 
 def main(_):
-    from cropmap_jax import scheduling
     from cropmap_jax.mapping import crop_map
     from cropmap_jax.training import parallel
 
@@ -70,7 +67,7 @@ def main(_):
         fields_layer=_LAYER.value,
         calibrate=_CALIBRATE.value,
     )
-    with scheduling.open_scheduler(_SCHEDULER.value) as scheduler:
+    with _cli.open_scheduler(_SCHEDULER.value) as scheduler:
         scheduler.require(modules=_cli.imported())
         if not scheduler.is_here:
             parallel.leave_devices()

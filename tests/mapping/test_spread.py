@@ -4,36 +4,18 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import pickle
 import signal
 
 import making as made_cubes
 import pytest
 from mapping import small_maps
+from scheduling.pickling import Pickling
 
 from cropmap_jax import scheduling
 from cropmap_jax.geo import files
 from cropmap_jax.mapping import crop_map, making, spread
 
 SMOOTH = 5
-
-
-class Pickling(scheduling.Scheduler):
-    """Workers that are this process; what they are given and give comes through pickle."""
-
-    is_here, workers = False, 2
-
-    def __init__(self):
-        self.shares, self.required = [], {}
-
-    def require(self, writes=None, reads=None, modules=()):
-        self.required |= dict(writes or {}) | dict(reads or {})
-
-    def run(self, function, tasks, name=str):
-        for task in tasks:
-            self.shares.append(task)
-            value = function(pickle.loads(pickle.dumps(task)))
-            yield scheduling.Done(task, value, None)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +52,10 @@ def test_each_bit_is_that_of_one_process(world, one_a_share, tmp_path, monkeypat
     with crop_map.MapMaker(relative) as maker:
         assert sum(1 for _ in maker.run(scheduler)) == maker.parts == 4
         maker.finish()
-    assert len(scheduler.shares) == 4
+    assert len(scheduler.tasks) == 4
     assert set(scheduler.required) == {"--out", "--workdir", "--cubes"}
-    assert scheduler.shares[0].name == "cube c00"
-    (first, _), *_ = scheduler.shares[0].cubes
+    assert scheduler.tasks[0].name == "cube c00"
+    (first, _), *_ = scheduler.tasks[0].cubes
     assert [one.cube_id for one in first.cubes] != ["c00"]  # what lies next door decides, too
     found, expected = content(tmp_path / "map"), content(world / "map")
     assert set(found) == set(expected)
@@ -101,12 +83,12 @@ def test_a_worker_writes_nothing_for_a_command_that_ended(world, one_a_share, tm
         next(maker.run(scheduler))
     (tmp_path / "c00").rename(tmp_path / ".away")
     with pytest.raises(ValueError, match="expected to work for .*, found it held by nobody$"):
-        spread.map_share(scheduler.shares[0])
+        spread.map_share(scheduler.tasks[0])
     with files.Lock(tmp_path, "--out"):
         lock = tmp_path / files.Lock.NAME
         lock.write_text("predict (process 1 on elsewhere, since then)\n")
         with pytest.raises(ValueError, match="found it held by predict .process 1 on elsewhere"):
-            spread.map_share(scheduler.shares[0])
+            spread.map_share(scheduler.tasks[0])
     assert not small_maps.shown(tmp_path)
 
 
@@ -114,7 +96,7 @@ def test_a_worker_that_opens_another_run_says_so(world, one_a_share, tmp_path):
     scheduler = Pickling()
     with crop_map.MapMaker(options(world, tmp_path)) as maker:
         next(maker.run(scheduler))
-    share = scheduler.shares[0]
+    share = scheduler.tasks[0]
     other = dataclasses.replace(share.job.settings, checkpoint="0" * 16)
     job = dataclasses.replace(share.job, settings=other)
     with pytest.raises(ValueError, match="expected the run, mask and fields that the command"):
