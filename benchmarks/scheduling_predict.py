@@ -61,10 +61,14 @@ def main(argv: list[str] | None = None) -> dict:
         cubes = pathlib.Path(args.cubes) if args.cubes else draw_tiles(root / "cubes", args.side)
         count = len(cube_io.list_cubes(cubes))
         workdir = args.workdir or predict.draw_networks(root)[args.network]
-        flags = ["--workdir", workdir, "--cubes", str(cubes), "--as_of", args.as_of]
-        measure(root, flags, 0, 0)  # what it compiles is kept for the others
+        flags = ["--workdir", workdir, "--as_of", args.as_of, "--cubes"]
+        few = cubes if args.cubes else draw_tiles(root / "few", min(args.side, 3))
+        measure(root, [*flags, str(few)], 0, 0)  # what it compiles is kept for the others
         plan = [(0, 0), *((n, 0) for n in args.workers), (max(args.workers), count // 2)]
-        runs = [measure(root, flags, workers, kill) for workers, kill in plan]
+        runs = []
+        for workers, kill in plan:
+            runs.append(measure(root, [*flags, str(cubes)], workers, kill))
+            print(runs[-1], flush=True)
     text = f"{count} cubes\n\n{_table(runs, count)}"
     found = report.finish("scheduling_predict", args, text, {"cubes": count, "runs": runs})
     if len({run["digest"] for run in runs}) > 1:
