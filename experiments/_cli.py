@@ -86,6 +86,11 @@ def extensible() -> None:
     )
 
 
+def imported() -> list[str]:
+    """Modules that --import names: workers of a scheduler import them too."""
+    return list(flags.FLAGS["import"].value)
+
+
 def forget_flags() -> None:
     """Undefines a command's flags, in a fork of it that is to run another command.
 

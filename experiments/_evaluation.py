@@ -24,6 +24,7 @@ class Run:
       written: record of what was written there.
       watch: called with each cube as the run's own method predicts it; None: nobody watches.
       calibrated: how probabilities of the run are rescaled, a `runs.calibration.Stored`; None: not.
+      scheduler: whose workers compute features of baselines to learn from; None: this process.
     """
 
     restored: Any
@@ -42,6 +43,7 @@ class Run:
     written: Any = None
     watch: Any = None
     calibrated: Any = None
+    scheduler: Any = None
 
     @property
     def looked(self) -> list[str]:
@@ -109,7 +111,7 @@ def _predictors(run: Run):
     yield own, calibration.apply(bare, run.calibrated, len(recipe.legend))
     for name, settings in run.baselines.items():
         common = (run.data, "train", recipe.num_periods, run.plan.dates, run.seed, recipe.sensors)
-        yield {name: True}, baselines.train(settings, *common)
+        yield {name: True}, baselines.train(settings, *common, scheduler=run.scheduler)
 
 
 def thresholds(run: Run, predictor, methods) -> list[list[Any]]:

@@ -97,7 +97,14 @@ def _trained(named, restored, data, split, taken, given):
     def maker(one):
         def make(run: Run):
             return baselines.train_for_all_dates(
-                one, data, "train", recipe.num_periods, dates, run.seed, recipe.sensors
+                one,
+                data,
+                "train",
+                recipe.num_periods,
+                dates,
+                run.seed,
+                recipe.sensors,
+                run.scheduler,
             )
 
         return make

@@ -11,12 +11,13 @@ leaves nothing, and run again when it is done, it says so.
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import _cli, _output
+from experiments import _cli, _flags, _output
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File of settings; a Python program.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder that the run writes to.", required=True)
+_SCHEDULER = _flags.define_scheduler("computes features of pixels")
 _cli.extensible()
 flags.mark_flag_as_required("config")
 
@@ -33,7 +34,7 @@ def _check_workdir(workdir: str, data_dir: str) -> None:
     runs.check_free(workdir, "the baseline")
 
 
-def _train(data, config: dict, workdir: str) -> None:
+def _train(data, config: dict, workdir: str, scheduler) -> None:
     """Trains with a progress bar."""
     from cropmap_jax.baselines import keeping
 
@@ -45,7 +46,7 @@ def _train(data, config: dict, workdir: str) -> None:
             if done == total:
                 bar.close()
 
-        if not keeping.train(data, config, workdir, progress, bar.write):
+        if not keeping.train(data, config, workdir, progress, bar.write, scheduler):
             bar.write("finished already: nothing to do")
 
 
@@ -59,9 +60,13 @@ def main(_):
     _check_workdir(workdir, config["data_dir"])
     data = dataset.open_dataset(config["data_dir"], config["dataset"], **dataset.view_of(config))
     keeping.make_recipe(config, data)  # what is wrong with it shows before anything is made
-    with processes.stoppable(), files.Lock(workdir, "--workdir"):
+    with (
+        processes.stoppable(),
+        _cli.open_scheduler(_SCHEDULER.value) as scheduler,
+        files.Lock(workdir, "--workdir"),
+    ):
         files.tidy(files.local("--workdir", workdir), {storage.FOLDER})
-        _train(data, config, workdir)
+        _train(data, config, workdir, scheduler)
     _output.results(workdir=workdir, baseline=storage.folder(workdir))
     print(
         f"baseline: {storage.folder(workdir)}\n"

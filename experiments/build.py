@@ -23,7 +23,7 @@ import sys
 
 from absl import flags
 
-from experiments import _cli, _output
+from experiments import _cli, _flags, _output
 
 DATASETS = ("cubes", "eucropmap", "isrc")
 _DATASET = flags.DEFINE_enum("dataset", "cubes", DATASETS, "Kind of dataset.")
@@ -46,6 +46,7 @@ _EROSION = flags.DEFINE_integer(
     "landcover_erosion", 1, "Pixels next to other land cover that do not count.", 0, 100
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset of the same name.")
+_SCHEDULER = _flags.define_scheduler("cuts cubes into chips")
 
 
 def load_builder(dataset: str):
@@ -94,7 +95,7 @@ def main(_):
         raise ValueError(f"--overlap: expected 0 to {_CHIP.value - 1}, found {overlap}")
     rule = _rule()
     builder_class = load_builder(_DATASET.value)
-    with processes.stoppable():
+    with processes.stoppable(), _cli.open_scheduler(_SCHEDULER.value) as scheduler:
         builder, new = cube_builder.build(
             builder_class,
             _NAME.value,
@@ -106,6 +107,7 @@ def main(_):
             progress=True,
             folds=rule,
             landcover=_landcover(),
+            scheduler=None if scheduler.is_here else scheduler,
         )
     data = dataset.open_folder(pathlib.Path(builder.data_path))
     print(dataset.describe(data))

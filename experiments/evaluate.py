@@ -20,6 +20,7 @@ from experiments import (
     _evaluation_compare,
     _evaluation_output,
     _evaluation_words,
+    _flags,
     _output,
     _report,
 )
@@ -97,6 +98,7 @@ _SMOOTH = flags.DEFINE_integer(
 _CALIBRATE = flags.DEFINE_bool(
     "calibrate", True, "Rescale probabilities by the run's calibration, if calibrate made one."
 )
+_SCHEDULER = _flags.define_scheduler("computes what baselines that are trained here learn from")
 _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/evaluation/<split>.")
 
 
@@ -202,6 +204,16 @@ def _others(restored, data, plan, baselines, out):
     return _evaluation_compare.find(_COMPARE.value, *common)
 
 
+def _workers(trains: bool):
+    """The scheduler of --scheduler, opened where baselines learn here."""
+    if _SCHEDULER.value and not trains:
+        raise ValueError(
+            f"--scheduler {_SCHEDULER.value}: expected --baseline or --compare with it, whose "
+            f"features workers compute, found neither"
+        )
+    return _cli.open_scheduler(_SCHEDULER.value)
+
+
 def _most_pictures() -> int:
     if _PICTURES.value is not None:
         return _PICTURES.value
@@ -236,7 +248,7 @@ def main(_):
     asked = watcher = None
     if _REPORT.value:
         asked, watcher = _report.ask(run, _WORKDIR.value, _PLACES.value, _AS_OF.value)
-    with files.Lock(out, "--out"):
+    with _workers(bool(baselines or others)) as run.scheduler, files.Lock(out, "--out"):
         for folder in (out, *(out / name for name in data.legend.names)):
             if folder.is_dir():
                 files.tidy(folder)

@@ -10,11 +10,12 @@ Where `calibrate` was run, confidence is calibrated.
 --fields gives each parcel of a file one class, --smooth smooths probabilities first, and --mask
 leaves ground out. --series writes a map per month of the season into folders of --out, and since
 when the class of each pixel has held; with a later --as_of it adds the maps that are missing.
+--scheduler lets other processes or machines map, to the same last bit.
 """
 
 from absl import flags
 
-from experiments import _cli, _output
+from experiments import _cli, _flags, _output
 
 _cli.extensible()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -53,10 +54,12 @@ _SERIES = flags.DEFINE_bool(
 _SERIES_FROM = flags.DEFINE_string(
     "series_from", "", "With --series: no map before this date, or how many maps, the last ones."
 )
+_SCHEDULER = _flags.define_scheduler("maps groups of neighbouring cubes")
 
 
 def main(_):
     from cropmap_jax.mapping import crop_map, series
+    from cropmap_jax.training import parallel
 
     options = crop_map.Options(
         workdir=_WORKDIR.value,
@@ -74,14 +77,18 @@ def main(_):
         fields_layer=_LAYER.value,
         calibrate=_CALIBRATE.value,
     )
-    if _SERIES.value:
-        _series(options)
-        return
-    if _SERIES_FROM.value:
+    if _SERIES_FROM.value and not _SERIES.value:
         raise ValueError("--series_from: expected --series with it, found none")
-    series.check_no_series(_OUT.value)
-    with crop_map.MapMaker(options) as maker:
-        result = _map(maker, "predict")
+    with _cli.open_scheduler(_SCHEDULER.value) as scheduler:
+        scheduler.require(modules=_cli.imported())
+        if not scheduler.is_here:
+            parallel.leave_devices()
+        if _SERIES.value:
+            _series(options, scheduler)
+            return
+        series.check_no_series(_OUT.value)
+        with crop_map.MapMaker(options) as maker:
+            result = _map(maker, "predict", scheduler)
     print(result.table)
     _output.results(
         out=_OUT.value,
@@ -103,7 +110,7 @@ def main(_):
     )
 
 
-def _map(maker, desc: str):
+def _map(maker, desc: str, scheduler):
     """Maps what is missing; the result of the whole map."""
     for note in maker.notes:
         print(f"note: {note}", flush=True)
@@ -112,12 +119,12 @@ def _map(maker, desc: str):
     if maker.stale:
         print(f"recomputed, since cubes or settings have changed: {len(maker.stale)}")
     if maker.parts:
-        for _ in _cli.progress(maker.run(), total=maker.parts, unit="part", desc=desc):
+        for _ in _cli.progress(maker.run(scheduler), total=maker.parts, unit="part", desc=desc):
             pass
     return maker.finish()
 
 
-def _series(options) -> None:
+def _series(options, scheduler) -> None:
     """A map per date, and since when the classes of the last one have held."""
     from cropmap_jax.mapping import series
 
@@ -128,7 +135,7 @@ def _series(options) -> None:
         for number, date in enumerate(made.dates, 1):
             print(f"\n== as of {date} ({number} of {len(made.dates)})", flush=True)
             with made.maker(date) as maker:
-                result = _map(maker, f"predict {date}")
+                result = _map(maker, f"predict {date}", scheduler)
             maps[date.isoformat()] = result.crops
             for note in result.notes:
                 print(f"note: {note}", flush=True)

@@ -1,10 +1,11 @@
 """Which annotated pixels a baseline learns from, as of which dates, and their features."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
+from cropmap_jax.baselines import looking
 from cropmap_jax.baselines.features import Features
 from cropmap_jax.data import pixel_index, sampling
 from cropmap_jax.data.dataset import Dataset
@@ -12,8 +13,7 @@ from cropmap_jax.data.examples import Source
 from cropmap_jax.data.pixel_index import DrawnPixels
 from cropmap_jax.geo import as_of_windows
 from cropmap_jax.geo.legend import IGNORE
-from cropmap_jax.inference.dataset_source import DatasetSource
-from cropmap_jax.inference.tiling import Box
+from cropmap_jax.scheduling import Scheduler
 
 DRAWN_BY = ("field", "place", "all")
 """What `config.draw_by` may name: fields alike, places alike, or all pixels alike."""
@@ -228,6 +228,7 @@ def training_pixels(
     copies: bool = False,
     weak: tuple[float, float] = (0.0, 1.0),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    scheduler: Scheduler | None = None,
 ) -> TrainingPixels:
     """Draws pixels of a split and computes their features.
 
@@ -241,10 +242,11 @@ def training_pixels(
       weak: share of the pixels that only a land-cover map says are none of the classes, if there
         are such, and how much each counts, see `SamplingConfig.weak_share`.
       progress: called with how many pixels of how many are done.
+      scheduler: whose workers compute the features; None for this process. They are the same.
 
     Raises:
       ValueError: no pixel of the split is annotated, or none has a value in its window; an as-of
-        date before the end of a cube's first period.
+        date before the end of a cube's first period; a worker that does not see the dataset.
     """
     rng = np.random.default_rng(seed)
     share, weak_weight = weak if data.split(split).has_weak else (0.0, 1.0)
@@ -265,7 +267,7 @@ def training_pixels(
     out = np.full((len(drawn.label), len(features.names)), np.nan, np.float32)
     seen = np.zeros(len(out), bool)
     done = 0
-    for own, values, there in _by_window(data, split, features, drawn, as_of):
+    for own, values, there in looking.look(data, split, features, drawn, as_of, scheduler):
         out[own], seen[own] = values, there
         done += len(own)
         progress(done, len(out))
@@ -309,56 +311,3 @@ def _as_of_dates(
         ended[own] = np.searchsorted(data.periods(int(cube))[:, 1], found[own], side="right")
     new = np.diff(ended, axis=1, prepend=-1) > 0
     return np.nonzero(new)[0], found[new]
-
-
-def _by_window(
-    data: Dataset, split: str, features: Features, drawn: DrawnPixels, as_of: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(numbers of pixels, their features, whether they have any value), window by window."""
-    source, table = DatasetSource(data), data.split(split)
-    starts = np.flatnonzero(np.diff(drawn.chip, prepend=-1))
-    for own in np.split(np.arange(len(drawn.chip)), starts[1:]):
-        chip = int(drawn.chip[own[0]])
-        cube = int(table.cube[chip])
-        where, spans = f"cube {data.cubes[cube]['id']}", data.periods(cube)
-        ends: dict[int, list[int]] = {}
-        for number in own.tolist():
-            last = as_of_windows.last_period(spans, int(as_of[number]))
-            ends.setdefault(last, []).append(number)
-        for numbers in map(np.array, ends.values()):
-            date = int(as_of[numbers[0]])
-            window = as_of_windows.as_of_window(spans, date, features.num_periods, where)
-            rows = drawn.row[numbers] + int(table.row[chip])
-            cols = drawn.col[numbers] + int(table.col[chip])
-            values, there = _at(data, source, cube, window, features, rows, cols)
-            yield numbers, values, there
-
-
-def _at(
-    data: Dataset,
-    source: DatasetSource,
-    cube: int,
-    window: as_of_windows.Window,
-    features: Features,
-    rows: np.ndarray,
-    cols: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features of some pixels of a cube, in the order given, and whether they have any value."""
-    row = data.cubes[cube]
-    extent = Box(int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
-    box = extent.grow(features.halo).common(Box(0, 0, *row["shape"]))
-    if box is None:
-        raise ValueError(f"{data.path}: cube {row['id']}: a drawn pixel lies outside of it")
-    # Those that see no pixels, dates alone, learn from the same ones as the others.
-    sensors = features.sensors or data.sensors
-    pixels = source.read(row["id"], window.indices, box, sensors)
-    wanted = np.zeros(box.shape, bool)
-    at = rows - box.top, cols - box.left
-    wanted[at] = True
-    values = features.compute(pixels, window.day_of_year, wanted)
-    # `compute` goes row by row.
-    order = np.argsort(np.argsort(at[0] * box.shape[1] + at[1]))
-    there = np.zeros(len(rows), bool)
-    for sensor in sensors:
-        there |= (pixels[sensor.name][:, at[0], at[1]] != sensor.nodata).any(axis=(0, 2))
-    return values[order], there

@@ -10,6 +10,7 @@ from cropmap_jax.baselines.settings import Settings
 from cropmap_jax.data import checks, few_fields, input_pipeline, sampling
 from cropmap_jax.data.dataset import NO_WEAK, Dataset
 from cropmap_jax.geo import sensors
+from cropmap_jax.scheduling import Scheduler
 
 CONFIG = (
     "data_dir", "dataset", "sensors", "seed", "num_periods", "indices", "means", "dates",
@@ -84,6 +85,7 @@ def train(
     workdir: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
     report: Callable[[str], None] = lambda line: None,
+    scheduler: Scheduler | None = None,
 ) -> bool:
     """Trains and stores a baseline, unless the workdir holds it already.
 
@@ -93,6 +95,7 @@ def train(
       workdir: the run's folder.
       progress: called with how many pixels of how many were read.
       report: called with lines for people.
+      scheduler: whose workers compute the features; None for this process.
 
     Returns:
       Whether it was trained; False where it was there.
@@ -126,6 +129,7 @@ def train(
         copies=True,
         weak=weak,
         progress=progress,
+        scheduler=scheduler,
     )
     count = len(made.features().names)
     report(f"learning from {len(pixels.labels):,} pixels, {count} features each")

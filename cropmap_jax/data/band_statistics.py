@@ -25,6 +25,15 @@ class Statistics:
             values = stored[..., band].view(self._unsigned).ravel()
             counts += np.bincount(values, minlength=len(counts))
 
+    def counts(self) -> tuple[np.ndarray, ...]:
+        """Bands and values that there are, int, and how often, for `add_counts` of another one."""
+        band, value = np.nonzero(self._counts)
+        return band.astype(np.int16), value.astype(np.int32), self._counts[band, value]
+
+    def add_counts(self, band: np.ndarray, value: np.ndarray, count: np.ndarray) -> None:
+        """Adds what another one of the same sensor counted, see `counts`."""
+        self._counts[band, value] += count
+
     def result(self) -> dict[str, dict[str, float | None]]:
         """{band: {mean, std, min, max, missing}}; null where a band is missing throughout."""
         sensor = self._sensor

@@ -7,32 +7,36 @@ reading them.
 """
 
 import contextlib
-import dataclasses
-import errno
 import functools
 import io
 import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
 from tensorflow_datasets.core import dataset_builder, writer
 
-from cropmap_jax.data import chips, cube_set, dataset, dataset_files, ownership, read_plan
-from cropmap_jax.data.band_statistics import Statistics
+from cropmap_jax.data import (
+    cube_set,
+    cutting,
+    dataset,
+    dataset_files,
+    ownership,
+    read_plan,
+    shard_tasks,
+)
+from cropmap_jax.data.cutting import Cut
 from cropmap_jax.data.examples import Record
 from cropmap_jax.data.fold_writing import FoldsToWrite
-from cropmap_jax.data.read_plan import Piece, Window
-from cropmap_jax.geo import cube_io, files, legend, periods, progress, splits
+from cropmap_jax.geo import cube_io, files, legend, progress, splits
 from cropmap_jax.geo.cube import CubeInfo
 from cropmap_jax.geo.folds import Rule
-from cropmap_jax.geo.landcover import Choice, none_by_map
+from cropmap_jax.geo.landcover import Choice
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.scheduling import Scheduler
 
 
 class CubesConfig(tfds.core.BuilderConfig):  # type: ignore[misc]  # TFDS has no types
@@ -84,6 +88,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
     """Whether connected components of the label count as fields where none are given."""
 
     builder_config: CubesConfig
+    scheduler: Scheduler | None = None
+    """Whose workers write the shards; None for this process."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -94,7 +100,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
         )
 
     def _example_writer(self) -> writer.ExampleWriter:
-        return _UncompressedWriter(self.info.file_format)
+        self._writer = shard_tasks.InOrder(self.info.file_format)
+        return self._writer
 
     def _shard_iterators_per_split(
         self, dl_manager: Any
@@ -107,148 +114,69 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
                 f"found {infos[0].legend.name!r}; use --dataset cubes for other legends"
             )
         cube_set.check(infos)
-        self._sensors = infos[0].sensors
-        self._statistics = {sensor.name: Statistics(sensor) for sensor in self._sensors}
         config = self.builder_config
-        cut = (config.chip, config.overlap, config.folds, config.landcover)
-        meta = cube_set.metadata(infos, *cut)
-        self._covered = _check_landcover(infos, config.landcover)
+        settings = (config.chip, config.overlap, config.folds, config.landcover)
+        meta = cube_set.metadata(infos, *settings)
+        covered = _check_landcover(infos, config.landcover)
         in_split = [cube["split"] for cube in meta["cubes"]]
         present = [split for split in splits.SPLITS if split in in_split]
         self._folds = None
         if config.folds:
-            weak = self._weak_pixels if self._covered else None
-            self._folds = FoldsToWrite(config.folds, infos, self.FIELDS_FROM_LABEL, weak)
+            weak = functools.partial(cutting.weak_pixels, choice=config.landcover)
+            from_label = self.FIELDS_FROM_LABEL
+            self._folds = FoldsToWrite(config.folds, infos, from_label, weak if covered else None)
             meta["folds"] = self._folds.metadata
         self.info.metadata.update(meta)
         self._bar = progress.bar(
             total=len(infos), unit="cube", desc="build", disable=not config.progress
         )
-        self._open = contextlib.ExitStack()
-        self._cube: int | None = None
-        self._part: tuple[Window, cube_io.RawCube] | None = None
+        sensors = infos[0].sensors
+        how = Cut(config.chip, sensors, config.landcover, covered, self.FIELDS_FROM_LABEL)
         numbered = list(enumerate(infos))
-        generators: dict[str, list[Callable[[], Iterator[tuple[int, Record]]]]] = {}
-        for split in present:
-            table: dict[str, list[Any]] = {"cube": [], "row": [], "col": [], "pixels": []}
-            if self._covered:
-                table["weak"] = []
-            self.info.metadata["chips"][split] = table
-            own = [n for n in numbered if in_split[n[0]] == split]
-            generators[split] = [
-                functools.partial(self._generate_examples, shard, split, table)
-                for shard in read_plan.shards(own, config.chip, config.overlap)
-            ]
-        return generators
+        planned = {
+            split: read_plan.shards(
+                [n for n in numbered if in_split[n[0]] == split], config.chip, config.overlap
+            )
+            for split in present
+        }
+        self.info.metadata["chips"] |= {split: how.empty() for split in present}
+        common = (
+            how,
+            [(split, one) for split in present for one in planned[split]],
+            self.info.metadata["chips"],
+            self._folds,
+            self._bar.update,
+        )
+        self._shards = self._on_workers(common) or shard_tasks.Here(*common)
+        self._writer.begin(self._shards.write)
+        return {
+            split: [functools.partial(self._generate_examples, split) for _ in own]
+            for split, own in planned.items()
+        }
+
+    def _on_workers(self, common: tuple[Any, ...]) -> shard_tasks.Shards | None:
+        """Lets workers begin with the shards, if there are any workers."""
+        if self.scheduler is None or self.scheduler.is_here:
+            return None
+        folder = pathlib.Path(self._data_dir_root).absolute() / "shards"
+        folder.mkdir()
+        cubes = self.builder_config.cubes_dir
+        self.scheduler.require({"--data_dir": folder}, {"--cubes": cubes})
+        return shard_tasks.OnWorkers(self.scheduler, folder, *common)
 
     def close(self) -> None:
         """Closes files, and ends the progress bar's line: an error message starts its own."""
+        if hasattr(self, "_shards"):
+            self._shards.close()
         if hasattr(self, "_bar"):
-            self._open.close()
             self._bar.close()
 
-    def _generate_examples(
-        self, shard: list[Piece], split: str, table: dict[str, list[Any]]
-    ) -> Iterator[tuple[int, Record]]:
-        for piece in shard:
-            raw = self._read(piece, split)
-            for example in _cut_cube(raw, piece, self.builder_config.chip):
-                example["cube_index"] = piece.index
-                counts = np.bincount(example["label"].ravel(), minlength=256)
-                table["cube"].append(piece.index)
-                table["row"].append(example["row"])
-                table["col"].append(example["col"])
-                classes = counts[: len(raw.info.legend)]
-                table["pixels"].append([int(c) for c in (*classes, counts[legend.NONE_OF_THESE])])
-                if self._covered:
-                    table["weak"].append(int(counts[legend.WEAK_NONE]))
-                if self._folds:
-                    self._folds.count(piece.index, example, len(classes))
-                yield len(table["cube"]), example
-                # TFDS keeps every example of a shard, only to count them in the end.
-                example.clear()
-            self._bar.update(piece.last)
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, Record]]:
+        """As many empty examples as there are in the shard that was written last."""
+        for number in range(self._shards.count):
+            yield number, {}
         if split == "train":
-            self.info.metadata["statistics"] = {
-                name: statistics.result() for name, statistics in self._statistics.items()
-            }
-
-    def _read(self, piece: Piece, split: str) -> cube_io.RawCube:
-        """Pixels of a piece's window; a cube stays open, and a window in memory, until the next."""
-        if self._cube != piece.index:
-            self._open.close()
-            folder = cube_set.folder_of(piece.info)
-            self._reader = self._open.enter_context(cube_io.open_cube(folder, verify=True))
-            if self._reader.info != piece.info:
-                raise ValueError(f"{folder}: changed since the build began")
-            self._fields = None
-            self._weak = self._weak_pixels(self._reader) if self._covered else None
-            if not piece.info.has_fields and self.FIELDS_FROM_LABEL:
-                label = self._reader.label()
-                if self._folds:
-                    self._fields = self._folds.components(piece.index, label)
-                else:
-                    self._fields = splits.connected_fields(label)
-            self._cube, self._part = piece.index, None
-        if self._part is None or self._part[0] != piece.window:
-            raw = self._reader.read(piece.window.rows, piece.window.cols)
-            if self._fields is not None:
-                fields = self._fields[piece.window.rows, piece.window.cols]
-                raw = dataclasses.replace(raw, fields=fields)
-            if self._folds:
-                raw = dataclasses.replace(raw, label=self._folds.label(piece, raw.label))
-            if self._weak is not None:
-                raw = dataclasses.replace(raw, label=self._with_weak(piece, raw.label, self._weak))
-            if split == "train":
-                new = (slice(None), *piece.window.new)
-                for name, statistics in self._statistics.items():
-                    statistics.add(raw.pixels[name][new])
-            self._part = piece.window, raw
-            return raw
-        return self._part[1]
-
-    def _weak_pixels(self, reader: cube_io.CubeReader) -> np.ndarray | None:
-        """Which pixels of a cube only its land-cover map knows, bool [H, W]; None without one."""
-        codes, table = reader.landcover(), reader.info.landcover
-        if codes is None or table is None:
-            return None
-        choice = self.builder_config.landcover
-        return none_by_map(codes, reader.label(), choice.codes_of(table), choice.erosion)
-
-    def _with_weak(self, piece: Piece, label: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        """The label of a piece's window with what only the land-cover map knows of its cube."""
-        weak = whole[piece.window.rows, piece.window.cols]
-        if self._folds:
-            weak = weak & self._folds.used(piece)
-        return np.where(weak, np.uint8(legend.WEAK_NONE), label)
-
-
-class _UncompressedWriter(writer.ExampleWriter):  # type: ignore[misc]  # TFDS has no types
-    """Writes ArrayRecord files that `records.Records` can read in parts."""
-
-    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> None:
-        """Writes one file.
-
-        Raises:
-          OSError: no space, or another fault of the disk.
-        """
-        file = array_record_module.ArrayRecordWriter(os.fspath(path), "group_size:1,uncompressed")
-        for _, example in examples:
-            with _writing(path):
-                file.write(example)
-        with _writing(path):
-            file.close()
-
-
-@contextlib.contextmanager
-def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    # The library reports every fault as a RuntimeError, with the system's words in its text.
-    try:
-        yield
-    except RuntimeError as error:
-        codes = (code for code in errno.errorcode if os.strerror(code) in str(error))
-        code = next(codes, errno.EIO)
-        raise OSError(code, os.strerror(code), os.fspath(path)) from error
+            self.info.metadata["statistics"] = self._shards.statistics()
 
 
 def _check_landcover(infos: list[CubeInfo], choice: Choice) -> bool:
@@ -268,31 +196,13 @@ def _check_landcover(infos: list[CubeInfo], choice: Choice) -> bool:
     return any(found)
 
 
-def _cut_cube(raw: cube_io.RawCube, piece: Piece, size: int) -> Iterator[Record]:
-    top, left = piece.window.rows.start, piece.window.cols.start
-    fields = np.zeros(raw.label.shape, np.uint32) if raw.fields is None else raw.fields
-    for row, col in piece.chips:
-        place = row - top, col - left, size
-        pixels = {
-            sensor.name: chips.cut(raw.pixels[sensor.name], *place, sensor.nodata, axis=1)
-            for sensor in raw.info.sensors
-        }
-        yield pixels | {
-            "label": chips.cut(raw.label, *place, legend.IGNORE),
-            "fields": chips.cut(fields, *place, 0),
-            "periods": periods.to_days(raw.info.periods),
-            "cube": raw.info.cube_id,
-            "row": row,
-            "col": col,
-        }
-
-
 def build(
     builder_class: type[CubeDatasetBuilder],
     name: str,
     cubes_dir: str | os.PathLike[str],
     data_dir: str | os.PathLike[str],
     overwrite: bool = False,
+    scheduler: Scheduler | None = None,
     **kwargs: Any,
 ) -> tuple[CubeDatasetBuilder, bool]:
     """Builds a dataset, or finds it built already from the very same cubes.
@@ -303,6 +213,7 @@ def build(
       cubes_dir, data_dir: folder of cubes; folder of datasets.
       overwrite: build it again and replace the one of that name, which stays until the new one is
         whole.
+      scheduler: whose workers cut the cubes; None for this process. The dataset is the same.
       **kwargs: `chip`, `overlap`, `progress`, `folds`, `landcover` of `CubesConfig`.
 
     Returns:
@@ -319,7 +230,8 @@ def build(
         )
     files.local("--data_dir", data_dir)
     infos = cube_io.list_cubes(files.local("--cubes", cubes_dir))
-    config = CubesConfig(name, os.fspath(cubes_dir), sensors=infos[0].sensors, **kwargs)
+    where = os.fspath(cubes_dir) if scheduler is None else os.path.abspath(cubes_dir)
+    config = CubesConfig(name, where, sensors=infos[0].sensors, **kwargs)
     folder = pathlib.Path(data_dir) / builder_class.name / name
     files.check_apart({"--data_dir": data_dir}, {"--cubes": cubes_dir})
     final = folder / str(builder_class.VERSION)
@@ -330,7 +242,7 @@ def build(
             new = overwrite or not os.path.lexists(final)
             ownership.check_replaceable(final)
             if new:
-                _make(builder_class, config, final)
+                _make(builder_class, config, final, scheduler)
             elif _open_whole(final).fingerprint != cube_set.fingerprint(
                 infos, config.chip, config.overlap, config.folds, config.landcover
             ):
@@ -347,12 +259,16 @@ def build(
 
 
 def _make(
-    builder_class: type[CubeDatasetBuilder], config: CubesConfig, final: pathlib.Path
+    builder_class: type[CubeDatasetBuilder],
+    config: CubesConfig,
+    final: pathlib.Path,
+    scheduler: Scheduler | None,
 ) -> None:
     """Builds a dataset next to its place, opens it, and only then gives it its name."""
     with tempfile.TemporaryDirectory(prefix=ownership.UNFINISHED, dir=final.parent) as scratch:
         try:
             builder = builder_class(data_dir=scratch, config=config)
+            builder.scheduler = scheduler
             _prepare(builder, scratch)
             built = pathlib.Path(builder.data_path)
             dataset_files.seal(built)

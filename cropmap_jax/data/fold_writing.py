@@ -1,5 +1,6 @@
 """What `build` adds to a dataset that has folds: maps of folds, and pixels of each by chip."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,8 +52,8 @@ class FoldsToWrite:
             return label, fields
 
         self._count = rule.count
-        self._maps = fold_maps.fold_maps(rule, infos, read)
-        self._shapes = [info.shape for info in infos]
+        self._maps = dict(enumerate(fold_maps.fold_maps(rule, infos, read)))
+        self._shapes = {number: info.shape for number, info in enumerate(infos)}
         if weak:
             for number, info in enumerate(infos):
                 with cube_io.open_cube(cube_set.folder_of(info)) as reader:
@@ -64,9 +65,33 @@ class FoldsToWrite:
         self._last: tuple[int, np.ndarray] | None = None
         self.metadata: dict[str, Any] = rule.to_json()
         """JSON-ready; `count` adds to its "pixels"."""
-        self.metadata |= {"maps": self._maps, "pixels": [[] for _ in range(rule.count)]}
+        self.metadata |= {
+            "maps": list(self._maps.values()),
+            "pixels": [[] for _ in range(rule.count)],
+        }
         if weak:
             self.metadata["weak"] = [[] for _ in range(rule.count)]
+
+    def of(self, cubes: Sequence[int]) -> "FoldsToWrite":
+        """The folds of some cubes, by number, in which nothing was counted yet."""
+        out = copy.copy(self)
+        out._maps = {number: self._maps[number] for number in cubes}
+        out._shapes = {number: self._shapes[number] for number in cubes}
+        out._last = None
+        names = [name for name in ("pixels", "weak") if name in self.metadata]
+        out.metadata = {name: [[] for _ in range(self._count)] for name in names}
+        return out
+
+    def counted(self) -> dict[str, Any]:
+        """What `count` has added to the metadata."""
+        names = ("pixels", "weak")
+        return {name: self.metadata[name] for name in names if name in self.metadata}
+
+    def add(self, counted: dict[str, Any]) -> None:
+        """Adds what those of some cubes have `counted`; in the order of chips."""
+        for name, tables in counted.items():
+            for own, more in zip(self.metadata[name], tables, strict=True):
+                own += more
 
     def _map(self, cube: int) -> np.ndarray:
         """uint8 [H, W] of a cube; the last one stays in memory."""

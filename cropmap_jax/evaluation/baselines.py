@@ -12,6 +12,7 @@ from cropmap_jax.data import input_pipeline, sampling
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.evaluation.as_of_groups import window_groups
 from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.scheduling import Scheduler
 
 
 def train(
@@ -22,6 +23,7 @@ def train(
     dates: np.ndarray,
     seed: int = 0,
     sensors: Sequence[Sensor] | None = None,
+    scheduler: Scheduler | None = None,
 ) -> BaselinePredictor:
     """A model per group of as-of dates, each from pixels as of one date per cube.
 
@@ -33,6 +35,7 @@ def train(
       dates: int [cubes, crops], as-of date of each cube and crop.
       seed: of the draw of pixels and of the methods.
       sensors: whose pixels are used; those of the dataset if None.
+      scheduler: whose workers compute the features; None for this process.
 
     Raises:
       ValueError: no pixel of the split is annotated, too few classes are, or an index whose bands
@@ -52,6 +55,7 @@ def train(
             settings.most_pixels,
             seed,
             weak=(settings.weak_share, settings.weak_weight),
+            scheduler=scheduler,
         )
         models.append(fitting.fit(settings, pixels, seed, str(data.path)))
     dtype = methods.METHODS[settings.method].dtype
@@ -66,11 +70,12 @@ def train_for_all_dates(
     dates: drawing.Dates,
     seed: int = 0,
     sensors: Sequence[Sensor] | None = None,
+    scheduler: Scheduler | None = None,
 ) -> BaselinePredictor:
     """One model, from pixels as of several dates, as `keeping.train` makes one for keeps.
 
     Args:
-      settings, data, split, num_periods, seed, sensors: as for `train`.
+      settings, data, split, num_periods, seed, sensors, scheduler: as for `train`.
       dates: draws as of which dates pixels are seen.
 
     Raises:
@@ -81,7 +86,7 @@ def train_for_all_dates(
     weak = settings.weak_share, settings.weak_weight
     pixels = drawing.training_pixels(
         data, split, features, dates, settings.draw_by, settings.most_pixels, seed,
-        copies=True, weak=weak,
+        copies=True, weak=weak, scheduler=scheduler,
     )  # fmt: skip
     model = fitting.fit(settings, pixels, seed, str(data.path))
     dtype = methods.METHODS[settings.method].dtype

@@ -237,6 +237,18 @@ class Lock:
         self._file = None
 
 
+def holder(folder: str | os.PathLike[str]) -> str:
+    """Which process holds a folder by `Lock`, since when, as its lock says; "" where none does.
+
+    A process elsewhere that works for it compares this with what it was told: another one may have
+    taken over.
+    """
+    try:
+        return (pathlib.Path(folder) / Lock.NAME).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 # Whose it is --------------------------------------------------------------------------------------
 
 

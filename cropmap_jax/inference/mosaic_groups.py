@@ -153,6 +153,20 @@ class MosaicGroup:
                 digest.update(f"{self.cubes[other].digest} {tuple(box)}".encode())
         return digest.hexdigest()[:32]
 
+    def excerpt(self, numbers: Iterable[int], around: int = 0) -> "MosaicGroup":
+        """A group of all cubes that decide on the maps of some, which are made alike of both.
+
+        Args:
+          numbers: of the cubes.
+          around: pixels beyond them that decide on them, too.
+        """
+        near: set[int] = set()
+        for number in numbers:
+            near.update(self.tiling.around(self.tiling.boxes[number].grow(around)))
+        kept = sorted(near)
+        cubes = tuple(self.cubes[number] for number in kept)
+        return dataclasses.replace(self, cubes=cubes, tiling=self.tiling.only(kept))
+
     def ordered(self, parts_across: int) -> Iterator[int]:
         """Numbers of the cubes in strips as wide as that, so that neighbours follow each other."""
         width = parts_across * self.tiling.cell((0, 0)).right

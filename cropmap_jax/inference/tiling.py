@@ -8,6 +8,7 @@ the next chip reaches. Without a halo chips do not overlap, and each counts alon
 Nothing of this knows where one cube ends and the next begins.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -76,14 +77,38 @@ class Tiling:
     """
 
     def __init__(self, boxes: Sequence[Box], halo_px: int, part_px: int = PART_PX):
-        self.boxes = tuple(boxes)
         self.halo = halo_px
-        whole = bounds(self.boxes)
+        whole = bounds(boxes)
         self._step = tuple(_equal_parts(n, part_px) for n in (whole.bottom, whole.right))
+        self._place(boxes)
+
+    def _place(self, boxes: Sequence[Box]) -> None:
+        self.boxes = tuple(boxes)
         self._cubes: dict[Part, list[int]] = {}
         for number, box in enumerate(self.boxes):
             for part in self._cells(box):
                 self._cubes.setdefault(part, []).append(number)
+
+    def around(self, box: Box) -> list[int]:
+        """Numbers of all cubes that decide on the chips that count in a box."""
+        found: set[int] = set()
+        for part in self.covering(box):
+            reach = self.reach(part)
+            # What an edge cuts off is added on the other side, so a chip may reach as far again.
+            found.update(self.cubes(reach.grow(max(reach.shape))))
+        return sorted(found)
+
+    def only(self, numbers: Sequence[int]) -> "Tiling":
+        """The same parts of some of the cubes, as if there were no others.
+
+        In a box whose `around` is among them, chips are the same as with all.
+
+        Args:
+          numbers: of the cubes, whose order is that of the new boxes.
+        """
+        out = copy.copy(self)
+        out._place([self.boxes[number] for number in numbers])
+        return out
 
     def _cells(self, box: Box) -> Iterator[Part]:
         rows, cols = self._step

@@ -3,33 +3,30 @@
 import contextlib
 import dataclasses
 import datetime as dt
-import functools
-import itertools
 import os
 import pathlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from cropmap_jax import runs
-from cropmap_jax.geo import cube, extras, files, periods
-from cropmap_jax.inference import engine, mosaic_groups, predictors, smoothing
-from cropmap_jax.inference.raster_source import RasterSource
+from cropmap_jax.geo import cube, files, periods
+from cropmap_jax.inference import engine, predictors, smoothing
 from cropmap_jax.mapping import (
     cube_maps,
     cubes,
     finished,
-    map_rasters,
+    making,
     metadata,
     notes,
     products,
+    spread,
     verified,
-    writing,
 )
 from cropmap_jax.mapping.decision import Rule
-from cropmap_jax.mapping.mask import Mask
 from cropmap_jax.mapping.options import Options
 from cropmap_jax.runs import calibration
+from cropmap_jax.scheduling import Scheduler
 
 
 class MapMaker:
@@ -73,7 +70,11 @@ class MapMaker:
         if recipe.exclusive and options.threshold != default:
             self.notes.append("--threshold has no effect: classes exclude each other")
         self._rule = Rule(recipe.exclusive, options.threshold, recipe.none_of_these)
-        limits, name = self._open_limits()
+        limits, name = making.open_limits(options), ""
+        if limits.parcels is not None:
+            from cropmap_jax.mapping import parcels
+
+            name = parcels.output_name(limits.parcels.suffix)
         if limits.mask is not None:
             self.notes += limits.mask.check([info.geobox for info in infos])
         self._settings = metadata.Settings(
@@ -98,18 +99,6 @@ class MapMaker:
             for number, made in enumerate(found.cubes)
         }
         self._predictor = predictor
-
-    def _open_limits(self) -> tuple[cube_maps.Limits, str]:
-        """Mask and parcels of the options, and the name of the file that the parcels become."""
-        options = self._options
-        mask = Mask(options.mask) if options.mask else None
-        if not options.fields:
-            return cube_maps.Limits(mask), ""
-        extras.require("fields", "--fields")
-        from cropmap_jax.mapping import parcels
-
-        found = parcels.read(options.fields, options.fields_layer)
-        return cube_maps.Limits(mask, found), parcels.output_name(found.suffix)
 
     def __enter__(self) -> "MapMaker":
         with contextlib.ExitStack() as held:
@@ -175,17 +164,23 @@ class MapMaker:
         """How many parts are still to be predicted."""
         return sum(1 for view, number in self._todo for _ in view.mosaic_group.pieces(number))
 
-    def run(self) -> Iterator[None]:
+    def run(self, scheduler: Scheduler | None = None) -> Iterator[None]:
         """Predicts and writes what is missing; yields after each part.
 
         Reading, predicting and writing overlap. A cube's map is written after its last part, and
         when this ends all are.
 
+        Args:
+          scheduler: whose workers map it; None for this process. Parts come many at a time then.
+
         Raises:
-          ValueError: names a file of a cube that cannot be read.
+          ValueError: names a file of a cube that cannot be read, or a worker that cannot do it.
           OSError: names what cannot be written.
         """
         if not self._todo:
+            return
+        if scheduler is not None and not scheduler.is_here:
+            yield from spread.run(scheduler, self._options, self._how(), self._what())
             return
         batch_size = self._options.batch_size
         self._predictor = self._predictor or runs.predictor_of(
@@ -193,70 +188,21 @@ class MapMaker:
         )
         classes = len(self._restored.recipe.legend)
         predictor = calibration.apply(self._predictor, self._calibrated, classes)
-        requests = [
-            [engine.Request(view, box) for box in view.mosaic_group.pieces(number)]
-            for view, number in self._todo
-        ]
-        with (
-            RasterSource(self._folders) as source,
-            engine.Engine(source, predictor, ahead_bytes=engine.AHEAD_BYTES) as bare,
-            writing.Writing() as writers,
-        ):
-            running = smoothing.over(bare, self._smoothing, predictor.sensors)
-            for request in itertools.chain.from_iterable(requests):
-                running.expect(request)
-            for (view, number), own in zip(self._todo, requests, strict=True):
-                found = view.mosaic_group
-                info = source.info(found.cubes[number].cube_id)
-                made = yield from self._map_cube(found, number, info, own, running)
-                writers.add(functools.partial(self._write, info, made), made.nbytes)
+        yield from making.map_cubes(self._how(), self._what(), predictor)
 
-    def _map_cube(
-        self,
-        found: mosaic_groups.MosaicGroup,
-        number: int,
-        info: cube.CubeInfo,
-        requests: list[engine.Request],
-        running: smoothing.Running,
-    ) -> Generator[None, None, cube_maps.CubeMap]:
-        recipe = self._restored.recipe
-        made = cube_maps.CubeMap(
-            info,
-            found.tiling.boxes[number],
-            self._allowed[info.cube_id],
-            self._rule,
-            recipe.sensors,
-            recipe.num_periods,
-            self._limits,
-        )
-        for request in requests:
-            probability = running.probability(request)
-            made.add(request.box, probability, running.pixels(request))
-            yield
-        return made
-
-    def _write(self, info: cube.CubeInfo, made: cube_maps.CubeMap) -> None:
-        recipe = self._restored.recipe
-        described = metadata.make_metadata(
-            info,
-            recipe,
+    def _how(self) -> making.How:
+        return making.How(
+            self._restored,
+            self._calibrated,
             self._settings,
+            self._rule,
+            self._limits,
             os.fspath(self._options.workdir),
-            self._inputs[info.cube_id],
-            made.crop,
-            made.seen,
-            made.masked if self._limits.mask else None,
-            self._calibrated.describe() if self._calibrated else None,
-        )
-        map_rasters.write_map(
             self._out,
-            info,
-            recipe.legend,
-            made.crop,
-            made.confidence,
-            described,
-            made.more_files(),
         )
+
+    def _what(self) -> making.What:
+        return making.What(self._todo, self._folders, self._allowed, self._inputs)
 
     def _possible(self, info: cube.CubeInfo) -> np.ndarray:
         recipe = self._restored.recipe

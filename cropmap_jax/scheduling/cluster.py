@@ -41,10 +41,13 @@ def on_this_machine(count: int, flag: str) -> Iterator[Scheduler]:
     They end with the block and with this process, however that ends.
     """
     _quiet()
-    settings = {
+    settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": ALLOWED_DEATHS,
         # A worker is given no second task before it needs one: when it ends, one task is suspect.
         "distributed.scheduler.worker-saturation": 1.0,
+        # Dask lets workers give memory back at once: what works with large arrays then takes half
+        # as much processor time again, to be given the same pages anew (docs/clusters.md).
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
         # Pages about tasks, which any user of the machine could read.
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],

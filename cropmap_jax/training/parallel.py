@@ -81,6 +81,14 @@ def _check_devices() -> None:
         )
 
 
+def leave_devices() -> None:
+    """Keeps this process to the CPU, before it first uses a device: its workers use the others.
+
+    A process that only opens a run would take hold of most of a GPU's memory.
+    """
+    jax.config.update("jax_platforms", "cpu")
+
+
 def process_count() -> int:
     """Number of processes of the run."""
     return int(jax.process_count())

@@ -1,14 +1,22 @@
 """Which pixels a baseline learns from: known ones, none twice, fields by the root of their size."""
 
+import dataclasses
+import importlib
+import pathlib
+import sys
+
+import making
 import numpy as np
 import pytest
+from scheduling.pickling import Pickling
 from training import small_data
 from training.small_data import Ground, day
 
-from cropmap_jax.baselines import drawing, keeping
+from cropmap_jax.baselines import drawing, keeping, looking
 from cropmap_jax.baselines.features import Features
-from cropmap_jax.data import pixel_index
+from cropmap_jax.data import cube_builder, dataset, pixel_index
 from cropmap_jax.geo import indices
+from cropmap_jax.geo.folds import Rule
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE, WEAK_NONE
 from cropmap_jax.geo.sensors import SENTINEL
 
@@ -233,3 +241,31 @@ def test_a_config_that_asks_for_none_is_as_before_there_were_any():
     plain = keeping.describe(config, data)
     assert keeping.describe(asked | {"weak_share": 0.0}, data) == plain
     assert keeping.describe(asked, data)["config"] == asked
+
+
+@pytest.mark.parametrize("last_first", [False, True])
+def test_workers_see_what_one_process_sees(tmp_path, monkeypatch, last_first):
+    making.make_cubes(tmp_path / "cubes", ("train", "train"), size=40)
+    sys.path.append(str(pathlib.Path(__file__).parents[2] / "datasets"))
+    builder = importlib.import_module("cubes.cubes_dataset_builder").Builder
+    rule = Rule(2, "checkerboard", 8)
+    cube_builder.build(builder, "a", tmp_path / "cubes", tmp_path / "data", chip=16, folds=rule)
+    monkeypatch.chdir(tmp_path)
+    data = dataset.open_dataset("data", "cubes/a", fold=1)
+    spec = Features(SENTINEL, 3, tuple(indices.INDICES.values()), (3,))
+    monkeypatch.setattr(looking, "TOGETHER", 3)
+    scheduler, reached = Pickling(last_first), []
+    here, there = (
+        drawing.training_pixels(
+            data, "train", spec, drawing.drawn_dates(data, 30, None), "field", 3000, 7,
+            copies=True, progress=lambda done, total: reached.append(done / total), scheduler=one,
+        )
+        for one in (None, scheduler)
+    )  # fmt: skip
+    for field in ("features", "labels", "weights"):
+        np.testing.assert_array_equal(getattr(there, field), getattr(here, field))
+    assert len(scheduler.tasks) > 5 and list(scheduler.required) == ["--data_dir"]
+    assert reached.count(1.0) == 2
+    task = dataclasses.replace(scheduler.tasks[0], fingerprint="another")
+    with pytest.raises(ValueError, match="expected the dataset that the command opened, found"):
+        looking.look_at_all(task)

@@ -16,7 +16,14 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.data import cube_builder, cube_set, dataset, input_pipeline, read_plan
+from cropmap_jax.data import (
+    cube_builder,
+    cube_set,
+    dataset,
+    input_pipeline,
+    read_plan,
+    shard_tasks,
+)
 from cropmap_jax.data.sampling import SamplingConfig
 from cropmap_jax.geo import calendars, cube, cube_io, splits
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
@@ -546,7 +553,7 @@ def test_a_dataset_that_cannot_be_opened_never_gets_its_name(folders, tmp_path, 
 def test_a_full_disk_is_one_line_and_nothing_stays(copies, tmp_path, monkeypatch, where):
     cubes_dir, data_dir = copies
 
-    class Full(cube_builder.array_record_module.ArrayRecordWriter):
+    class Full(shard_tasks.array_record_module.ArrayRecordWriter):
         def close(self):
             raise RuntimeError("write() failed: No space left on device; writing x; at byte 3")
 
@@ -554,7 +561,7 @@ def test_a_full_disk_is_one_line_and_nothing_stays(copies, tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if where == "records":
-        monkeypatch.setattr(cube_builder.array_record_module, "ArrayRecordWriter", Full)
+        monkeypatch.setattr(shard_tasks.array_record_module, "ArrayRecordWriter", Full)
     else:
         target = cube_builder.tfds.core.DatasetInfo
         monkeypatch.setattr(target, "write_to_directory", write_to_directory)

@@ -393,7 +393,7 @@ def test_a_killed_build_is_never_taken_for_whole(world, tmp_path):
     flags = ("--cubes", root / "iran", "--data_dir", tmp_path, "--name", "x", "--chip", 16)
     kill = (
         "import os, runpy, signal, sys; import tensorflow_datasets as tfds; "
-        "from cropmap_jax.data import cube_builder as b; cut = b._cut_cube; "
+        "from cropmap_jax.data import cutting as b; cut = b._cut_cube; "
         "b._cut_cube = lambda raw, *a: os.kill(os.getpid(), signal.SIGKILL) "
         "if raw.info.split == 'test' else cut(raw, *a); "
         "runpy.run_module('experiments.build', run_name='__main__')"
