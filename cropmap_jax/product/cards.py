@@ -120,7 +120,7 @@ def _box(box: Sequence[float]) -> str:
     west, south, east, north = box
 
     def degrees(value: float, letters: str) -> str:
-        return f"{abs(value):.2f}° {letters[value < 0]}"
+        return f"{abs(value):.3f}° {letters[value < 0]}"
 
     return (
         f"{degrees(south, 'NS')} and {degrees(north, 'NS')}, "
@@ -173,10 +173,17 @@ def _data(facts: Facts) -> list[str]:
     if not facts["data"]:
         return ["Not recorded: this run is of a version that did not keep it."]
     lines: list[str] = []
-    for row in facts["data"]:
+    stages: dict[str, list[str]] = {}
+    rows: dict[str, Mapping[str, Any]] = {}
+    for row in facts["data"]:  # of several members, or of what they began from, one is often all
+        key = json.dumps(row | {"stage": ""}, sort_keys=True)
+        rows.setdefault(key, row)
+        stages.setdefault(key, []).append(row["stage"])
+    for key, row in rows.items():
         fold = "" if row["fold"] is None else f", fold {row['fold']}"
         lines += [
-            f"**{_cell(row['dataset'])}**{fold} ({row['stage']}): between {_box(row['bbox'])}, "
+            f"**{_cell(row['dataset'])}**{fold} ({', '.join(stages[key])}): between "
+            f"{_box(row['bbox'])}, "
             f"{row['first']} to {row['last']}; SHA-256 {row['fingerprint'][:16]}",
             "",
             "| split | cubes | blocks | fields | annotated pixels | provinces |",
@@ -214,7 +221,8 @@ def _legend(facts: Facts) -> list[str]:
 
 def _training(facts: Facts) -> list[str]:
     trained = facts["trained"]
-    lines = [f"- Stage: {trained['stage']}, step {trained['step']:,}"]
+    steps = f", step {trained['step']:,}" if facts["method"] == "network" else ""
+    lines = [f"- Stage: {trained['stage']}{steps}"]
     if trained["pretrained_from"]:
         step = trained["pretrained_step"]
         of = "" if step is None else f", step {step:,}"

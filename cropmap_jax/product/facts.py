@@ -17,8 +17,8 @@ from cropmap_jax.training.checkpoints import Restored
 Facts = dict[str, Any]
 """name, title, method, model, inputs, legend, trained, data (of `data_facts`), where (bbox; null
 where nothing says), scores (of `scores`), words (about them, by split), calibrated (in words or
-null), limits (sentences), parts (of combined runs: name, method, weight), assets (what the workdir holds of it)
-and versions."""
+null), limits (sentences), parts (of combined runs: name, method, weight), assets (what the workdir
+holds of it) and versions."""
 
 _TRAINED = (
     "epochs", "steps_per_epoch", "batch_size", "optimizer", "schedule", "weight_decay", "loss",
@@ -105,6 +105,8 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
 def _trained(run: Restored) -> dict[str, Any]:
     config = run.config
     own = {name: config[name] for name in _TRAINED if config.get(name) not in (None, 0, False)}
+    if own.get("sampling") == "chips":  # all chips are drawn in an epoch, however many there are
+        own.pop("steps_per_epoch", None)
     rates = config.get("learning_rate")
     if rates:
         own["learning_rate"] = dict(rates)

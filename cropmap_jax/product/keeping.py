@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from cropmap_jax.data import few_fields
 from cropmap_jax.data.dataset import Dataset
@@ -60,16 +61,20 @@ def _remember(
 ) -> None:
     """Keeps what is known of datasets by now, if that is more than was known."""
     before = data_facts.find(folder)
-    known = {(row["fingerprint"], row["stage"]): row for row in before}
+    known = {_key(row): row for row in before}
     for other in others:
         for row in data_facts.find(other):
-            known.setdefault((row["fingerprint"], row["stage"]), row)
+            known.setdefault(_key(row), row)
     if data is not None and _learnt_from(run, data):
-        key = (data.fingerprint, run.stage)
+        key = (data.fingerprint, data.fold, run.stage)
         if key not in known:
             known[key] = data_facts.of_dataset(data, run.stage)
     if len(known) > len(before):
         data_facts.remember(folder, list(known.values()))
+
+
+def _key(row: data_facts.Facts) -> tuple[Any, ...]:
+    return row["fingerprint"], row["fold"], row["stage"]
 
 
 def _learnt_from(run: Restored, data: Dataset) -> bool:

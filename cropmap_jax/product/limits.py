@@ -26,7 +26,7 @@ def of(facts: Mapping[str, Any], unused: Mapping[str, Sequence[int]]) -> list[st
     found = _of_data(data) if data else ["How much was annotated is not recorded with this run."]
     found += _of_scores(facts)
     found += _of_inputs(facts, unused)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _of_data(data: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -105,7 +105,8 @@ def _of_scores(facts: Mapping[str, Any]) -> list[str]:
         found.append(f"Scored {listed} days before harvest; earlier or later was not looked at.")
     blocks = [row["splits"]["test"]["blocks"] for row in facts["data"] if "test" in row["splits"]]
     if blocks and min(blocks) < FEW_BLOCKS:
-        found.append(f"Test ground lies in {min(blocks)} blocks: intervals are wide and uncertain.")
+        count = "1 block" if min(blocks) == 1 else f"{min(blocks)} blocks"
+        found.append(f"Test ground lies in {count}: intervals are wide and uncertain.")
     return found
 
 
