@@ -1,7 +1,7 @@
 """A STAC Item of a model, with the Machine Learning Model extension (MLM).
 
-Its geometry and dates are those of the ground and the images that the run learnt from. Written are
-the fields that version 1.4.0 requires, which later versions of the extension take as well.
+Its geometry and dates are those of the ground and the images that the run learnt from. It is of
+version 1.4.0, the latest that pystac reads; its fields are also valid in version 1.6.0.
 Source: https://github.com/stac-extensions/mlm (its README and JSON schema).
 """
 
@@ -208,7 +208,6 @@ def _output(facts: Facts) -> dict[str, Any]:
             {
                 "value": i,
                 "name": _name(one["name"]),
-                "title": one["title"],
                 "description": one["title"],
                 "color_hint": one["colour"][1:].upper(),
             }
