@@ -99,10 +99,12 @@ def bbox(cubes: Iterable[dict[str, Any]]) -> list[float]:
         left, bottom, right, top = box
         boxes.append(turned.transform_bounds(left, bottom, right, top))
     west, south, east, north = np.array(boxes).T
-    # Of one that crosses, the east is counted on beyond 180 degrees.
+    # Across 180 degrees longitudes are counted on, if that makes the box narrower.
     east = np.where(east < west, east + 360, east)
-    west = np.where((west < 0) & (east.max() > 180), west + 360, west)
-    east = np.where(east < west, east + 360, east)
+    beyond = west < 0
+    shifted = np.where(beyond, west + 360, west), np.where(beyond, east + 360, east)
+    if shifted[1].max() - shifted[0].min() < east.max() - west.min():
+        west, east = shifted
     ends = [_turned(float(west.min())), float(south.min()), _turned(float(east.max()))]
     return [round(value, 6) for value in (*ends, float(north.max()))]
 

@@ -53,6 +53,7 @@ def of_workdir(facts: Facts) -> Item:
             "href": f"./{one['href']}",
             "roles": [MODEL_ROLE, "mlm:weights"],
             "mlm:artifact_type": one["type"],
+            "bands": _bands(sensors),
         }
     item["assets"]["card"] = _card("MODEL_CARD.md")
     return item
@@ -89,6 +90,7 @@ def of_conversion(facts: Facts, made: Program, about: Mapping[str, Any], size: i
             "type": _MEDIA[file],
             "roles": [MODEL_ROLE],
             "mlm:artifact_type": _ARTIFACTS[file],
+            "bands": _bands(facts["inputs"]["sensors"]),
             "file:size": size,
             "file:checksum": f"1220{about['sha256']}",  # multihash of SHA-256
         },
@@ -186,6 +188,8 @@ def _input(sensor: Mapping[str, Any], shape: list[int]) -> dict[str, Any]:
 
 
 def _bands(sensors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of the item, where MLM looks them up, and of the asset, without which STAC 1.1 refuses the
+    former."""
     return [
         {"name": band, "description": f"{one['title']} {band}", "unit": one["unit"]}
         for one in sensors
