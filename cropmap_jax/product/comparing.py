@@ -66,7 +66,7 @@ def compare(run: Restored, stored: Stored | None, program: Program, runner: Runn
     for number, shape in enumerate(_shapes(program)):
         arrays = sample(program, shape, _SEED + number)
         found = runner(arrays)
-        expected = np.stack(predictor.predict(_examples(program, arrays)))
+        expected = np.stack(predictor.predict(examples(program, arrays)))
         expected[_never_seen(arrays[:-1])] = np.nan
         if found.shape != expected.shape or (np.isnan(found) != np.isnan(expected)).any():
             raise ValueError(
@@ -123,7 +123,8 @@ def _shapes(program: Program) -> list[tuple[int, int, int]]:
     return [(2, side, side), (1, side + multiple, 2 * side)]
 
 
-def _examples(program: Program, arrays: list[np.ndarray]) -> list[Example]:
+def examples(program: Program, arrays: list[np.ndarray]) -> list[Example]:
+    """The arguments of a program as a run's predictor takes them: stored, one by one."""
     *values, days = arrays
     sensors = program.recipe.sensors
     wanted = np.ones(values[0].shape[2:4], bool)

@@ -56,8 +56,13 @@ def write(program: Program, to: str, metadata: Mapping[str, Any]) -> bytes:
         ) from error
 
 
-def open_runner(data: bytes, to: str) -> Runner:
-    """What runs a written program on the CPU, as its users will."""
+def open_runner(data: bytes, to: str, threads: int = 0) -> Runner:
+    """What runs a written program on the CPU, as its users will.
+
+    Args:
+      data, to: what `write` made.
+      threads: of onnxruntime; 0 for its own choice.
+    """
     if to == STABLEHLO:
         exported = jax.export.deserialize(bytearray(data))
         call = jax.jit(exported.call)
@@ -66,6 +71,7 @@ def open_runner(data: bytes, to: str) -> Runner:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns of what it simplifies
+    options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
 

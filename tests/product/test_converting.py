@@ -88,7 +88,7 @@ def test_what_differs_is_not_kept(tmp_path, monkeypatch):
     run = made_runs.make_run(made_runs.PIXELS)
     opened = exporting.open_runner
 
-    def wrong(data, to):
+    def wrong(data, to, threads=0):
         runner = opened(data, to)
         return lambda arrays: runner(arrays) + np.float32(2e-4)
 
