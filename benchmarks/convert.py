@@ -3,8 +3,8 @@
     python -m benchmarks.convert --workdir W --side 128 --json convert.json
 
 The same made-up pixels go to the run itself (as maps are made, from stored int16), to its
-StableHLO in jax and to its ONNX in onnxruntime, in turn. One thread each: onnxruntime is told so,
-for jax run it under XLA_FLAGS=--xla_cpu_multi_thread_eigen=false and taskset -c 0.
+StableHLO in jax and to its ONNX in onnxruntime, in turn; times are of the processor. One thread
+each: onnxruntime is told so, jax by XLA_FLAGS=--xla_cpu_multi_thread_eigen=false and taskset -c 0.
 """
 
 import sys
@@ -39,14 +39,15 @@ def forms(workdir: str, batch: int, side: int) -> tuple[dict[str, Callable], dic
 
 
 def measure(found: dict[str, Callable], rounds: int) -> tuple[dict, dict]:
-    """Answers, and seconds of each form, in turn; the first turn, which compiles, is not timed."""
+    """Answers, and processor seconds of each form, in turn; the first turn, which compiles, is not
+    timed."""
     answers = {name: form() for name, form in found.items()}
     times: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(rounds):
         for name, form in found.items():
-            start = time.perf_counter()
+            start = time.process_time()
             form()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(time.process_time() - start)
     return answers, times
 
 
@@ -70,9 +71,10 @@ def main(argv: list[str]) -> None:
             [name, 1e3 * spread["median"], quartiles, spread["median"] / own, apart, megabytes]
         )
     header = ["form", "ms", "quartiles", "x own time", "largest difference", "MB"]
-    print(f"{args.batch} x {side} x {side} px, {rounds} rounds in turn, medians\n")
-    print(report.table(header, rows))
-    report.write(args.json, {"arguments": vars(args), "header": header, "rows": rows})
+    text = f"{args.batch} x {side} x {side} px, {rounds} rounds in turn, medians\n\n"
+    report.finish(
+        "convert", args, text + report.table(header, rows), {"header": header, "rows": rows}
+    )
 
 
 if __name__ == "__main__":
