@@ -82,7 +82,7 @@ def _front(facts: Facts) -> str:
         row
         for row in facts["scores"]
         if row["split"] == "test" and row["f1"]["value"] is not None
-        if row["crop"] == score_lib.MEAN and row["lead_days"] is not None
+        if row["crop"] == score_lib.MEAN
     ]
     if means:
         results = [
@@ -99,7 +99,7 @@ def _front(facts: Facts) -> str:
 
 
 def _metric(row: Mapping[str, Any]) -> dict[str, Any]:
-    name = f"F1 of {row['unit']}, mean of {row['of']} crops, {row['lead_days']} days before harvest"
+    name = f"F1 of {row['unit']}, mean of {row['of']} crops, {_when(row)}"
     return {"type": "f1", "name": name, "value": round(row["f1"]["value"], 4)}
 
 

@@ -85,8 +85,9 @@ def _of_scores(facts: Mapping[str, Any]) -> list[str]:
     scores = facts["scores"]
     test = [row for row in scores if row["split"] == "test"]
     if not test:
-        what = "on validation alone, which chose it" if scores else "yet"
-        return [f"Not scored {what}: run evaluate --crop all."]
+        splits = sorted({row["split"] for row in scores})
+        said = f"Scored on {_listed(splits)} and not on test" if splits else "Not scored yet"
+        return [f"{said}: run evaluate --crop all."]
     found = []
     names = [one["name"] for one in facts["legend"]["classes"]]
     missing = [name for name in names if name not in {row["crop"] for row in test}]
@@ -103,6 +104,9 @@ def _of_scores(facts: Mapping[str, Any]) -> list[str]:
     if leads:
         listed = ", ".join(map(str, leads))
         found.append(f"Scored {listed} days before harvest; earlier or later was not looked at.")
+    dates = sorted({row["as_of"] for row in test if row["as_of"]})
+    if dates:
+        found.append(f"Scored as of {_listed(dates)}; other dates were not looked at.")
     blocks = [row["splits"]["test"]["blocks"] for row in facts["data"] if "test" in row["splits"]]
     if blocks and min(blocks) < FEW_BLOCKS:
         count = "1 block" if min(blocks) == 1 else f"{min(blocks)} blocks"

@@ -146,7 +146,9 @@ def test_scores_of_another_state_or_of_something_else_are_left_out(tmp_path, run
     rows, words = scores.find(tmp_path, run.step, combined.digest(run))
     assert [(row["crop"], row["n"]) for row in rows] == [("wheat", 10), ("macro mean", None)]
     assert words == {"validation": ["95 % intervals: 2 blocks"]}
-    assert "Not scored on validation alone" in " ".join(facts.gather(tmp_path, run)["limits"])
+    assert "Scored on validation and not on test: run evaluate" in " ".join(
+        facts.gather(tmp_path, run)["limits"]
+    )
 
 
 def test_a_curve_gives_a_row_for_each_lead(tmp_path, run):
