@@ -13,7 +13,10 @@ import platform
 
 import numpy as np
 
-LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "torch", "grain", "numpy")
+LIBRARIES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "torch", "grain", "numpy", "onnxruntime",
+    "jax2onnx",
+)  # fmt: skip
 
 
 def make_parser(name: str, description: str) -> argparse.ArgumentParser:

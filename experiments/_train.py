@@ -248,5 +248,20 @@ def train(
     if parallel.process_index() > 0:
         return
     _output.results(workdir=workdir, metrics=record)
+    card = _card(workdir, data, train_config.config.get("init_from"))
     shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if "rate" not in k)
-    print(f"done: {shown}\ncheckpoint and metrics: {workdir}\nnext: {following}")
+    print(f"done: {shown}\ncheckpoint and metrics: {workdir}\n{card}\nnext: {following}")
+
+
+def _card(workdir: str, data, init_from: str | None) -> str:
+    """Writes the model card of a run; a line about it."""
+    from cropmap_jax.product import keeping
+    from cropmap_jax.training import checkpoints, parallel
+
+    if parallel.process_count() > 1:  # the others, which reading it would wait for, have ended
+        return "note: no model card yet: evaluate writes it"
+    try:
+        run = checkpoints.load(workdir)
+    except ValueError as error:  # e.g. 0 epochs asked for, and nothing saved
+        return f"note: no model card was written: {error}"
+    return keeping.refresh(workdir, run, data, [init_from] if init_from else [])

@@ -13,6 +13,7 @@ GROUPS = {
     "training": ("pretrain", "finetune", "baseline", "combine", "calibrate"),
     "how good is it?": ("evaluate", "compare", "crossvalidate", "learning_curve"),
     "maps": ("predict", "view", "area", "sample_points", "visit", "review_labels"),
+    "handing a model on": ("convert",),
 }
 """Verbs in the order of the work; those that are in no group come last."""
 

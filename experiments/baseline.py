@@ -54,6 +54,7 @@ def main(_):
     from cropmap_jax.baselines import keeping, storage
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files, processes
+    from cropmap_jax.product import keeping as cards
 
     config, workdir = _CONFIG.value.to_dict(), _WORKDIR.value
     keeping.check(config)
@@ -67,9 +68,10 @@ def main(_):
     ):
         files.tidy(files.local("--workdir", workdir), {storage.FOLDER})
         _train(data, config, workdir, scheduler)
+        card = cards.refresh(workdir, storage.load(workdir), data)
     _output.results(workdir=workdir, baseline=storage.folder(workdir))
     print(
-        f"baseline: {storage.folder(workdir)}\n"
+        f"baseline: {storage.folder(workdir)}\n{card}\n"
         f"next: python -m experiments.evaluate --workdir {workdir} --crop {data.legend.names[0]}"
     )
 

@@ -264,6 +264,7 @@ def main(_):
     from cropmap_jax import runs
     from cropmap_jax.evaluation import calibration_scores, held_out
     from cropmap_jax.geo import files, processes
+    from cropmap_jax.product import keeping
     from cropmap_jax.runs import calibration
 
     workdir, run, data, dates, notes = _open()
@@ -300,6 +301,8 @@ def main(_):
         print(calibration_scores.table(before, after))
         if _TEST.value:
             _score_test(workdir, run, data, predictor, dates, found, thresholds, blocks)
+        # A card is of the last checkpoint, which `predict` takes unless told otherwise.
+        card = [keeping.refresh(workdir, run, data)] if _CHECKPOINT.value == "last" else []
     for note in notes:
         print(f"note: {note}")
     _output.results(
@@ -314,7 +317,8 @@ def main(_):
     print(
         f"{calibration.describe(fitted, meta['fitted'], shares)}\n"
         f"calibration: {calibration.path(workdir)}\n"
-        f"next: python -m experiments.predict --workdir {workdir}{of} ..., which uses it"
+        + "".join(f"{line}\n" for line in card)
+        + f"next: python -m experiments.predict --workdir {workdir}{of} ..., which uses it"
     )
 
 

@@ -173,6 +173,7 @@ def _table(members: list[dict], weights, how: dict) -> str:
 def main(_):
     from cropmap_jax import runs
     from cropmap_jax.geo import files, processes
+    from cropmap_jax.product import keeping
     from cropmap_jax.runs import combined, combined_storage
 
     workdir, paths = _paths()
@@ -190,7 +191,7 @@ def main(_):
     with processes.stoppable(), files.Lock(workdir, "--workdir"):
         files.tidy(workdir, {combined_storage.FOLDER})
         if combined_storage.finished(workdir, described, config):
-            runs.open_run(workdir)  # what is damaged is not finished
+            run = runs.open_run(workdir)  # what is damaged is not finished
             print("combined already: nothing to do")
         else:
             found = _weigh(run, data)
@@ -202,9 +203,11 @@ def main(_):
             print(_table(described, found.weights, found.how))
             if found.note:
                 print(f"note: {found.note}")
+            run = runs.open_run(workdir)
+        card = keeping.refresh(workdir, run, data, paths)
     _output.results(workdir=workdir, combined=combined_storage.folder(workdir))
     print(
-        f"combined: {combined_storage.folder(workdir)}\n"
+        f"combined: {combined_storage.folder(workdir)}\n{card}\n"
         f"next: python -m experiments.evaluate --workdir {workdir} --crop all"
     )
 

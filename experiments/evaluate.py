@@ -225,6 +225,7 @@ def main(_):
     from cropmap_jax.evaluation import report
     from cropmap_jax.geo import files
     from cropmap_jax.inference import smoothing
+    from cropmap_jax.product import keeping
 
     restored, data, out, calibrated = _open()
     every = _CROP.value == "all"
@@ -273,11 +274,16 @@ def main(_):
             page = _report.write(asked, scored, parts, noted, watcher, settings, made[0])
     _output.results(scores=out / name, pictures=drawn, notes=noted)
     _output.results(**{part: parts[part] for part in ("macro", "mean") if part in parts})
+    # A card is of the last checkpoint, which `predict` takes unless told otherwise.
+    last = _CHECKPOINT.value == "last"
+    card = [keeping.refresh(_WORKDIR.value, restored, data)] if last else []
     print(printed)
     for note in noted:
         print(f"note: {note}")
     print(_evaluation_words.of_thresholds(scored, chooser, curve, _SMOOTH.value))
     print(f"scores: {out / name}\npictures: {drawn} in {out}{compared}")
+    for line in card:
+        print(line)
     if asked:
         _output.results(report=page)
         print(f"report: {page}")

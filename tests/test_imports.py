@@ -66,6 +66,8 @@ ROOMS = {
         "ground_truth",
         "geo",
     },
+    # It says what a run is, from what its workdir holds, and hands it on.
+    "product": {"runs", "baselines", "inference", "training", "models", "data", "geo"},
     # It shows what scores and maps hold, and computes nothing that they could.
     "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
     # It shows what maps and cubes hold.

@@ -117,6 +117,8 @@ class CubeDatasetBuilder(dataset_builder.ShardBasedBuilder):  # type: ignore[mis
         config = self.builder_config
         settings = (config.chip, config.overlap, config.folds, config.landcover)
         meta = cube_set.metadata(infos, *settings)
+        if made_by := cube_set.made_by(infos):
+            meta["made_by"] = made_by
         covered = _check_landcover(infos, config.landcover)
         in_split = [cube["split"] for cube in meta["cubes"]]
         present = [split for split in splits.SPLITS if split in in_split]

@@ -128,6 +128,12 @@ def fingerprint(
     return digest.hexdigest()
 
 
+def made_by(infos: list[cube.CubeInfo]) -> list[str]:
+    """What made the cubes, in words, each once; cubes that do not say so are left out."""
+    said = (info.source.get("made_by", info.source.get("kind")) for info in infos)
+    return sorted({one[:200] for one in said if isinstance(one, str) and one.isprintable()})
+
+
 def metadata(
     infos: list[cube.CubeInfo],
     chip: int,

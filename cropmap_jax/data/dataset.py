@@ -79,6 +79,7 @@ class Dataset:
         splits; None: all labels, in one split "train" where there are folds.
       few: which fields are known, in a view in which not all are; None: all.
       backscatter: what radar pixels measure, one of `sensors.BACKSCATTER`; None not known.
+      made_by: what made its cubes, in words; none of what an earlier version built.
       merged: the dataset whose splits are one split "train" here, see `block_folds`; None: its
         splits are those of the records.
     """
@@ -99,6 +100,7 @@ class Dataset:
     fold: int | None = None
     few: few_fields.Few | None = None
     backscatter: str | None = None
+    made_by: tuple[str, ...] = ()
     merged: "Dataset | None" = None
 
     def source(self, split: str) -> Source:
@@ -359,6 +361,7 @@ def open_folder(folder: pathlib.Path) -> Dataset:
         sensors=stored,
         folds=divided,
         backscatter=meta.get("backscatter"),
+        made_by=tuple(meta.get("made_by", ())),
     )
 
 

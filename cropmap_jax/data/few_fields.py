@@ -162,6 +162,23 @@ def known(data: "Dataset", split: str) -> set[tuple[int, int]]:
     return {(cube, int(key) // _LABELS) for cube, own in keys.items() for key in own}
 
 
+def count(data: "Dataset", split: str) -> np.ndarray | None:
+    """How many fields of each class a split holds; reads all of its annotation.
+
+    Returns:
+      int64 [classes + 1], the last one those of none of these; None where no annotated pixel has
+      the id of a field.
+
+    Raises:
+      ValueError: no such split, or a file of it is damaged.
+    """
+    annotation = _annotation(data, split)
+    if all(part.key < _LABELS for part in annotation.parts):
+        return None
+    labels = [field.label for field in _fields(data, annotation)]
+    return np.bincount(labels, minlength=len(data.legend) + 1)
+
+
 def notes(data: "Dataset") -> list[str]:
     """A line for people: how many fields of each class are known; none where all of them are."""
     few = data.few

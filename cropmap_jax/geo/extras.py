@@ -7,6 +7,7 @@ EXTRAS = {
     "earthengine": ("ee", "google.auth", "requests", "urllib3"),
     "fields": ("geopandas", "jdatetime", "openpyxl", "pandas", "pyarrow", "pyogrio"),
     "netcdf": ("h5netcdf", "h5py", "xarray"),
+    "onnx": ("jax2onnx", "onnx", "onnxruntime"),
     "stac": ("odc.stac", "pystac_client", "requests", "urllib3"),
     "view": ("fastapi", "starlette", "uvicorn"),
 }

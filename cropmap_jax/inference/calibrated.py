@@ -26,7 +26,7 @@ METHODS = (TEMPERATURE, PLATT, ISOTONIC)
 STEPS = 4096
 """Entries of the table that a step function is looked up in: a quarter of a thousandth apart."""
 _LEAST = float(np.finfo(np.float32).tiny)
-_LOGIT = 1e-7
+LOGIT = 1e-7
 """How near to 0 and 1 a probability counts as that number when its odds are taken."""
 
 Knots = tuple[tuple[float, ...], tuple[float, ...]]
@@ -97,7 +97,7 @@ class Calibration:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """f(p) r of the classes and, if given, of none of these."""
         count = flat.shape[1]
-        tables = self._tables or [None] * (count + 1)
+        tables = self.tables or [None] * (count + 1)
         found = self._each(flat, tables[:count])
         none = None if rest is None else self._each(rest, tables[count:])
         if self.ratios:
@@ -131,7 +131,7 @@ class Calibration:
         for i, pair in enumerate(self.platt):
             if pair is not None:
                 found[:, i] = np.float32(pair[0]) * logit[:, i] + np.float32(pair[1])
-        for i, table in enumerate(self._tables):
+        for i, table in enumerate(self.tables):
             if table is not None:
                 found[:, i] = _logit(_look_up(table, flat[:, i])) + 0 * flat[:, i]
         if self.ratios:
@@ -140,7 +140,8 @@ class Calibration:
         return out
 
     @functools.cached_property
-    def _tables(self) -> list[np.ndarray | None]:
+    def tables(self) -> list[np.ndarray | None]:
+        """Of each column the table that its step function is looked up in; empty for none."""
         at = np.arange(STEPS + 1) / STEPS
         return [
             None if one is None else np.interp(at, one[0], one[1]).astype(np.float32)
@@ -157,7 +158,7 @@ def _power(values: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def _logit(values: np.ndarray) -> np.ndarray:
-    near = np.clip(values, _LOGIT, 1 - _LOGIT)
+    near = np.clip(values, LOGIT, 1 - LOGIT)
     out: np.ndarray = np.log(near / (1 - near))
     return out
 

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -68,6 +69,7 @@ def conv2d(x: Array, kernel: Array) -> Array:
     Where there are far fewer pixels than output channels, as in a U-Net's bottleneck, it is a
     matrix product over patches: XLA's convolution on the CPU turns the kernel around for the
     gradient, though it is larger than the images, and at 2 x 2 pixels takes fifty times as long.
+    A program for images of any size (`jax.export`) cannot choose, and convolves.
 
     Args:
         x: [B, H, W, C], float.
@@ -78,7 +80,8 @@ def conv2d(x: Array, kernel: Array) -> Array:
     """
     batch, height, width, channels = x.shape
     kh, kw, _, features = kernel.shape
-    if PRODUCT_RATIO * batch * height * width > features:
+    pixels = batch * height * width
+    if jax.export.is_symbolic_dim(pixels) or PRODUCT_RATIO * pixels > features:
         return jax.lax.conv_general_dilated(
             x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )

@@ -85,7 +85,8 @@ def test_what_has_learnt_weighs_more_and_how_that_was_found_is_written(weighed):
     assert meta["how"]["gain"]["low"] > 0
     assert [row["split"] for row in meta["how"]["ground"]] == ["validation"]
     assert meta["provenance"]["command"].startswith("python -m experiments.combine --workdirs")
-    assert [p.name for p in workdir.iterdir() if not p.name.startswith(".")] == ["combined"]
+    written = sorted(p.name for p in workdir.iterdir() if not p.name.startswith("."))
+    assert written == ["MODEL_CARD.md", "combined", "model_item.json", "training_data.json"]
 
 
 def test_run_again_it_is_finished_and_others_are_refused(world, weighed, starter):
