@@ -9,6 +9,7 @@ EXTRAS = {
     "netcdf": ("h5netcdf", "h5py", "xarray"),
     "stac": ("odc.stac", "pystac_client", "requests", "urllib3"),
     "view": ("fastapi", "starlette", "uvicorn"),
+    "xarray": ("xarray",),
 }
 """Extra -> the modules that the library imports from its packages."""
 
