@@ -14,15 +14,13 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from cropmap_jax import xla
+from cropmap_jax.geo import installed
 from experiments import _flags, _output
-
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def installed_or_checkout(folder: str) -> pathlib.Path:
-    """The `configs` or `datasets` folder: of the checkout, else of the installed wheel."""
-    checkout = _ROOT / folder
-    return checkout if checkout.is_dir() else _ROOT / "cropmap_jax" / folder
+    """The `configs` or `datasets` folder: of the installed wheel, else of the checkout."""
+    return installed.folder(folder)
 
 
 def _find_configs(argv: list[str]) -> list[str]:
@@ -30,11 +28,8 @@ def _find_configs(argv: list[str]) -> list[str]:
 
     def find(path: str) -> str:
         file, colon, argument = path.partition(":")
-        parts = pathlib.PurePath(file).parts
-        if os.path.exists(file) or not parts or parts[0] != "configs":
-            return path
-        there = installed_or_checkout("configs").joinpath(*parts[1:])
-        return f"{there}{colon}{argument}" if there.exists() else path
+        there = None if os.path.exists(file) else installed.config_file(file)
+        return f"{there}{colon}{argument}" if there else path
 
     out = list(argv)
     for i, word in enumerate(argv):

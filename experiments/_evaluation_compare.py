@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments import _evaluation
-from experiments._evaluation import Run
 from experiments._evaluation_others import BARE, Other, find
+
+if TYPE_CHECKING:  # it takes seconds to import
+    from cropmap_jax.evaluation.scoring import Run
 
 __all__ = ["BARE", "Other", "find", "names", "score", "write"]
 
@@ -17,7 +18,7 @@ def names(every: bool, crop: str) -> tuple[str, str]:
     return f"{stem}.json", f"{stem}.png"
 
 
-def score(run: Run, others: Sequence[Other], scored: Sequence[Any]) -> dict[str, Any]:
+def score(run: "Run", others: Sequence[Other], scored: Sequence[Any]) -> dict[str, Any]:
     """Scores the methods that the run is compared with.
 
     Args:
@@ -28,10 +29,10 @@ def score(run: Run, others: Sequence[Other], scored: Sequence[Any]) -> dict[str,
     Returns:
       "compare" of the JSON.
     """
-    from cropmap_jax.evaluation import as_of_plan, comparison, comparison_words
+    from cropmap_jax.evaluation import as_of_plan, comparison, comparison_words, scoring
     from cropmap_jax.evaluation.scored import CHOSEN
 
-    at, plan = _evaluation.reference_step(run), run.plan
+    at, plan = scoring.reference_step(run), run.plan
     step, own = plan.steps[at], plan.of_step(at)
     columns = tuple((0, plan.columns[k][1]) for k in own)
     part = as_of_plan.Plan((step,), plan.crops, columns, plan.dates[:, own])
@@ -52,7 +53,7 @@ def score(run: Run, others: Sequence[Other], scored: Sequence[Any]) -> dict[str,
     return found
 
 
-def _words(run: Run, method: str, number: int) -> str:
+def _words(run: "Run", method: str, number: int) -> str:
     if not number:
         return f"{method} of this run"
     if method in run.baselines:
@@ -65,14 +66,14 @@ def _counts(found, columns: list[int], rule: int) -> dict[str, Any]:
     return {unit: one[found.order][:, columns, rule] for unit, one in found.counts.items()}
 
 
-def _tallied(run: Run, other: Other):
+def _tallied(run: "Run", other: Other):
     """Counts of a method at thresholds that are chosen for it."""
     import numpy as np
 
-    from cropmap_jax.evaluation import split_tally
+    from cropmap_jax.evaluation import scoring, split_tally
 
     predictor = other.make(run)
-    (chosen,) = _evaluation.thresholds(run, predictor, [other.method])
+    (chosen,) = scoring.thresholds(run, predictor, [other.method])
     values = np.array([choice.value for choice in chosen])
     found = split_tally.Method(run.plan.classes, values[:, None])
     split_tally.tally(
@@ -82,7 +83,7 @@ def _tallied(run: Run, other: Other):
     return found
 
 
-def _notes(run: Run, step, found: dict[str, Any]) -> list[str]:
+def _notes(run: "Run", step, found: dict[str, Any]) -> list[str]:
     out = [found["intervals"]["words"]]
     if len(run.plan.steps) > 1:
         out.append(f"compared {step.words}, one point of the curve")
@@ -101,7 +102,9 @@ def _notes(run: Run, step, found: dict[str, Any]) -> list[str]:
     return out
 
 
-def write(run: Run, settings: dict[str, Any], found: dict[str, Any], files: tuple[str, str]) -> str:
+def write(
+    run: "Run", settings: dict[str, Any], found: dict[str, Any], files: tuple[str, str]
+) -> str:
     """Writes the JSON and the picture; returns what to print.
 
     Args:

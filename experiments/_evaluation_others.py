@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments._evaluation import Run
+if TYPE_CHECKING:  # it takes seconds to import
+    from cropmap_jax.evaluation.scoring import Run
+
 
 BARE = "forest,logistic"
 """What --compare alone stands for."""
@@ -25,7 +27,7 @@ class Other:
 
     method: str
     words: str
-    make: Callable[[Run], Any]
+    make: "Callable[[Run], Any]"
 
 
 def find(
@@ -95,7 +97,7 @@ def _trained(named, restored, data, split, taken, given):
         raise ValueError(f"{_FLAG}: {named[0]}: {error}") from error
 
     def maker(one):
-        def make(run: Run):
+        def make(run: "Run"):
             return baselines.train_for_all_dates(
                 one,
                 data,
@@ -171,7 +173,7 @@ def _kept(folders, restored, data, split, allowed, taken):
 
 
 def _opened(run):
-    def make(scored: Run):
+    def make(scored: "Run"):
         from cropmap_jax import runs
 
         return runs.predictor_of(run, scored.batch_size)

@@ -1,15 +1,17 @@
 """What `evaluate` writes and prints of what it scored."""
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments._evaluation import Run
+if TYPE_CHECKING:  # it takes seconds to import
+    from cropmap_jax.evaluation.scoring import Run
+
 
 _CONFUSION = "confusion.json"
 """What the JSON of a confusion matrix would be called: its pictures are."""
 
 
-def of_one_date(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], list[str], str]:
+def of_one_date(run: "Run", scored: list[Any], file: str) -> tuple[dict[str, Any], list[str], str]:
     """Scores of one date for each crop.
 
     Args:
@@ -59,7 +61,7 @@ def of_one_date(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any],
     return parts, _score_notes(run, scored[0], 0) + noted, "\n\n".join(printed)
 
 
-def of_a_curve(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], list[str], str]:
+def of_a_curve(run: "Run", scored: list[Any], file: str) -> tuple[dict[str, Any], list[str], str]:
     """Scores as of several dates; arguments and result as `of_one_date`."""
     from cropmap_jax.evaluation import confusion, figure_pictures, lead_time, learnt_dates
 
@@ -89,7 +91,7 @@ def of_a_curve(run: Run, scored: list[Any], file: str) -> tuple[dict[str, Any], 
     return found, noted, "\n\n".join(printed)
 
 
-def _learnt_note(run: Run, names: list[str]) -> list[str]:
+def _learnt_note(run: "Run", names: list[str]) -> list[str]:
     """Of dates that training never drew."""
     from cropmap_jax.evaluation import learnt_dates
 
@@ -101,7 +103,7 @@ def _learnt_note(run: Run, names: list[str]) -> list[str]:
     return [found] if found else []
 
 
-def names(run: Run, file: str, curve: bool) -> list[str]:
+def names(run: "Run", file: str, curve: bool) -> list[str]:
     """Files that are written, or may be; all are claimed before anything is scored.
 
     Args:
@@ -134,7 +136,7 @@ def picture_name(file: str, unit: str) -> str:
     return f"{pathlib.Path(file).stem}{'' if unit == 'pixels' else f'-{unit}'}.png"
 
 
-def _score_notes(run: Run, first, step: int) -> list[str]:
+def _score_notes(run: "Run", first, step: int) -> list[str]:
     """Notes of the run's own method, of one step; those of other methods would be the same."""
     from cropmap_jax.evaluation import notes
 
@@ -193,7 +195,7 @@ def _partial(one) -> list[dict[str, Any]]:
     return rows
 
 
-def _confusions(run: Run, scored: list[Any]) -> list[dict[str, Any]]:
+def _confusions(run: "Run", scored: list[Any]) -> list[dict[str, Any]]:
     """Entries of "confusion"; draws those of the run's own method as of the last step."""
     from cropmap_jax.evaluation import confusion, figure_pictures
 

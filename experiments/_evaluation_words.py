@@ -1,13 +1,14 @@
 """What `evaluate` says about its scores: settings in the JSON, notes about the ground."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments._evaluation import Run
+if TYPE_CHECKING:  # it takes seconds to import
+    from cropmap_jax.evaluation.scoring import Run
 
 
 def settings(
-    run: Run, workdir: str, as_of: str | None, until: str | None, smooth: int
+    run: "Run", workdir: str, as_of: str | None, until: str | None, smooth: int
 ) -> dict[str, Any]:
     """What the JSON says about how scores came about.
 
@@ -42,32 +43,6 @@ def settings(
     if runs.parts_of(restored):
         found["weights"] = dict(zip(runs.parts_of(restored), restored.weights, strict=True))
     return found
-
-
-def notes(
-    restored: Any, data: Any, split: str, chooser: str | None, allowed: bool, unknown: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Whether the ground was held out, for the JSON; and notes for people.
-
-    Args:
-      restored, data, split: what is scored.
-      chooser: the split that chooses thresholds, if any.
-      allowed: a test split that shares ground with training is scored anyway.
-      unknown: ground that is not annotated is predicted, too.
-
-    Raises:
-      ValueError: a test split that shares ground with training.
-    """
-    from cropmap_jax.evaluation import held_out, nearness
-
-    ground, noted = held_out.check(restored, data, split, allowed)
-    noted += held_out.threshold_notes(restored, data, split, chooser)
-    # Near to a train split says nothing of a run that learnt from another dataset.
-    if ground["trained_on"] == [] and restored.dataset in ("", data.fingerprint):
-        noted += nearness.notes(data, split)
-    if unknown and data.fold is not None:
-        noted.append("unknown ground includes fields of the other folds, which were learnt from")
-    return ground, noted
 
 
 def of_thresholds(scored: Sequence[Any], chooser: str | None, curve: bool, smooth: int) -> str:

@@ -7,10 +7,12 @@ import pathlib
 import platform
 import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments import _evaluation, _evaluation_output
-from experiments._evaluation import Run
+from experiments import _evaluation_output
+
+if TYPE_CHECKING:  # it takes seconds to import
+    from cropmap_jax.evaluation.scoring import Run
 
 LEADS = [150, 120, 90, 60, 30]
 """Days before harvest, where none are asked for."""
@@ -34,14 +36,14 @@ class Request:
       about: what is said of these dates, "one_date" of the report.
     """
 
-    run: Run
+    run: "Run"
     workdir: Any
     places: int
     dates: Any
     about: dict[str, Any]
 
 
-def ask(run: Run, workdir: str, places: int, as_of: str | None):
+def ask(run: "Run", workdir: str, places: int, as_of: str | None):
     """What the report asks for; and what watches while the curve is scored, which the run is told.
 
     Args:
@@ -53,12 +55,13 @@ def ask(run: Run, workdir: str, places: int, as_of: str | None):
     Raises:
       ValueError: a date before or long after the images.
     """
+    from cropmap_jax.evaluation import scoring
     from cropmap_jax.geo import periods
     from cropmap_jax.reporting.watching import Watcher
 
     day = periods.to_day(periods.parse_date(as_of, "--as_of")) if as_of else None
     watcher = Watcher(run.restored, run.data, run.calibrated)
-    run.watch = watcher.of_crops(run.plan, _evaluation.reference_step(run))
+    run.watch = watcher.of_crops(run.plan, scoring.reference_step(run))
     dates, about = dates_of_the_legend(run, day)
     return Request(run, workdir, places, dates, about), watcher
 
@@ -79,12 +82,12 @@ def write(
     Returns:
       Path of the page.
     """
-    from cropmap_jax.evaluation import confusion, report
+    from cropmap_jax.evaluation import confusion, report, scoring
     from cropmap_jax.reporting import by_block, content, render
 
     run = asked.run
     whole, by_group = _one_date(asked, watcher)
-    step = _evaluation.reference_step(run)
+    step = scoring.reference_step(run)
     found = {
         "schema": content.SCHEMA,
         "created": dt.datetime.now(dt.UTC).date().isoformat(),
@@ -113,7 +116,7 @@ def names(asked: Request) -> list[str]:
     return [JSON, PAGE, *maps]
 
 
-def _crops(run: Run) -> list[dict[str, Any]]:
+def _crops(run: "Run") -> list[dict[str, Any]]:
     from cropmap_jax.reporting import pictures
 
     rows = []
@@ -124,7 +127,7 @@ def _crops(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def dates_of_the_legend(run: Run, as_of: int | None) -> tuple[Any, dict[str, Any]]:
+def dates_of_the_legend(run: "Run", as_of: int | None) -> tuple[Any, dict[str, Any]]:
     """As of which dates the whole legend is mapped, and what is said of them; see `Request`.
 
     Args:
@@ -169,7 +172,7 @@ def _one_date(asked: Request, watcher):
     """Confusion of the map of all classes as of one date; by block, None where there is none."""
     import numpy as np
 
-    from cropmap_jax.evaluation import as_of_plan
+    from cropmap_jax.evaluation import as_of_plan, scoring
     from cropmap_jax.geo import periods
 
     if asked.dates is None:
@@ -182,10 +185,10 @@ def _one_date(asked: Request, watcher):
         run, plan=plan, chooser=None, baselines={}, members=False, unknown=False, pictures=0,
         watch=None if run.calibrated else watcher.of_map,
     )  # fmt: skip
-    (scored,), _ = _evaluation.score(second)
+    (scored,), _ = scoring.score(second)
     if run.calibrated:  # what calibration changes shows beside what there was without it
         bare = dataclasses.replace(second, calibrated=None, watch=watcher.of_map)
-        _evaluation.score(bare)
+        scoring.score(bare)
     matrices = [row for row in _evaluation_output._confusions(second, [scored]) if "unit" in row]
     tally, found = scored.found.maps[0][1], scored.found
     return matrices, tally.confusion("pixels", found.groups_of_pixels, scored.groups)

@@ -22,18 +22,6 @@ _cli.extensible()
 flags.mark_flag_as_required("config")
 
 
-def _check_workdir(workdir: str, data_dir: str) -> None:
-    """Requires a workdir in which a baseline may lie."""
-    from cropmap_jax import runs
-    from cropmap_jax.geo import files
-
-    files.local("--config.data_dir", data_dir)
-    if files.local("--workdir", workdir).is_file():
-        raise ValueError(f"--workdir {workdir}: expected a folder, found a file")
-    files.check_apart({"--workdir": workdir}, {"--config.data_dir": data_dir})
-    runs.check_free(workdir, "the baseline")
-
-
 def _train(data, config: dict, workdir: str, scheduler) -> None:
     """Trains with a progress bar."""
     from cropmap_jax.baselines import keeping
@@ -55,10 +43,11 @@ def main(_):
     from cropmap_jax.data import dataset
     from cropmap_jax.geo import files, processes
     from cropmap_jax.product import keeping as cards
+    from cropmap_jax.runs import training
 
     config, workdir = _CONFIG.value.to_dict(), _WORKDIR.value
     keeping.check(config)
-    _check_workdir(workdir, config["data_dir"])
+    training.check_folders(workdir, {"--config.data_dir": config["data_dir"]}, "the baseline")
     data = dataset.open_dataset(config["data_dir"], config["dataset"], **dataset.view_of(config))
     keeping.make_recipe(config, data)  # what is wrong with it shows before anything is made
     with (

@@ -17,9 +17,7 @@ two splits are refused, and so are cubes of different pixel size. A dataset is w
 temporary name, opened, and renamed when whole; one build of a name runs at a time.
 """
 
-import importlib
 import pathlib
-import sys
 
 from absl import flags
 
@@ -47,14 +45,6 @@ _EROSION = flags.DEFINE_integer(
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset of the same name.")
 _SCHEDULER = _flags.define_scheduler("cuts cubes into chips")
-
-
-def load_builder(dataset: str):
-    """The builder class of a dataset, from the checkout's or the wheel's `datasets` folder."""
-    folder = str(_cli.installed_or_checkout("datasets"))
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return importlib.import_module(f"{dataset}.{dataset}_dataset_builder").Builder
 
 
 def _rule():
@@ -85,16 +75,12 @@ def _landcover():
 
 
 def main(_):
-    from cropmap_jax.data import cube_builder, dataset
+    from cropmap_jax.data import builders, cube_builder, dataset
     from cropmap_jax.geo import processes
 
-    overlap = _OVERLAP.value
-    if overlap is None:
-        overlap = _CHIP.value // 2 if _DATASET.value == "isrc" else 0
-    if not 0 <= overlap < _CHIP.value:
-        raise ValueError(f"--overlap: expected 0 to {_CHIP.value - 1}, found {overlap}")
+    overlap = builders.overlap_of(_DATASET.value, _CHIP.value, _OVERLAP.value)
     rule = _rule()
-    builder_class = load_builder(_DATASET.value)
+    builder_class = builders.load_builder(_DATASET.value)
     with processes.stoppable(), _cli.open_scheduler(_SCHEDULER.value) as scheduler:
         builder, new = cube_builder.build(
             builder_class,

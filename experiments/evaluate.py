@@ -16,7 +16,6 @@ from absl import flags
 
 from experiments import (
     _cli,
-    _evaluation,
     _evaluation_compare,
     _evaluation_output,
     _evaluation_words,
@@ -105,7 +104,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder of results; default WORKDIR/eval
 def _open():
     """The run, the dataset and the folder of results, after all that can be wrong."""
     from cropmap_jax import runs
-    from cropmap_jax.data import dataset
+    from cropmap_jax.evaluation import scoring
     from cropmap_jax.geo import files
     from cropmap_jax.inference import smoothing
     from cropmap_jax.runs import calibration
@@ -126,13 +125,7 @@ def _open():
     workdir = files.local("--workdir", _WORKDIR.value)
     out = files.local("--out", _OUT.value or workdir / "evaluation" / _SPLIT.value)
     restored = runs.open_run(workdir, _CHECKPOINT.value)
-    data_dir = files.local("--data_dir", _DATA_DIR.value or restored.config["data_dir"])
-    name, fold = _DATASET.value, _FOLD.value
-    # Another dataset need not have folds, nor those fields.
-    view = {} if name else dataset.view_of(restored.config)
-    view |= {} if fold is None else {"fold": fold}
-    data = dataset.open_dataset(data_dir, name or restored.config["dataset"], **view)
-    restored.recipe.check_dataset(data)
+    data = scoring.open_data(restored, _DATA_DIR.value or "", _DATASET.value or "", _FOLD.value)
     smoothing.find(_SMOOTH.value, restored.recipe.sensors)
     for split in (_SPLIT.value, _THRESHOLD_SPLIT.value or _SPLIT.value):
         data.split(split)
@@ -152,35 +145,20 @@ def _leads(default: int) -> list[int]:
 
 def _plan(restored, data, crops: list[int], chooser: str | None):
     """As-of dates of every cube and column, checked; and notes about them."""
-    from cropmap_jax.data import input_pipeline
-    from cropmap_jax.evaluation import as_of_plan, evaluate
-    from cropmap_jax.geo import periods
+    from cropmap_jax.evaluation import scoring
 
-    leads = _leads(restored.recipe.lead_days)
-    looked = _evaluation.looked(_SPLIT.value, chooser, _BASELINE.value != ["none"])
-    flag = ""
-    if _UNTIL.value:
-        flag, until = "--until", periods.to_day(periods.parse_date(_UNTIL.value, "--until"))
-        plan = as_of_plan.for_season(data, crops, until, _SPLIT.value, looked)
-    elif len(leads) > 1 and not (_AS_OF.value and not data.harvest[:, crops].any(0).all()):
-        plan = as_of_plan.for_leads(data, crops, leads, looked)
-    else:
-        as_of = None
-        if _AS_OF.value:
-            flag, as_of = "--as_of", periods.to_day(periods.parse_date(_AS_OF.value, "--as_of"))
-        dates = input_pipeline.as_of_dates(data, crops, leads[0], as_of)
-        step = as_of_plan.Step(None if _AS_OF.value else leads[0], as_of)
-        plan = as_of_plan.single(crops, dates, step)
-    late = evaluate.check_windows(data, looked, plan.dates, restored.recipe.num_periods, flag)
-    return plan, late
+    dates = scoring.Dates(_leads(restored.recipe.lead_days), _AS_OF.value, _UNTIL.value)
+    looked = scoring.looked(_SPLIT.value, chooser, _BASELINE.value != ["none"])
+    return scoring.plan_dates(dates, data, crops, restored.recipe.num_periods, _SPLIT.value, looked)
 
 
 def _baselines(restored, data):
     """Settings of the baselines that are trained on the spot, by name; and notes about them."""
     from cropmap_jax.baselines import settings
+    from cropmap_jax.evaluation import scoring
 
     chosen = settings.find(_BASELINE.value, "--baseline", {"trees": _TREES.value})
-    for method in _evaluation.methods_of(restored, _MEMBERS.value):
+    for method in scoring.methods_of(restored, _MEMBERS.value):
         if method in chosen:
             raise ValueError(
                 f"--baseline: expected other methods than that of --workdir, found {method!r}"
@@ -195,9 +173,11 @@ def _baselines(restored, data):
 
 def _others(restored, data, plan, baselines, out):
     """Methods of --compare, and notes about them."""
+    from cropmap_jax.evaluation import scoring
+
     if not _COMPARE.value:
         return [], []
-    taken = [*_evaluation.methods_of(restored, _MEMBERS.value), *baselines]
+    taken = [*scoring.methods_of(restored, _MEMBERS.value), *baselines]
     given = {"trees": _TREES.value, "as_of": plan.steps[-1].as_of, "out": out}
     allowed = _TRAINING_GROUND.value
     common = (restored, data, _SPLIT.value, allowed, taken, given)
@@ -222,7 +202,7 @@ def _most_pictures() -> int:
 
 def main(_):
     from cropmap_jax.data import few_fields
-    from cropmap_jax.evaluation import report
+    from cropmap_jax.evaluation import report, scoring
     from cropmap_jax.geo import files
     from cropmap_jax.inference import smoothing
     from cropmap_jax.product import keeping
@@ -233,7 +213,7 @@ def main(_):
     chooser = _THRESHOLD_SPLIT.value
     chooser = chooser or next((s for s in ("validation", "train") if s in data.chips), None)
     about_ground = (_TRAINING_GROUND.value, _UNKNOWN.value)
-    ground, noted = _evaluation_words.notes(restored, data, _SPLIT.value, chooser, *about_ground)
+    ground, noted = scoring.check_ground(restored, data, _SPLIT.value, chooser, *about_ground)
     plan, late = _plan(restored, data, crops, chooser)
     baselines, more = _baselines(restored, data)
     others, about = _others(restored, data, plan, baselines, out)
@@ -241,7 +221,7 @@ def main(_):
     one = "all" if every else data.legend.names[crops[0]]
     curve = len(plan.steps) > 1 or bool(_UNTIL.value) or _REPORT.value
     name = f"{one}.json" if not curve else f"lead_time{'' if every else f'-{one}'}.json"
-    run = _evaluation.Run(
+    run = scoring.Run(
         restored, data, _SPLIT.value, chooser, plan, baselines, _MEMBERS.value, _BATCH.value,
         _SEED.value, smoothing.find(_SMOOTH.value, restored.recipe.sensors), _UNKNOWN.value,
         _most_pictures(), out, calibrated=calibrated,
@@ -258,7 +238,7 @@ def main(_):
         own = _evaluation_output.names(run, name, curve)
         own += [*(made if others else ()), *(_report.names(asked) if asked else ())]
         run.written.claim(*own)
-        scored, drawn = _evaluation.score(run)
+        scored, drawn = scoring.score(run)
         output = _evaluation_output.of_a_curve if curve else _evaluation_output.of_one_date
         parts, more, printed = output(run, scored, name)
         noted += more

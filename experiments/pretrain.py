@@ -21,24 +21,15 @@ flags.mark_flag_as_required("config")
 
 
 def main(_):
-    from cropmap_jax.data import dataset
-    from cropmap_jax.training import steps
+    from cropmap_jax.runs import training
 
     config, workdir = _CONFIG.value, _WORKDIR.value
-    _train.check(config, workdir, "pretrain")
+    training.check(config, workdir, "pretrain")
     _train.start()
-    data = dataset.open_dataset(config.data_dir, config.dataset, **dataset.view_of(config))
-    recipe = _train.make_recipe(config, data)
-    train_config = _train.make_train_config(config, "pretrain", recipe)
-    if config.standardise:
-        recipe = _train.standardised(recipe, train_config, data, workdir)
-    variables = steps.init_variables(recipe, config.seed, data.unseen_bands)
-    folder = "pixel_series/" if recipe.model["name"] == "pixel_series" else ""
+    prepared = training.prepare_pretraining(config, workdir)
+    folder = "pixel_series/" if prepared.recipe.model["name"] == "pixel_series" else ""
     _train.train(
-        data,
-        recipe,
-        train_config,
-        variables,
+        prepared,
         workdir,
         f"python -m experiments.finetune --config configs/{folder}finetune.py --workdir W2 "
         f"--config.init_from={workdir} --config.data_dir=DIR --config.dataset=NAME",

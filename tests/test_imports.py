@@ -18,7 +18,7 @@ TREES = ("cropmap_jax", "experiments", "configs", "datasets", "benchmarks")
 
 # Which rooms of cropmap_jax a room may import, besides itself. "." is cropmap_jax/__init__.py.
 ROOMS = {
-    ".": set(),
+    ".": {"api"},
     "xla": set(),
     "geo": set(),
     "scheduling": {"geo"},
@@ -72,6 +72,19 @@ ROOMS = {
     "reporting": {"evaluation", "mapping", "runs", "inference", "training", "data", "geo"},
     # It shows what maps and cubes hold.
     "viewer": {"mapping", "geo"},
+    # What commands do, from Python: it stands where they stand.
+    "api": {
+        "evaluation",
+        "mapping",
+        "runs",
+        "baselines",
+        "inference",
+        "training",
+        "data",
+        "sources",
+        "geo",
+        "xla",
+    },
 }
 
 # The only third-party packages a room may import. A room without a row may import any.

@@ -77,6 +77,21 @@ def composite(
     return out, counts
 
 
+def mean(values: np.ndarray) -> np.ndarray:
+    """The mean over the first axis of what is there, float32; NaN where nothing is.
+
+    Summed in float64: the order of observations does not matter to what is stored.
+
+    Args:
+      values: float [n, ...], NaN where missing.
+    """
+    there = np.isfinite(values)
+    count = there.sum(0)
+    total = np.where(there, values, 0).sum(0, dtype=np.float64)
+    found: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return found.astype(np.float32)
+
+
 def _mean_power(db: np.ndarray) -> np.ndarray:
     return linear_to_db(np.nanmean(db_to_linear(db), axis=0))
 

@@ -10,6 +10,7 @@ EXTRAS = {
     "onnx": ("jax2onnx", "onnx", "onnxruntime"),
     "stac": ("odc.stac", "pystac_client", "requests", "urllib3"),
     "view": ("fastapi", "starlette", "uvicorn"),
+    "xarray": ("xarray",),
 }
 """Extra -> the modules that the library imports from its packages."""
 

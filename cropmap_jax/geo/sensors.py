@@ -111,12 +111,22 @@ class Sensor:
           Array of `dtype`, the same shape; `nodata` where a value is not finite.
         """
         values = np.asarray(values, np.float32)
-        scaled = values * np.float32(self.scale)
-        # A value that clips must not become the no-data value.
+        return self.store(values * np.float32(self.scale))
+
+    def store(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers in the stored unit, NaN missing, as they are stored: rounded and clipped.
+
+        Args:
+          numbers: float, any shape.
+
+        Returns:
+          Array of `dtype`, the same shape; `nodata` where a number is not finite.
+        """
+        # A number that clips must not become the no-data value.
         low, high = self._limits
         low, high = low + (self.nodata == low), high - (self.nodata == high)
-        scaled = np.rint(np.clip(scaled, low, high))
-        return np.where(np.isfinite(values), scaled, self.nodata).astype(self.dtype)
+        whole = np.rint(np.clip(numbers, low, high))
+        return np.where(np.isfinite(numbers), whole, self.nodata).astype(self.dtype)
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """Stored numbers as values in `unit`, NaN where missing.

@@ -7,11 +7,9 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-import numpy as np
-
 from cropmap_jax import runs
-from cropmap_jax.geo import cube, files, periods
-from cropmap_jax.inference import engine, predictors, smoothing
+from cropmap_jax.geo import files, periods
+from cropmap_jax.inference import predictors, smoothing
 from cropmap_jax.mapping import (
     cube_maps,
     cubes,
@@ -19,11 +17,11 @@ from cropmap_jax.mapping import (
     making,
     metadata,
     notes,
+    plan,
     products,
     spread,
     verified,
 )
-from cropmap_jax.mapping.decision import Rule
 from cropmap_jax.mapping.options import Options
 from cropmap_jax.runs import calibration
 from cropmap_jax.scheduling import Scheduler
@@ -53,23 +51,20 @@ class MapMaker:
         self._as_of = periods.parse_date(options.as_of, "--as_of")
         self._restored = runs.open_run(options.workdir, options.checkpoint)
         recipe = self._restored.recipe
-        self._calibrated = None
-        if options.calibrate:
-            self._calibrated = calibration.find(options.workdir, self._restored)
         metadata.check_names(recipe.legend)
-        self._smoothing = smoothing.find(options.smooth, recipe.sensors)
         infos = cubes.find_cubes(options.cubes, recipe, self._as_of, options.season)
         self._folders = {info.cube_id: info.folder for info in infos}
-        self._allowed = {info.cube_id: self._possible(info) for info in infos}
-        halo = predictor.halo if predictor else recipe.halo
-        self.groups = cubes.join(infos, recipe.num_periods, self._as_of, halo)
-        self.notes = notes.before(infos, recipe, self._as_of)
-        if self._calibrated:
-            self.notes.append(f"probabilities are calibrated: {self._calibrated.describe()}")
-        default = Options.threshold
-        if recipe.exclusive and options.threshold != default:
-            self.notes.append("--threshold has no effect: classes exclude each other")
-        self._rule = Rule(recipe.exclusive, options.threshold, recipe.none_of_these)
+        self._plan = plan.make(
+            self._restored,
+            infos,
+            self._as_of,
+            options.threshold,
+            options.smooth,
+            calibration.find(options.workdir, self._restored) if options.calibrate else None,
+            predictor.halo if predictor else None,
+        )
+        self.groups, self.notes = self._plan.groups, self._plan.notes
+        smoothed, calibrated = self._plan.smoothing, self._plan.calibrated
         limits, name = making.open_limits(options), ""
         if limits.parcels is not None:
             from cropmap_jax.mapping import parcels
@@ -82,19 +77,18 @@ class MapMaker:
             step=self._restored.step,
             as_of=self._as_of.isoformat(),
             threshold=None if recipe.exclusive else options.threshold,
-            halo_px=halo,
-            smooth=self._smoothing.window if self._smoothing else None,
+            halo_px=self._plan.halo,
+            smooth=smoothed.window if smoothed else None,
             mask=limits.mask.digest if limits.mask else None,
             fields=limits.parcels.digest if limits.parcels else None,
-            calibration=self._calibrated.digest if self._calibrated else None,
+            calibration=calibrated.digest if calibrated else None,
         )
         self._limits, self._fields = limits, name
         self._out = pathlib.Path(options.out)
         self._files = products.file_names(self.groups, [name] if name else [])
-        by_id = {info.cube_id: info for info in infos}
-        self._verified = verified.verify(self._out, self.groups, by_id, beside)
+        self._verified = verified.verify(self._out, self.groups, self._plan.infos, beside)
         self._inputs = {
-            made.cube_id: found.inputs(number, smoothing.radius(self._smoothing))
+            made.cube_id: found.inputs(number, smoothing.radius(smoothed))
             for found in self.groups
             for number, made in enumerate(found.cubes)
         }
@@ -123,16 +117,9 @@ class MapMaker:
         self._written = files.Written(self._out, "predict")
         self._written.claim(*self._files, verified.NAME)
         files.tidy(self._out, {*self._inputs, *self._written.names()})
-        recipe = self._restored.recipe
-        bands = sum(len(sensor.bands) for sensor in recipe.sensors)
-        across = engine.parts_across(
-            len(recipe.legend), recipe.num_periods, bands, self._settings.halo_px
-        )
-        # One view a group: what cubes share is predicted once.
         self._todo = [
             (view, number)
-            for view in map(engine.View, self.groups)
-            for number in view.mosaic_group.ordered(across)
+            for view, number in self._plan.todo()
             if view.mosaic_group.cubes[number].cube_id not in self.finished
         ]
         # Styles follow from the checkpoint, which only --overwrite can have changed.
@@ -186,28 +173,22 @@ class MapMaker:
         self._predictor = self._predictor or runs.predictor_of(
             self._restored, batch_size, full_batches=True
         )
-        classes = len(self._restored.recipe.legend)
-        predictor = calibration.apply(self._predictor, self._calibrated, classes)
+        predictor = self._plan.predictor(self._predictor)
         yield from making.map_cubes(self._how(), self._what(), predictor)
 
     def _how(self) -> making.How:
         return making.How(
             self._restored,
-            self._calibrated,
+            self._plan.calibrated,
             self._settings,
-            self._rule,
+            self._plan.rule,
             self._limits,
             os.fspath(self._options.workdir),
             self._out,
         )
 
     def _what(self) -> making.What:
-        return making.What(self._todo, self._folders, self._allowed, self._inputs)
-
-    def _possible(self, info: cube.CubeInfo) -> np.ndarray:
-        recipe = self._restored.recipe
-        excluded = cubes.unplanted(info, recipe, self._as_of)
-        return np.array([name not in excluded for name in recipe.legend.names])
+        return making.What(self._todo, self._folders, self._plan.allowed, self._inputs)
 
     def finish(self) -> products.Result:
         """Writes what spans the cubes: virtual rasters, styles, pictures and the summary.
@@ -221,8 +202,8 @@ class MapMaker:
             from cropmap_jax.mapping import field_table
 
             path = self._out / self._fields
-            folders = ((self._out / name, allowed) for name, allowed in self._allowed.items())
-            common = (self._limits.parcels, folders, self._restored.recipe.legend, self._rule)
+            folders = ((self._out / name, allowed) for name, allowed in self._plan.allowed.items())
+            common = (self._limits.parcels, folders, self._restored.recipe.legend, self._plan.rule)
             known = known + field_table.make(path, *common)
         result = products.write_products(
             self._out,
@@ -231,7 +212,7 @@ class MapMaker:
             self._settings.as_of,
             known,
             notes.trained_bands(self._restored),
-            self._calibrated is not None,
+            self._plan.calibrated is not None,
         )
         more = known[len(self.notes) :]
         return dataclasses.replace(result, notes=more + result.notes, fields=path)

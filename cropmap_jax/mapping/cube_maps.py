@@ -44,6 +44,7 @@ class CubeMap:
       limits: what is counted and left out.
 
     Attributes:
+      info: the cube.
       crop, confidence: uint8 [H, W].
       seen: int64 [T, bands of all sensors], see `pixels.count_values`.
       masked: how many pixels the mask leaves out.
@@ -60,7 +61,7 @@ class CubeMap:
         num_periods: int,
         limits: Limits,
     ):
-        self._info, self._box, self._possible, self._rule = info, box, possible, rule
+        self.info, self._box, self._possible, self._rule = info, box, possible, rule
         self._sensors, self._limits = sensors, limits
         self.crop, self.confidence = (np.full(info.shape, IGNORE, np.uint8) for _ in range(2))
         bands = sum(len(sensor.bands) for sensor in sensors)
@@ -87,7 +88,7 @@ class CubeMap:
           ValueError: names the mask if it is damaged.
         """
         here = box.inside(self._box)
-        geobox = self._info.geobox[here]
+        geobox = self.info.geobox[here]
         nothing = np.isnan(probability).any(-1)
         masked = np.zeros(nothing.shape, bool)
         if self._limits.mask is not None:

@@ -38,21 +38,35 @@ def find_cubes(
         or more than a year after the last image of all.
     """
     infos = _of_season(cube_io.list_cubes(cubes_dir), cubes_dir, season)
+    check(infos, recipe, as_of)
+    return infos
+
+
+def check(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> None:
+    """Requires that the checkpoint can map cubes of one season together.
+
+    Args:
+      infos: at least one cube, on disk or in memory.
+      recipe: the checkpoint's.
+      as_of: exclusive date of the prediction.
+
+    Raises:
+      ValueError: as `find_cubes`.
+    """
     _check_overlap(infos)
     for info in infos:
         _check(info, recipe, as_of)
     _check_pixels(infos, recipe)
     _check_age(infos, as_of)
-    return infos
 
 
 def join(
     infos: list[cube.CubeInfo], num_periods: int, as_of: dt.date, halo: int
 ) -> list[MosaicGroup]:
-    """Mosaic groups of cubes on disk, each with a hash of what is seen, see `mosaic_groups.join`.
+    """Mosaic groups of cubes, those on disk with a hash of what is seen; see `mosaic_groups.join`.
 
     Args:
-      infos: the cubes, which `find_cubes` allowed.
+      infos: the cubes, which `check` allowed.
       num_periods: periods of the window.
       as_of: exclusive date of the prediction.
       halo: pixels that the predictor sees around a part.
@@ -66,7 +80,10 @@ def join(
 
 def _digest(info: cube.CubeInfo, num_periods: int, as_of: dt.date) -> str:
     """Hash of all of a cube that its map is made from: a period that is appended after the window
-    makes no other map, nor do labels. Of the whole item where that has no hashes of periods."""
+    makes no other map, nor do labels. Of the whole item where that has no hashes of periods; "" of
+    a cube in memory."""
+    if info.path is None:
+        return ""
     spans = periods.to_days(info.periods)
     window = as_of_windows.as_of_window(
         spans, periods.to_day(as_of), num_periods, f"cube {info.cube_id}"

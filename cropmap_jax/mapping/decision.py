@@ -8,6 +8,8 @@ from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 
 PERCENT = 100
 """Confidence is stored in percent: finer steps would be noise, and a byte is enough."""
+THRESHOLD = 0.5
+"""Least probability of what is shown, of classes that do not exclude each other."""
 
 
 @dataclasses.dataclass(frozen=True)

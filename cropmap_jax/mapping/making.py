@@ -2,18 +2,17 @@
 
 import dataclasses
 import functools
-import itertools
 import pathlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from cropmap_jax.geo import cube, extras, files
 from cropmap_jax.inference import engine, smoothing
+from cropmap_jax.inference.mosaic_groups import MosaicGroup
 from cropmap_jax.inference.predictors import Predictor
 from cropmap_jax.inference.raster_source import RasterSource
-from cropmap_jax.inference.tiling import Box
-from cropmap_jax.mapping import cube_maps, map_rasters, metadata, writing
+from cropmap_jax.mapping import cube_maps, map_rasters, metadata, plan, writing
 from cropmap_jax.mapping.decision import Rule
 from cropmap_jax.mapping.mask import Mask
 from cropmap_jax.mapping.options import Options
@@ -93,43 +92,21 @@ def map_cubes(how: How, what: What, predictor: Predictor) -> Iterator[None]:
       ValueError: names a file of a cube that cannot be read.
       OSError: names what cannot be written.
     """
-    requests = [
-        [engine.Request(view, box) for box in view.mosaic_group.pieces(number)]
-        for view, number in what.todo
-    ]
-    window = how.settings.smooth
-    with (
-        RasterSource(what.folders) as source,
-        engine.Engine(source, predictor, ahead_bytes=engine.AHEAD_BYTES) as bare,
-        writing.Writing() as writers,
-    ):
-        smoothed = smoothing.Smoothing(window) if window else None
-        running = smoothing.over(bare, smoothed, predictor.sensors)
-        for request in itertools.chain.from_iterable(requests):
-            running.expect(request)
-        for (view, number), own in zip(what.todo, requests, strict=True):
-            info = source.info(view.mosaic_group.cubes[number].cube_id)
-            box = view.mosaic_group.tiling.boxes[number]
-            empty = _empty(how, info, box, what.allowed[info.cube_id])
-            made = yield from _fill(empty, own, running)
-            write = functools.partial(_write, how, info, what.inputs[info.cube_id], made)
-            writers.add(write, made.nbytes)
+    window, recipe = how.settings.smooth, how.restored.recipe
+    smoothed = smoothing.Smoothing(window) if window else None
+    with RasterSource(what.folders) as source, writing.Writing() as writers:
 
+        def begin(group: MosaicGroup, number: int) -> cube_maps.CubeMap:
+            info = source.info(group.cubes[number].cube_id)
+            box, possible = group.tiling.boxes[number], what.allowed[info.cube_id]
+            common = possible, how.rule, recipe.sensors, recipe.num_periods, how.limits
+            return cube_maps.CubeMap(info, box, *common)
 
-def _empty(how: How, info: cube.CubeInfo, box: Box, possible: np.ndarray) -> cube_maps.CubeMap:
-    recipe = how.restored.recipe
-    window = recipe.sensors, recipe.num_periods
-    return cube_maps.CubeMap(info, box, possible, how.rule, *window, how.limits)
+        def end(made: cube_maps.CubeMap) -> None:
+            inputs = what.inputs[made.info.cube_id]
+            writers.add(functools.partial(_write, how, made.info, inputs, made), made.nbytes)
 
-
-def _fill(
-    made: cube_maps.CubeMap, requests: list[engine.Request], running: smoothing.Running
-) -> Generator[None, None, cube_maps.CubeMap]:
-    for request in requests:
-        probability = running.probability(request)
-        made.add(request.box, probability, running.pixels(request))
-        yield
-    return made
+        yield from plan.run(source, predictor, smoothed, what.todo, begin, end)
 
 
 def _write(how: How, info: cube.CubeInfo, inputs: str, made: cube_maps.CubeMap) -> None:

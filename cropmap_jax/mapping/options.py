@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from cropmap_jax.geo import files
+from cropmap_jax.mapping.decision import THRESHOLD
 from cropmap_jax.training import checkpoints
 
 MOST_CHIPS = 1024
@@ -38,7 +39,7 @@ class Options:
     cubes: str
     as_of: str
     out: str
-    threshold: float = 0.5
+    threshold: float = THRESHOLD
     batch_size: int = 8
     season: str | None = None
     overwrite: bool = False

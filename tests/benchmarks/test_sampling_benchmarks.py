@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation, sampling
-from cropmap_jax.data import cube_builder
-from experiments import build
+from cropmap_jax.data import builders, cube_builder
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
@@ -29,7 +28,7 @@ def test_batches_are_made_in_each_way(capsys):
 
 def test_a_part_is_compared_seed_by_seed(tmp_path, capsys):
     making.make_cubes(tmp_path / "cubes", ("train", "validation"), size=(32, 32))
-    builder = build.load_builder("cubes")
+    builder = builders.load_builder("cubes")
     cube_builder.build(builder, "small", tmp_path / "cubes", tmp_path / "data", chip=32)
     config = tmp_path / "small.py"
     base = CONFIGS / "pixel_series" / "finetune.py"

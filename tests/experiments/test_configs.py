@@ -11,12 +11,12 @@ from ml_collections import ConfigDict
 
 from cropmap_jax import models, runs
 from cropmap_jax.baselines import keeping
-from cropmap_jax.data import cube_builder, dataset
+from cropmap_jax.data import builders, cube_builder, dataset
 from cropmap_jax.ground_truth import settings
 from cropmap_jax.review import setup
+from cropmap_jax.runs import training
 from cropmap_jax.sources.simulator import sites
 from cropmap_jax.training import head_swap, loop, steps
-from experiments import _train, build
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if p.name != "__init__.py")
@@ -42,7 +42,7 @@ def model_of(config: ConfigDict) -> dict:
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("configs")
     making.make_cubes(root / "cubes", ("train",), size=(64, 32))
-    builder = build.load_builder("cubes")
+    builder = builders.load_builder("cubes")
     cube_builder.build(builder, "small", root / "cubes", root / "data", chip=32)
     return dataset.open_dataset(root / "data", "cubes/small")
 
@@ -75,17 +75,19 @@ def test_every_config_of_a_review_can_be_read(data, file):
 def test_every_config_trains_a_step(data, file, tmp_path):
     config = load(file)
     # With the network's real depth, which settles what crops may be.
-    _train.make_train_config(config, "pretrain", _train.make_recipe(config, data, model_of(config)))
+    training.make_train_config(
+        config, "pretrain", training.make_recipe(config, data, model_of(config))
+    )
     config.model.width = 2
     for model in (config.model, config.get("scratch", {})):
         if model.get("levels"):
             model.levels = 0
     config.update({"batch_size": 2, "crops_per_chip": 1, "epochs": 1, "as_of": ()})
     config.steps_per_epoch = 1
-    recipe = _train.make_recipe(config, data, model_of(config))
-    plan = _train.make_train_config(config, "pretrain", recipe)
+    recipe = training.make_recipe(config, data, model_of(config))
+    plan = training.make_train_config(config, "pretrain", recipe)
     if config.standardise:
-        recipe = _train.standardised(recipe, plan, data, str(tmp_path))
+        recipe = training.standardised(recipe, plan, data, str(tmp_path))
     record = loop.train(data, recipe, plan, steps.init_variables(recipe, 0), tmp_path)
     assert record["epoch"] == 1 and 0 < record["loss"] < 3
     assert (tmp_path / "checkpoints" / "1").is_dir()
@@ -94,12 +96,12 @@ def test_every_config_trains_a_step(data, file, tmp_path):
 def test_a_network_with_radar_inherits_the_backscatter_of_its_dataset(data):
     rtc = dataclasses.replace(data, backscatter="gamma0_rtc")
     config = load(RECIPES[0])
-    found = _train.make_recipe(config, rtc, model_of(config))
+    found = training.make_recipe(config, rtc, model_of(config))
     assert found.backscatter == "gamma0_rtc"
     assert type(found).from_json(json.loads(json.dumps(found.to_json()))) == found
-    assert "backscatter" not in _train.make_recipe(config, data, model_of(config)).to_json()
+    assert "backscatter" not in training.make_recipe(config, data, model_of(config)).to_json()
     config.sensors = ("s2",)
-    assert _train.make_recipe(config, rtc, model_of(config)).backscatter is None
+    assert training.make_recipe(config, rtc, model_of(config)).backscatter is None
 
 
 @pytest.mark.parametrize("file", BASELINES, ids=lambda f: str(f.relative_to(CONFIGS)))
@@ -125,9 +127,9 @@ def test_every_baseline_is_trained_and_kept(data, file, tmp_path):
 )
 def test_what_is_pretrained_can_be_fine_tuned(data, pretrain, finetune):
     pretrain, finetune = load(CONFIGS / pretrain), load(CONFIGS / finetune)
-    before = _train.make_recipe(pretrain, data)
+    before = training.make_recipe(pretrain, data)
     # With the checkpoint or without, it is the same network but for its head.
-    after = _train.make_recipe(finetune, data, model_of(finetune))
+    after = training.make_recipe(finetune, data, model_of(finetune))
     head_swap.check_trunk(before, after, "W")
     assert before.scaling == after.scaling and before.model["dtype"] == after.model["dtype"]
 

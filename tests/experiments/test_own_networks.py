@@ -14,8 +14,9 @@ from training import small_runs
 from cropmap_jax import models
 from cropmap_jax.inference import predictors
 from cropmap_jax.models import registry
+from cropmap_jax.runs import finetuning, training
 from cropmap_jax.training import checkpoints, loop, steps
-from experiments import _cli, _train, finetune
+from experiments import _cli
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 NETWORK = """
@@ -74,7 +75,7 @@ def load(stage: str, model: dict) -> ConfigDict:
 
 
 def run(config, stage, recipe, variables, workdir):
-    plan = _train.make_train_config(config, stage, recipe)
+    plan = training.make_train_config(config, stage, recipe)
     return loop.train(small_runs.make_data(), recipe, plan, variables, workdir)
 
 
@@ -82,16 +83,16 @@ def test_it_trains_is_fine_tuned_and_predicts(own, capsys):
     _cli.import_modules(["own_networks"])
     data = small_runs.make_data()
     config = load("pretrain", {"name": "pointwise", "num_periods": 2, "width": 5})
-    _train.check(config, str(own / "W"), "pretrain")
-    recipe = _train.make_recipe(config, data)
+    training.check(config, str(own / "W"), "pretrain")
+    recipe = training.make_recipe(config, data)
     variables = steps.init_variables(recipe, 0, {"s2": [3]})
     assert run(config, "pretrain", recipe, variables, own / "W")["epoch"] == 2 / 2.5  # of two steps
     assert "pretrain: pointwise on s1, s2; " in capsys.readouterr().out
 
     config = load("finetune", {"head_width": 9})
     config.update({"init_from": str(own / "W"), "freeze_trunk_statistics": False})
-    _train.check(config, str(own / "W2"), "finetune")
-    recipe, variables, _ = finetune._from_checkpoint(config, data, str(own / "W2"))
+    training.check(config, str(own / "W2"), "finetune")
+    recipe, variables, _ = finetuning.from_checkpoint(config, data, str(own / "W2"))
     trained = checkpoints.load(own / "W").variables["params"]
     assert (recipe.model["name"], recipe.model["width"], recipe.model["head_width"]) == (
         ("pointwise", 5, 9)
@@ -112,19 +113,19 @@ def test_another_network_is_no_trunk_to_fine_tune(own):
     _cli.import_modules(["own_networks"])
     data = small_runs.make_data()
     config = load("pretrain", {"num_periods": 2, "width": 2, "levels": 0})
-    recipe = _train.make_recipe(config, data)
+    recipe = training.make_recipe(config, data)
     run(config, "pretrain", recipe, steps.init_variables(recipe, 0), own / "W")
     config = load("finetune", {"name": "pointwise", "width": 3})
     config.init_from = str(own / "W")
     message = "^config.model.name: expected 'dual_unet3d', found 'pointwise' .expected is what"
     with pytest.raises(ValueError, match=message):
-        finetune._from_checkpoint(config, data, str(own / "W2"))
+        finetuning.from_checkpoint(config, data, str(own / "W2"))
 
 
 def test_another_list_of_sensors_is_no_trunk_to_fine_tune(own):
     data = small_runs.make_data()
     config = load("pretrain", {"num_periods": 2, "width": 2, "levels": 0})
-    recipe = _train.make_recipe(config, data)
+    recipe = training.make_recipe(config, data)
     run(config, "pretrain", recipe, steps.init_variables(recipe, 0), own / "W")
     config = load("finetune", {})
     config.init_from = str(own / "W")
@@ -134,14 +135,14 @@ def test_another_list_of_sensors_is_no_trunk_to_fine_tune(own):
             r"^--config.sensors: expected \('s1', 's2'\), what the checkpoint was trained with"
         )
         with pytest.raises(ValueError, match=message):
-            finetune._from_checkpoint(config, data, str(own / "W2"))
+            finetuning.from_checkpoint(config, data, str(own / "W2"))
 
 
 def test_a_checkpoint_of_a_network_that_is_not_imported_says_so(own):
     _cli.import_modules(["own_networks"])
     data = small_runs.make_data()
     config = load("pretrain", {"name": "pointwise", "num_periods": 2})
-    recipe = _train.make_recipe(config, data)
+    recipe = training.make_recipe(config, data)
     run(config, "pretrain", recipe, steps.init_variables(recipe, 0), own / "W")
     registry._registered.clear()
     message = "recipe.model.name: expected a network among .*found 'pointwise'; .*--impo"
@@ -199,7 +200,7 @@ def test_ranges_of_sensors_that_a_run_leaves_out_do_not_matter():
     config = load("pretrain", {"num_periods": 2, "width": 2, "levels": 0})
     config.sensors = ("s2",)
     config.scaling.s2 = (0.0, 0.5)
-    assert _train.make_recipe(config, data).scaling == {"s2": (0.0, 0.5)}
+    assert training.make_recipe(config, data).scaling == {"s2": (0.0, 0.5)}
     config.scaling = ConfigDict({"s3": (0.0, 1.0)})
     with pytest.raises(ValueError, match="^--config.scaling.s3: no such setting"):
-        _train.make_recipe(config, data)
+        training.make_recipe(config, data)

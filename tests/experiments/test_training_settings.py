@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 
-from experiments import _train
+from cropmap_jax.runs import training
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
@@ -19,7 +19,7 @@ def check(tmp_path, stage="finetune", workdir=None, **changes):
                 del config[name]
             else:
                 config[name] = value
-    _train.check(config, str(tmp_path / "run") if workdir is None else workdir, stage)
+    training.check(config, str(tmp_path / "run") if workdir is None else workdir, stage)
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

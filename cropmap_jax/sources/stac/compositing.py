@@ -14,7 +14,6 @@ from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import composites, cube
 from cropmap_jax.geo.periods import Period
-from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources.stac.options import OPTICAL, RADAR, S1Options, S2Options
 from cropmap_jax.sources.stac.scenes import Scene
 
@@ -161,18 +160,8 @@ def _medians(
         made, _ = composites.composite(
             stack[..., None], [period] * len(stack), [period], sensor
         )  # of stored numbers: a median is of any unit
-        out[..., sensor.bands.index(band)] = stored(made[0, ..., 0], sensor)
+        out[..., sensor.bands.index(band)] = sensor.store(made[0, ..., 0])
     return out, np.minimum(any_band.sum(0), cube.MOST_CLEAR).astype(np.uint8)
-
-
-def stored(values: np.ndarray, sensor: Sensor) -> np.ndarray:
-    """Numbers in a sensor's stored unit, NaN missing, rounded and clipped as `Sensor.encode`
-    does."""
-    info = np.iinfo(sensor.dtype)
-    low = info.min + (sensor.nodata == info.min)
-    high = info.max - (sensor.nodata == info.max)
-    whole = np.rint(np.clip(np.nan_to_num(values), low, high))
-    return np.where(np.isfinite(values), whole, sensor.nodata).astype(sensor.dtype)
 
 
 # Sentinel-1 ---------------------------------------------------------------------------------------
@@ -244,17 +233,7 @@ def radar(
                     merged[empty] = power[n][empty]
                 seen.append(merged)
         if seen:
-            mean = _mean(np.stack(seen))
+            mean = composites.mean(np.stack(seen))
             empty = np.isnan(total)
             total[empty] = mean[empty]
     return RADAR.encode(composites.linear_to_db(total))
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean of what is there, float32; NaN where nothing is. Summed in float64: the order of scenes
-    does not matter to what is stored."""
-    there = np.isfinite(values)
-    count = there.sum(0)
-    total = np.where(there, values, 0).sum(0, dtype=np.float64)
-    mean: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return mean.astype(np.float32)

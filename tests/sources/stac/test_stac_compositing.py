@@ -143,7 +143,7 @@ def test_a_mask_needs_an_asset_and_a_number():
 def test_stored_numbers_are_rounded_and_never_become_no_data():
     sensor = compositing.OPTICAL
     values = np.array([np.nan, 0.5, 1.5, -40000.0, 40000.0, -999.6])
-    assert compositing.stored(values, sensor).tolist() == [-32768, 0, 2, -32767, 32767, -1000]
+    assert sensor.store(values).tolist() == [-32768, 0, 2, -32767, 32767, -1000]
 
 
 # Radar --------------------------------------------------------------------------------------------
