@@ -41,6 +41,7 @@ def train(prepared, workdir: str, following: str) -> None:
       following: the command to run next.
     """
     from cropmap_jax.geo import processes
+    from cropmap_jax.product import keeping
     from cropmap_jax.runs import training
     from cropmap_jax.training import parallel
 
@@ -49,20 +50,6 @@ def train(prepared, workdir: str, following: str) -> None:
     if parallel.process_index() > 0:
         return
     _output.results(workdir=workdir, metrics=record)
-    card = _card(workdir, data, train_config.config.get("init_from"))
+    card = keeping.after_training(workdir, prepared)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if "rate" not in k)
     print(f"done: {shown}\ncheckpoint and metrics: {workdir}\n{card}\nnext: {following}")
-
-
-def _card(workdir: str, data, init_from: str | None) -> str:
-    """Writes the model card of a run; a line about it."""
-    from cropmap_jax.product import keeping
-    from cropmap_jax.training import checkpoints, parallel
-
-    if parallel.process_count() > 1:  # the others, which reading it would wait for, have ended
-        return "note: no model card yet: evaluate writes it"
-    try:
-        run = checkpoints.load(workdir)
-    except ValueError as error:  # e.g. 0 epochs asked for, and nothing saved
-        return f"note: no model card was written: {error}"
-    return keeping.refresh(workdir, run, data, [init_from] if init_from else [])

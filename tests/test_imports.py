@@ -76,6 +76,7 @@ ROOMS = {
     "api": {
         "evaluation",
         "mapping",
+        "product",
         "runs",
         "baselines",
         "inference",

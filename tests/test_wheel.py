@@ -41,8 +41,8 @@ OWNER = {
     "odc.stac": "odc-stac",
     "pystac_client": "pystac-client",
 }
-# Of the extras' modules those that tensorflow-datasets and odc-geo need anyway.
-BROUGHT_BY_OTHERS = {"pandas", "pyarrow", "requests", "urllib3", "xarray"}
+# Of the extras' modules those that tensorflow-datasets and odc-geo need anyway, or look for.
+BROUGHT_BY_OTHERS = {"dask", "pandas", "pyarrow", "requests", "urllib3", "xarray"}
 NEED_EXTRAS = (
     "cropmap_jax.ground_truth",
     "cropmap_jax.mapping.field_table",

@@ -17,6 +17,7 @@ from cropmap_jax.api.model import Model, load
 from cropmap_jax.api.quiet import quiet
 from cropmap_jax.baselines import keeping, storage
 from cropmap_jax.geo import files, installed, processes, progress
+from cropmap_jax.product import keeping as cards
 from cropmap_jax.runs import finetuning, training
 
 PIXEL_SERIES = "configs/pixel_series/finetune.py"
@@ -132,6 +133,7 @@ def _fit_network(config: ConfigDict, workdir: str) -> None:
         prepared = training.prepare_pretraining(config, workdir)
     with processes.stoppable():
         training.train(prepared, workdir)
+    cards.after_training(workdir, prepared)
 
 
 def _fit_baseline(config: dict[str, Any], workdir: str, data: Dataset) -> None:
@@ -148,3 +150,4 @@ def _fit_baseline(config: dict[str, Any], workdir: str, data: Dataset) -> None:
                 bar.update(done - bar.n)
 
             keeping.train(opened, config, workdir, read, bar.write)
+        cards.refresh(workdir, storage.load(workdir), opened)

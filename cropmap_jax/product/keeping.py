@@ -10,6 +10,8 @@ from cropmap_jax.data import few_fields
 from cropmap_jax.data.dataset import Dataset
 from cropmap_jax.geo import files
 from cropmap_jax.product import cards, data_facts, facts, model_item
+from cropmap_jax.runs.training import Prepared
+from cropmap_jax.training import checkpoints, parallel
 from cropmap_jax.training.checkpoints import Restored
 
 CARD, NEW, ITEM = "MODEL_CARD.md", "MODEL_CARD.new.md", "model_item.json"
@@ -51,6 +53,23 @@ def refresh(
     if kept:
         return f"model card: {folder / NEW} (yours was changed by hand and is kept: {CARD})"
     return f"model card: {file}"
+
+
+def after_training(workdir: str | os.PathLike[str], prepared: Prepared) -> str:
+    """Writes card and item of a network that has been trained; a line about it, as `refresh`.
+
+    Args:
+      workdir: the run's folder.
+      prepared: what the run began with.
+    """
+    if parallel.process_count() > 1:  # the others, which reading it would wait for, have ended
+        return "note: no model card yet: evaluate writes it"
+    try:
+        run = checkpoints.load(workdir)
+    except ValueError as error:  # e.g. 0 epochs asked for, and nothing saved
+        return f"note: no model card was written: {error}"
+    init_from = prepared.config.config.get("init_from")
+    return refresh(workdir, run, prepared.data, [init_from] if init_from else [])
 
 
 def _remember(

@@ -47,7 +47,12 @@ def test_the_rest_of_the_library_needs_no_earth_engine():
 
 @pytest.mark.parametrize("tree", ["cropmap_jax", "experiments", "datasets", "configs"])
 def test_only_its_own_command_imports_earth_engine(tree):
-    allowed = ("cropmap_jax/sources/earthengine/", "experiments/export.py")
+    # What items of cubes say is no import.
+    allowed = (
+        "cropmap_jax/sources/earthengine/",
+        "experiments/export.py",
+        "cropmap_jax/geo/sensors.py",
+    )
     paths = [path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / tree).rglob("*.py")]
     found = [
         path for path in paths

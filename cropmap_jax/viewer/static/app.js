@@ -85,7 +85,13 @@ async function run(source, view) {
   const panel = new Panel(view, state, () => changed(), (bounds) => layers.goTo(bounds));
   let shown = "";
 
-  const address = () => history.replaceState(null, "", toAddress(view, state, map));
+  const address = () => {
+    try {
+      history.replaceState(null, "", toAddress(view, state, map));
+    } catch {
+      // A page inside another one, as of a notebook, has no address of its own.
+    }
+  };
   function changed() {
     layers.set(state);
     panel.set(state);
