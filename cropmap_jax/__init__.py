@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cropmap_jax.api import Cube, Dataset, Model, fit, load, read_cube
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Cube", "Dataset", "Model", "fit", "load", "read_cube"]
 
 
