@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shlex
 import subprocess
 import sys
@@ -62,8 +63,6 @@ def test_help_shows_the_flags_that_commands_share(starter):
 
 
 def test_what_json_cannot_hold_is_made_plain():
-    import pathlib
-
     import numpy as np
 
     value = {"a": np.float32(0.5), "b": np.array([1, 2]), "c": float("nan"), 3: pathlib.Path("x")}
@@ -76,6 +75,12 @@ def test_what_json_cannot_hold_is_made_plain():
 )
 def test_the_flag_is_known_before_the_others_are_parsed(words, asked):
     assert _output._asked(["command", *words], "json") is asked
+
+
+@pytest.mark.parametrize("verb", _verbs.names())
+def test_every_command_has_results_for_scripts(verb):
+    source = pathlib.Path(_verbs.__file__).with_name(f"{verb}.py").read_text(encoding="utf-8")
+    assert "_output.results(" in source or "_train.train(" in source
 
 
 def test_the_front_door_lists_every_verb_once(capsys, monkeypatch):
