@@ -29,8 +29,11 @@ def main(_):
     print(report.text(summary))
     _output.results(out=out, report=out / "report.md", tiles=out / "tiles.geojson")
     print(f"report: {out / 'report.md'}, maps next to it\ntiles: {out / 'tiles.geojson'}")
-    export = "python -m experiments.export --config configs/export_isrc.py"
-    print(f"next: {export} --config.tiles={out / 'tiles.geojson'} --cubes DIR --plan")
+    given = f"--config.tiles={out / 'tiles.geojson'} --cubes DIR --plan"
+    print(
+        f"next: python -m experiments.fetch --config configs/fetch_planetary_computer.py {given}\n"
+        f"or, from Earth Engine: python -m experiments.export --config configs/export_isrc.py {given}"
+    )
 
 
 if __name__ == "__main__":
