@@ -32,7 +32,7 @@ def main(_):
     given = f"--config.tiles={out / 'tiles.geojson'} --cubes DIR --plan"
     print(
         f"next: python -m experiments.fetch --config configs/fetch_planetary_computer.py {given}\n"
-        f"or, from Earth Engine: python -m experiments.export --config configs/export_isrc.py {given}"
+        f"Earth Engine: python -m experiments.export --config configs/export_isrc.py {given}"
     )
 
 
