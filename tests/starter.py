@@ -1,8 +1,8 @@
 """Starts commands, each in a process of its own, as `python -m` would.
 
 Most of a short command is importing jax: this one process has it imported, and each command is a
-fork of it that has touched no device yet. What is asked for comes as lines of JSON: a command, whose
-process id goes back; such an id, whose exit code does; or whether one has ended.
+fork of it that has touched no device yet. What is asked for comes as lines of JSON: a command,
+whose process id goes back; such an id, whose exit code does; or whether one has ended.
 """
 
 import gc
