@@ -72,10 +72,15 @@ class Starter:
 
 
 class Begun:
-    """A command that runs: a fork of the starter, which alone can wait for it."""
+    """A command that runs: a fork of the starter, which alone can wait for it.
 
-    def __init__(self, starter: Starter, pid: int, asked: list, out, err):
-        self._starter, self._asked, self._out, self._err, self.pid = starter, asked, out, err, pid
+    It prints into the files `out` and `err`.
+    """
+
+    def __init__(
+        self, starter: Starter, pid: int, asked: list, out: pathlib.Path, err: pathlib.Path
+    ):
+        self._starter, self._asked, self.out, self.err, self.pid = starter, asked, out, err, pid
 
     def ended(self) -> bool:
         """Whether it has ended."""
@@ -89,8 +94,8 @@ class Begun:
         try:
             code = self._starter.wait(self.pid)
         except TimeoutError as error:
-            printed = f"{self._out.read_text()[-1000:]}{self._err.read_text()[-1000:]}"
+            printed = f"{self.out.read_text()[-1000:]}{self.err.read_text()[-1000:]}"
             raise TimeoutError(f"{self._asked}: printed {printed}") from error
         return subprocess.CompletedProcess(
-            self._asked, code, self._out.read_text(), self._err.read_text()
+            self._asked, code, self.out.read_text(), self.err.read_text()
         )

@@ -23,12 +23,16 @@ _AREA = (
     "cropmap_jax.mapping.points_picture",
     "cropmap_jax.mapping.province_grid",
 )
+_SIMULATOR = ("cropmap_jax.sources.simulator.run",)
 SLOW_IMPORTS = {
     "experiments.baseline": (_SCIKIT_LEARN,),
     "experiments.combine": (_SCIKIT_LEARN,),
     "experiments.learning_curve": (_SCIKIT_LEARN,),
     "experiments.area": _AREA,
     "experiments.sample_points": _AREA,
+    "experiments.review_labels": (_SCIKIT_LEARN, "cropmap_jax.review.table", "matplotlib.pyplot"),
+    "experiments.simulate": _SIMULATOR,
+    "experiments.visit": ("cropmap_jax.review.visit_map",),
     "experiments.calibrate": (_SCIKIT_LEARN, "cropmap_jax.evaluation.calibration_scores"),
 }
 

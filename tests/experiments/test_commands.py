@@ -90,7 +90,15 @@ def world(tmp_path_factory):
     tuned = ("--workdir", root / "run")
     out["finetune"] = succeed("finetune", *finetune_flags(root), *tuned, alone=True)
     out["evaluate"] = succeed(
-        "evaluate", *tuned, "--crop", "all", "--baseline", "forest", alone=True
+        "evaluate",
+        *tuned,
+        "--crop",
+        "all",
+        "--baseline",
+        "forest",
+        "--max_pictures",
+        1,
+        alone=True,
     )
     return root, out
 
