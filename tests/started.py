@@ -77,10 +77,9 @@ class Begun:
     It prints into the files `out` and `err`.
     """
 
-    def __init__(
-        self, starter: Starter, pid: int, asked: list, out: pathlib.Path, err: pathlib.Path
-    ):
-        self._starter, self._asked, self.out, self.err, self.pid = starter, asked, out, err, pid
+    def __init__(self, starter: Starter, pid: int, asked: list, *files: pathlib.Path):
+        self._starter, self._asked, self.pid = starter, asked, pid
+        self.out, self.err = files
 
     def ended(self) -> bool:
         """Whether it has ended."""

@@ -24,7 +24,9 @@ _AREA = (
     "cropmap_jax.mapping.province_grid",
 )
 _SIMULATOR = ("cropmap_jax.sources.simulator.run",)
+_FETCH = ("cropmap_jax.sources.stac.fetch", "cropmap_jax.sources.missing_report")
 SLOW_IMPORTS = {
+    "experiments.fetch": _FETCH,
     "experiments.baseline": (_SCIKIT_LEARN,),
     "experiments.combine": (_SCIKIT_LEARN,),
     "experiments.learning_curve": (_SCIKIT_LEARN,),
