@@ -63,19 +63,17 @@ def test_a_mistake_is_one_line(world, starter):
     assert lines == [f"error: {world / 'none'}: expected a folder of cubes, found none"]
 
 
-def test_a_series_of_a_run_and_the_month_that_comes(world):
+def test_a_series_of_a_run_and_the_month_that_comes(world, starter):
     """With a network, from the command: the second run maps the date that is new."""
     flags = {"out": world / "series", "series_from": "2022-05-01", "as_of": "2022-06-01"}
-    done = run("-m", "experiments.predict", "--series", root=world, **flags)
+    done = starter.run("predict", "--series", *words(world, **flags))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "== as of 2022-05-01 (1 of 2)" in done.stdout
     assert "hectares that hold since" in done.stdout
     assert f"since when: {world / 'series' / 'since' / 'since_32639.vrt'}" in done.stdout
-    done = run(
-        "-m", "experiments.predict", "--series", root=world, **flags | {"as_of": "2022-07-01"}
-    )
+    done = starter.run("predict", "--series", *words(world, **flags | {"as_of": "2022-07-01"}))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("mapped already: 2 of 2 cubes") == 2
     assert "predict 2022-07-01: 100%" in done.stderr and "predict 2022-06-01" not in done.stderr
-    done = run("-m", "experiments.predict", root=world, out=world / "series")
+    done = starter.run("predict", *words(world, out=world / "series"))
     assert done.returncode == 1 and "found a series of maps; give --series" in done.stderr
