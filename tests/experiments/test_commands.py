@@ -34,7 +34,7 @@ def command(verb, *flags):
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(starter):
-    """What runs the commands after the first of each kind."""
+    """What runs the commands, but the first of some kinds; test_wheel has those of others."""
     global run, start
     run, start = starter.run, starter.begin
 
@@ -78,14 +78,14 @@ def world(tmp_path_factory):
     out = {}
     for name in ("europe", "iran"):
         flags = ("--cubes", root / name, "--data_dir", root / "data", "--name", name)
-        out[name] = succeed("build", *flags, "--chip", 32, alone=name == "iran")
+        out[name] = succeed("build", *flags, "--chip", 32)
     data = f"--config.data_dir={root / 'data'}"
     out["pretrain"] = succeed(
         "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", root / "pretrained",
         data, "--config.dataset=cubes/europe", *TINY,
         # Fine-tuning takes over the one and not the other.
         "--config.scaling.s1=(-30.0, 5.0)", "--config.model.dtype=bfloat16",
-        "--config.model.use_validity=False", alone=True,
+        "--config.model.use_validity=False",
     )  # fmt: skip
     tuned = ("--workdir", root / "run")
     out["finetune"] = succeed("finetune", *finetune_flags(root), *tuned, alone=True)
