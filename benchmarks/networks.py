@@ -15,8 +15,9 @@ import numpy as np
 
 from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.geo.sensors import SENTINEL, Sensor
+from cropmap_jax.models.initialise import variable_shapes
 from cropmap_jax.models.torch_import import convert
-from cropmap_jax.models.variables import input_shapes, variable_shapes
+from cropmap_jax.models.variables import input_shapes
 from cropmap_jax.training import optim, parallel, steps
 from cropmap_jax.training.recipe import Recipe
 from cropmap_jax.training.scaling import default

@@ -52,6 +52,15 @@ def float64():
 
 
 @pytest.fixture(scope="session")
+def starter(tmp_path_factory):
+    """What runs commands, each in a fork of a process that has imported what they need."""
+    import started
+
+    with started.Starter(tmp_path_factory.mktemp("printed"), started.ENV) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
 def real_dir() -> pathlib.Path:
     """Folder of real data, which is not part of the project; tests that need it skip without it."""
     named = os.environ.get("CROPMAP_REAL")

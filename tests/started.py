@@ -26,7 +26,7 @@ class Starter:
 
     def __init__(self, folder: pathlib.Path, env: dict[str, str]):
         own = [env["PYTHONPATH"]] if "PYTHONPATH" in env else []
-        self._folder = folder
+        self._folder, self._begun = folder, 0
         self._process = subprocess.Popen(
             [sys.executable, pathlib.Path(__file__).with_name("starter.py")],
             cwd=CHECKOUT,
@@ -44,15 +44,57 @@ class Starter:
 
     def run(self, verb: str, *flags) -> subprocess.CompletedProcess:
         """Runs `experiments.VERB` to its end, which is five minutes away at most."""
-        out, err = self._folder / "stdout", self._folder / "stderr"
-        asked = [f"experiments.{verb}", [str(flag) for flag in flags], str(out), str(err)]
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        return self.begin(f"experiments.{verb}", *flags).end()
+
+    def begin(self, module: str, *flags) -> "Begun":
+        """Starts `python -m MODULE`."""
+        self._begun += 1
+        out, err = (self._folder / f"{name}-{self._begun}" for name in ("stdout", "stderr"))
+        asked = [module, [str(flag) for flag in flags], str(out), str(err)]
+        return Begun(self, self._ask(asked), asked, out, err)
+
+    def wait(self, pid: int) -> int:
+        """The exit code of what was begun."""
+        return self._ask(pid)
+
+    def ended(self, pid: int) -> bool:
+        """Whether what was begun has ended."""
+        return bool(self._ask({"ended": pid}))
+
+    def _ask(self, request) -> int:
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         ready, _, _ = select.select([self._process.stdout], [], [], 300)
         if not ready:
             self._process.kill()
-            raise TimeoutError(
-                f"{asked}: printed {out.read_text()[-1000:]}{err.read_text()[-1000:]}"
-            )
-        code = int(self._process.stdout.readline())
-        return subprocess.CompletedProcess(asked, code, out.read_text(), err.read_text())
+            raise TimeoutError(f"no answer to {request}")
+        return int(self._process.stdout.readline())
+
+
+class Begun:
+    """A command that runs: a fork of the starter, which alone can wait for it.
+
+    It prints into the files `out` and `err`.
+    """
+
+    def __init__(self, starter: Starter, pid: int, asked: list, *files: pathlib.Path):
+        self._starter, self._asked, self.pid = starter, asked, pid
+        self.out, self.err = files
+
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._starter.ended(self.pid)
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def end(self) -> subprocess.CompletedProcess:
+        """Waits for its end; what it printed."""
+        try:
+            code = self._starter.wait(self.pid)
+        except TimeoutError as error:
+            printed = f"{self.out.read_text()[-1000:]}{self.err.read_text()[-1000:]}"
+            raise TimeoutError(f"{self._asked}: printed {printed}") from error
+        return subprocess.CompletedProcess(
+            self._asked, code, self.out.read_text(), self.err.read_text()
+        )

@@ -1,8 +1,8 @@
-"""Runs commands one after the other, each in a process of its own, as `python -m` would.
+"""Starts commands, each in a process of its own, as `python -m` would.
 
 Most of a short command is importing jax: this one process has it imported, and each command is a
-fork of it that has touched no device yet. What is asked for comes as lines of JSON; the exit code
-of each command goes back.
+fork of it that has touched no device yet. What is asked for comes as lines of JSON: a command,
+whose process id goes back; such an id, whose exit code does; or whether one has ended.
 """
 
 import gc
@@ -23,19 +23,42 @@ _AREA = (
     "cropmap_jax.mapping.points_picture",
     "cropmap_jax.mapping.province_grid",
 )
+_SIMULATOR = ("cropmap_jax.sources.simulator.run",)
+_FETCH = ("cropmap_jax.sources.stac.fetch", "cropmap_jax.sources.missing_report")
 SLOW_IMPORTS = {
+    "experiments.fetch": _FETCH,
     "experiments.baseline": (_SCIKIT_LEARN,),
     "experiments.combine": (_SCIKIT_LEARN,),
     "experiments.learning_curve": (_SCIKIT_LEARN,),
     "experiments.area": _AREA,
     "experiments.sample_points": _AREA,
+    "experiments.review_labels": (_SCIKIT_LEARN, "cropmap_jax.review.table", "matplotlib.pyplot"),
+    "experiments.simulate": _SIMULATOR,
+    "experiments.visit": ("cropmap_jax.review.visit_map",),
     "experiments.calibrate": (_SCIKIT_LEARN, "cropmap_jax.evaluation.calibration_scores"),
 }
 
 
+def code_of(pid: int, how: int) -> int | None:
+    """The exit code of a process; None while it runs, if `how` is WNOHANG."""
+    found, status = os.waitpid(pid, how)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
 def main() -> None:
+    codes: dict[int, int] = {}
     for line in sys.stdin:
-        module, arguments, out, err = json.loads(line)
+        asked = json.loads(line)
+        if isinstance(asked, int):
+            print(codes.pop(asked) if asked in codes else code_of(asked, 0), flush=True)
+            continue
+        if isinstance(asked, dict):
+            pid = asked["ended"]
+            if pid not in codes and (code := code_of(pid, os.WNOHANG)) is not None:
+                codes[pid] = code
+            print(int(pid in codes), flush=True)
+            continue
+        module, arguments, out, err = asked
         for name in SLOW_IMPORTS.get(module, ()):  # seconds, for all that follow
             importlib.import_module(name)
         gc.freeze()  # no command looks for garbage among all this, nor copies it
@@ -47,8 +70,7 @@ def main() -> None:
             sys.argv = [module, *arguments]
             runpy.run_module(module, run_name="__main__", alter_sys=True)
             return
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        print(child, flush=True)
 
 
 main()

@@ -159,7 +159,8 @@ def test_a_network_of_ones_own_is_trained_scored_and_maps(world, names):
     recipe = checkpoints_of(root, work)
     assert [sensor.name for sensor in recipe.sensors] == names.split(",")
     assert recipe.sensors[-1] == TEMPERATURE and recipe.scaling["temperature"] == (-20.0, 40.0)
-    scored = run("evaluate", *own, "--workdir", work, "--crop", "all", "--baseline", "forest")
+    scored = run("evaluate", *own, "--workdir", work, "--crop", "all", "--baseline", "forest",
+                 "--max_pictures", 1)  # fmt: skip
     assert all(method in scored for method in ("network", "forest"))
     assert len(list((work / "evaluation" / "test").rglob("*.png"))) > 0
     out = root / f"map-{work.name}"

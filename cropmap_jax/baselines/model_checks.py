@@ -9,12 +9,12 @@ import zipfile
 from typing import Any
 
 import numpy as np
-import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from cropmap_jax.baselines.recipe import BaselineRecipe
+from cropmap_jax.baselines.skops_io import skops
 from cropmap_jax.geo.legend import NONE_OF_THESE
 
 TRUSTED = (

@@ -16,12 +16,12 @@ import zipfile
 from typing import Any
 
 import sklearn
-import skops.io
 
 from cropmap_jax.baselines import model_checks
 from cropmap_jax.baselines.kept import FOLDER as FOLDER
 from cropmap_jax.baselines.kept import Kept, folder
 from cropmap_jax.baselines.recipe import BaselineRecipe
+from cropmap_jax.baselines.skops_io import skops
 from cropmap_jax.data import checks
 from cropmap_jax.geo import files
 from cropmap_jax.training import train_config

@@ -5,7 +5,7 @@
 
 from cropmap_jax.models.contract import HEAD, BrokenNetwork
 from cropmap_jax.models.dual_unet3d import DualUNet3D
-from cropmap_jax.models.initialise import initial_variables
+from cropmap_jax.models.initialise import initial_variables, variable_shapes
 from cropmap_jax.models.pixel_series import PixelSeries
 from cropmap_jax.models.registry import (
     UnknownNetwork,
@@ -20,7 +20,7 @@ from cropmap_jax.models.registry import (
     size_multiple,
     trunk_arguments,
 )
-from cropmap_jax.models.variables import count_parameters, variable_shapes
+from cropmap_jax.models.variables import count_parameters
 
 __all__ = [
     "HEAD",

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import SingleDeviceSharding
 
 from cropmap_jax.models import contract
-from cropmap_jax.models.variables import cpu, input_shapes, variable_shapes
+from cropmap_jax.models.initialise import variable_shapes
+from cropmap_jax.models.variables import cpu, input_shapes
 
 
 def count_flops(
@@ -46,20 +48,19 @@ def count_flops(
         rngs = {"dropout": jax.random.key(0)}
         return network.apply(state, *inputs, train=True, mutable=list(rest), rngs=rngs)
 
-    def gradient(params: Any, rest: Any, cotangent: Any, *inputs: Any) -> Any:
+    def gradient(params: Any, rest: Any, *inputs: Any) -> Any:
         def logits(params: Any) -> Any:
             return forward(params, rest, *inputs)
 
-        _, pull, updates = jax.vjp(logits, params, has_aux=True)
+        found, pull, updates = jax.vjp(logits, params, has_aux=True)
+        # That of the logits, which XLA does not know to be one: what it could leave out counts.
+        cotangent = jax.lax.optimization_barrier(jnp.ones_like(found))
         return pull(cotangent), updates
 
     rest = {k: v for k, v in variables.items() if k != "params"}
     arguments = (variables["params"], rest)
     with contract.running(network):
-        if not train:
-            return _count(forward, *arguments, *inputs)
-        logits, _ = jax.eval_shape(forward, *arguments, *inputs)
-        return _count(gradient, *arguments, logits, *inputs)
+        return _count(gradient if train else forward, *arguments, *inputs)
 
 
 def _count(function: Callable[..., Any], *arguments: Any) -> int:

@@ -1,4 +1,4 @@
-"""First values of a network's variables: what its `init` draws, with numpy as the source of bits.
+"""A network's variables: their shapes, and what its `init` draws with numpy as the source of bits.
 
 XLA compiles a generator for every array, which takes longer than the first training step. So the
 keys that `init` gets are of a generator of our own, whose bits come from numpy on the host; what
@@ -52,6 +52,28 @@ def initial_variables(network: nn.Module, bands: Mapping[str, int], seed: int) -
     # Arrays of jax's cannot be written to.
     variables: dict[str, Any] = jax.tree.map(np.array, drawn)
     return variables
+
+
+def variable_shapes(network: nn.Module, bands: Mapping[str, int]) -> dict[str, Any]:
+    """Shapes of a network's variables, computed without allocating them.
+
+    Tracing a U-Net takes a second: once drawn, or asked for, its shapes are known.
+
+    Args:
+        network: the network.
+        bands: number of bands by sensor.
+
+    Returns:
+        {"params": ..., "batch_stats": ...}, nested dicts of `jax.ShapeDtypeStruct`; no
+        "batch_stats" where no layer has any.
+
+    Raises:
+        BrokenNetwork: the network raises, or returns what it should not.
+    """
+    words = np.zeros(2, np.uint32)
+    with jax.default_device(cpu()), contract.running(network):
+        shapes: dict[str, Any] = _init.eval_shape(network, tuple(bands.items()), words)
+    return shapes
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), compiler_options=_QUICK)

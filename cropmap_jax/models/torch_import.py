@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cropmap_jax.models.contract import HEAD
 from cropmap_jax.models.dual_unet3d import LEVELS, DualUNet3D
-from cropmap_jax.models.variables import variable_shapes
+from cropmap_jax.models.initialise import variable_shapes
 
 # The original network's sensors, and their bands.
 BANDS = (("s1", 2), ("s2", 10))

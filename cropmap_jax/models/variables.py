@@ -1,4 +1,4 @@
-"""What any network takes, and the shapes of its variables, without allocating either."""
+"""What any network takes, and how many parameters it has, without allocating either."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cropmap_jax.models import contract, registry
+from cropmap_jax.models import registry
 
 
 def cpu() -> jax.Device | None:
@@ -45,28 +45,6 @@ def input_shapes(
     squares = len(registry.neighbourhood(network) or (1,))
     pixels = {s: jax.ShapeDtypeStruct((*shape, squares * c), jnp.float32) for s, c in bands.items()}
     return Inputs(pixels, dict(pixels), jax.ShapeDtypeStruct((batch, periods), jnp.int32))
-
-
-def variable_shapes(network: nn.Module, bands: Mapping[str, int]) -> dict[str, Any]:
-    """Shapes of a network's variables, computed without allocating them.
-
-    Args:
-        network: the network.
-        bands: number of bands by sensor.
-
-    Returns:
-        {"params": ..., "batch_stats": ...}, nested dicts of `jax.ShapeDtypeStruct`; no
-        "batch_stats" where no layer has any.
-
-    Raises:
-        BrokenNetwork: the network raises, or returns what it should not.
-    """
-    inputs = input_shapes(network, bands)
-    shapes: dict[str, Any]
-    with contract.running(network):
-        logits, shapes = jax.eval_shape(network.init_with_output, jax.random.key(0), *inputs)
-    contract.check(network, logits, shapes, inputs)
-    return shapes
 
 
 def count_parameters(params: Mapping[str, Any]) -> int:

@@ -11,7 +11,6 @@ import sys
 import making
 import numpy as np
 import pytest
-import skops.io
 from mapping import small_maps
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
@@ -19,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from cropmap_jax import runs
 from cropmap_jax.baselines import drawing, fitting, methods, recipe, settings, storage
 from cropmap_jax.baselines.settings import Settings
+from cropmap_jax.baselines.skops_io import skops
 from cropmap_jax.data import cube_builder, dataset, input_pipeline
 from cropmap_jax.evaluation import cube_predictions, held_out
 from cropmap_jax.geo import cube_io
@@ -339,7 +339,10 @@ def test_names_of_evaluate_are_methods_or_the_raw_forest():
     assert set(settings.NAMED) == {*methods.METHODS, "raw_forest"}
 
 
-def test_who_maps_with_a_network_does_not_wait_for_scikit_learn():
-    code = "import sys, cropmap_jax.mapping.crop_map; print({'sklearn', 'grain'} & {*sys.modules})"
+def test_who_maps_does_not_wait_for_what_is_not_needed():
+    code = (
+        "import sys, cropmap_jax.mapping.crop_map; print({'sklearn', 'grain'} & {*sys.modules})\n"
+        "import cropmap_jax.baselines.storage; print({'torch', 'dask.array'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.split("\n") == ["set()", "set()", ""]

@@ -5,18 +5,10 @@ import json
 import numpy as np
 import pytest
 from mapping import made_maps
-from started import Starter
-from test_commands import ENV
 
 from cropmap_jax.mapping import map_folder
 
 TRUTH = made_maps.blocks((40, 60), seed=9)
-
-
-@pytest.fixture(scope="module")
-def starter(tmp_path_factory):
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

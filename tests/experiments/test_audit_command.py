@@ -10,17 +10,9 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from PIL import Image
-from started import Starter
-from test_commands import ENV
 
 from cropmap_jax.audit import findings
 from cropmap_jax.geo import cube, cube_io
-
-
-@pytest.fixture(scope="module")
-def starter(tmp_path_factory):
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as started:
-        yield started
 
 
 def line_of(done) -> str:

@@ -24,9 +24,8 @@ from cropmap_jax.geo.legend import Legend, make_class
 from cropmap_jax.training import checkpoints, metric_log
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-DOUBLE = ENV | {"JAX_ENABLE_X64": "1", "PYTHONPATH": str(CHECKOUT)}
 TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4")
-TINY += ("--config.model.levels=1",)
+TINY += ("--config.model.levels=0",)
 
 
 def command(verb, *flags):
@@ -35,9 +34,9 @@ def command(verb, *flags):
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(starter):
-    """What runs the commands after the first of each kind."""
-    global run
-    run = starter.run
+    """What runs the commands, but the first of some kinds; test_wheel has those of others."""
+    global run, start
+    run, start = starter.run, starter.begin
 
 
 def succeed(verb, *flags, alone=False):
@@ -79,19 +78,27 @@ def world(tmp_path_factory):
     out = {}
     for name in ("europe", "iran"):
         flags = ("--cubes", root / name, "--data_dir", root / "data", "--name", name)
-        out[name] = succeed("build", *flags, "--chip", 32, alone=name == "iran")
+        out[name] = succeed("build", *flags, "--chip", 32)
     data = f"--config.data_dir={root / 'data'}"
     out["pretrain"] = succeed(
         "pretrain", "--config", "configs/tiny/pretrain.py", "--workdir", root / "pretrained",
         data, "--config.dataset=cubes/europe", *TINY,
         # Fine-tuning takes over the one and not the other.
         "--config.scaling.s1=(-30.0, 5.0)", "--config.model.dtype=bfloat16",
-        "--config.model.use_validity=False", alone=True,
+        "--config.model.use_validity=False",
     )  # fmt: skip
     tuned = ("--workdir", root / "run")
     out["finetune"] = succeed("finetune", *finetune_flags(root), *tuned, alone=True)
     out["evaluate"] = succeed(
-        "evaluate", *tuned, "--crop", "all", "--baseline", "forest", alone=True
+        "evaluate",
+        *tuned,
+        "--crop",
+        "all",
+        "--baseline",
+        "forest",
+        "--max_pictures",
+        1,
+        alone=True,
     )
     return root, out
 
@@ -209,10 +216,10 @@ def test_finetune_refuses_another_architecture_and_an_empty_workdir(world, tmp_p
     assert f"{tmp_path / 'empty'}: expected a run's workdir" in line
     line = fail("finetune", *common)
     assert "--config.init_from" in line and "--config.from_scratch=True" in line
-    # The config has two levels, the checkpoint one and no masks of what is valid.
+    # The config has two levels, the checkpoint none and no masks of what is valid.
     pretrained = f"--config.init_from={root / 'pretrained'}"
     line = fail("finetune", *common, pretrained, "--config.model.use_validity=True")
-    assert "config.model.levels: expected 1, found 2" in line and str(root / "pretrained") in line
+    assert "config.model.levels: expected 0, found 2" in line and str(root / "pretrained") in line
     assert "config.model.use_validity: expected False, found True" in line and "width" not in line
     line = fail("finetune", *common, "--config.from_scratch=True", "--config.crosswalk=built_in")
     assert "--config.crosswalk: expected none with --config.from_scratch=True" in line
@@ -276,17 +283,8 @@ LONG_RUN += ("--config.checkpoint_every=2", "--config.keep=1")
 
 
 def begin(*flags, double=False):
-    words, env = command("pretrain", *flags), ENV
-    if double:
-        words[1:3], env = [str(CHECKOUT / "tests" / "in_float64.py"), "pretrain"], DOUBLE
-    return subprocess.Popen(
-        words,
-        cwd=CHECKOUT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=env,
-        text=True,
-    )
+    module = ("in_float64", "pretrain") if double else ("experiments.pretrain",)
+    return start(*module, *flags)
 
 
 def saved(workdir) -> int:
@@ -298,7 +296,7 @@ def saved(workdir) -> int:
 
 def wait_for_step(process, workdir, step):
     deadline = time.monotonic() + 120
-    while saved(workdir) < step and process.poll() is None:
+    while saved(workdir) < step and not process.ended():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -319,18 +317,19 @@ def test_a_run_that_is_stopped_and_killed_goes_on_to_the_same_end(world, tmp_pat
     print("checkpoint after each signal:", end=" ")
     for how in signals:
         before = saved(workdir)
-        with begin(*flags, "--workdir", workdir) as process:
-            wait_for_step(process, workdir, before + random.randint(1, max(1, most)))
-            time.sleep(random.uniform(0, 0.1))
-            process.send_signal(how)
-            errors = process.communicate(timeout=120)[1]
+        process = begin(*flags, "--workdir", workdir)
+        wait_for_step(process, workdir, before + random.randint(1, max(1, most)))
+        time.sleep(random.uniform(0, 0.1))
+        process.send_signal(how)
+        ended = process.end()
         step = saved(workdir)
         print(how.name, step, end=" ")
         assert before <= step < 2 * epochs
         if how == signal.SIGKILL:
-            assert process.returncode == -how
+            assert ended.returncode == -how
             continue
-        assert process.returncode == 128 + how, errors
+        errors = ended.stderr
+        assert ended.returncode == 128 + how, errors
         assert "Traceback" not in errors and "run the same command again" in errors
         assert f"stopped by {how.name} after step {step}, saved in {workdir}" in errors
     assert f"resuming after step {step}" in succeed("pretrain", *flags, "--workdir", workdir)
@@ -360,15 +359,16 @@ def test_two_processes_train_stop_and_go_on_together(world, tmp_path):
         if stops:
             wait_for_step(pair[0], tmp_path / "together", 2)
             pair[1].send_signal(signal.SIGTERM)  # the other one hears of it
-        errors = [process.communicate(timeout=240)[1] for process in pair]
-        assert [p.returncode for p in pair] == 2 * [143 if stops else 0], errors
+        ended = [process.end() for process in pair]
+        errors = [done.stderr for done in ended]
+        assert [done.returncode for done in ended] == 2 * [143 if stops else 0], errors
         if stops:
             step = checkpoints.load(tmp_path / "together").step
             assert 2 <= step < 12
             assert f"stopped by a signal after step {step}" in errors[0]
             assert f"stopped by SIGTERM after step {step}" in errors[1]
-    errors = alone.communicate(timeout=240)[1]
-    assert alone.returncode == 0, errors
+    ended = alone.end()
+    assert ended.returncode == 0, ended.stderr
     expected, found = (
         {r["step"]: r for r in metric_log.read(tmp_path / name)} for name in ("alone", "together")
     )

@@ -1,35 +1,26 @@
 """Cross-validation from cubes to pooled scores, as a user runs it, and its mistakes."""
 
 import json
-import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import making
 import pytest
-from started import ENV
 
 from cropmap_jax.evaluation import pooling
 from cropmap_jax.training import checkpoints
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4")
-TINY += ("--config.model.levels=1", "--config.epochs=1", "--config.loss=softmax")
-
-
-def command(verb, *flags):
-    return [sys.executable, "-m", f"experiments.{verb}", *map(str, flags)]
+TINY += ("--config.model.levels=0", "--config.epochs=1", "--config.loss=softmax")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(starter):
     """What runs the commands; those that `crossvalidate` runs are forks of it in turn."""
-    global run
-    run = starter.run
+    global run, start
+    run, start = starter.run, starter.begin
 
 
 def flags_of(root, name="folds", workdir="run", config="configs/tiny/pretrain.py"):
@@ -174,16 +165,14 @@ def test_a_network_of_one_fold_is_not_scored_on_another(world):
 def test_interrupted_it_ends_in_one_line_and_resumes(world):
     root, out = world
     flags = (*flags_of(root, workdir="stopped"), *TINY, "--as_of", "2022-07-01")
-    process = subprocess.Popen(
-        command("crossvalidate", *flags),
-        cwd=CHECKOUT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start("experiments.crossvalidate", *flags)
     until = time.monotonic() + 120
     while not (root / "stopped/fold-0/checkpoints").exists() and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 143 and "Traceback" not in err, err[-2000:]
+    ended = process.end()
+    err = ended.stderr
+    assert ended.returncode == 143 and "Traceback" not in err, err[-2000:]
     assert "run the same command again to resume" in err
     assert not (root / "stopped/crossvalidation.json").exists()
     done = run("crossvalidate", *flags)

@@ -23,14 +23,15 @@ ENV = os.environ | {
 SMALLER = {
     "simulate": """
     config.tiles = 1
-    config.sites = ConfigDict({"train": 1, "validation": 1, "test": 1 if world == "iran" else 0})
+    held_out = int(world == "iran")
+    config.sites = ConfigDict({"train": 1, "validation": held_out, "test": held_out})
     config.annotated = 0.2""",
     "pretrain": """
     config.epochs, config.crops_per_chip, config.crop, config.batch_size = 1, 2, 16, 4
-    config.model.width = 4""",
+    config.model.update({"width": 4, "levels": 0})""",
     "finetune": """
     config.epochs, config.crops_per_chip, config.batch_size = 1, 2, 4
-    config.model.width = 4""",
+    config.model.update({"width": 4, "levels": 0})""",
     "pixel_series": """
     config.epochs, config.steps_per_epoch, config.batch_size = 1, 20, 64
     config.scratch.width = 8""",

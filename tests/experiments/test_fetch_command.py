@@ -34,13 +34,24 @@ def world(tmp_path_factory):
     return folder
 
 
-def run(world, out, *flags, catalogue=None, config="local"):
+@pytest.fixture(scope="module", autouse=True)
+def commands(starter):
+    """What runs the commands."""
+    global start
+    start = starter
+
+
+def run(world, out, *flags, catalogue=None, config="local", alone=False):
+    """`alone`: with this process's environment as it is now."""
     place = world / "scenes" if catalogue is None else catalogue
-    command = [
-        sys.executable, "-m", "experiments.fetch", "--config", f"configs/fetch_{config}.py",
-        "--config.kind=cubes", f"--config.cubes={world / 'cubes'}",
-        f"--config.catalogue={place}", "--cubes", str(out), *flags,
+    words = [
+        "--config", f"configs/fetch_{config}.py", "--config.kind=cubes",
+        f"--config.cubes={world / 'cubes'}", f"--config.catalogue={place}", "--cubes", str(out),
+        *flags,
     ]  # fmt: skip
+    if not alone:
+        return start.run("fetch", *words)
+    command = [sys.executable, "-m", "experiments.fetch", *words]
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300)
 
 
@@ -181,9 +192,9 @@ def test_a_place_or_a_month_that_the_catalogue_lacks(world, tmp_path):
 
 def test_missing_keys_are_a_line(world, tmp_path, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    line = fail(world, tmp_path / "out", config="cdse", catalogue="http://127.0.0.1:9/stac")
-    assert line == "AWS_ACCESS_KEY_ID: expected S3 keys in the environment, found none"
     flags = {"config": "cdse", "catalogue": "http://127.0.0.1:9/stac"}
+    line = fail(world, tmp_path / "out", **flags, alone=True)
+    assert line == "AWS_ACCESS_KEY_ID: expected S3 keys in the environment, found none"
     done = run(world, tmp_path / "out", "--plan", **flags)  # a search needs none
     assert done.returncode == 0 and "scenes assumed" in done.stdout
     assert "http://127.0.0.1:9/stac: no answer)" in done.stdout

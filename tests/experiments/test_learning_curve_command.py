@@ -1,20 +1,15 @@
 """The learning curve as a user runs it: end to end, stopped and resumed, and its mistakes."""
 
 import json
-import pathlib
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import making
 import pytest
-from started import ENV
 
 from cropmap_jax.data import dataset
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 SPLITS = ("train", "train", "validation", "test")
 
 
@@ -46,18 +41,16 @@ def words(world, out="out", name="small", **given):
 
 
 def test_stopped_and_run_again_it_resumes_and_draws_the_curve(world, starter):
-    command = [sys.executable, "-m", "experiments.learning_curve", *words(world)]
-    log = world / "stopped.txt"
-    with open(log, "w") as file:
-        child = subprocess.Popen(command, cwd=CHECKOUT, env=ENV, stdout=file, stderr=file)
+    child = starter.begin("experiments.learning_curve", *words(world))
     until = time.monotonic() + 300
-    while "forest.train\n" not in log.read_text():
-        assert child.poll() is None and time.monotonic() < until, log.read_text()[-2000:]
+    while "forest.train\n" not in child.out.read_text():
+        assert not child.ended() and time.monotonic() < until, child.err.read_text()[-2000:]
         time.sleep(0.05)
     child.send_signal(signal.SIGTERM)
-    assert child.wait(60) == 143
-    assert "run the same command again to resume" in log.read_text()
-    begun = log.read_text().count("\n== runs/")
+    stopped = child.end()
+    assert stopped.returncode == 143
+    assert "run the same command again to resume" in stopped.stderr
+    begun = stopped.stdout.count("\n== runs/")
     done = starter.run("learning_curve", *words(world))
     assert done.returncode == 0, done.stderr[-2000:]
     # What had finished is not run again: untrained and its scores, three trainings, one scoring.

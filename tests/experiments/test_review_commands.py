@@ -8,8 +8,6 @@ import making
 import numpy as np
 import pytest
 import shapely
-from started import Starter
-from test_commands import ENV
 
 from cropmap_jax.geo import cube_io
 
@@ -18,7 +16,7 @@ QUICK = ("--config.arguments.trees=20", "--config.most_pixels=3000", "--max_pict
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory, starter):
     """Four cubes in blocks of their own; in the first, a field of maize is labelled wheat."""
     root = tmp_path_factory.mktemp("review")
     folders = making.make_cubes(root / "cubes", NAMES, size=48)
@@ -26,11 +24,10 @@ def world(tmp_path_factory):
     planted = int(raw.fields[raw.label == 2][0])
     label = np.where(raw.fields == planted, np.uint8(0), raw.label)
     cube_io.write_cube(dataclasses.replace(raw, label=label), root / "cubes", overwrite=True)
-    with Starter(tmp_path_factory.mktemp("printed"), ENV) as starter:
-        flags = ("--cubes", root / "cubes", "--data_dir", root / "data", "--name", "a")
-        done = starter.run("build", *flags, "--chip", 16)
-        assert done.returncode == 0, done.stderr[-3000:]
-        yield root, planted, starter
+    flags = ("--cubes", root / "cubes", "--data_dir", root / "data", "--name", "a")
+    done = starter.run("build", *flags, "--chip", 16)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root, planted, starter
 
 
 def review(world, out, *flags):

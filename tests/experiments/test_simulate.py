@@ -15,9 +15,15 @@ SMALL = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def commands(starter):
+    """What runs the commands."""
+    global start
+    start = starter
+
+
 def run(cubes, *flags, small=SMALL):
-    command = [sys.executable, "-m", "experiments.simulate", *small, "--cubes", str(cubes), *flags]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    return start.run("simulate", *small, "--cubes", cubes, *flags)
 
 
 def test_two_processes_simulate_two_sites_and_say_what_to_run_next(tmp_path):

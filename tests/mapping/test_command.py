@@ -31,22 +31,21 @@ def world(tmp_path_factory):
     return root
 
 
-def run(*start, root, **flags):
+def words(root, **flags):
     settings = {"workdir": root / "run", "cubes": root / "cubes", "out": root / "map"}
     settings |= {"as_of": small_maps.AS_OF, "threshold": 0.4} | flags
-    words = [f"--{name}={value}" for name, value in settings.items()]
-    return subprocess.run(
-        [sys.executable, *start, *words],
+    return [f"--{name}={value}" for name, value in settings.items()]
+
+
+def test_a_killed_map_is_gone_on_with(world, starter):
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, *words(world)],
         cwd=CHECKOUT, env=ENV, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-
-
-def test_a_killed_map_is_gone_on_with(world):
-    done = run("-c", KILL, root=world)
     assert done.returncode == -signal.SIGKILL, done.stderr
     (left,) = (world / "map").glob(".c00.*")
     assert (left / "crop.tif").is_file() and not small_maps.shown(world / "map")
-    done = run("-m", "experiments.predict", root=world)
+    done = starter.run("predict", *words(world))
     assert done.returncode == 0, done.stderr[-2000:]
     assert {p.name for p in (world / "map").iterdir()} >= {"c00", "c01", "summary.csv"}
     assert sorted(p.name for p in (world / "map").glob(".*")) == small_maps.HIDDEN
@@ -57,26 +56,24 @@ def test_a_killed_map_is_gone_on_with(world):
     assert crop.shape == (64, 128) and set(np.unique(crop)) <= {0, 1, 2, 254}
 
 
-def test_a_mistake_is_one_line(world):
-    done = run("-m", "experiments.predict", root=world, cubes=world / "none")
+def test_a_mistake_is_one_line(world, starter):
+    done = starter.run("predict", *words(world, cubes=world / "none"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert lines == [f"error: {world / 'none'}: expected a folder of cubes, found none"]
 
 
-def test_a_series_of_a_run_and_the_month_that_comes(world):
+def test_a_series_of_a_run_and_the_month_that_comes(world, starter):
     """With a network, from the command: the second run maps the date that is new."""
     flags = {"out": world / "series", "series_from": "2022-05-01", "as_of": "2022-06-01"}
-    done = run("-m", "experiments.predict", "--series", root=world, **flags)
+    done = starter.run("predict", "--series", *words(world, **flags))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "== as of 2022-05-01 (1 of 2)" in done.stdout
     assert "hectares that hold since" in done.stdout
     assert f"since when: {world / 'series' / 'since' / 'since_32639.vrt'}" in done.stdout
-    done = run(
-        "-m", "experiments.predict", "--series", root=world, **flags | {"as_of": "2022-07-01"}
-    )
+    done = starter.run("predict", "--series", *words(world, **flags | {"as_of": "2022-07-01"}))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("mapped already: 2 of 2 cubes") == 2
     assert "predict 2022-07-01: 100%" in done.stderr and "predict 2022-06-01" not in done.stderr
-    done = run("-m", "experiments.predict", root=world, out=world / "series")
+    done = starter.run("predict", *words(world, out=world / "series"))
     assert done.returncode == 1 and "found a series of maps; give --series" in done.stderr

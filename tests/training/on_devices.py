@@ -1,17 +1,21 @@
-"""Trains twenty steps in each way and writes losses and state to OUT-WAY.npz: the small network by
-SGD and by Adam, and the per-pixel one with all that is drawn: dropout, mixup, weak pixels; and an
-average.
+"""Trains twenty steps in each way and writes losses and state to FOLDER/RUN-WAY.npz: the small
+network by SGD and by Adam, and the per-pixel one with all that is drawn: dropout, mixup, weak
+pixels; and an average.
 
-    on_devices.py OUT DEVICES [HOST:PORT PROCESSES INDEX]
+    on_devices.py FOLDER HOST:PORT
 
-A script of its own, because the number of devices is settled when jax starts, and in float64, in
-which the order of a sum does not show on any processor. Known pixels are spread as unevenly as they
-can be: the first examples have all of them, the last none. "pu" is the per-pixel network with PNU.
+The runs are forks of this process, which has imported jax for all of them and touched no device:
+the number of devices is settled when one is. In float64, in which the order of a sum does not show
+on any processor. Known pixels are spread as unevenly as they can be: the first examples have all of
+them, the last none. "pu" is the per-pixel network with PNU.
 """
 
 import dataclasses
 import gc
+import os
+import pathlib
 import sys
+import traceback
 
 import in_float64
 import jax
@@ -28,6 +32,14 @@ STEPS, BATCH, SIZE = 20, 8, 4
 # Peak rates of trunk and head.
 RATES = {"sgd": (0.3, 1.0), "adam": (1e-4, 1e-4), "pixels": (0.1, 0.1), "pu": (1.0, 1.0)}
 SAMPLED = ("pixels", "pu")
+# Devices, and which of how many processes.
+RUNS = {"one": (1,), "four": (4,), "first": (2, 2, 0), "second": (2, 2, 1)}
+# Compiling takes longest. SGD shows a gradient that is a multiple of what it should be, Adam does
+# not; what is drawn must depend neither on processes, nor on the devices of one.
+PAIR = ("adam", "pixels", "pu")
+WAYS = {"one": (*RATES,), "four": ("sgd", "pixels"), "first": PAIR, "second": PAIR}
+# Validation is the same step whatever trained.
+VALIDATED = ("sgd", "pixels")
 PIXELS = {"name": "pixel_series", "num_periods": 2, "width": 8, "neighbourhood": (1, 3)}
 
 
@@ -62,7 +74,10 @@ def of_each_device(array: jax.Array) -> np.ndarray:
 
 def make_recipe(way: str):
     if way not in SAMPLED:
-        return small_runs.make_recipe()
+        # The U-Nets of two sensors would be one beside the other.
+        recipe = small_runs.make_recipe()
+        ranges = {"s1": recipe.scaling["s1"]}
+        return dataclasses.replace(recipe, scaling=ranges, sensors=recipe.sensors[:1])
     recipe = small_runs.make_recipe("softmax_none" if way == "pixels" else "sigmoid")
     return dataclasses.replace(recipe, model=PIXELS, indices=("ndvi",))
 
@@ -70,7 +85,6 @@ def make_recipe(way: str):
 def trained(name: str) -> dict[str, np.ndarray]:
     """Losses, state and scores after twenty steps in the way of this name."""
     recipe, sampled = make_recipe(name), name in SAMPLED
-    validate = parallel.data_parallel(steps.make_validation_step(recipe))
     rates = (optim.schedule("constant", rate, STEPS) for rate in RATES[name])
     # With the usual epsilon of 1e-8 Adam divides rounding errors by rounding errors.
     optimizer = optim.make_optimizer("sgd" if sampled else name, *rates, eps=1e-4)
@@ -96,22 +110,45 @@ def trained(name: str) -> dict[str, np.ndarray]:
         losses.append(of_each_device(metrics["loss"]))
     kept = {k: state[k] for k in ("ema", "params", "batch_stats") if k in state}
     used = {k: kept[k] for k in ("params", "batch_stats")}
-    sums = parallel.unreplicate(validate(used, part(make_batch(rng))))
+    sums = {}
+    if name in VALIDATED:
+        validate = parallel.data_parallel(steps.make_validation_step(recipe))
+        sums = parallel.unreplicate(validate(used, part(make_batch(rng))))
     held = small_runs.leaves(jax.tree.map(of_each_device, kept))
     spread = {f"spread{name}": np.ptp(leaf, 0) for name, leaf in held.items()}
     first = small_runs.leaves(parallel.unreplicate(kept))
     return {"losses": np.stack(losses)} | first | spread | {f"sum/{k}": v for k, v in sums.items()}
 
 
-def main(out: str, devices: str, *processes: str) -> None:
+def train(folder: pathlib.Path, run: str, address: str) -> None:
+    devices, *processes = RUNS[run]
+    jax.config.update("jax_num_cpu_devices", devices)
     if processes:
-        parallel.start(processes[0], *map(int, processes[1:]))
-    if jax.local_device_count() != int(devices):
+        parallel.start(address, *processes)
+    if jax.local_device_count() != devices:
         raise SystemExit(f"expected {devices} devices, found {jax.local_device_count()}")
     with in_float64.float64():
-        for name in RATES:
-            np.savez(f"{out}-{name}.npz", **trained(name))
-    gc.freeze()  # as the commands end
+        for way in WAYS[run]:
+            np.savez(folder / f"{run}-{way}.npz", **trained(way))
+
+
+def main(folder: str, address: str) -> None:
+    gc.freeze()  # as the commands' forks
+    children = {}
+    for run in RUNS:
+        if not (pid := os.fork()):
+            code = 1
+            try:
+                train(pathlib.Path(folder), run, address)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        children[pid] = run
+    for pid, run in children.items():
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code:
+            sys.exit(f"{run}: exit code {code}")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ def port() -> int:
         return free.getsockname()[1]
 
 
-def begin(devices: int, cache_dir, *words) -> subprocess.Popen:
-    """A Python process that has so many devices."""
+def begin(devices: int | None, cache_dir, *words) -> subprocess.Popen:
+    """A Python process that has so many devices, or settles that by itself."""
     flags = os.environ.get("XLA_FLAGS", "")
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", flags)
     environment = os.environ | {
@@ -32,8 +32,10 @@ def begin(devices: int, cache_dir, *words) -> subprocess.Popen:
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache_dir),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": flags,
     }
+    if devices:
+        environment["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={devices}"
     command = [sys.executable, *map(str, words)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -41,42 +43,43 @@ def begin(devices: int, cache_dir, *words) -> subprocess.Popen:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, cache_dir) -> pathlib.Path:
     """What `on_devices.py` finds on one device, on four, and in two processes of two each."""
-    folder, address = tmp_path_factory.mktemp("devices"), f"127.0.0.1:{port()}"
-    runs = {"one": (1,), "four": (4,), "first": (2, address, 2, 0), "second": (2, address, 2, 1)}
-    started = [
-        begin(devices, cache_dir, SCRIPT, folder / run, devices, *processes)
-        for run, (devices, *processes) in runs.items()
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+    folder = tmp_path_factory.mktemp("devices")
+    process = begin(None, cache_dir, SCRIPT, folder, f"127.0.0.1:{port()}")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
     return folder
 
 
-@pytest.fixture(params=["sgd", "adam", "pixels", "pu"])
-def runs(request, written) -> dict[str, dict[str, np.ndarray]]:
+def read(written, way) -> dict[str, dict[str, np.ndarray]]:
+    """What the runs found that trained in a way, by run."""
     found = {}
     for run in ("one", "four", "first", "second"):
-        with np.load(written / f"{run}-{request.param}.npz") as file:
-            found[run] = dict(file)
+        if (file := written / f"{run}-{way}.npz").is_file():
+            with np.load(file) as opened:
+                found[run] = dict(opened)
+    several = {"sgd": {"four"}, "pixels": {"four", "first", "second"}}
+    assert found.keys() == {"one"} | several.get(way, {"first", "second"})
     return found
 
 
-def test_however_many_devices_and_processes_train_the_same(runs):
-    one = runs["one"]
+@pytest.mark.parametrize("way", ["sgd", "adam", "pixels", "pu"])
+def test_however_many_devices_and_processes_train_the_same(written, way):
+    runs = read(written, way)
+    one = runs.pop("one")
     trained = [n for n in one if n.startswith(("['params']", "['batch_stats']", "['ema']"))]
     # A head of two layers with statistics; or one layer, and its average.
     assert len([n for n in trained if "['head']" in n]) == (4 if "['ema']" in str(trained) else 8)
     assert one["losses"].shape == (20, 1)
     assert {one[name].dtype for name in trained} == {np.dtype(np.float64)}
-    for run, devices in (("four", 4), ("first", 2), ("second", 2)):
-        assert one.keys() == runs[run].keys()
-        assert runs[run]["losses"].shape == (20, devices)
+    for run, found in runs.items():
+        devices = 4 if run == "four" else 2
+        assert one.keys() == found.keys()
+        assert found["losses"].shape == (20, devices)
         expected = np.tile(one["losses"], devices)
-        np.testing.assert_allclose(runs[run]["losses"], expected, rtol=1e-5)
+        np.testing.assert_allclose(found["losses"], expected, rtol=1e-5)
         for name in trained:
             np.testing.assert_allclose(
-                runs[run][name], one[name], rtol=0, atol=1e-6, err_msg=f"{run} {name}"
+                found[name], one[name], rtol=0, atol=1e-6, err_msg=f"{run} {name}"
             )
     apart = {
         run: max(float(np.abs(found[name] - one[name]).max()) for name in trained)
@@ -85,22 +88,27 @@ def test_however_many_devices_and_processes_train_the_same(runs):
     print("largest difference of a parameter or statistic:", apart)
 
 
-def test_all_devices_hold_the_same_state(runs):
-    for run in ("four", "first", "second"):
-        spread = [name for name in runs[run] if name.startswith("spread")]
-        assert len(spread) > 50 or "['ema']" in str(spread) and len(spread) == 12
+@pytest.mark.parametrize("way", ["sgd", "adam", "pixels", "pu"])
+def test_all_devices_hold_the_same_state(written, way):
+    runs = read(written, way)
+    del runs["one"]
+    for found in runs.values():
+        spread = [name for name in found if name.startswith("spread")]
+        assert len(spread) > 25 or "['ema']" in str(spread) and len(spread) == 12
         for name in spread:
-            assert (runs[run][name] == 0).all(), name
+            assert (found[name] == 0).all(), name
 
 
-def test_however_many_devices_and_processes_count_the_same(runs):
-    one = runs["one"]
-    for run in ("four", "first", "second"):
+@pytest.mark.parametrize("way", ["sgd", "pixels"])
+def test_however_many_devices_and_processes_count_the_same(written, way):
+    runs = read(written, way)
+    one = runs.pop("one")
+    for found in runs.values():
         for name in ("hits", "misses", "false_alarms", "weight"):
-            np.testing.assert_allclose(runs[run][f"sum/{name}"], one[f"sum/{name}"], atol=2)
+            np.testing.assert_allclose(found[f"sum/{name}"], one[f"sum/{name}"], atol=2)
         # At 0.5 a crop may not be predicted at all, but what there is was counted.
         assert one["sum/hits"].sum() + one["sum/misses"].sum() > 0 < one["sum/weight"]
-        np.testing.assert_allclose(runs[run]["sum/loss"], one["sum/loss"], rtol=1e-5)
+        np.testing.assert_allclose(found["sum/loss"], one["sum/loss"], rtol=1e-5)
 
 
 # Starting, and agreeing.

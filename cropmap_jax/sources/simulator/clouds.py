@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 import scipy.fft
-from scipy.stats import norm
+from scipy import special
 
 from cropmap_jax.geo.grid import PIXEL_M
 
@@ -75,7 +75,7 @@ def make_sky(shape: tuple[int, int], cover: float, zenith: float, rng: np.random
     local = smooth_noise(shape, 3.2, rng)
     wide = rng.standard_normal()
     value = np.sqrt(LARGE_SCALE) * wide + np.sqrt(1 - LARGE_SCALE) * local
-    threshold = norm.ppf(np.clip(cover, 1e-4, 1 - 1e-4))
+    threshold = special.ndtri(np.clip(cover, 1e-4, 1 - 1e-4))
     depth = (threshold - value) / np.sqrt(1 - LARGE_SCALE)
     cloud = depth > 0
     every, none = cloud.all(), not cloud.any()
@@ -89,8 +89,8 @@ def make_sky(shape: tuple[int, int], cover: float, zenith: float, rng: np.random
     shadow = np.roll(cloud, shift, (0, 1)) & ~cloud
     # The mask overlooks whole patches, not the rim of a cloud that it has found.
     blind = smooth_noise(shape, 3.2, rng)
-    thin = cloud & (blind < norm.ppf(MISSED_CLOUD))
-    dark = shadow & (blind > norm.ppf(1 - MISSED_SHADOW))
+    thin = cloud & (blind < special.ndtri(MISSED_CLOUD))
+    dark = shadow & (blind > special.ndtri(1 - MISSED_SHADOW))
     clear = ~(_grow(cloud & ~thin, EDGE_PX) | (shadow & ~dark))
     veil = np.where(thin, 0.1 + 0.4 * np.clip(depth, 0, 1), 0.0)
     light = np.where(dark, 0.45, 1.0)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage, special
 
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.sources.simulator.confusion import Confusion
@@ -125,7 +125,7 @@ def _classify(
     of_unit[unit.ravel()] = code.ravel()
     error = np.clip(settings.amount * confusion.errors, 0, 0.98)
     # With margins m ~ N(mu, b^2) and noise N(0, 1), P(noise > m) = Phi(-mu / sqrt(1 + b^2)).
-    mean = -math.hypot(1, settings.between_fields) * stats.norm.ppf(error)
+    mean = -math.hypot(1, settings.between_fields) * special.ndtri(error)
     margin = mean[of_unit] + settings.between_fields * rng.standard_normal(count)
     patches = _noise(code.shape, settings.patch_px, rng)
     speckle = _noise(code.shape, settings.speckle_px, rng)
@@ -160,10 +160,10 @@ def _blur_borders(
     # What other maps mask has their borders.
     found = np.where(masked | (shifted == none), found, shifted)
     # Noise along the border, so that verges are stretches and not dots.
-    stretch = stats.norm.cdf(_noise(shape, 1.0, rng))
+    stretch = special.ndtr(_noise(shape, 1.0, rng))
     verge = ~masked & _at_border(unit) & (stretch < settings.amount * settings.verge)
     verge |= _narrow(masked, settings.narrow_px) & (rng.random(shape) < settings.amount)
-    like = np.searchsorted(np.cumsum(confusion.verges), stats.norm.cdf(_noise(shape, 2.0, rng)))
+    like = np.searchsorted(np.cumsum(confusion.verges), special.ndtr(_noise(shape, 2.0, rng)))
     return np.where(verge, np.minimum(like, none - 1), found)
 
 

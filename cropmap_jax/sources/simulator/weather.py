@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from scipy.stats import beta, norm
+from scipy import special
 
 TOPSOIL_MM = 30.0
 """Depth of soil that the C-band radar and the eye see change, 3 cm."""
@@ -124,7 +124,7 @@ def make_weather(climate: Climate, first: int, last: int, rng: np.random.Generat
     mean, often = np.take(climate.cloud, month), np.take(climate.wet_days, month)
     rainy = np.minimum(mean + 0.2, 0.95)
     mean = np.where(wet, rainy, np.clip((mean - often * rainy) / (1 - often), 0.03, 0.95))
-    cover = beta.ppf(norm.cdf(_spells(len(days), rng)), 0.6 * mean, 0.6 * (1 - mean))
+    cover = special.betaincinv(0.6 * mean, 0.6 * (1 - mean), special.ndtr(_spells(len(days), rng)))
     dry = ~wet & ~np.append(False, wet[:-1])
     frozen = dry & (rng.random(len(days)) < np.take(climate.frost, month))
     return Weather(days, rain.astype(np.float32), moisture, cover.astype(np.float32), frozen)
