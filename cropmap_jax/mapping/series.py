@@ -185,6 +185,9 @@ class Series:
         if self._done is None:
             raise ValueError("series: expected the maps of all dates first")
         folder, names = self._out / SINCE, self._names()
+        if _recorded(self._out / SERIES) != names:
+            # Until the end there are dates of both series in the rasters.
+            self._written.remove(SERIES)
         folder.mkdir(exist_ok=True)
         found = {}
         for info in progress(self._infos, total=len(self._infos), unit="cube", desc="since"):
@@ -213,6 +216,15 @@ class Series:
         path = self._out / SERIES
         files.write_bytes(path, (json.dumps(record, indent=1) + "\n").encode())
         return Result(shown.text, path, shown.rasters, shown.table, collection, shown.fields)
+
+
+def _recorded(path: pathlib.Path) -> Any:
+    """Dates of the series that is there; None where none is, or it cannot be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("dates") if isinstance(found, dict) else None
 
 
 def _remove_others(folder: pathlib.Path, cube_ids: set[str]) -> None:

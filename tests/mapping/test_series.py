@@ -217,6 +217,28 @@ def test_an_interrupted_series_resumes(workdir, cubes, made, tmp_path):
     assert files_of(out) == files_of(made[0])
 
 
+def test_a_series_is_listed_again_when_all_of_it_is_there(
+    workdir, made, cubes, tmp_path, monkeypatch
+):
+    out = tmp_path / "map"
+    make(workdir, cubes, out, as_of="2022-08-01")
+    calls, real = [], series.since.make_cube
+
+    def killed(*args):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(real(*args))
+        return calls[0]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(series.since, "make_cube", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(workdir, cubes, out)
+    assert calls and not (out / "series.json").exists()
+    make(workdir, cubes, out)
+    assert files_of(out) == files_of(made[0])
+
+
 def test_parcels_get_the_date_of_their_class(workdir, cubes, tmp_path):
     x, y = small_maps.CORNER
     at = [(r, c) for r in range(0, 64, 8) for c in range(16, 128, 8)]
