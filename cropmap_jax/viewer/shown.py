@@ -11,7 +11,7 @@ from typing import Any
 
 from cropmap_jax.geo import files, periods, schemas
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.mapping import map_folder, metadata, products
+from cropmap_jax.mapping import field_votes, map_folder, metadata, products
 from cropmap_jax.mapping.map_folder import FinishedMap
 
 SERIES = "series.json"
@@ -19,6 +19,8 @@ _FORMAT = "cropmap_jax map series"
 VERSION = 1
 SINCE = "since.tif"
 """In the folder of a cube: days since 1970-01-01, uint16, 0 none; see `predict --series`."""
+_PARTS = (metadata.CROP, metadata.CONFIDENCE, metadata.METADATA, field_votes.VOTES)
+"""Of a cube's map."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +100,8 @@ class Shown:
                 folder = self._folders[date]
                 found = map_folder.open_map(folder)
                 for cube in found.cubes:
-                    self._check_inside(cube.path)
-                    self._check_inside(cube.path.with_name(metadata.CONFIDENCE))
+                    for name in _PARTS:
+                        self.check_inside(cube.path.with_name(name))
                 if date and found.as_of != date:
                     raise ValueError(
                         f"--map {folder}: expected the map as of {date} that {SERIES} lists, found "
@@ -122,10 +124,15 @@ class Shown:
         path = self.since / cube_id / SINCE if self.since else None
         if path is None or not path.is_file():
             return None
-        self._check_inside(path)
+        self.check_inside(path)
         return path
 
-    def _check_inside(self, path: pathlib.Path) -> None:
+    def check_inside(self, path: pathlib.Path) -> None:
+        """Requires a file in the map's folder.
+
+        Raises:
+          ValueError: it is a link that leaves it.
+        """
         if not path.resolve().is_relative_to(self.root):
             raise ValueError(
                 f"--map {path}: expected a file in the map's folder, found a link that leaves it"
@@ -133,7 +140,7 @@ class Shown:
 
     def _areas(self, date: str) -> dict[str, float]:
         path = self._folders[date] / products.SUMMARY
-        self._check_inside(path)
+        self.check_inside(path)
         try:
             with open(path, encoding="utf-8", newline="") as file:
                 rows = {r["class"]: float(r["hectares"]) for r in csv.DictReader(file)}

@@ -115,6 +115,7 @@ class View:
         with self._lock:
             if str(file) not in self._fields:
                 try:
+                    self.shown.check_inside(file)
                     self._fields[str(file)] = Outlines(file, flag="--map", folder=folder)
                 except ValueError as error:
                     self.notes.append(f"fields are not shown: {error}")

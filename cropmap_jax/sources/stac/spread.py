@@ -61,9 +61,13 @@ class Made:
 
 
 def fetch_group(
-    own: Group, options: options_lib.Options, threads: int, folder: pathlib.Path
+    own: Group,
+    options: options_lib.Options,
+    threads: int,
+    folder: pathlib.Path,
+    holder: str | None = None,
 ) -> Made:
-    """Fetches a group: on a worker.
+    """Fetches a group: on a worker, as long as the command holds the folder.
 
     Raises:
       Refused: access that no repetition grants.
@@ -74,7 +78,7 @@ def fetch_group(
     todo = _todo(own, folder)
     source, notes = _opened(_Options(options, threads)), Notes()
     before, summary = source.files, Summary()
-    work = fetch.Fetching(options, source, notes, folder, summary, None)
+    work = fetch.Fetching(options, source, notes, folder, summary, None, holder=holder)
     for _ in work.rows(todo):
         pass
     return Made(notes.cubes, notes.pieces, summary.gone, summary.bytes, source.files - before)
@@ -145,11 +149,13 @@ def rows(
     """
     folder = work.folder.absolute()
 
-    def tasks() -> Iterator[tuple[Group, options_lib.Options, int, pathlib.Path]]:
+    holder = files.holder(folder)
+
+    def tasks() -> Iterator[tuple[Group, options_lib.Options, int, pathlib.Path, str]]:
         for own in group(todo):
             if work.is_enough():
                 return
-            yield own, work.options, threads, folder
+            yield own, work.options, threads, folder, holder
 
     in_a_row = 0
     with contextlib.closing(

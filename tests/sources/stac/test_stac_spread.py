@@ -78,7 +78,7 @@ class Losing(scheduling.Scheduler):
             if n == 1:
                 (one,) = done.task[0].todo
                 yield scheduling.Done(done.task, None, self.error(f"{name(done.task)}: given up"))
-                (done.task[-1] / f".{one.target.cube_id}.1.part").touch()  # of a killed worker
+                (done.task[3] / f".{one.target.cube_id}.1.part").touch()  # of a killed worker
             else:
                 yield done
 
@@ -101,6 +101,14 @@ def test_a_task_that_is_run_again_makes_the_same(world, tmp_path):
     again = spread.fetch_group(own, options, 2, tmp_path)
     assert (again.cubes, digests(tmp_path)) == (once.cubes, made)
     assert again.files == once.files > 0
+
+
+def test_a_worker_writes_nothing_for_a_command_that_ended(world, tmp_path):
+    found, options = read(world.cubes, world.scenes)
+    (own,) = groups.group([Todo(found[0], assembly.cube_key(found[0], options))])
+    made = spread.fetch_group(own, options, 2, tmp_path, "fetch (process 1)")
+    assert [row.state for row in made.cubes] == [FAILED] and not list(tmp_path.iterdir())
+    assert "expected to work for fetch (process 1), found it held by nobody" in made.cubes[0].reason
 
 
 def test_what_no_repetition_changes_ends_the_run(world, tmp_path):
@@ -136,7 +144,7 @@ class Killing(scheduling.Scheduler):
         for task in tasks:
             if self.killed is None:
                 self.killed = task[0].todo[0].target.cube_id
-                folder = task[-1]
+                folder = task[3]
                 (folder / self.killed).rename(folder / f".{self.killed}.1.old")
                 if self.given_up:
                     yield scheduling.Done(task, None, scheduling.WorkersLost("given up"))
