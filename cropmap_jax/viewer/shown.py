@@ -11,14 +11,10 @@ from typing import Any
 
 from cropmap_jax.geo import files, periods, schemas
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.mapping import field_votes, map_folder, metadata, products
+from cropmap_jax.mapping import field_votes, map_folder, metadata, products, since
 from cropmap_jax.mapping.map_folder import FinishedMap
+from cropmap_jax.mapping.series import FORMAT, SERIES, VERSION
 
-SERIES = "series.json"
-_FORMAT = "cropmap_jax map series"
-VERSION = 1
-SINCE = "since.tif"
-"""In the folder of a cube: days since 1970-01-01, uint16, 0 none; see `predict --series`."""
 _PARTS = (metadata.CROP, metadata.CONFIDENCE, metadata.METADATA, field_votes.VOTES)
 """Of a cube's map."""
 
@@ -121,7 +117,7 @@ class Shown:
         Raises:
           ValueError: it lies outside the folder.
         """
-        path = self.since / cube_id / SINCE if self.since else None
+        path = self.since / cube_id / since.RASTER if self.since else None
         if path is None or not path.is_file():
             return None
         self.check_inside(path)
@@ -172,8 +168,8 @@ def _series(folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], pathlib.Path
     """Folders of a series by date, in the order of the dates, and that of since when."""
     file = folder / SERIES
     found = schemas.read_json(file, "a series of maps")
-    if not isinstance(found, Mapping) or found.get("format") != _FORMAT:
-        raise ValueError(f"{file}: expected format {_FORMAT!r}, found {_format_of(found)}")
+    if not isinstance(found, Mapping) or found.get("format") != FORMAT:
+        raise ValueError(f"{file}: expected format {FORMAT!r}, found {_format_of(found)}")
     if found.get("version") != VERSION:
         raise ValueError(
             f"{file}: expected version {VERSION}, found {schemas.show(found.get('version'))}; "

@@ -95,14 +95,14 @@ def _todo(own: Group, folder: pathlib.Path) -> list[Todo]:
     out = []
     for one in own.todo:
         path = folder / one.target.cube_id
-        info = cube_io.read_info(path) if path.exists() else one.old
-        made = info is not None and info.source.get("key") == one.key
+        info = cube_io.read_info(path) if path.exists() else None
+        made = info if info is not None and info.source.get("key") == one.key else None
         if one.old is not None:
             # Not by the key alone: periods that had not ended are made again under the same one.
-            there = made and info.source != one.old.source
+            there = made is not None and made.source != one.old.source
             one = dataclasses.replace(one, there=there, old=dataclasses.replace(one.old, path=path))
-        elif made:
-            one = dataclasses.replace(one, old=info)  # nothing of it is kept
+        elif made is not None:
+            one = dataclasses.replace(one, old=made)  # nothing of it is kept
         out.append(one)
     return out
 
