@@ -254,14 +254,18 @@ def _check_no_map(out: pathlib.Path) -> None:
         )
 
 
+def is_begun(folder: pathlib.Path) -> bool:
+    """Whether a folder is that of a series, also of one that is not finished."""
+    return (folder / f".{_OWNER}.written.json").exists() or (folder / SERIES).exists()
+
+
 def check_no_series(out: str | os.PathLike[str]) -> None:
     """Requires a folder that holds no series: a map among its maps would belong to none.
 
     Raises:
       ValueError: it does.
     """
-    folder = pathlib.Path(out)
-    if (folder / f".{_OWNER}.written.json").exists() or (folder / SERIES).exists():
+    if is_begun(pathlib.Path(out)):
         raise ValueError(
             f"--out {out}: expected the folder of a map, or a new one, found a series of maps; "
             f"give --series to add to it, or choose another --out"

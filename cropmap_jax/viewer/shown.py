@@ -11,7 +11,7 @@ from typing import Any
 
 from cropmap_jax.geo import files, periods, schemas
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.mapping import field_votes, map_folder, metadata, products, since
+from cropmap_jax.mapping import field_votes, map_folder, metadata, products, series, since
 from cropmap_jax.mapping.map_folder import FinishedMap
 from cropmap_jax.mapping.series import FORMAT, SERIES, VERSION
 
@@ -61,6 +61,11 @@ class Shown:
         self.since: pathlib.Path | None = None
         if (given / SERIES).is_file():
             self._folders, self.since = _series(given)
+        elif series.is_begun(given):
+            raise ValueError(
+                f"--map {given}: expected a finished series, found no {SERIES}; run predict "
+                f"--series again to finish it, or show the folder of one date"
+            )
         else:
             self._folders = {"": given}
         self._lock = threading.Lock()

@@ -37,6 +37,10 @@ def outside(root):
     edit(root / "series.json", maps={"2022-05-01": "../other", "2022-06-01": "2022-06-01"})
 
 
+def unfinished(root):
+    (root / "series.json").rename(root / ".predict_series.written.json")
+
+
 def linked(root, name="crop.tif"):
     file = root / "2022-06-01" / "cube" / name
     file.rename(root.parent / name)
@@ -52,6 +56,7 @@ def linked(root, name="crop.tif"):
         (lambda r: edit(r / "series.json", dates=["2022-06-01", "2022-05-01"]), "in order"),
         (lambda r: edit(r / "series.json", dates=["2022-04-01"]), "expected a folder of each date"),
         (lambda r: edit(r / "series.json", since={"1": "../../x.vrt"}), "which lies outside of it"),
+        (unfinished, "expected a finished series, found no series.json; run predict --series"),
         (outside, "'../other', which lies outside of it"),
         (linked, "expected a file in the map's folder, found a link that leaves it"),
         (lambda r: linked(r, "map.json"), "found a link that leaves it"),
