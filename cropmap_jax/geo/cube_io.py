@@ -130,7 +130,7 @@ def _foreign(folder: pathlib.Path, assets: set[str] | None = None) -> str:
 def _remove_unfinished(final: pathlib.Path) -> None:
     """Removes what runs that were killed left of a cube."""
     for path in (*_unfinished(final.parent.absolute()), *files.hidden(final)):
-        if path.suffix == ".old" and not final.exists():
+        if path.suffix == ".old" and (path / ITEM).is_file() and not final.exists():
             continue  # the only copy: `recover` puts it back
         if files.unfinished(path) == final.name and not _foreign(path):
             shutil.rmtree(path, ignore_errors=True)
