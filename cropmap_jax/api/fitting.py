@@ -16,6 +16,7 @@ from cropmap_jax.api.datasets import Dataset
 from cropmap_jax.api.model import Model, load
 from cropmap_jax.api.quiet import quiet
 from cropmap_jax.baselines import keeping, storage
+from cropmap_jax.data import dataset
 from cropmap_jax.geo import files, installed, processes, progress
 from cropmap_jax.product import keeping as cards
 from cropmap_jax.runs import finetuning, training
@@ -63,7 +64,7 @@ def fit(
             held.enter_context(contextlib.redirect_stdout(io.StringIO()))
             held.enter_context(contextlib.redirect_stderr(io.StringIO()))
         if "method" in found:
-            _fit_baseline(found.to_dict(), folder, data)
+            _fit_baseline(found.to_dict(), folder)
         else:
             _fit_network(found, folder)
     return load(folder)
@@ -136,10 +137,10 @@ def _fit_network(config: ConfigDict, workdir: str) -> None:
     cards.after_training(workdir, prepared)
 
 
-def _fit_baseline(config: dict[str, Any], workdir: str, data: Dataset) -> None:
+def _fit_baseline(config: dict[str, Any], workdir: str) -> None:
     keeping.check(config)
     training.check_folders(workdir, {"--config.data_dir": config["data_dir"]}, "the baseline")
-    opened = data.open()
+    opened = dataset.open_dataset(config["data_dir"], config["dataset"], **dataset.view_of(config))
     keeping.make_recipe(config, opened)  # what is wrong with it shows before anything is made
     with processes.stoppable(), files.Lock(workdir, "workdir"):
         files.tidy(files.local("workdir", workdir), {storage.FOLDER})

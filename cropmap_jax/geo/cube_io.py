@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import shutil
+from collections.abc import Collection
 
 import numpy as np
 import rasterio.io
@@ -129,20 +130,23 @@ def _foreign(folder: pathlib.Path, assets: set[str] | None = None) -> str:
 def _remove_unfinished(final: pathlib.Path) -> None:
     """Removes what runs that were killed left of a cube."""
     for path in (*_unfinished(final.parent.absolute()), *files.hidden(final)):
+        if path.suffix == ".old" and (path / ITEM).is_file() and not final.exists():
+            continue  # the only copy: `recover` puts it back
         if files.unfinished(path) == final.name and not _foreign(path):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def recover(cubes_dir: str | os.PathLike[str]) -> None:
+def recover(cubes_dir: str | os.PathLike[str], names: Collection[str] | None = None) -> None:
     """Puts back cubes that a process was killed while replacing, and removes what it left behind.
 
     Args:
-      cubes_dir: folder of cubes, which nobody else writes at the time; it need not be there.
+      cubes_dir: folder of cubes; it need not be there.
+      names: ids of cubes that nobody else writes at the time; None for all of the folder.
     """
     folder = pathlib.Path(cubes_dir)
     for path in sorted(folder.glob(".*")) if folder.is_dir() else ():
         name = files.unfinished(path)
-        if name is None or _foreign(path):
+        if name is None or (names is not None and name not in names) or _foreign(path):
             continue
         # Moved aside where the system has no exchange of two names in one step.
         if path.suffix == ".old" and (path / ITEM).is_file() and not (folder / name).exists():

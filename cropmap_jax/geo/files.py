@@ -249,6 +249,27 @@ def holder(folder: str | os.PathLike[str]) -> str:
         return ""
 
 
+def check_held(folder: str | os.PathLike[str], by: str | None, flag: str) -> None:
+    """Requires that who asked a process elsewhere for work still holds a folder: else another one
+    writes it now.
+
+    Args:
+      folder: to write into.
+      by: what `holder` said; None where this process holds it.
+      flag: what chose the folder, for the message.
+
+    Raises:
+      ValueError: another one holds it, or nobody.
+    """
+    if by is None:
+        return
+    found = holder(folder)
+    if found != by:
+        raise ValueError(
+            f"{flag} {folder}: expected to work for {by}, found it held by {found or 'nobody'}"
+        )
+
+
 # Whose it is --------------------------------------------------------------------------------------
 
 

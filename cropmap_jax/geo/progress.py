@@ -9,7 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 _HIDDEN = False
-_LOCK = threading.Lock()
+# Again from one thread: a bar that is garbage closes itself at any moment.
+_LOCK = threading.RLock()
 _BARS: list[tqdm] = []
 _REASONS: dict[int, str] = {}
 

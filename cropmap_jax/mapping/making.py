@@ -110,7 +110,7 @@ def map_cubes(how: How, what: What, predictor: Predictor) -> Iterator[None]:
 
 
 def _write(how: How, info: cube.CubeInfo, inputs: str, made: cube_maps.CubeMap) -> None:
-    _check_held(how)
+    files.check_held(how.out, how.holder, "--out")
     recipe = how.restored.recipe
     described = metadata.make_metadata(
         info,
@@ -125,15 +125,3 @@ def _write(how: How, info: cube.CubeInfo, inputs: str, made: cube_maps.CubeMap) 
     )
     common = info, recipe.legend, made.crop, made.confidence, described
     map_rasters.write_map(how.out, *common, made.more_files())
-
-
-def _check_held(how: How) -> None:
-    """Requires that who asked for a map still holds its folder: else another one writes it now."""
-    if how.holder is None:
-        return
-    found = files.holder(how.out)
-    if found != how.holder:
-        raise ValueError(
-            f"--out {how.out}: expected to work for {how.holder}, found it held by "
-            f"{found or 'nobody'}"
-        )

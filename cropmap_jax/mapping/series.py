@@ -185,6 +185,9 @@ class Series:
         if self._done is None:
             raise ValueError("series: expected the maps of all dates first")
         folder, names = self._out / SINCE, self._names()
+        if _recorded(self._out / SERIES) != names:
+            # Until the end there are dates of both series in the rasters.
+            self._written.remove(SERIES)
         folder.mkdir(exist_ok=True)
         found = {}
         for info in progress(self._infos, total=len(self._infos), unit="cube", desc="since"):
@@ -215,6 +218,15 @@ class Series:
         return Result(shown.text, path, shown.rasters, shown.table, collection, shown.fields)
 
 
+def _recorded(path: pathlib.Path) -> Any:
+    """Dates of the series that is there; None where none is, or it cannot be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("dates") if isinstance(found, dict) else None
+
+
 def _remove_others(folder: pathlib.Path, cube_ids: set[str]) -> None:
     """Removes dates of cubes that are not mapped any more, and what was left unfinished."""
     files.tidy(folder)
@@ -242,14 +254,18 @@ def _check_no_map(out: pathlib.Path) -> None:
         )
 
 
+def is_begun(folder: pathlib.Path) -> bool:
+    """Whether a folder is that of a series, also of one that is not finished."""
+    return (folder / f".{_OWNER}.written.json").exists() or (folder / SERIES).exists()
+
+
 def check_no_series(out: str | os.PathLike[str]) -> None:
     """Requires a folder that holds no series: a map among its maps would belong to none.
 
     Raises:
       ValueError: it does.
     """
-    folder = pathlib.Path(out)
-    if (folder / f".{_OWNER}.written.json").exists() or (folder / SERIES).exists():
+    if is_begun(pathlib.Path(out)):
         raise ValueError(
             f"--out {out}: expected the folder of a map, or a new one, found a series of maps; "
             f"give --series to add to it, or choose another --out"

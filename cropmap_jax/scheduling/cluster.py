@@ -13,6 +13,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -55,6 +56,8 @@ def on_this_machine(count: int, flag: str) -> Iterator[Scheduler]:
     with contextlib.ExitStack() as held:
         held.enter_context(processes.stoppable())
         held.enter_context(dask.config.set(settings))
+        # Whoever starts it has SIGINT unblocked afterwards: not the thread that starts a worker.
+        resource_tracker.ensure_running()
         try:
             # Workers are started by threads that inherit what is blocked here: Ctrl-C reaches only
             # this process.

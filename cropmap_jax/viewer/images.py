@@ -1,6 +1,8 @@
 """What the cubes under a map show: true colour of a period, curves of a pixel over the season."""
 
 import dataclasses
+import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -111,6 +113,15 @@ class Images:
         sensors = {s.name: s for info in self.infos.values() for s in info.sensors}
         self.curves = _curves(list(sensors.values()))
         self._colour = next((s for s in sensors.values() if set(TRUE_COLOUR) <= set(s.bands)), None)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Of what the cubes hold: another where one has grown, or was made again."""
+        digest = hashlib.sha256()
+        for info in self.infos.values():
+            found = (info.folder / cube_io.ITEM).stat()
+            digest.update(f"{info.folder.resolve()} {found.st_size} {found.st_mtime_ns} ".encode())
+        return digest.hexdigest()[:16]
 
     @property
     def has_colour(self) -> bool:

@@ -11,14 +11,12 @@ from typing import Any
 
 from cropmap_jax.geo import files, periods, schemas
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
-from cropmap_jax.mapping import map_folder, metadata, products
+from cropmap_jax.mapping import field_votes, map_folder, metadata, products, series, since
 from cropmap_jax.mapping.map_folder import FinishedMap
+from cropmap_jax.mapping.series import FORMAT, SERIES, VERSION
 
-SERIES = "series.json"
-_FORMAT = "cropmap_jax map series"
-VERSION = 1
-SINCE = "since.tif"
-"""In the folder of a cube: days since 1970-01-01, uint16, 0 none; see `predict --series`."""
+_PARTS = (metadata.CROP, metadata.CONFIDENCE, metadata.METADATA, field_votes.VOTES)
+"""Of a cube's map."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +61,11 @@ class Shown:
         self.since: pathlib.Path | None = None
         if (given / SERIES).is_file():
             self._folders, self.since = _series(given)
+        elif series.is_begun(given):
+            raise ValueError(
+                f"--map {given}: expected a finished series, found no {SERIES}; run predict "
+                f"--series again to finish it, or show the folder of one date"
+            )
         else:
             self._folders = {"": given}
         self._lock = threading.Lock()
@@ -98,8 +101,8 @@ class Shown:
                 folder = self._folders[date]
                 found = map_folder.open_map(folder)
                 for cube in found.cubes:
-                    self._check_inside(cube.path)
-                    self._check_inside(cube.path.with_name(metadata.CONFIDENCE))
+                    for name in _PARTS:
+                        self.check_inside(cube.path.with_name(name))
                 if date and found.as_of != date:
                     raise ValueError(
                         f"--map {folder}: expected the map as of {date} that {SERIES} lists, found "
@@ -119,13 +122,18 @@ class Shown:
         Raises:
           ValueError: it lies outside the folder.
         """
-        path = self.since / cube_id / SINCE if self.since else None
+        path = self.since / cube_id / since.RASTER if self.since else None
         if path is None or not path.is_file():
             return None
-        self._check_inside(path)
+        self.check_inside(path)
         return path
 
-    def _check_inside(self, path: pathlib.Path) -> None:
+    def check_inside(self, path: pathlib.Path) -> None:
+        """Requires a file in the map's folder.
+
+        Raises:
+          ValueError: it is a link that leaves it.
+        """
         if not path.resolve().is_relative_to(self.root):
             raise ValueError(
                 f"--map {path}: expected a file in the map's folder, found a link that leaves it"
@@ -133,7 +141,7 @@ class Shown:
 
     def _areas(self, date: str) -> dict[str, float]:
         path = self._folders[date] / products.SUMMARY
-        self._check_inside(path)
+        self.check_inside(path)
         try:
             with open(path, encoding="utf-8", newline="") as file:
                 rows = {r["class"]: float(r["hectares"]) for r in csv.DictReader(file)}
@@ -165,8 +173,8 @@ def _series(folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], pathlib.Path
     """Folders of a series by date, in the order of the dates, and that of since when."""
     file = folder / SERIES
     found = schemas.read_json(file, "a series of maps")
-    if not isinstance(found, Mapping) or found.get("format") != _FORMAT:
-        raise ValueError(f"{file}: expected format {_FORMAT!r}, found {_format_of(found)}")
+    if not isinstance(found, Mapping) or found.get("format") != FORMAT:
+        raise ValueError(f"{file}: expected format {FORMAT!r}, found {_format_of(found)}")
     if found.get("version") != VERSION:
         raise ValueError(
             f"{file}: expected version {VERSION}, found {schemas.show(found.get('version'))}; "

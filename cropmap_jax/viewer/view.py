@@ -115,6 +115,7 @@ class View:
         with self._lock:
             if str(file) not in self._fields:
                 try:
+                    self.shown.check_inside(file)
                     self._fields[str(file)] = Outlines(file, flag="--map", folder=folder)
                 except ValueError as error:
                     self.notes.append(f"fields are not shown: {error}")
@@ -132,7 +133,7 @@ class View:
                 values = [c.value for c in self.shown.classes]
                 self._means[number] = means.Keeper(
                     lambda told: means.compute(one.sampler, one.crop, images, values, told),
-                    f"{one.key} {images.periods} {sorted(images.infos)}",
+                    f"{one.key} {images.key}",
                 )
             return self._means[number]
 
@@ -214,8 +215,7 @@ class View:
             digest.update(f"{date} {file.stat().st_mtime_ns}".encode())
         digest.update(_key(self.shown.map(len(self.shown.dates) - 1)).encode())
         if self.images is not None:
-            infos = self.images.infos.values()
-            digest.update(str([str(info.folder.resolve()) for info in infos]).encode())
+            digest.update(self.images.key.encode())
         return digest.hexdigest()[:12]
 
 

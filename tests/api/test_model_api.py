@@ -12,6 +12,7 @@ from mapping import small_maps
 
 import cropmap_jax
 from cropmap_jax import Cube, Dataset
+from cropmap_jax.baselines import keeping
 from cropmap_jax.inference.calibrated import Calibration
 from cropmap_jax.runs import calibration
 from cropmap_jax.training import checkpoints
@@ -211,6 +212,22 @@ def test_a_baseline_is_fitted_and_maps(trained):
     assert (forest.method, forest.window) == ("forest", 3)
     found = forest.predict(cubes[2], "2022-07-01", progress=False)
     assert (found.crop != 255).any() and forest.evaluate().table.f1.notnull().any()
+
+
+def test_a_baseline_learns_from_as_few_fields_as_its_settings_say(trained, tmp_path, monkeypatch):
+    seen = []
+
+    def train(data, *_):
+        seen.append(data.few.per_class)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(keeping, "train", train)
+    with pytest.raises(ValueError, match="seen"):
+        cropmap_jax.fit(
+            trained[2], "configs/baselines/forest.py", workdir=tmp_path / "run",
+            settings={"fields_per_class": 2}, progress=False,
+        )  # fmt: skip
+    assert seen == [2]
 
 
 def test_settings_that_cannot_be_are_refused(trained, tmp_path):

@@ -75,3 +75,15 @@ def test_what_is_no_half_of_a_cube_is_left_where_it_is(tmp_path):
     cube_io.recover(tmp_path)
     cube_io.recover(tmp_path / "nowhere")
     assert {p.name for p in tmp_path.iterdir()} == {".a.4711.part", ".export"}
+
+
+def test_the_only_copy_of_a_cube_is_not_removed_as_unfinished(tmp_path, monkeypatch):
+    cube_io.write_cube(making.make_cube("a", (16, 16), fields=False), tmp_path)
+    (tmp_path / "a").rename(tmp_path / ".a.1.old")
+    monkeypatch.setattr(
+        files, "write_synced", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with pytest.raises(OSError, match="full"):
+        cube_io.write_cube(making.make_cube("a", (16, 16), fields=False, seed=9), tmp_path)
+    cube_io.recover(tmp_path)
+    assert (tmp_path / "a" / "item.json").is_file()

@@ -20,6 +20,7 @@ from mapping.small_maps import read
 from cropmap_jax.geo import periods
 from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.mapping import crop_map, finished, series
+from cropmap_jax.viewer.shown import Shown
 
 FIRST, LAST = "2022-06-01", "2022-09-01"
 DATES = tuple(dt.date(2022, month, 1) for month in (6, 7, 8, 9))
@@ -217,6 +218,28 @@ def test_an_interrupted_series_resumes(workdir, cubes, made, tmp_path):
     assert files_of(out) == files_of(made[0])
 
 
+def test_a_series_is_listed_again_when_all_of_it_is_there(
+    workdir, made, cubes, tmp_path, monkeypatch
+):
+    out = tmp_path / "map"
+    make(workdir, cubes, out, as_of="2022-08-01")
+    calls, real = [], series.since.make_cube
+
+    def killed(*args):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(real(*args))
+        return calls[0]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(series.since, "make_cube", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(workdir, cubes, out)
+    assert calls and not (out / "series.json").exists()
+    make(workdir, cubes, out)
+    assert files_of(out) == files_of(made[0])
+
+
 def test_parcels_get_the_date_of_their_class(workdir, cubes, tmp_path):
     x, y = small_maps.CORNER
     at = [(r, c) for r in range(0, 64, 8) for c in range(16, 128, 8)]
@@ -279,6 +302,28 @@ def test_odc_stac_opens_the_collection_as_a_time_series(made):
         np.testing.assert_array_equal(loaded.confidence.values[n], shown)
     x, y = small_maps.CORNER
     assert (loaded.x.values[0], loaded.y.values[0]) == (x + 5, y - 5)
+
+
+def test_a_series_over_two_zones_has_rasters_and_items_of_each(workdir, tmp_path):
+    west, east = small_maps.quarters(ground(), 64)
+    east = small_maps.moved(east, epsg=32640)
+    out = tmp_path / "map"
+    _, result, _ = make(workdir, small_maps.write(tmp_path / "cubes", west, east), out, "2")
+    record = json.loads((out / "series.json").read_text())
+    assert record["since"] == {z: f"since/since_{z}.vrt" for z in ("32639", "32640")}
+    maps = expected_maps()
+    for zone, cols in (("32639", slice(0, 64)), ("32640", slice(64, 128))):
+        for date, image in zip(DATES[2:], maps[2:, :, cols], strict=True):
+            found = json.loads((out / "items" / f"{date}_{zone}.json").read_text())
+            assert found["properties"]["proj:code"] == f"EPSG:{zone}"
+            file = out / "items" / found["assets"]["crops"]["href"]
+            np.testing.assert_array_equal(read(file), image)
+        held = np.where(maps[2, :, cols] == maps[3, :, cols], *map(periods.to_day, DATES[2:]))
+        np.testing.assert_array_equal(read(out / record["since"][zone]), held)
+    shown = Shown(out)
+    assert shown.dates == record["dates"] and len(shown.map(1).cubes) == 2
+    assert all(shown.since_file(name) is not None for name in ("c00", "c01"))
+    assert len(result.since) == 2
 
 
 def test_the_dates_that_are_mapped(workdir, cubes, tmp_path):

@@ -1,6 +1,8 @@
 """Worker processes of this machine: errors, workers that are lost, and what they have to be."""
 
+import signal
 import time
+from multiprocessing import resource_tracker
 
 import cluster_tasks
 import pytest
@@ -12,6 +14,8 @@ pytest.importorskip("distributed", reason="extra: dask")
 
 @pytest.fixture(scope="module")
 def scheduler():
+    # As in a command, which is the first in its process to start another one.
+    resource_tracker._resource_tracker._stop()
     with scheduling.open_scheduler("local:2") as opened:
         yield opened
 
@@ -19,6 +23,11 @@ def scheduler():
 def test_it_says_what_it_is(scheduler):
     assert (scheduler.workers, scheduler.text) == (2, "local:2, processes of this machine")
     assert not scheduler.is_here
+
+
+def test_only_who_started_them_answers_ctrl_c(scheduler):
+    found = scheduler._client.run(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+    assert len(found) == 2 and all(signal.SIGINT in blocked for blocked in found.values())
 
 
 def test_every_task_comes_back_once_with_its_value(scheduler):

@@ -37,10 +37,14 @@ def outside(root):
     edit(root / "series.json", maps={"2022-05-01": "../other", "2022-06-01": "2022-06-01"})
 
 
-def linked(root):
-    file = root / "2022-06-01" / "cube" / "crop.tif"
-    file.rename(root.parent / "crop.tif")
-    file.symlink_to(root.parent / "crop.tif")
+def unfinished(root):
+    (root / "series.json").rename(root / ".predict_series.written.json")
+
+
+def linked(root, name="crop.tif"):
+    file = root / "2022-06-01" / "cube" / name
+    file.rename(root.parent / name)
+    file.symlink_to(root.parent / name)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +56,10 @@ def linked(root):
         (lambda r: edit(r / "series.json", dates=["2022-06-01", "2022-05-01"]), "in order"),
         (lambda r: edit(r / "series.json", dates=["2022-04-01"]), "expected a folder of each date"),
         (lambda r: edit(r / "series.json", since={"1": "../../x.vrt"}), "which lies outside of it"),
+        (unfinished, "expected a finished series, found no series.json; run predict --series"),
         (outside, "'../other', which lies outside of it"),
         (linked, "expected a file in the map's folder, found a link that leaves it"),
+        (lambda r: linked(r, "map.json"), "found a link that leaves it"),
         (lambda r: made_views.remove(r / "2022-05-01"), "expected the map of 2022-05-01 in"),
         (lambda r: (r / "2022-05-01" / "summary.csv").unlink(), "expected a finished map"),
         (lambda r: (r / "2022-06-01" / "summary.csv").unlink(), "expected a finished map"),
@@ -90,3 +96,14 @@ def test_a_link_within_the_series_is_followed(tmp_path):
     new.unlink()
     os.symlink(old, new)
     assert np.all(Shown(root).map(1).cubes[0].confidence() == 80)
+
+
+def test_fields_that_a_link_leads_to_are_not_shown(tmp_path):
+    pytest.importorskip("geopandas", reason="extra: fields")
+    root = made_views.write_map(tmp_path / "map")
+    made_views.fields(root / "fields.gpkg")
+    assert made_views.view(root).outlines(0) is not None
+    (root / "fields.gpkg").rename(tmp_path / "mine.gpkg")
+    (root / "fields.gpkg").symlink_to(tmp_path / "mine.gpkg")
+    view = made_views.view(root)
+    assert view.outlines(0) is None and "found a link that leaves it" in view.notes[0]

@@ -67,11 +67,16 @@ def test_means_are_kept_and_another_map_gets_its_own(tmp_path, cache, monkeypatc
     assert made_views.view(tmp_path / "map", tmp_path / "cubes").means(0).wait() == first
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    # Cubes of the same months with other pixels, as after a month that had not ended.
+    token = made_views.view(tmp_path / "map", tmp_path / "cubes").description["token"]
+    made_views.write_cube(tmp_path / "cubes", seed=9)
+    again = made_views.view(tmp_path / "map", tmp_path / "cubes")
+    assert again.means(0).wait() != first and again.description["token"] != token
     made_views.write_map(tmp_path / "other", np.zeros((64, 64), np.uint8))
     other = made_views.view(tmp_path / "other", tmp_path / "cubes").means(0).wait()
     assert other["means"]["pixels"] == {"0": 4096, "1": 0, "254": 0}
     assert set(other["means"]["curves"]["VH"]["1"]) == {None}
-    assert len(list(cache.rglob("*.json"))) == 2
+    assert len(list(cache.rglob("*.json"))) == 3
 
 
 def test_a_damaged_cube_fails_in_words(tmp_path):

@@ -24,10 +24,16 @@ class Gone(Exception):
 
 
 _QUERY = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
+_USER = re.compile(r"(https?://)[^\s'\"/@]*@")
 _TOKEN = re.compile(r"(Bearer\s+)\S+", re.IGNORECASE)
 
 
 def clean(text: object) -> str:
-    """A message of a library on one line, without what follows the ? of an address: tokens."""
+    """A message of a library on one line, without tokens: see `public`."""
     line = " ".join(str(text).split())
-    return _TOKEN.sub(r"\1[token]", _QUERY.sub(r"\1", line))[:300]
+    return _TOKEN.sub(r"\1[token]", public(line))[:300]
+
+
+def public(text: str) -> str:
+    """Addresses without what follows their ?, nor names before the host: tokens and passwords."""
+    return _USER.sub(r"\1", _QUERY.sub(r"\1", text))

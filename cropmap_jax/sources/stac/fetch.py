@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from cropmap_jax import scheduling
-from cropmap_jax.geo import cube_io
+from cropmap_jax.geo import cube_io, files
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.sources import appending, cube_keys, missing, verify
 from cropmap_jax.sources import survey as survey_lib
@@ -108,7 +108,8 @@ def survey(
 
 @dataclasses.dataclass(eq=False)
 class Fetching:
-    """A run: here, or of one group on a worker, which keeps notes for the manifest."""
+    """A run: here, or of one group on a worker, which keeps notes for the manifest and works while
+    `holder` has the folder, see `files.check_held`."""
 
     options: options_lib.Options
     source: Source
@@ -117,6 +118,7 @@ class Fetching:
     summary: Summary
     max_gb: float | None
     elsewhere: Callable[[Sequence[Todo]], Iterator[CubeRow]] | None = None
+    holder: str | None = None
 
     def rows(self, todo: Sequence[Todo]) -> Iterator[CubeRow]:
         """Cubes as they are made or given up."""
@@ -202,6 +204,7 @@ class Fetching:
             self.summary.bytes += sum(row.bytes for row in rows)
         for one in own.todo:
             value = assembly.assemble(one, made.pop(one.target.cube_id), self.options)
+            files.check_held(self.folder, self.holder, "--cubes")
             cube_io.write_cube(value, self.folder, overwrite=one.old is not None)
             yield self._end(self._finish(one))
 

@@ -11,6 +11,7 @@ from cropmap_jax.geo.legend import EUCROPMAP
 from cropmap_jax.geo.sensors import SENSORS as KNOWN
 from cropmap_jax.geo.sensors import Sensor
 from cropmap_jax.sources import sentinel1
+from cropmap_jax.sources.stac.errors import public
 
 RADAR, OPTICAL = KNOWN["s1"], KNOWN["s2"]
 SIGNINGS = ("none", "sas", "bearer", "s3", "public_s3")
@@ -270,6 +271,7 @@ class Options:
             if own.collection:
                 value = dataclasses.asdict(own)
                 del value["signing"], value["token"]
+                value["catalogue"] = public(own.catalogue)
                 value["assets"] = dict(sorted(value["assets"].items()))
                 # Settings that came later are not named where they are not used: cubes of before
                 # are still what is requested.

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -62,9 +61,13 @@ class Made:
 
 
 def fetch_group(
-    own: Group, options: options_lib.Options, threads: int, folder: pathlib.Path
+    own: Group,
+    options: options_lib.Options,
+    threads: int,
+    folder: pathlib.Path,
+    holder: str | None = None,
 ) -> Made:
-    """Fetches a group: on a worker.
+    """Fetches a group: on a worker, as long as the command holds the folder.
 
     Raises:
       Refused: access that no repetition grants.
@@ -75,7 +78,7 @@ def fetch_group(
     todo = _todo(own, folder)
     source, notes = _opened(_Options(options, threads)), Notes()
     before, summary = source.files, Summary()
-    work = fetch.Fetching(options, source, notes, folder, summary, None)
+    work = fetch.Fetching(options, source, notes, folder, summary, None, holder=holder)
     for _ in work.rows(todo):
         pass
     return Made(notes.cubes, notes.pieces, summary.gone, summary.bytes, source.files - before)
@@ -84,17 +87,22 @@ def fetch_group(
 def _todo(own: Group, folder: pathlib.Path) -> list[Todo]:
     """The cubes of a group, also after a worker that was lost finished some, which nobody noted.
 
-    Those are made again with the others: what an item records of scenes is of the whole group. One
-    that has grown is kept, since what it grew from is gone.
+    Those are made again with the others, and stay until then: what an item records of scenes is of
+    the whole group. One that has grown is kept, since what it grew from is gone.
     """
+    # Of a worker that was lost between moving a cube aside and putting the new one there.
+    cube_io.recover(folder, {one.target.cube_id for one in own.todo})
     out = []
     for one in own.todo:
         path = folder / one.target.cube_id
-        if path.exists() and cube_io.read_info(path).source.get("key") == one.key:
-            if one.old is None:
-                shutil.rmtree(path)
-            else:
-                one = dataclasses.replace(one, there=True)
+        info = cube_io.read_info(path) if path.exists() else None
+        made = info if info is not None and info.source.get("key") == one.key else None
+        if one.old is not None:
+            # Not by the key alone: periods that had not ended are made again under the same one.
+            there = made is not None and made.source != one.old.source
+            one = dataclasses.replace(one, there=there, old=dataclasses.replace(one.old, path=path))
+        elif made is not None:
+            one = dataclasses.replace(one, old=made)  # nothing of it is kept
         out.append(one)
     return out
 
@@ -141,11 +149,13 @@ def rows(
     """
     folder = work.folder.absolute()
 
-    def tasks() -> Iterator[tuple[Group, options_lib.Options, int, pathlib.Path]]:
+    holder = files.holder(folder)
+
+    def tasks() -> Iterator[tuple[Group, options_lib.Options, int, pathlib.Path, str]]:
         for own in group(todo):
             if work.is_enough():
                 return
-            yield own, work.options, threads, folder
+            yield own, work.options, threads, folder, holder
 
     in_a_row = 0
     with contextlib.closing(
@@ -161,7 +171,8 @@ def rows(
                         f"{in_a_row} cubes in a row failed, the last because: {row.reason}; fix "
                         f"that, or wait, and run the same command again"
                     )
-    # Of workers that were killed.
+    # Of workers that were killed: first what is the only copy of a cube.
+    cube_io.recover(folder, {one.target.cube_id for one in todo})
     files.tidy(folder, {one.target.cube_id for one in todo})
 
 

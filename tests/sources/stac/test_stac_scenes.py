@@ -8,7 +8,7 @@ import pystac
 import pytest
 from small_catalogue import CHECKOUT, local_config
 
-from cropmap_jax.sources.stac import config, items, scenes
+from cropmap_jax.sources.stac import config, errors, items, scenes
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.access import Access
 
@@ -323,3 +323,15 @@ def test_regions_bring_no_labels_and_a_map_may():
         ValueError, match="region here: expected periods since the catalogue has S1"
     ):
         config.read_config(value)
+
+
+def test_what_an_address_holds_of_tokens_is_not_recorded():
+    secret = "https://me:secret@example.org/stac?sig=secret"
+    options = options_lib.S2Options(catalogue=secret, collection="c", assets={"B2": "B02"})
+    found = options_lib.Options(s2=options).to_json()["s2"]
+    assert found["catalogue"] == "https://example.org/stac"
+    assert errors.clean(f"no answer of {secret}, twice") == (
+        "no answer of https://example.org/stac twice"
+    )
+    plain = "https://earth-search.aws.element84.com/v1"
+    assert errors.clean(plain) == errors.public(plain) == plain
