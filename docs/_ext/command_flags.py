@@ -1,9 +1,12 @@
 """The commands' flags with their help and defaults, read from absl after importing each command."""
 
 import dataclasses
+import functools
 import importlib
+import json
 import pathlib
 import re
+import subprocess
 import sys
 
 from absl import flags
@@ -45,7 +48,27 @@ def verbs() -> list[str]:
     return sorted(p.stem for p in EXPERIMENTS.glob("*.py") if not p.stem.startswith("_"))
 
 
+@functools.cache
+def _all() -> dict[str, Command]:
+    """Every command, read by a process of its own: reading undefines the flags of the others."""
+    done = subprocess.run(
+        [sys.executable, __file__], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ValueError(f"the flags of the commands could not be read:\n{done.stderr}")
+    rows = json.loads(done.stdout)
+    return {
+        row["verb"]: Command(row["verb"], row["docstring"], tuple(Flag(**f) for f in row["flags"]))
+        for row in rows
+    }
+
+
 def read(verb: str) -> Command:
+    """A command with its flags."""
+    return _all()[verb]
+
+
+def _read(verb: str) -> Command:
     """Imports a command and reads its flags; other commands may be read after it."""
     _forget()
     module = importlib.import_module(f"experiments.{verb}")
@@ -102,3 +125,8 @@ def _written(default: object) -> str:
     if isinstance(default, (list, tuple)):
         return ",".join(map(str, default))
     return str(default)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    print(json.dumps([dataclasses.asdict(_read(verb)) for verb in verbs()]))

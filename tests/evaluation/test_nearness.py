@@ -8,9 +8,8 @@ import pytest
 from training import small_data
 from training.small_data import Ground
 
-from cropmap_jax.evaluation import nearness
+from cropmap_jax.evaluation import nearness, scoring
 from cropmap_jax.geo.legend import IGNORE
-from experiments import _evaluation_words
 
 LABEL = np.zeros((8, 8), np.uint8)
 
@@ -53,6 +52,6 @@ def test_ground_near_a_train_split_that_the_run_never_saw_is_not_said(dataset, s
     far = [{"id": "a", "split": "train", "crs": "EPSG:32631", "shape": [8, 8],
             "transform": [10.0, 0.0, 400_000.0, 0.0, -10.0, 5_000_000.0]}]  # fmt: skip
     restored = types.SimpleNamespace(cubes=far, dataset=dataset, step=0)
-    ground, found = _evaluation_words.notes(restored, data, "test", None, False, False)
+    ground, found = scoring.check_ground(restored, data, "test", None, False, False)
     assert ground["trained_on"] == []
     assert len([note for note in found if "within 1,000 m of cubes of train" in note]) == said

@@ -1,5 +1,6 @@
 """Which cubes belong together."""
 
+import dataclasses
 import datetime as dt
 
 import making
@@ -69,13 +70,16 @@ def test_inputs_change_with_the_cube_and_with_what_its_chips_reach(tmp_path):
     cubes = [tile(f"c{col}", col, row, size=128, missing=False) for row, col in places]
 
     def inputs(*chosen):
-        folder = tmp_path / "-".join(c.info.cube_id + str(c.info.province) for c in chosen)
+        folder = tmp_path / str(len(list(tmp_path.glob("*"))))
         (found,) = survey(folder, *chosen)
         return {c.cube_id: found.inputs(i) for i, c in enumerate(found.cubes)}
 
     before = inputs(*cubes)
     assert before == inputs(*cubes) and len(set(before.values())) == 4
-    other = inputs(*cubes[:3], small_maps.changed(cubes[3], province="elsewhere"))
+    # What no map is made from changes none.
+    assert before == inputs(*cubes[:3], small_maps.changed(cubes[3], province="elsewhere"))
+    brighter = {name: pixels + 0.01 for name, pixels in cubes[3].pixels.items()}
+    other = inputs(*cubes[:3], dataclasses.replace(cubes[3], pixels=brighter))
     # The chip of c2 reaches into c3, and 16 pixels of c1 are blended with the chip of c2.
     assert [name for name in before if before[name] != other[name]] == ["c1", "c2", "c3"]
     fewer = inputs(*cubes[:3])
