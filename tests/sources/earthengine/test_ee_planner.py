@@ -8,6 +8,7 @@ import pytest
 
 from cropmap_jax.geo import cube, cube_io, grid, legend
 from cropmap_jax.geo.periods import month_periods
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.earthengine import client, pieces, plan_text, planner
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
 from cropmap_jax.sources.earthengine.planner import Pilot
@@ -245,9 +246,10 @@ def test_cubes_without_a_province_are_grouped_by_where_they_lie():
         lon, lat = grid.to_lonlat(target.geobox)
         west, south, east, north = place.box
         assert abs((west + east) / 2 - lon) < 0.05 and abs((south + north) / 2 - lat) < 0.05
+    assets = {band: band for band in SENSORS["s2"].bands}
     plan = stac_planner.make_plan(
         [*near, far],
-        stac_options.Options(s2=stac_options.S2Options("x", "sentinel-2")),
+        stac_options.Options(s2=stac_options.S2Options("x", "y", assets=assets)),
         threads=1,
         counted={"s2": {place.name: dict.fromkeys(far.periods, 3) for place in found}},
     )
