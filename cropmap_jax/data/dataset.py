@@ -484,8 +484,8 @@ def _unlabelled(data: Dataset) -> list[str]:
     for split, chips in data.chips.items():
         if not chips.pixels.any():
             out.append(
-                f"note: {split} has no labelled pixel: no network learns from it and none is "
-                f"scored there; of a wall-to-wall map, ingest with --fields none"
+                f"note: {split} has no labelled pixel: nothing is learnt or scored there; a "
+                f"wall-to-wall map is to be ingested with --fields none"
             )
         elif absent := data.never_annotated(split):
             out.append(f"note: {split} has no labelled pixel of {', '.join(absent)}")
