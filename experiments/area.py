@@ -159,7 +159,7 @@ def _estimate(found, counts, provinces, notes: list[str]) -> dict:
 
 
 def _of_map(found, counts, tables) -> list[str]:
-    notes = []
+    notes = found.notes
     no_data = float(counts.hectares[:, found.no_data].sum())
     if no_data and len(tables.get("rows", ())) <= found.no_data:
         masked = f", {found.masked_ha:,.1f} ha of it masked" if found.masked_ha else ""

@@ -76,7 +76,7 @@ def _landcover():
 
 def main(_):
     from cropmap_jax.data import builders, cube_builder, dataset
-    from cropmap_jax.geo import processes
+    from cropmap_jax.geo import cube_io, processes
 
     overlap = builders.overlap_of(_DATASET.value, _CHIP.value, _OVERLAP.value)
     rule = _rule()
@@ -97,12 +97,16 @@ def main(_):
         )
     data = dataset.open_folder(pathlib.Path(builder.data_path))
     print(dataset.describe(data))
+    notes = cube_io.note_without_item(_CUBES.value)
+    for note in notes:
+        print(f"note: {note}")
     _output.results(
         data_dir=_DATA_DIR.value,
         dataset=data.name,
         folder=builder.data_path,
         built=new,
         fingerprint=data.fingerprint,
+        notes=notes,
     )
     print(f"{'built' if new else 'already built'}: {builder.data_path}")
     place = f"--data_dir={_DATA_DIR.value} --dataset={data.name}"

@@ -261,7 +261,8 @@ def main(_):
     for note in noted:
         print(f"note: {note}")
     print(_evaluation_words.of_thresholds(scored, chooser, curve, _SMOOTH.value))
-    print(f"scores: {out / name}\npictures: {drawn} in {out}{compared}")
+    pictures = f"\npictures: {drawn} in {out}" if drawn else ""
+    print(f"scores: {out / name}{pictures}{compared}")
     for line in card:
         print(line)
     if asked:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -138,6 +139,9 @@ class Cube:
 
         Raises:
           ValueError: one line: what was found and what was expected.
+
+        Warns:
+          UserWarning: backscatter that lies above 0 dB almost throughout, as linear power does.
         """
         decoding = Decoding(
             bands or {}, parts_lib.by_name(scale, 1.0), parts_lib.by_name(offset, 0.0), units or {}
@@ -158,6 +162,10 @@ class Cube:
             power = decoding.units.get(sensor.name) == values.POWER
             numbers = values.stored(own, sensor, found, decoding, hidden, where)
             dates = parts_lib.days_of(own) if composite else None
+            if not power:
+                starts = [span.start for span in dates or targets]
+                if note := values.describe_loud(numbers, sensor, starts):
+                    warnings.warn(f"{where}: {note}", stacklevel=2)
             pixels[sensor.name] = values.finish(numbers, dates, targets, sensor, power)
         classes, codes = parts_lib.label_of(parts.first, label, legend, none_of_these, facts)
         calendar = facts.get("harvest", {})

@@ -1,6 +1,7 @@
 """Values of a user's Dataset as a cube stores them: bands found, decoded, masked, composited."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from cropmap_jax.api.convention import TIME
 from cropmap_jax.geo import composites
 from cropmap_jax.geo.periods import Period
 from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.sources.ingest import plausible, satellites
 
 POWER = "power"
 """Unit of backscatter that is not in dB."""
@@ -172,6 +174,19 @@ def _check_typical(values: np.ndarray, sensor: Sensor, power: bool, where: str) 
             f"scale={{'{sensor.name}': 0.0001}} and offset make values of numbers, "
             f"units={{'{sensor.name}': 'power'}} is for backscatter that is not in dB"
         )
+
+
+def describe_loud(values: np.ndarray, sensor: Sensor, dates: Sequence[dt.date]) -> str:
+    """Whether backscatter can hardly be dB, as `ingest` judges it; "" where it can.
+
+    Args:
+      values: from `stored`, not power.
+      sensor: whose values.
+      dates: first day of each observation or period.
+    """
+    loud = satellites.product(sensor).count_loud(values, satellites.Units())
+    text = "" if loud is None else plausible.describe_loud(loud, dates)
+    return f"{text}; is it units={{'{sensor.name}': 'power'}}?" if text else ""
 
 
 def finish(

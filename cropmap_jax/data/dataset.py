@@ -473,4 +473,20 @@ def describe(data: Dataset) -> str:
             f"note: pixel size {data.pixel_m:g} m, not {grid.PIXEL_M:g} m: networks trained on it "
             f"map no other size"
         )
-    return "\n".join(rows)
+    return "\n".join([*rows, *_unlabelled(data)])
+
+
+def _unlabelled(data: Dataset) -> list[str]:
+    """Notes on splits, and classes of a split, of which no pixel is annotated."""
+    if data.folds and data.fold is None:
+        return []
+    out = []
+    for split, chips in data.chips.items():
+        if not chips.pixels.any():
+            out.append(
+                f"note: {split} has no labelled pixel: nothing is learnt or scored there; a "
+                f"wall-to-wall map is to be ingested with --fields none"
+            )
+        elif absent := data.never_annotated(split):
+            out.append(f"note: {split} has no labelled pixel of {', '.join(absent)}")
+    return out

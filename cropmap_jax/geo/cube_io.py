@@ -21,6 +21,7 @@ import numpy as np
 import rasterio.io
 
 from cropmap_jax.geo import cube, cube_item, files, landcover, legend
+from cropmap_jax.geo import names as names_lib
 from cropmap_jax.geo.cube_item import ITEM, read_info
 from cropmap_jax.geo.cube_reader import (
     DTYPES,
@@ -41,6 +42,8 @@ __all__ = [
     "band_names",
     "colour_table",
     "list_cubes",
+    "list_without_item",
+    "note_without_item",
     "open_cube",
     "read_cube",
     "read_info",
@@ -182,6 +185,22 @@ def list_cubes(cubes_dir: str | os.PathLike[str]) -> list[cube.CubeInfo]:
     if not paths:
         raise ValueError(f"{folder}: expected cubes (folders with {ITEM}), found none")
     return [read_info(path) for path in paths]
+
+
+def list_without_item(cubes_dir: str | os.PathLike[str]) -> list[str]:
+    """Names of folders with rasters and no item, sorted: `list_cubes` skips them.
+
+    Args:
+      cubes_dir: folder of cubes; hidden folders in it are unfinished writes, and none of these.
+    """
+    found = {path.parent for path in pathlib.Path(cubes_dir).glob("*/*.tif")}
+    return sorted(p.name for p in found if p.name[0] != "." and not (p / ITEM).exists())
+
+
+def note_without_item(cubes_dir: str | os.PathLike[str]) -> list[str]:
+    """What a command says about `list_without_item`: one line, or none."""
+    names = list_without_item(cubes_dir)
+    return [f"{names_lib.folders(names)} without {ITEM}: no cubes, left out"] if names else []
 
 
 def read_cube(path: str | os.PathLike[str], verify: bool = False) -> cube.Cube:

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # What Unicode does not take apart into a letter and its marks.
 _LATIN = str.maketrans(
@@ -70,3 +70,9 @@ def nearest(word: str, words: Iterable[str]) -> str:
     folded = {normalise(known): known for known in words}
     near = difflib.get_close_matches(normalise(word), folded, n=1, cutoff=0.5)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def folders(names: Sequence[str]) -> str:
+    """How many folders there are and one of their names, "2 folders (a, ...)"."""
+    more = ", ..." if len(names) > 1 else ""
+    return f"{len(names)} folder{'s' if len(names) != 1 else ''} ({names[0]}{more})"

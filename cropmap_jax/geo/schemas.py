@@ -47,6 +47,8 @@ def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES) -> Any:
     size = file.stat().st_size
     if size > max_bytes:
         raise ValueError(f"{file}: expected {what} of at most {max_bytes} bytes, found {size}")
+    if not size:
+        raise ValueError(f"{file}: expected {what}, found an empty file")
     try:
         text = file.read_bytes().decode("utf-8")
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
@@ -57,7 +59,10 @@ def read_json(file: pathlib.Path, what: str, max_bytes: int = MAX_BYTES) -> Any:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
     except RecursionError as error:
         raise ValueError(f"{file}: expected {what}, found JSON nested too deep") from error
-    except ValueError as error:  # of json, of UTF-8, and of integers with thousands of digits
+    except json.JSONDecodeError as error:
+        found = f"no JSON ({_first_line(error)})"
+        raise ValueError(f"{file}: expected {what}, found {found}") from error
+    except ValueError as error:  # of UTF-8, and of integers with thousands of digits
         raise ValueError(f"{file}: expected {what}, found {_first_line(error)}") from error
     return value
 

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator
 
 from cropmap_jax import runs
-from cropmap_jax.geo import files, periods
+from cropmap_jax.geo import cube_io, files, periods
 from cropmap_jax.inference import predictors, smoothing
 from cropmap_jax.mapping import (
     cube_maps,
@@ -63,7 +63,8 @@ class MapMaker:
             calibration.find(options.workdir, self._restored) if options.calibrate else None,
             predictor.halo if predictor else None,
         )
-        self.groups, self.notes = self._plan.groups, self._plan.notes
+        self.groups = self._plan.groups
+        self.notes = cube_io.note_without_item(options.cubes) + self._plan.notes
         smoothed, calibrated = self._plan.smoothing, self._plan.calibrated
         limits, name = making.open_limits(options), ""
         if limits.parcels is not None:

@@ -21,6 +21,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import files, geotiffs
+from cropmap_jax.geo import names as names_lib
 from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.mapping import metadata, products
 
@@ -140,6 +141,7 @@ class FinishedMap:
       cubes: sorted by name.
       as_of: ISO date of the prediction.
       masked_ha: hectares that a mask left out.
+      left_out: names of folders with a map's raster and no metadata.
     """
 
     folder: pathlib.Path
@@ -149,6 +151,15 @@ class FinishedMap:
     cubes: tuple[MapCube, ...]
     as_of: str
     masked_ha: float
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know, a line each."""
+        if not self.left_out:
+            return []
+        where = names_lib.folders(self.left_out)
+        return [f"{where} without {metadata.METADATA}: left out; predict again completes the map"]
 
     @property
     def no_data(self) -> int:
@@ -215,7 +226,13 @@ def open_map(folder: str | os.PathLike[str], flag: str = "--map") -> FinishedMap
         tuple(cubes),
         described[0]["settings"]["as_of"],
         sum(one["masked"]["hectares"] for one in described if "masked" in one),
+        tuple(sorted(_without_metadata(root))),
     )
+
+
+def _without_metadata(root: pathlib.Path) -> set[str]:
+    found = {path.parent for path in root.glob(f"*/{metadata.CROP}")}
+    return {p.name for p in found if p.name[0] != "." and not (p / metadata.METADATA).exists()}
 
 
 def _open_cube(folder: pathlib.Path) -> MapCube:

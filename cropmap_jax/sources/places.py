@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 import shapely
@@ -22,9 +23,14 @@ DISK_BYTES_PER_CUBE = 12_000
 """Label, field ids and item; 9 kB (Iran) and 12 kB (Europe) in the same cubes."""
 
 
+CELL_DEGREES = 1.0
+"""Cubes without a province that lie in one such cell count as one place: about a scene's width, so
+that the middle of all of them lies next to each."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """The cubes of a province and season, for counting scenes.
+    """The cubes of a province (without one, of a cell) and season, for counting scenes.
 
     Args:
       name: for messages and tables.
@@ -38,17 +44,34 @@ class Place:
 
 
 def places(targets: Sequence[Target]) -> list[Place]:
-    """Where and when to count scenes: one place per province and season."""
+    """Where and when to count scenes: one place per province (without one, cell) and season."""
     groups = collections.defaultdict(list)
-    for target in targets:
-        groups[target.province, target.season].append(target)
+    for target, name in zip(targets, place_names(targets), strict=True):
+        groups[name].append(target)
     out = []
-    for (province, season), own in groups.items():
+    for name, own in groups.items():
         bounds = shapely.total_bounds(tiles.outlines(t.geobox for t in own))
         west, south, east, north = (round(float(v), 6) for v in bounds)
         spans = sorted({period for target in own for period in target.periods})
-        out.append(Place(f"{province} {season}".strip(), (west, south, east, north), tuple(spans)))
+        out.append(Place(name, (west, south, east, north), tuple(spans)))
     return out
+
+
+def place_names(targets: Sequence[Target]) -> list[str]:
+    """The name of each target's place: "Fars 2021-2022", or "36N 59E 2021-2022" by the south-west
+    corner of its cell where it has no province."""
+    out = []
+    for target, outline in zip(targets, tiles.outlines(t.geobox for t in targets), strict=True):
+        where = target.province or _cell(outline)
+        out.append(f"{where} {target.season}".strip())
+    return out
+
+
+def _cell(outline: shapely.Geometry) -> str:
+    west, south, east, north = outline.bounds
+    lat = math.floor((south + north) / 2 / CELL_DEGREES) * CELL_DEGREES
+    lon = math.floor((west + east) / 2 / CELL_DEGREES) * CELL_DEGREES
+    return f"{abs(lat):g}{'N' if lat >= 0 else 'S'} {abs(lon):g}{'E' if lon >= 0 else 'W'}"
 
 
 def choose_pilot(targets: Sequence[Target], count: int) -> list[Target]:

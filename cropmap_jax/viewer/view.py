@@ -76,7 +76,7 @@ class View:
             self._fields[fields] = Outlines(fields, layer)
         last = len(shown.dates) - 1
         self.images = Images(cubes, shown.map(last).cubes) if cubes else None
-        self.notes = list(self.images.notes) if self.images else []
+        self.notes = shown.map(last).notes + (list(self.images.notes) if self.images else [])
         self._has_fields = bool(self.outlines(last))
 
     def one(self, number: int) -> One:

@@ -3,6 +3,7 @@
 import datetime as dt
 import subprocess
 import sys
+import warnings
 
 import making
 import numpy as np
@@ -216,3 +217,15 @@ def test_the_package_alone_imports_neither_jax_nor_xarray():
     assert done.stdout.strip() == "[]"
     with pytest.raises(AttributeError, match="has no attribute 'read_cubes'"):
         cropmap_jax.read_cubes  # noqa: B018
+
+
+def test_power_taken_for_decibels_is_told(data):
+    power = data.copy()
+    power["VV"], power["VH"] = 10 ** (data.VV / 10), 10 ** (data.VH / 10)
+    expected = "almost all values lie above 0 dB, .* is it units={'s1': 'power'}"
+    with pytest.warns(UserWarning, match=expected):
+        Cube.from_xarray(power)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        Cube.from_xarray(data)
+        Cube.from_xarray(power, units={"s1": "power"})

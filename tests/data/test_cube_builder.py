@@ -256,6 +256,19 @@ def test_statistics_by_hand(tmp_path):
     assert "s2: 12.5% missing in training cubes" in dataset.describe(data)
 
 
+def test_describe_tells_of_splits_and_classes_without_a_pixel(folders):
+    data = opened(folders[1])
+    assert "no labelled pixel" not in dataset.describe(data)
+    chips = dict(data.chips)
+    for split, lost in (("validation", slice(2, 3)), ("test", slice(None))):
+        pixels = chips[split].pixels.copy()
+        pixels[:, lost] = 0
+        chips[split] = dataclasses.replace(chips[split], pixels=pixels)
+    text = dataset.describe(dataclasses.replace(data, chips=chips))
+    assert "note: validation has no labelled pixel of maize\n" in text
+    assert "note: test has no labelled pixel: " in text and "train has no" not in text
+
+
 def test_describe_counts_chips_and_pixels(folders):
     cubes_dir, data_dir = folders
     lines = dataset.describe(opened(data_dir)).splitlines()

@@ -96,10 +96,10 @@ def test_a_class_is_not_imported_to_read_compressed_records_either(folder, tmp_p
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("features.json", "{", "expected the features of a dataset of chips, found Expecting"),
+        ("features.json", "{", "expected the features of a dataset of chips, found no JSON"),
         ("features.json", None, "expected the features of a dataset of chips, found no file"),
         ("features.json", "[]", "expected the features of chips of 16 px"),
-        ("metadata.json", "", "expected a dataset's metadata, found Expecting value"),
+        ("metadata.json", "", "expected a dataset's metadata, found an empty file"),
         ("metadata.json", "[" * 200_000, "found JSON nested too deep"),
         ("metadata.json", "[]", "expected format 1, found None"),
         ("dataset_info.json", "null", "expected a dataset's description, found None"),

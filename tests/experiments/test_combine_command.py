@@ -106,6 +106,7 @@ def test_evaluate_scores_the_mean_and_each_member_and_compare_reads_that(weighed
     workdir, _ = weighed
     done = starter.run("evaluate", "--workdir", workdir, "--crop", "all", "--max_pictures", "0")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "pictures:" not in done.stdout
     file = workdir / "evaluation" / "test" / "all.json"
     found = json.loads(file.read_text())
     methods = [row["method"] for row in found["scores"]]

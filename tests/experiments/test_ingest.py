@@ -44,8 +44,8 @@ def test_the_command_ends_with_a_table_and_what_to_run_next(tmp_path):
     assert [line.split()[0] for line in table[1:3]] == ["stack-train-0", "stack-test-0"]
     assert table[-2:] == [
         f"cubes: {tmp_path / 'cubes'}",
-        f"next: python -m experiments.build --dataset cubes --cubes {tmp_path / 'cubes'} "
-        "--data_dir DIR",
+        f"next: python -m experiments.build --cubes {tmp_path / 'cubes'} --data_dir data "
+        "--name mine",
     ]
     infos = cube_io.list_cubes(tmp_path / "cubes")
     assert [info.split for info in infos] == ["test", "train"]

@@ -254,11 +254,39 @@ def test_missing_folders_and_items(path, tmp_path):
             read(path)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"id": "a"', b"\xff\xfe", b"7"])
-def test_broken_json(path, text):
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b"", "an empty file"),
+        (b" ", r"no JSON \(Expecting value"),
+        (b"{", r"no JSON \("),
+        (b"[]", ""),
+        (b"null", ""),
+        (b'{"id": "a"', r"no JSON \("),
+        (b"\xff\xfe", ""),
+        (b"7", ""),
+    ],
+)
+def test_broken_json(path, text, found):
     (path / "item.json").write_bytes(text)
-    with pytest.raises(ValueError, match=r"a/item\.json: expected a cube's STAC item, found"):
+    with pytest.raises(
+        ValueError, match=rf"a/item\.json: expected a cube's STAC item, found {found}"
+    ):
         cube_io.read_info(path)
+
+
+def test_folders_without_an_item_are_counted(path):
+    root = path.parent
+    assert cube_io.note_without_item(root) == []
+    (path / "item.json").unlink()
+    (root / ".b").mkdir()
+    (root / ".b" / "s1.tif").touch()  # an unfinished write
+    (root / "report").mkdir()
+    (root / "report" / "map.png").touch()
+    assert cube_io.note_without_item(root) == ["1 folder (a) without item.json: no cubes, left out"]
+    (root / "c").mkdir()
+    (root / "c" / "s1.tif").touch()
+    assert cube_io.note_without_item(root)[0].startswith("2 folders (a, ...) without item.json")
 
 
 def edit(path, change) -> None:

@@ -137,6 +137,20 @@ def test_what_is_no_finished_map(tmp_path):
         map_folder.open_map(tmp_path / "map")
 
 
+def test_a_cube_without_metadata_is_told(tmp_path):
+    pixels = made_maps.blocks((8, 9))
+    places = [(name, pixels, made_maps.grid((8, 9), col=20 * i)) for i, name in enumerate("abc")]
+    made_maps.write(tmp_path / "map", *places)
+    assert map_folder.open_map(tmp_path / "map").notes == []
+    for name in "ac":
+        (tmp_path / "map" / name / "map.json").unlink()
+    found = map_folder.open_map(tmp_path / "map")
+    assert [cube.cube_id for cube in found.cubes] == ["b"]
+    assert found.notes == [
+        "2 folders (a, ...) without map.json: left out; predict again completes the map"
+    ]
+
+
 def test_maps_of_two_kinds_in_one_folder(tmp_path):
     pixels = made_maps.blocks((8, 9))
     parts = [(n, pixels, made_maps.grid((8, 9), 9 * i)) for i, n in enumerate("xy")]

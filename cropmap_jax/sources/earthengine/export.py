@@ -128,7 +128,7 @@ class GraphSource:
 def count_scenes(
     found: Sequence[targets.Target], options: options_lib.S1Options, client: Client
 ) -> tuple[dict[str, dict[Period, int]], dict[str, dict[Period, dict[str, int]]]]:
-    """What there is, by one small request per province and season.
+    """What there is, by one small request per place (province or cell) and season.
 
     Returns:
       {place: {period: Sentinel-2 scenes}}, {place: {period: {satellite: Sentinel-1 passes}}}.

@@ -86,6 +86,7 @@ def make_plan(options: Options) -> Plan:
         changed = int((confined != label).sum())
         if changed:
             notes.append(f"{changed} pixels of fields that cross into another split are unknown")
+        notes += _unlabelled(parts, label, confined)
     _check_annotated(options, parts, label, confined)
     table, cover = _read_landcover(stack, options, (label != IGNORE) & (confined == IGNORE))
     notes += _input_notes(stack, parts, sensors, options)
@@ -254,6 +255,20 @@ def _check_annotated(
                 f"--split {options.split}: expected annotated pixels in every part, found none in "
                 f"{part.cube_id}{why if before else ''}"
             )
+
+
+def _unlabelled(parts: Sequence[Part], label: np.ndarray, confined: np.ndarray) -> list[str]:
+    """Splits that are left without an annotated pixel because fields cross into another one."""
+    where = split_map(list(parts), label.shape)
+    out = []
+    for k, split in enumerate(splits.SPLITS):
+        own = where == k
+        if (label[own] != IGNORE).any() and (confined[own] == IGNORE).all():
+            out.append(
+                f"{split} has no labelled pixel: every field there lies mostly in another split; "
+                f"for a wall-to-wall map add --fields none"
+            )
+    return out
 
 
 def _input_notes(

@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+import datetime as dt
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -163,19 +165,28 @@ def notes(found: Findings, bands: Bands) -> list[str]:
     for what, count in found.odd.items():
         if count > (product.bright * found.total if what.startswith(bright) else 0):
             out.append(f"{where}: {count} of {found.total} values {what}")
-    loud = () if found.loud is None else found.loud[:, 0] > 0.95 * found.loud[:, 1]
-    if np.any(loud):
-        first = dates[int(np.argmax(loud))]
-        which = "" if np.all(loud) else f" of {int(np.sum(loud))} dates ({first} first)"
-        out.append(
-            f"{where}: almost all values{which} lie above 0 dB, which only towns do; is it "
-            f"--s1_unit linear?"
-        )
+    if found.loud is not None and (text := describe_loud(found.loud, dates)):
+        out.append(f"{where}: {text}; is it --s1_unit linear?")
     again = repeated.describe(found.spikes, found.samples, bands.sensor.bands, dates)
     out += [f"{where}: {again}"] if again else []
     if found.levels is not None:
         out += [f"{where}: {text}" for text in product.notes(found.levels, dates)]
     return out
+
+
+def describe_loud(loud: np.ndarray, dates: Sequence[dt.date]) -> str:
+    """On which dates backscatter can hardly be dB; "" where it can.
+
+    Args:
+      loud: int64 [T, 2], values above 0 dB and all values, see `Product.count_loud`.
+      dates: first day of each.
+    """
+    found = loud[:, 0] > 0.95 * loud[:, 1]
+    if not np.any(found):
+        return ""
+    first = dates[int(np.argmax(found))]
+    which = "" if np.all(found) else f" of {int(np.sum(found))} dates ({first} first)"
+    return f"almost all values{which} lie above 0 dB, which only towns do"
 
 
 def describe(counts: collections.Counter[str]) -> str:

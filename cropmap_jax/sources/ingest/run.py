@@ -203,6 +203,5 @@ def format_table(rows: Sequence[Sequence[str]], sensors: Sequence[Sensor]) -> li
 def next_command(cubes: str | os.PathLike[str]) -> str:
     """The command that turns the cubes into a dataset."""
     return (
-        f"python -m experiments.build --dataset cubes --cubes {shlex.quote(str(cubes))} "
-        f"--data_dir DIR"
+        f"python -m experiments.build --cubes {shlex.quote(str(cubes))} --data_dir data --name mine"
     )

@@ -13,11 +13,13 @@ import os
 import pathlib
 import re
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import rasterio
+import rasterio.errors
 
 from cropmap_jax.sources.stac import formats
 from cropmap_jax.sources.stac.errors import Refused, Unreachable, clean
@@ -58,6 +60,8 @@ def quiet() -> None:
     """Keeps libraries from logging addresses, which may hold tokens; errors are raised anyway."""
     for name in ("odc.loader", "rasterio", "urllib3", "pystac_client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # `image_driver` refuses such a file by name.
+    warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
 
 
 def session() -> Any:

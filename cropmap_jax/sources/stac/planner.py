@@ -13,7 +13,14 @@ from collections.abc import Mapping, Sequence
 from cropmap_jax.geo import splits
 from cropmap_jax.geo.periods import Period, period_kind
 from cropmap_jax.sources.manifest import Manifest
-from cropmap_jax.sources.places import disk_bytes, hours_text, km2, places, size_text
+from cropmap_jax.sources.places import (
+    disk_bytes,
+    hours_text,
+    km2,
+    place_names,
+    places,
+    size_text,
+)
 from cropmap_jax.sources.stac import options as options_lib
 from cropmap_jax.sources.stac.groups import group
 from cropmap_jax.sources.stac.source import Source
@@ -119,12 +126,12 @@ def make_plan(
     if not found:
         raise ValueError("plan: expected at least one cube to fetch, found none")
     groups = group([Todo(target, "") for target in found])
-    names = {(t.province, t.season): f"{t.province} {t.season}".strip() for t in found}
+    names = dict(zip((t.cube_id for t in found), place_names(found), strict=True))
     counted = counted or {}
     scenes, files, moved = (dict.fromkeys((s.name for s in options.sensors), 0.0) for _ in "123")
     for own in groups:
         target = own.todo[0].target
-        place = names[target.province, target.season]
+        place = names[target.cube_id]
         height, width = own.box.shape
         # What a window at any place touches, on average.
         touched = math.prod(side + BLOCK_PX for side in (height, width))

@@ -8,9 +8,12 @@ import pytest
 
 from cropmap_jax.geo import cube, cube_io, grid, legend
 from cropmap_jax.geo.periods import month_periods
+from cropmap_jax.geo.sensors import SENSORS
 from cropmap_jax.sources.earthengine import client, pieces, plan_text, planner
 from cropmap_jax.sources.earthengine.options import LabelOptions, Options, S2Options
 from cropmap_jax.sources.earthengine.planner import Pilot
+from cropmap_jax.sources.stac import options as stac_options
+from cropmap_jax.sources.stac import planner as stac_planner
 from cropmap_jax.sources.targets import Target
 
 MAP, TILES = Options(), Options(label=LabelOptions("tiles"))
@@ -230,3 +233,25 @@ def test_the_disk_is_that_of_noisy_cubes(tmp_path):
     found = sum(file.stat().st_size for file in folder.iterdir())
     plan = planner.make_plan([target], MAP)
     assert plan.disk == pytest.approx(found, rel=0.1)
+
+
+def test_cubes_without_a_province_are_grouped_by_where_they_lie():
+    near = [make_target(0, province=""), make_target(1, province="")]
+    far = dataclasses.replace(
+        make_target(2, province=""), geobox=grid.tile_geobox(32639, 300, 3000)
+    )
+    found = planner.places([*near, far])
+    assert [place.name for place in found] == ["46N 1E 2017-2018", "34N 49E 2017-2018"]
+    for place, target in zip(found, (near[0], far), strict=True):
+        lon, lat = grid.to_lonlat(target.geobox)
+        west, south, east, north = place.box
+        assert abs((west + east) / 2 - lon) < 0.05 and abs((south + north) / 2 - lat) < 0.05
+    assets = {band: band for band in SENSORS["s2"].bands}
+    plan = stac_planner.make_plan(
+        [*near, far],
+        stac_options.Options(s2=stac_options.S2Options("x", "y", assets=assets)),
+        threads=1,
+        counted={"s2": {place.name: dict.fromkeys(far.periods, 3) for place in found}},
+    )
+    # Two groups of cubes, six months, three scenes each.
+    assert plan.scenes["s2"] == 2 * 6 * 3

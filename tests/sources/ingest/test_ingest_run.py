@@ -212,6 +212,21 @@ def test_a_part_without_any_value_is_refused(tmp_path, split, cols):
     assert not (tmp_path / "cubes").exists()
 
 
+def test_a_split_whose_fields_all_lie_elsewhere_is_told(tmp_path):
+    # One component wall to wall, most of it in training: blocks of 5 give other splits, too.
+    file = own_stack.write_npz(tmp_path, label=np.full_like(own_stack.label(), 2))
+    split = "blocks:5:train=0.7,test=0.3:seed=11"
+    cubes, text = ingest(file, tmp_path, split=split)
+    assert {made.info.split for made in cubes.values()} == {"train", "test"}
+    assert (
+        "test has no labelled pixel: every field there lies mostly in another split; for a "
+        "wall-to-wall map add --fields none"
+    ) in text
+    assert "train has no labelled" not in text
+    _, text = ingest(file, tmp_path, split=split, fields="none", overwrite=True)
+    assert "has no labelled pixel" not in text
+
+
 def test_a_part_without_annotation_is_refused(tmp_path):
     label = own_stack.label()
     label[:, :8] = 255

@@ -1,9 +1,13 @@
 """What is fetched from a catalogue of simulated scenes is what the simulator itself composites."""
 
 import functools
+import shutil
+import warnings
 
 import numpy as np
 import pytest
+import rasterio
+import rasterio.errors
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from small_catalogue import NO_OPTICAL, NO_RADAR, SETTINGS, fetch_into, read
@@ -180,3 +184,23 @@ def test_max_gb_stops_between_groups(world, tmp_path):
     assert "stopped by max_gb with 2 cubes left" in done.text()
     (info,) = cube_io.list_cubes(tmp_path)
     assert [sensor.name for sensor in info.sensors] == ["s1"] and not info.has_clear
+
+
+def test_a_scene_without_a_geotransform_is_refused_by_name(world, tmp_path):
+    scenes = tmp_path / "scenes"
+    shutil.copytree(world.scenes, scenes)
+    for file in scenes.rglob("*vv.tif"):
+        with rasterio.open(file) as raster:
+            pixels, crs = raster.read(), raster.crs
+        shape = {"height": pixels.shape[1], "width": pixels.shape[2], "count": 1}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(
+                file, "w", driver="GTiff", dtype=pixels.dtype, crs=crs, **shape
+            ) as raster:
+                raster.write(pixels)
+    with warnings.catch_warnings(record=True) as said:
+        done = fetch_into(tmp_path / "cubes", world.cubes, scenes, 1, s2={"collection": ""})
+    assert not [one for one in said if "geotransform" in str(one.message)]
+    (reason,) = done.failed.values()
+    assert "vv.tif: expected a georeferenced image, found no geotransform" in reason
