@@ -4,6 +4,7 @@
 like it than a map's ground does: same soil, weather, fieldwork. This is said, not refused.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,10 @@ from cropmap_jax.data.dataset import Dataset
 
 NEAR_PX = 100
 """Cubes nearer to each other than this are neighbours: 1 km of 10 m pixels."""
+
+
+# Of earlier versions too: what they scored stays.
+_NOTES = (r"^\d+ of \d+ .*cubes.* within [\d,]+ m of ", r"^\d+ of \d+ blocks of .* hold ground of ")
 
 
 def notes(data: Dataset, split: str, learnt: Sequence[str] = ("train",)) -> list[str]:
@@ -40,11 +45,17 @@ def notes(data: Dataset, split: str, learnt: Sequence[str] = ("train",)) -> list
     near = _near(data, own, used)
     if near:
         metres = NEAR_PX * data.pixel_m
+        other = " or ".join("training" if one == "train" else one for one in learnt)
         return [
-            f"{near} of {len(own)} cubes of {split} lie within {metres:,.0f} m of cubes of "
-            f"{where}: their scores are likely higher than farther away"
+            f"{near} of {len(own)} {split} cubes {'is' if near == 1 else 'are'} within "
+            f"{metres:,.0f} m of a {other} cube: their scores are likely higher than farther away"
         ]
     return []
+
+
+def is_note(text: str) -> bool:
+    """Whether a note of an evaluation is one of these."""
+    return any(re.search(one, text) for one in _NOTES)
 
 
 def _annotated(data: Dataset, split: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any
 
+from cropmap_jax.evaluation import map_scores, nearness
 from cropmap_jax.geo import schemas
 
 CHOSEN = "chosen"
@@ -15,8 +16,17 @@ UNITS = ("pixels", "fields")
 Score = dict[str, Any]
 """Of one crop (or "macro mean") and unit: split, dataset, crop, unit, lead_days (asked for), as_of,
 ahead (days, [least, most]; null for a mean), f1, recall and precision (figures: value, low, high,
-reason), threshold and n (what was scored)."""
+reason), threshold, n (what was scored), map_f1 (of what a
+map shows, null where it was not scored) and near (notes of the ground that is near to training)."""
 MEAN = "macro mean"
+
+
+def when(row: Score) -> str:
+    """When a score is of."""
+    if row["as_of"]:
+        return f"as of {row['as_of']}"
+    lead = row["lead_days"]
+    return "each at its own date" if lead is None else f"{lead} days before harvest"
 
 
 def find(
@@ -67,8 +77,11 @@ def _is_of(settings: dict[str, Any], step: int, digest: str) -> bool:
     return bool(settings.get("step") == step)  # of an earlier version
 
 
-def _common(settings: dict[str, Any]) -> Score:
+def _common(made: dict[str, Any]) -> Score:
+    settings = made["settings"]
     return {
+        "map_f1": None,
+        "near": [note for note in made.get("notes", ()) if nearness.is_note(note)],
         "split": settings.get("split", "test"),
         "dataset": settings.get("dataset", ""),
         "calibrated": settings.get("calibrated"),
@@ -77,8 +90,13 @@ def _common(settings: dict[str, Any]) -> Score:
 
 def _of_one_date(made: dict[str, Any]) -> list[Score]:
     settings = made["settings"]
-    own, common = settings.get("method"), _common(settings)
+    own, common = settings.get("method"), _common(made)
     asked = {"lead_days": settings.get("lead_days"), "as_of": settings.get("as_of")}
+    maps = {
+        (row["crop"], row["unit"]): row["f1"]
+        for row in made["scores"]
+        if row["method"] == own and row["rule"] == map_scores.RULE
+    }
     out = []
     for row in made["scores"]:
         if row["method"] == own and row["rule"] == CHOSEN:
@@ -88,6 +106,7 @@ def _of_one_date(made: dict[str, Any]) -> list[Score]:
             }
             counted = sum(row[part] for part in ("tp", "fp", "fn", "tn"))
             what = {"crop": row["crop"], "unit": row["unit"], "threshold": row["threshold"]}
+            what["map_f1"] = maps.get((row["crop"], row["unit"]))
             out.append(common | asked | what | figures | {"ahead": row["lead_days"], "n": counted})
     for row in made.get("macro", ()):
         if row["method"] == own:
@@ -99,7 +118,7 @@ def _of_one_date(made: dict[str, Any]) -> list[Score]:
 
 def _of_curve(made: dict[str, Any]) -> list[Score]:
     settings, out = made["settings"], []
-    own, common = settings.get("method"), _common(settings)
+    own, common = settings.get("method"), _common(made)
     curves = [(one["crop"], one) for one in made["curves"]]
     curves += [(MEAN, one) for one in made["macro"] or ()]
     for crop, one in curves:
