@@ -4,7 +4,6 @@
 like it than a map's ground does: same soil, weather, fieldwork. This is said, not refused.
 """
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +13,6 @@ from cropmap_jax.data.dataset import Dataset
 
 NEAR_PX = 100
 """Cubes nearer to each other than this are neighbours: 1 km of 10 m pixels."""
-
-
-# Of earlier versions too: what they scored stays.
-_NOTES = (r"^\d+ of \d+ .*cubes.* within [\d,]+ m of ", r"^\d+ of \d+ blocks of .* hold ground of ")
 
 
 def notes(data: Dataset, split: str, learnt: Sequence[str] = ("train",)) -> list[str]:
@@ -51,11 +46,6 @@ def notes(data: Dataset, split: str, learnt: Sequence[str] = ("train",)) -> list
             f"{metres:,.0f} m of a {other} cube: their scores are likely higher than farther away"
         ]
     return []
-
-
-def is_note(text: str) -> bool:
-    """Whether a note of an evaluation is one of these."""
-    return any(re.search(one, text) for one in _NOTES)
 
 
 def _annotated(data: Dataset, split: str) -> np.ndarray:

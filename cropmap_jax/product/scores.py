@@ -5,12 +5,15 @@ What another state of the run scored is left out: a card speaks of what can be u
 
 import os
 import pathlib
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from cropmap_jax.evaluation import map_scores, nearness
 from cropmap_jax.geo import schemas
 
 CHOSEN = "chosen"
+MAP = "map"
+"""The rule of rows that score what a map shows."""
 UNITS = ("pixels", "fields")
 
 Score = dict[str, Any]
@@ -21,7 +24,16 @@ map shows, null where it was not scored) and near (notes of the ground that is n
 MEAN = "macro mean"
 
 
-def when(row: Score) -> str:
+# Notes of `evaluate`, also of earlier versions: what they scored stays.
+_NEAR = (r"^\d+ of \d+ .*cubes.* within [\d,]+ m of ", r"^\d+ of \d+ blocks of .* hold ground of ")
+
+
+def is_near(note: str) -> bool:
+    """Whether a note says that ground that was scored lies next to ground of training."""
+    return any(re.search(one, note) for one in _NEAR)
+
+
+def when(row: Mapping[str, Any]) -> str:
     """When a score is of."""
     if row["as_of"]:
         return f"as of {row['as_of']}"
@@ -81,7 +93,7 @@ def _common(made: dict[str, Any]) -> Score:
     settings = made["settings"]
     return {
         "map_f1": None,
-        "near": [note for note in made.get("notes", ()) if nearness.is_note(note)],
+        "near": [note for note in made.get("notes", ()) if is_near(note)],
         "split": settings.get("split", "test"),
         "dataset": settings.get("dataset", ""),
         "calibrated": settings.get("calibrated"),
@@ -95,7 +107,7 @@ def _of_one_date(made: dict[str, Any]) -> list[Score]:
     maps = {
         (row["crop"], row["unit"]): row["f1"]
         for row in made["scores"]
-        if row["method"] == own and row["rule"] == map_scores.RULE
+        if row["method"] == own and row["rule"] == MAP
     }
     out = []
     for row in made["scores"]:
