@@ -178,6 +178,11 @@ def test_extras_hold_what_the_table_of_modules_names(wheel):
         assert not found[""] & expected, "the base install lacks them"
 
 
+def test_the_page_on_installing_names_every_extra():
+    text = (CHECKOUT / "docs" / "install.md").read_text()
+    assert [one for one in extras.EXTRAS if f"pip install '.[{one}]'" not in text] == []
+
+
 def test_commands_start_without_extras_and_name_the_one_they_need(installed, tmp_path):
     """Modules that only extras bring cannot be imported; those of other packages' needs can."""
     target, env = installed

@@ -98,9 +98,10 @@ def _of_scores(facts: Mapping[str, Any]) -> list[str]:
     if bad:
         found.append(f"F1 of pixels below {_GOOD}: {_listed(bad)}.")
     if facts["exclusive"]:
+        there = any(row["map_f1"] is not None for row in test)
         found.append(
             "Maps show the most probable class: their scores differ from those at the thresholds "
-            "that are listed."
+            "that are listed" + (", see F1 of the map." if there else ".")
         )
     found += [f"{note[0].upper()}{note[1:]}." for row in test for note in row["near"]]
     leads = sorted({row["lead_days"] for row in test if row["lead_days"] is not None})
@@ -137,9 +138,10 @@ def _of_inputs(facts: Mapping[str, Any], unused: Mapping[str, Sequence[int]]) ->
     if radar:
         own = inputs["backscatter"]
         kind = f"is {own}" if own else "is not recorded"
-        others = _listed([one for one in BACKSCATTER if one != own])
+        others = "other kinds" if own else "kinds"
+        others += f" ({_listed([one for one in BACKSCATTER if one != own])})"
         found.append(
-            f"Backscatter of {_listed(radar)} in training {kind}; other kinds ({others}) differ "
+            f"Backscatter of {_listed(radar)} in training {kind}; {others} differ "
             f"by decibels on slopes and are not to be mixed with it."
         )
     if facts["calibrated"] is None:
