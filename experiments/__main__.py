@@ -9,10 +9,15 @@ cropmap --completion bash     prints completion for bash, zsh or fish
 import runpy
 import sys
 
-from experiments import _verbs
+from experiments import _pipes, _verbs
 
 
 def main() -> None:
+    with _pipes.end_quietly():
+        _main()
+
+
+def _main() -> None:
     words = sys.argv[1:]
     first = words[0] if words else "--help"
     if first in ("--help", "-h", "help"):

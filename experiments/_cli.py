@@ -15,7 +15,7 @@ from absl import app, flags, logging
 
 from cropmap_jax import xla
 from cropmap_jax.geo import installed
-from experiments import _flags, _output
+from experiments import _flags, _output, _pipes
 
 
 def installed_or_checkout(folder: str) -> pathlib.Path:
@@ -130,9 +130,13 @@ def run(main) -> None:
 
     ValueError and OSError are a user's mistakes or the machine's; anything else is ours and keeps
     its traceback. Ctrl-C exits with 130; where a command writes step by step, SIGTERM with 143 and
-    SIGHUP with 129.
+    SIGHUP with 129; where nobody reads what is printed, with 141 and no line.
     """
+    with _pipes.end_quietly():
+        _run(main)
 
+
+def _run(main) -> None:
     def guarded(argv):
         if len(argv) > 1:
             raise ValueError(f"expected flags like --name value, found {argv[1]!r}")
@@ -164,6 +168,8 @@ def run(main) -> None:
             "\n",
         )
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _pipes.are_closed():
+            raise
         _fail(output, 1, _of_file(error), "error: ")
     except (ValueError, flags.Error) as error:
         _fail(output, 1, str(error), "error: ")

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import pathlib
+import shlex
 import statistics
 
 from cropmap_jax.geo import as_of_windows, files
@@ -148,6 +149,11 @@ def claim(out: pathlib.Path) -> None:
     files.Written(out, "demo").claim("scores.txt", "scores.png")
 
 
+def _view(out: pathlib.Path) -> str:
+    words = ["--map", str(out / "map"), "--cubes", str(out / "iran" / "cubes"), "--open"]
+    return f"python -m experiments.view {shlex.join(words)}"
+
+
 def write(out: pathlib.Path, seeds: int) -> str:
     """Writes `scores.txt` and `scores.png`, and returns what to print.
 
@@ -161,5 +167,6 @@ def write(out: pathlib.Path, seeds: int) -> str:
     return (
         f"{text}\nthis table: {out / 'scores.txt'}, drawn: {out / 'scores.png'}\n"
         f"pictures of each crop: {out / 'combined-0' / 'evaluation' / 'test'}\n"
-        f"the map, for QGIS: {out / 'map'}\n\n{NEXT}"
+        f"the map, for QGIS: {out / 'map'}\n"
+        f"in a browser: {_view(out)}\n\n{NEXT}"
     )

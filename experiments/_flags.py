@@ -39,7 +39,7 @@ def parse(argv: list[str], known: flags.FlagValues = flags.FLAGS) -> list[str]:
         line = _line_of_config(error, (_config_path(argv, known) or "").partition(":")[0])
         if line:
             raise _Wrong(f"--config {line}: SystemExit: {error}") from error
-        raise
+        raise SystemExit(0) from None  # absl leaves --help with 1, which here means refused
     except Exception as error:  # a config may raise anything
         path = _config_path(argv, known)
         if path is not None:

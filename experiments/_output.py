@@ -1,5 +1,6 @@
 """What a command prints: text for people, one line of JSON for scripts, or nothing."""
 
+import contextlib
 import json
 import math
 import os
@@ -87,8 +88,10 @@ class Output:
         line["results"] = dict(_RESULTS)
         sys.stdout.flush()
         text = json.dumps(_plain(line), ensure_ascii=False, allow_nan=False)
-        with os.fdopen(self._out, "w", encoding="utf-8") as out:
-            print(text, file=out)
+        # Whoever asked for it may have left: what the command did stands.
+        with contextlib.suppress(BrokenPipeError):
+            with os.fdopen(self._out, "w", encoding="utf-8") as out:
+                print(text, file=out)
         self._out = None
 
 

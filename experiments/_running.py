@@ -1,11 +1,12 @@
 """Commands of this package that another one runs, each printed before it runs."""
 
+import errno
 import shlex
 import time
 from collections.abc import Sequence
 
 from cropmap_jax.geo import forks
-from experiments import _cli
+from experiments import _cli, _pipes
 
 SHARED = ("cropmap_jax.evaluation.evaluate", "cropmap_jax.training.loop")
 """What most commands import, once for all of them."""
@@ -31,6 +32,8 @@ def run(title: str, command: str, arguments: Sequence[str], shared: Sequence[str
     start = time.monotonic()
     forks.preload(shared)
     ended = forks.command(f"experiments.{command}", arguments, None, _cli.forget_flags)
+    if ended.code == _pipes.CLOSED:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
     if ended.code:
         raise ValueError(f"{title} failed (exit {ended.code}): {shown}")
     print(f"({time.monotonic() - start:.0f} s)", flush=True)

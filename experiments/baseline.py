@@ -1,4 +1,4 @@
-"""Trains a baseline for keeps: forest, boosting, logistic regression, or dates alone.
+"""Trains and keeps a baseline: forest, boosting, logistic regression, or dates alone.
 
     python -m experiments.baseline --config configs/baselines/forest.py --workdir W \
         --config.data_dir=DIR --config.dataset=isrc

@@ -1,4 +1,4 @@
-"""Makes the probabilities of a run mean what they say, from what validation shows.
+"""Calibrates a run's probabilities on validation data.
 
     python -m experiments.calibrate --workdir W
 

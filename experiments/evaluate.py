@@ -85,7 +85,7 @@ _PICTURES = flags.DEFINE_integer(
 _REPORT = flags.DEFINE_bool(
     "report",
     False,
-    "Write report.html: how early, how surely and where the map is right, for people to read. "
+    "Write report.html: how early, how reliably and where the map is right, for people to read. "
     "Leads are 150,120,90,60,30 unless given; --as_of is then the date of the whole legend.",
 )
 _PLACES = flags.DEFINE_integer(

@@ -72,7 +72,7 @@ def predict(
     """
     infos = [one.info for one in cubes]
     _check_names(infos)
-    cubes_lib.check(infos, restored.recipe, as_of)
+    cubes_lib.check(infos, restored.recipe, as_of, "as_of")
     made = plan.make(restored, infos, as_of, threshold, smooth, calibrated)
     source = MemorySource({one.info.cube_id: one for one in cubes})
     found: dict[str, _Shares] = {}

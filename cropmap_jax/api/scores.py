@@ -76,7 +76,7 @@ def evaluate(
         leads = as_of_plan.parse_leads([str(lead) for lead in wanted], "lead_days")
     if as_of is not None and len(leads) > 1:
         raise ValueError("lead_days: expected one with as_of, one date for all, found several")
-    dates = scoring.Dates(leads, str(as_of or ""), str(until or ""))
+    dates = scoring.Dates(leads, str(as_of or ""), str(until or ""), dashes="")
     looked = scoring.looked(split, chooser, False)
     _, noted = scoring.check_ground(restored, opened, split, chooser, allow_training_ground, False)
     plan, late = scoring.plan_dates(

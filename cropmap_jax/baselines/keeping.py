@@ -1,4 +1,4 @@
-"""Trains a baseline for keeps: from a config to a finished workdir."""
+"""Trains and keeps a baseline: from a config to a finished workdir."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -72,7 +72,7 @@ def train_for_all_dates(
     sensors: Sequence[Sensor] | None = None,
     scheduler: Scheduler | None = None,
 ) -> BaselinePredictor:
-    """One model, from pixels as of several dates, as `keeping.train` makes one for keeps.
+    """One model, from pixels as of several dates, as `keeping.train` makes one that is kept.
 
     Args:
       settings, data, split, num_periods, seed, sensors, scheduler: as for `train`.

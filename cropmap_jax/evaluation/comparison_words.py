@@ -1,5 +1,6 @@
 """A comparison in words: one sentence that says what to use, and a table."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,14 +47,13 @@ def sentence(found: Mapping[str, Any], split: str) -> str:
     score, fields = _score(row), _of_fields(found, strongest, ahead[0])
     if own["low"] is None:
         reason = (own["reason"] or "no interval").removeprefix("no interval: ")
+        reason = re.sub(r"^it is of one (\w+) alone$", rf"there is only one {split} \1", reason)
         reason, worse = f"{reason}{_place(found, split)}", worse.rstrip(",")
         numbers = f"{high:.3f} against {low:.3f} ({score})"
         if own["value"] == 0:
             return f"{_up(better)} and {worse} score the same, {numbers}, since {reason}{fields}."
-        how = "but how surely cannot be told"
-        return (
-            f"{_up(better)} scores higher than {worse}, {numbers}, {how}, since {reason}{fields}."
-        )
+        how = "but no interval can be given"
+        return f"{_up(better)} scores higher than {worse}, {numbers}, {how}, as {reason}{fields}."
     where, differ = _where(found, split), _interval(own, ahead[0] == strongest)
     numbers = f"{better} has {high:.3f} and {worse} {low:.3f} ({score}), a difference of {differ}"
     if own["better"] is None:

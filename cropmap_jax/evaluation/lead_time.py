@@ -183,9 +183,9 @@ def _earliest(steps: Sequence[Step], points: Sequence[Point]) -> dict[str, Any]:
     if not holds:
         words += ", but not at all later points"
     if not sure:
-        words += "; no interval lies above it as a whole"
+        words += "; no whole interval lies above it"
     elif sure[0] == first:
-        words += "; its interval lies above it as a whole"
+        words += "; its whole interval lies above it"
     else:
         words += f"; with its whole interval {steps[sure[0]].words}"
     surely = at[sure[0]] if sure else None

@@ -89,6 +89,6 @@ def note(plan: Plan, names: list[str], inside: list[bool]) -> str | None:
     else:
         where = "; ".join(f"{name} at {', '.join(steps)}" for name, steps in outside.items())
     return (
-        f"training drew no as-of date like some of these, so that the run may know little there "
-        f"(config.max_lead_days or config.as_of widens what it draws): {where}"
+        f"some of these dates are outside the range seen in training, so that the run may know "
+        f"little there (config.max_lead_days or config.as_of widens what it draws): {where}"
     )

@@ -40,9 +40,10 @@ def notes(data: Dataset, split: str, learnt: Sequence[str] = ("train",)) -> list
     near = _near(data, own, used)
     if near:
         metres = NEAR_PX * data.pixel_m
+        other = " or ".join("training" if one == "train" else one for one in learnt)
         return [
-            f"{near} of {len(own)} cubes of {split} lie within {metres:,.0f} m of cubes of "
-            f"{where}: their scores are likely higher than farther away"
+            f"{near} of {len(own)} {split} cubes {'is' if near == 1 else 'are'} within "
+            f"{metres:,.0f} m of a {other} cube: their scores are likely higher than farther away"
         ]
     return []
 

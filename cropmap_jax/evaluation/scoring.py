@@ -214,11 +214,13 @@ class Dates:
       leads: days before harvest; several are a curve.
       as_of: ISO date, one for all crops; None for the leads.
       until: ISO date up to which the ends of all periods are a curve; None for the others.
+      dashes: before their names in errors; "" where they are no flags.
     """
 
     leads: Sequence[int]
     as_of: str | None = None
     until: str | None = None
+    dashes: str = "--"
 
 
 def plan_dates(
@@ -239,14 +241,16 @@ def plan_dates(
     """
     flag = ""
     if dates.until:
-        flag, until = "--until", periods.to_day(periods.parse_date(dates.until, "--until"))
+        flag = f"{dates.dashes}until"
+        until = periods.to_day(periods.parse_date(dates.until, flag))
         plan = as_of_plan.for_season(data, crops, until, split, looked)
     elif len(dates.leads) > 1 and not (dates.as_of and not data.harvest[:, crops].any(0).all()):
         plan = as_of_plan.for_leads(data, crops, dates.leads, looked)
     else:
         as_of = None
         if dates.as_of:
-            flag, as_of = "--as_of", periods.to_day(periods.parse_date(dates.as_of, "--as_of"))
+            flag = f"{dates.dashes}as_of"
+            as_of = periods.to_day(periods.parse_date(dates.as_of, flag))
         found = input_pipeline.as_of_dates(data, crops, dates.leads[0], as_of)
         step = as_of_plan.Step(None if dates.as_of else dates.leads[0], as_of)
         plan = as_of_plan.single(crops, found, step)

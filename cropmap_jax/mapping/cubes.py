@@ -42,13 +42,16 @@ def find_cubes(
     return infos
 
 
-def check(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> None:
+def check(
+    infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date, flag: str = "--as_of"
+) -> None:
     """Requires that the checkpoint can map cubes of one season together.
 
     Args:
       infos: at least one cube, on disk or in memory.
       recipe: the checkpoint's.
       as_of: exclusive date of the prediction.
+      flag: what errors call it.
 
     Raises:
       ValueError: as `find_cubes`.
@@ -57,7 +60,7 @@ def check(infos: list[cube.CubeInfo], recipe: Recipe, as_of: dt.date) -> None:
     for info in infos:
         _check(info, recipe, as_of)
     _check_pixels(infos, recipe)
-    _check_age(infos, as_of)
+    _check_age(infos, as_of, flag)
 
 
 def join(
@@ -166,12 +169,12 @@ def _check_pixels(infos: list[cube.CubeInfo], recipe: Recipe) -> None:
             )
 
 
-def _check_age(infos: list[cube.CubeInfo], as_of: dt.date) -> None:
+def _check_age(infos: list[cube.CubeInfo], as_of: dt.date, flag: str) -> None:
     newest = max(infos, key=lambda info: info.periods[-1].end)
     end = newest.periods[-1].end
     if (as_of - end).days > MOST_DAYS:
         raise ValueError(
-            f"--as_of {as_of}: expected a date within a year of the last image, found cubes whose "
+            f"{flag} {as_of}: expected a date within a year of the last image, found cubes whose "
             f"images end by {end} (cube {newest.cube_id})"
         )
 

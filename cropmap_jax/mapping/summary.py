@@ -188,7 +188,8 @@ def table(found: Tally, classes: Legend) -> str:
             lines.append(f"{line}  {row['last_image']}".rstrip())
     lines.append(f"{found.cubes} cube{'s' if found.cubes > 1 else ''}, {describe_dates(found)}")
     for name, count in found.excluded.items():
-        lines.append(f"{name} is not planted yet in {count} of them and was not claimed there")
+        cubes = "1 cube" if count == 1 else f"{count} cubes"
+        lines.append(f"{name}: not mapped in {cubes}, where planting ends after this date")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cropmap_jax.geo import text
+from cropmap_jax.geo.legend import IGNORE, NONE_OF_THESE
 from cropmap_jax.product import scores as score_lib
 from cropmap_jax.product.facts import Facts
 
@@ -21,6 +22,7 @@ _HELP = (
     "Written from what the run holds. Change it as you like: a card that was changed is kept, and "
     "the one that would replace it is written next to it, as MODEL_CARD.new.md."
 )
+_MAP = " F1 of the map |"
 _METHODS = {
     "network": "neural network",
     "combined": "several runs combined",
@@ -99,7 +101,7 @@ def _front(facts: Facts) -> str:
 
 
 def _metric(row: Mapping[str, Any]) -> dict[str, Any]:
-    name = f"F1 of {row['unit']}, mean of {row['of']} crops, {_when(row)}"
+    name = f"F1 of {row['unit']}, mean of {row['of']} crops, {score_lib.when(row)}"
     return {"type": "f1", "name": name, "value": round(row["f1"]["value"], 4)}
 
 
@@ -203,17 +205,20 @@ def _legend(facts: Facts) -> list[str]:
     own = [row for row in facts["data"] if row["legend"] == facts["legend"]["name"]]
     train = own[-1]["splits"].get("train") if own else None
     lines = [
-        "| class | code | colour | training fields | training pixels |",
-        "|---|---|---|---|---|",
+        "| class | value in maps (crop.tif) | code in the legend | colour | training fields | "
+        "training pixels |",
+        "|---|---|---|---|---|---|",
     ]
     for i, one in enumerate(facts["legend"]["classes"]):
         fields = f"{train['fields'][i]:,}" if train and train["fields"] else "-"
         pixels = f"{train['pixels'][i]:,}" if train else "-"
         lines.append(
-            f"| {_cell(one['title'])} | {one['code']} | {one['colour']} | {fields} | {pixels} |"
+            f"| {_cell(one['title'])} | {i} | {one['code']} | {one['colour']} | {fields} | "
+            f"{pixels} |"
         )
+    lines += ["", f"In maps {NONE_OF_THESE} is none of these, {IGNORE} unknown."]
     if facts["none_of_these"]:
-        lines += ["", "Probabilities of the classes leave a rest: that of none of these."]
+        lines += ["", "The remaining probability is that of none of these."]
     elif not facts["exclusive"]:
         lines += ["", "Classes are asked for one by one: their probabilities do not add up to 1."]
     return lines
@@ -237,30 +242,36 @@ def _scores(facts: Facts) -> list[str]:
     if not rows:
         return ["None yet: `python -m experiments.evaluate --workdir W --crop all`."]
     lines: list[str] = []
-    columns = dict.fromkeys((row["dataset"], row["split"], row["unit"], _when(row)) for row in rows)
+    columns = dict.fromkeys(
+        (row["dataset"], row["split"], row["unit"], score_lib.when(row)) for row in rows
+    )
     for dataset, split, unit, when in columns:
         own = [
             row
             for row in rows
-            if (row["dataset"], row["split"], row["unit"], _when(row))
+            if (row["dataset"], row["split"], row["unit"], score_lib.when(row))
             == (dataset, split, unit, when)
         ]
+        shown = any(row["map_f1"] is not None for row in own)
         lines += [
             f"{split} of {_cell(dataset)}, {unit}, {when}:",
             "",
-            "| crop | F1 | recall | precision | threshold | last image before harvest |",
-            "|---|---|---|---|---|---|",
+            "| crop | F1 | recall | precision | threshold | last image before harvest |"
+            + _MAP * shown,
+            f"|---|---|---|---|---|---|{'---|' * shown}",
         ]
         for row in own:
             threshold = "-" if row["threshold"] is None else f"{row['threshold']:.2f}"
             lines.append(
                 f"| {_cell(row['crop'])} | {_figure(row['f1'])} | {_figure(row['recall'])} | "
                 f"{_figure(row['precision'])} | {threshold} | {_ahead(row['ahead'])} |"
+                + f" {_map_f1(row)} |"
+                * shown
             )
         lines.append("")
-    shown = dict.fromkeys(row["split"] for row in rows)
+    splits = dict.fromkeys(row["split"] for row in rows)
     lines += [
-        f"- {split}: {_cell(one)}" for split in shown for one in facts["words"].get(split, ())
+        f"- {split}: {_cell(one)}" for split in splits for one in facts["words"].get(split, ())
     ]
     if facts["calibrated"]:
         before = any(row["calibrated"] is None for row in rows)
@@ -271,17 +282,14 @@ def _scores(facts: Facts) -> list[str]:
     return lines
 
 
-def _when(row: Mapping[str, Any]) -> str:
-    if row["as_of"]:
-        return f"as of {row['as_of']}"
-    lead = row["lead_days"]
-    return "each at its own date" if lead is None else f"{lead} days before harvest"
-
-
 def _ahead(days: Sequence[int] | None) -> str:
     if not days or days[0] is None:
         return "-"
     return f"{days[0]} d" if days[0] == days[-1] else f"{days[0]} to {days[-1]} d"
+
+
+def _map_f1(row: Mapping[str, Any]) -> str:
+    return "-" if row["map_f1"] is None else f"{row['map_f1']:.3f}"
 
 
 def _figure(figure: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cropmap_jax.product.scores import MEAN
+from cropmap_jax.geo.sensors import BACKSCATTER
+from cropmap_jax.product.scores import MEAN, when
 
 FEW_FIELDS = 20
 """Training fields of a class below which a card says so: with 20 of each, mean F1 of one method had
@@ -93,13 +94,16 @@ def _of_scores(facts: Mapping[str, Any]) -> list[str]:
     missing = [name for name in names if name not in {row["crop"] for row in test}]
     if missing:
         found.append(f"Not scored: {_listed(missing)}.")
-    bad = [
-        f"{row['crop']} ({row['f1']['value']:.2f})"
-        for row in _at_its_lead(test, facts["trained"]["settings"].get("lead_days"))
-        if row["f1"]["value"] is not None and row["f1"]["value"] < _GOOD
-    ]
+    bad = _below(test)
     if bad:
         found.append(f"F1 of pixels below {_GOOD}: {_listed(bad)}.")
+    if facts["exclusive"]:
+        there = any(row["map_f1"] is not None for row in test)
+        found.append(
+            "Maps show the most probable class: their scores differ from those at the thresholds "
+            "that are listed" + (", see F1 of the map." if there else ".")
+        )
+    found += [f"{note[0].upper()}{note[1:]}." for row in test for note in row["near"]]
     leads = sorted({row["lead_days"] for row in test if row["lead_days"] is not None})
     if leads:
         listed = ", ".join(map(str, leads))
@@ -114,10 +118,14 @@ def _of_scores(facts: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _at_its_lead(rows: Sequence[Mapping[str, Any]], lead: int | None) -> list[Mapping[str, Any]]:
-    """Rows of single crops over pixels, at the lead that was trained for where it was scored."""
-    rows = [row for row in rows if row["crop"] != MEAN and row["unit"] == "pixels"]
-    return [row for row in rows if row["lead_days"] == lead] or rows
+def _below(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Crops whose F1 over pixels is low, and when it is, of all leads that were scored."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        f1 = row["f1"]["value"]
+        if row["crop"] != MEAN and row["unit"] == "pixels" and f1 is not None and f1 < _GOOD:
+            found.setdefault(row["crop"], {})[f"{f1:.2f}, {when(row)}"] = None
+    return [f"{crop} ({'; '.join(said)})" for crop, said in found.items()]
 
 
 def _of_inputs(facts: Mapping[str, Any], unused: Mapping[str, Sequence[int]]) -> list[str]:
@@ -128,13 +136,16 @@ def _of_inputs(facts: Mapping[str, Any], unused: Mapping[str, Sequence[int]]) ->
             found.append(f"Never seen in training: {_listed(bands)} of {sensor['title']}.")
     radar = [one["title"] for one in inputs["sensors"] if one["compositing"] == "mean_power"]
     if radar:
-        kind = f"is {inputs['backscatter']}" if inputs["backscatter"] else "is not recorded"
+        own = inputs["backscatter"]
+        kind = f"is {own}" if own else "is not recorded"
+        others = "other kinds" if own else "kinds"
+        others += f" ({_listed([one for one in BACKSCATTER if one != own])})"
         found.append(
-            f"Backscatter of {_listed(radar)} in training {kind}; other kinds (gamma0 of terrain, "
-            f"sigma0) differ by decibels on slopes and are not to be mixed with it."
+            f"Backscatter of {_listed(radar)} in training {kind}; {others} differ "
+            f"by decibels on slopes and are not to be mixed with it."
         )
     if facts["calibrated"] is None:
-        found.append("Probabilities are not calibrated: 0.8 need not be right 8 times in 10.")
+        found.append("Probabilities are not calibrated: 0.8 may not mean right 8 times in 10.")
     return found
 
 

@@ -5,18 +5,40 @@ What another state of the run scored is left out: a card speaks of what can be u
 
 import os
 import pathlib
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from cropmap_jax.geo import schemas
 
 CHOSEN = "chosen"
+MAP = "map"
+"""The rule of rows that score what a map shows."""
 UNITS = ("pixels", "fields")
 
 Score = dict[str, Any]
 """Of one crop (or "macro mean") and unit: split, dataset, crop, unit, lead_days (asked for), as_of,
 ahead (days, [least, most]; null for a mean), f1, recall and precision (figures: value, low, high,
-reason), threshold and n (what was scored)."""
+reason), threshold, n (what was scored), map_f1 (of what a
+map shows, null where it was not scored) and near (notes of the ground that is near to training)."""
 MEAN = "macro mean"
+
+
+# Notes of `evaluate`, also of earlier versions: what they scored stays.
+_NEAR = (r"^\d+ of \d+ .*cubes.* within [\d,]+ m of ", r"^\d+ of \d+ blocks of .* hold ground of ")
+
+
+def is_near(note: str) -> bool:
+    """Whether a note says that ground that was scored lies next to ground of training."""
+    return any(re.search(one, note) for one in _NEAR)
+
+
+def when(row: Mapping[str, Any]) -> str:
+    """When a score is of."""
+    if row["as_of"]:
+        return f"as of {row['as_of']}"
+    lead = row["lead_days"]
+    return "each at its own date" if lead is None else f"{lead} days before harvest"
 
 
 def find(
@@ -67,8 +89,11 @@ def _is_of(settings: dict[str, Any], step: int, digest: str) -> bool:
     return bool(settings.get("step") == step)  # of an earlier version
 
 
-def _common(settings: dict[str, Any]) -> Score:
+def _common(made: dict[str, Any]) -> Score:
+    settings = made["settings"]
     return {
+        "map_f1": None,
+        "near": [note for note in made.get("notes", ()) if is_near(note)],
         "split": settings.get("split", "test"),
         "dataset": settings.get("dataset", ""),
         "calibrated": settings.get("calibrated"),
@@ -77,8 +102,13 @@ def _common(settings: dict[str, Any]) -> Score:
 
 def _of_one_date(made: dict[str, Any]) -> list[Score]:
     settings = made["settings"]
-    own, common = settings.get("method"), _common(settings)
+    own, common = settings.get("method"), _common(made)
     asked = {"lead_days": settings.get("lead_days"), "as_of": settings.get("as_of")}
+    maps = {
+        (row["crop"], row["unit"]): row["f1"]
+        for row in made["scores"]
+        if row["method"] == own and row["rule"] == MAP
+    }
     out = []
     for row in made["scores"]:
         if row["method"] == own and row["rule"] == CHOSEN:
@@ -88,6 +118,7 @@ def _of_one_date(made: dict[str, Any]) -> list[Score]:
             }
             counted = sum(row[part] for part in ("tp", "fp", "fn", "tn"))
             what = {"crop": row["crop"], "unit": row["unit"], "threshold": row["threshold"]}
+            what["map_f1"] = maps.get((row["crop"], row["unit"]))
             out.append(common | asked | what | figures | {"ahead": row["lead_days"], "n": counted})
     for row in made.get("macro", ()):
         if row["method"] == own:
@@ -99,7 +130,7 @@ def _of_one_date(made: dict[str, Any]) -> list[Score]:
 
 def _of_curve(made: dict[str, Any]) -> list[Score]:
     settings, out = made["settings"], []
-    own, common = settings.get("method"), _common(settings)
+    own, common = settings.get("method"), _common(made)
     curves = [(one["crop"], one) for one in made["curves"]]
     curves += [(MEAN, one) for one in made["macro"] or ()]
     for crop, one in curves:

@@ -55,7 +55,7 @@ def view(report: Report) -> View:
 
 
 def _in_short(report: Report, titles: words.Titles) -> Table:
-    """How early each crop is mapped well, and how surely."""
+    """How early each crop is mapped well, and how reliably."""
     kind, goal, step = report["curve"]["axis"]["kind"], report["curve"]["goal"], report["step"]
     when = words.step(summary.named_steps(report)[step])
     table = Table(

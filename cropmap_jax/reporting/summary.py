@@ -1,4 +1,4 @@
-"""What the report says first, in sentences: how early, how surely, compared with what."""
+"""What the report says first, in sentences: how early, how reliably, compared with what."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -185,16 +185,16 @@ def overall(report: Report) -> str:
     own = found[0]["overall_accuracy"]
     text = (
         f"On a map of all crops, {words.as_of(report['one_date']['dates'])}, "
-        f"{words.share(own)} of the known ground is shown as what it is."
+        f"{words.share(own)} of the labelled pixels are mapped correctly."
     )
     shown = report["reliability"]["map"]
     if shown:
         last = shown.get("after") or shown["before"]
         if last["confidence"] is not None and last["ece"] is not None:
             text += (
-                f" Counted field by field, of crops that are planted by then, "
-                f"{words.percent(last['accuracy'])} is right where the map states a confidence of "
-                f"{words.percent(last['confidence'])} on average: it is {_leaning(last)}."
+                f" Per field, for crops already planted, mean confidence is "
+                f"{words.percent(last['confidence'])} and accuracy "
+                f"{words.percent(last['accuracy'])}: it is {_leaning(last)}."
             )
     return text
 

@@ -114,7 +114,11 @@ def test_a_calibration_applies(places, model, monkeypatch):
     [
         (lambda d: d, "soon", "^as_of: expected a date"),
         (lambda d: d, "2021-12-15", "expected .*as-of|as-of .*expected"),
-        (lambda d: d, "2024-12-15", "expected a date within a year of the last image"),
+        (
+            lambda d: d,
+            "2024-12-15",
+            "^as_of 2024-12-15: expected a date within a year of the last image",
+        ),
         (lambda d: d.drop_vars("spatial_ref").drop_attrs(), AS_OF, "expected a CRS"),
         (lambda d: d.isel(time=slice(None, None, -1)), AS_OF, "expected ascending time"),
         (lambda d: d.drop_vars("VH"), AS_OF, "expected bands VV, VH of Sentinel-1, found no VH"),

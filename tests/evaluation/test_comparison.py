@@ -93,7 +93,7 @@ def test_one_field_alone_gives_no_interval_and_the_sentence_says_so():
     assert comparison.difference(found, "forest")["better"] is None and found["best"] == "forest"
     assert sentence == (
         "The forest scores higher than the network, 0.900 against 0.842 (F1 of rye, pixels), but "
-        "how surely cannot be told, since it is of one field alone, and test has one block."
+        "no interval can be given, as there is only one test field, and test has one block."
     )
 
 

@@ -179,7 +179,11 @@ def point(value, low=None, high=None):
 @pytest.mark.parametrize(
     ("values", "expected", "words"),
     [
-        ([(0.5,), (0.8,), (0.9,)], (60, True, None), "60 days before harvest; no interval lies"),
+        (
+            [(0.5,), (0.8,), (0.9,)],
+            (60, True, None),
+            "60 days before harvest; no whole interval lies",
+        ),
         ([(0.8, 0.7, 0.9), (0.9, 0.8, 1)], (90, True, 60), "with its whole interval 60 days"),
         ([(0.9, 0.85, 1), (0.7,)], (90, False, 90), "before harvest, but not at all later points;"),
         ([(None,), (0.79,)], (None, None, None), "not reached: at most 0.79, 60 days"),

@@ -10,6 +10,7 @@ from training.small_data import Ground
 
 from cropmap_jax.evaluation import nearness, scoring
 from cropmap_jax.geo.legend import IGNORE
+from cropmap_jax.product import scores
 
 LABEL = np.zeros((8, 8), np.uint8)
 
@@ -33,7 +34,8 @@ def test_cubes_nearer_than_a_kilometre_are_counted():
     # 8 pixels of 10 m, so that 80 m of the distance are the cube's own.
     assert nearness.notes(made("train", "test", metres=1090), "test") == []
     (note,) = nearness.notes(made("train", "test", "test", metres=1070), "test")
-    assert note.startswith("1 of 2 cubes of test lie within 1,000 m of cubes of train:")
+    assert scores.is_near(note)
+    assert note.startswith("1 of 2 test cubes is within 1,000 m of a training cube:")
     apart = made("train", "test", metres=100)
     apart.cubes[0]["crs"] = "EPSG:32632"
     assert nearness.notes(apart, "test") == []
@@ -54,4 +56,4 @@ def test_ground_near_a_train_split_that_the_run_never_saw_is_not_said(dataset, s
     restored = types.SimpleNamespace(cubes=far, dataset=dataset, step=0)
     ground, found = scoring.check_ground(restored, data, "test", None, False, False)
     assert ground["trained_on"] == []
-    assert len([note for note in found if "within 1,000 m of cubes of train" in note]) == said
+    assert len([note for note in found if "within 1,000 m of a training cube" in note]) == said

@@ -201,4 +201,5 @@ def test_a_crop_without_an_f1_is_left_out_and_said(tmp_path):
     assert re.search(r"^mean \(1 of 2\) +0.600 +0.600 +- +0.500 +(- *){4}$", told, re.MULTILINE)
     assert "dual_unet3d, mean F1 of pixels (1 of 2): +0.100, 1 seed" in told
     assert "no crop has an F1 of fields" in told
+    assert f"python -m experiments.view --map {tmp_path / 'map'} --cubes " in told
     assert (tmp_path / "scores.png").stat().st_size > 10_000

@@ -158,7 +158,7 @@ def test_scores_of_a_run_and_of_the_run_after_it(finished):
     assert results["again"]["code"] == 0 and results["again"]["out"] == out
     # One field of each crop is little ground, and all cubes touch; nothing else needs a note.
     near, *noted = found["notes"]
-    assert "1 of 1 cubes of test lie within 1,000 m of cubes of train" in near
+    assert "1 of 1 test cubes is within 1,000 m of a training cube" in near
     assert all("so few fields" in n or "no annotated pixel" in n for n in noted[:2])
     assert found["settings"]["trained_on"] == []
     rows = [r for r in found["scores"] if r["unit"] == "pixels" and r["crop"] != "oats"]

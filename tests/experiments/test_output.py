@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from started import CHECKOUT, ENV
 
 from experiments import __main__ as front_door
-from experiments import _completion, _output, _verbs
+from experiments import _completion, _output, _pipes, _verbs
 
 
 def test_json_is_the_only_line_of_the_standard_output(starter, tmp_path):
@@ -60,6 +61,25 @@ def test_help_shows_the_flags_that_commands_share(starter):
     shown = starter.run("finetune", "--help").stdout
     for flag in ("--coordinator", "--import", "--workdir", "--[no]json", "--[no]quiet"):
         assert f"  {flag}: " in shown
+
+
+def test_help_is_no_failure(starter):
+    done = starter.run("compare", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["compare", "--help"], ["compare", "--json"]])
+def test_a_reader_that_has_left_is_no_error(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *words], cwd=CHECKOUT, env=ENV, stdout=writer,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    assert done.returncode == (1 if "--json" in words else _pipes.CLOSED)
+    error = "error: --scores: expected a value, found none\n"
+    assert done.stderr == (error if "--json" in words else "")
 
 
 def test_what_json_cannot_hold_is_made_plain():

@@ -256,7 +256,7 @@ def test_a_class_that_is_not_planted_yet_is_not_claimed(workdir, tmp_path):
     with rasterio.open(out / "c01" / "crop.tif") as raster:
         expected = small_maps.expected_class(*coordinates(raster))
         np.testing.assert_array_equal(raster.read(1), expected)
-    assert "maize is not planted yet in 1 of them" in result.table
+    assert "maize: not mapped in 1 cube, where" in result.table
 
 
 def test_folders_that_do_not_belong_are_refused(workdir, coded, world, tmp_path):

@@ -82,7 +82,7 @@ def test_tallies_add_up():
     assert total.excluded == {"rapeseed": 1}
     text = summary.table(total, making.LEGEND)
     assert "images until 2022-05-01 to 2022-06-01" in text and "30 days before harvest" in text
-    assert "rapeseed is not planted yet in 1 of them" in text
+    assert "rapeseed: not mapped in 1 cube, where planting ends after this date" in text
     nowhere = summary.merge([parts[1]], making.LEGEND)
     assert "no harvest dates" in summary.describe_dates(nowhere)
 

@@ -11,6 +11,7 @@ from cropmap_jax.runs import combined
 
 FIGURE = {"value": 0.81, "low": 0.7, "high": 0.9, "reason": None}
 NONE = {"value": None, "low": None, "high": None, "reason": "no pixel"}
+NEAR = "1 of 3 test cubes is within 1,000 m of a training cube: scores are likely higher"
 SPLIT = {"cubes": 3, "blocks": 2, "provinces": ["Fars"], "pixels": [900, 0, 50]}
 DATA = {
     "dataset": "cubes/made",
@@ -40,12 +41,14 @@ def score(run, split="test", **changes):
     row = {"crop": "wheat", "method": "network", "unit": "pixels", "rule": "chosen"}
     row |= {"threshold": 0.4, "lead_days": [31, 40], "tp": 7, "fp": 1, "fn": 1, "tn": 1}
     row |= {"intervals": {"f1": FIGURE, "recall": FIGURE, "precision": NONE}, "reason": None}
+    mapped = row | {"rule": "map", "threshold": None, "f1": 0.66}
     mean = {"method": "network", "unit": "pixels", "rule": "chosen", "crops": ["wheat"]}
     settings = {"method": "network", "step": 7, "digest": combined.digest(run), "split": split}
     settings |= {"dataset": "cubes/made", "lead_days": 30, "as_of": None, "calibrated": None}
     return {
         "settings": settings | changes,
-        "scores": [row, row | {"rule": "fixed"}, row | {"method": "forest"}],
+        "scores": [row, row | {"rule": "fixed"}, row | {"method": "forest"}, mapped],
+        "notes": [NEAR, "some other note"],
         "macro": [mean | {"f1": FIGURE, "recall": FIGURE, "precision": FIGURE}],
         "intervals": {"words": "95 % intervals: 2 blocks"},
     }
@@ -70,10 +73,12 @@ def test_a_card_states_what_the_run_holds(tmp_path, run):
     assert said == f"model card: {tmp_path / 'MODEL_CARD.md'}" and cards.is_ours(card)
     for line in (
         "| train | 3 | 2 | 16 | 950 | Fars |",
-        "| Wheat | 11 | #e6ab02 | 12 | 900 |",
-        "| wheat | 0.810 (0.700 to 0.900) | 0.810 (0.700 to 0.900) | - | 0.40 | 31 to 40 d |",
+        "| Wheat | 0 | 11 | #e6ab02 | 12 | 900 |",
+        "In maps 254 is none of these, 255 unknown.",
+        "| wheat | 0.810 (0.700 to 0.900) | 0.810 (0.700 to 0.900) | - | 0.40 | 31 to 40 d "
+        "| 0.660 |",
         "| macro mean | 0.810 (0.700 to 0.900) | 0.810 (0.700 to 0.900) "
-        "| 0.810 (0.700 to 0.900) | - | - |",
+        "| 0.810 (0.700 to 0.900) | - | - | - |",
         "- Began from: europe, step 9",
         "- test: 95 % intervals: 2 blocks",
         "- Never annotated in training, so not mapped: rapeseed.",
@@ -82,6 +87,7 @@ def test_a_card_states_what_the_run_holds(tmp_path, run):
         "- Scored in provinces without training fields: Yazd.",
         "- Simulated images and fields: scores say nothing about real ones.",
         "- Not scored: rapeseed.",
+        f"- {NEAR}.",
         "- Test ground lies in 2 blocks: intervals are wide and uncertain.",
     ):
         assert line in card.splitlines()
@@ -167,6 +173,10 @@ def test_a_curve_gives_a_row_for_each_lead(tmp_path, run):
     rows, _ = scores.find(tmp_path, run.step, combined.digest(run))
     assert [(row["lead_days"], row["ahead"]) for row in rows] == [(90, [90, 99]), (30, [30, 39])]
     assert "Scored 30, 90 days before harvest" in " ".join(facts.gather(tmp_path, run)["limits"])
+    points[0]["f1"] = FIGURE | {"value": 0.31}
+    write(tmp_path, "test/lead_time.json", made)
+    low = "F1 of pixels below 0.5: wheat (0.31, 90 days before harvest)."
+    assert low in facts.gather(tmp_path, run)["limits"]
 
 
 def test_limits_of_other_data():
@@ -181,7 +191,7 @@ def test_limits_of_other_data():
     found = " ".join(limits.of(known, {"s1": [1]}))
     assert "No ground that is none of the classes" in found
     assert "Never seen in training: VH of Sentinel-1." in found
-    assert "Backscatter of Sentinel-1 in training is sigma0" in found
+    assert "Backscatter of Sentinel-1 in training is sigma0; other kinds (gamma0_rtc)" in found
     assert not [word for word in ("One season", "calibrated", "Fewer") if word in found]
 
 

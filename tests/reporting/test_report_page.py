@@ -118,11 +118,8 @@ def test_texts_of_users_are_shown_and_never_obeyed():
 def test_the_summary_says_how_early_how_surely_and_compared_with_what():
     text = read(make()).text
     assert "1 of 2 crops is mapped well, with an F1 score of 0.8 or more: Wheat (30 days" in text
-    assert "On a map of all crops, as of 1 June 2022, 82 % (70 % to 90 %) of the known" in text
-    assert (
-        "60 % is right where the map states a confidence of 70 % on average: it is too sure (calib"
-        in text
-    )
+    assert "On a map of all crops, as of 1 June 2022, 82 % (70 % to 90 %) of the labelled" in text
+    assert "mean confidence is 70 % and accuracy 60 %: it is too sure (calib" in text
     assert "Nothing else was scored on the same ground" in text
     assert "never 0.8; at most 0.40, 30 days before harvest" in text
     assert "0.90 (0.80 to 1.00)" in text

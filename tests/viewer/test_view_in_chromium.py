@@ -217,6 +217,19 @@ def test_a_link_holds_the_view(page, address):
     assert page.run(READY) == ""
 
 
+def test_what_is_shown_first_is_what_go_to_names(page):
+    assert page.run("return document.getElementById('places').value") == "-1"
+    # Of places that would be dots on the whole map the largest is shown, and named.
+    first = """
+        const { Layers } = await import("/layers.js");
+        const places = [{ bounds: [50, 30, 50 + %s, 30.01] }, { bounds: [59.99, 30, 60, 30.01] }];
+        const view = { bounds: [50, 30, 60, 30.01], places };
+        return Layers.prototype.firstPlace.call({ view });
+    """
+    assert page.run(first % 0.01) == 0
+    assert page.run(first % 2) == -1
+
+
 def test_a_phone_sees_the_map_and_a_sheet_below_it(page, address):
     page.resize(360, 700)
     page.open(address)

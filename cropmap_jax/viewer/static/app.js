@@ -83,6 +83,7 @@ async function run(source, view) {
   const opened = layers.open("map");
   const { map } = layers;
   const panel = new Panel(view, state, () => changed(), (bounds) => layers.goTo(bounds));
+  find("places").value = layers.firstPlace();
   let shown = "";
 
   const address = () => {

@@ -14,6 +14,7 @@ export class Layers {
     if (!document.createElement("canvas").getContext("webgl2")) {
       throw new Error("This browser does not draw with WebGL 2, which the map needs: expected it switched on, or another browser.");
     }
+    const first = this.firstPlace();
     this.map = new maplibregl.Map({
       container,
       style: {
@@ -21,7 +22,7 @@ export class Layers {
         sources: {},
         layers: [{ id: "ground", type: "background", paint: { "background-color": colour("--ground") } }],
       },
-      bounds: this.firstBounds(),
+      bounds: first < 0 ? this.view.bounds : this.view.places[first].bounds,
       fitBoundsOptions: { padding: 30, maxZoom: 16 },
       attributionControl: false,
       dragRotate: false,
@@ -41,11 +42,11 @@ export class Layers {
     return new Promise((done) => this.map.once("load", () => { this.addOutlines(); done(); }));
   }
 
-  // The whole map, or its largest place where the whole would be a few dots.
-  firstBounds() {
+  // What is shown first: -1, the whole map, or its largest place where the whole would be a few dots.
+  firstPlace() {
     const { bounds, places } = this.view;
     const side = ([west, south, east, north]) => Math.max(east - west, north - south);
-    return places.length && side(places[0].bounds) < 0.05 * side(bounds) ? places[0].bounds : bounds;
+    return places.length && side(places[0].bounds) < 0.05 * side(bounds) ? 0 : -1;
   }
 
   addOutlines() {

@@ -80,7 +80,7 @@ export class Panel {
     bar.style.background = `linear-gradient(to right, ${stops.map(([at, one]) => `${one} ${at}%`).join(", ")})`;
     const ticks = make("div", { class: "ticks" });
     for (const [at] of stops) ticks.append(make("span", {}, at === 100 ? "100 %" : String(at)));
-    const kind = calibrated ? "calibrated probability" : "the method's own probability";
+    const kind = calibrated ? "calibrated probability" : "uncalibrated probability";
     more.append(bar, ticks, make("span", {}, `${kind} of the class shown, percent`));
     return more;
   }
@@ -176,7 +176,7 @@ export class Panel {
     }
     const rest = [["no_data", "no data"], ["masked", "masked"]].filter(([name]) => found[name] > 0);
     const more = rest.map(([name, title]) => `${title} ${hectareText(found[name])}`).join(", ");
-    find("area-note").textContent = `Counted pixels, with the map's errors${more ? `; ${more}` : ""}.`;
+    find("area-note").textContent = `Pixel counts, not corrected for map errors${more ? `; ${more}` : ""}.`;
     const { dates, classes, hectares } = this.view;
     if (dates.length < 2) return;
     const shown = classes.filter((one) => one.value !== 254 && !state.hidden.has(one.value));
