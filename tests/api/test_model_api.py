@@ -67,10 +67,18 @@ def test_maps_are_those_that_predict_writes(places, model):
         assert shown.any() and len(np.unique(made.confidence)) > 1
 
 
-def test_a_map_is_written_as_predict_writes_it(places, model, tmp_path):
+@pytest.fixture
+def of_a_notebook():
+    """Figures are drawn by another backend, as in a notebook; until the test ends."""
+    before = matplotlib.get_backend()
     matplotlib.use("svg")
+    yield "svg"
+    matplotlib.use(before)
+
+
+def test_a_map_is_written_as_predict_writes_it(places, model, tmp_path, of_a_notebook):
     model.write_map(places / "cubes", AS_OF, tmp_path / "map", progress=False, **WORDS)
-    assert matplotlib.get_backend() == "svg", "a notebook goes on showing figures"
+    assert matplotlib.get_backend() == of_a_notebook, "a notebook goes on showing figures"
     ours, theirs = (sorted(p.name for p in d.iterdir()) for d in (tmp_path / "map", places / "map"))
     assert ours == theirs
     for cube in ("west", "east"):
