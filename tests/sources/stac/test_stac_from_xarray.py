@@ -1,5 +1,6 @@
 """What a user loads with odc-stac and hands over as xarray becomes the cube that `fetch` makes."""
 
+import dataclasses
 import datetime as dt
 
 import numpy as np
@@ -8,6 +9,7 @@ import pystac
 import pytest
 import shapely.geometry
 import xarray as xr
+from mapping import small_maps
 from small_catalogue import fetch_into
 
 import cropmap_jax
@@ -21,7 +23,7 @@ def fetched(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fetched")
     fetch_into(folder, world.cubes, world.scenes, count=1, s1={"orbits": "mean"})
     (info,) = cube_io.list_cubes(folder)
-    return cropmap_jax.Cube.read(info.path)
+    return folder, cropmap_jax.Cube.read(info.path)
 
 
 def newest(items, scene, made):
@@ -72,7 +74,8 @@ def passes(item, *_):
     return item.properties["sat:relative_orbit"], item.datetime.date()
 
 
-def test_a_cube_of_odc_stac_is_the_cube_of_fetch(world, fetched):
+def test_a_cube_of_odc_stac_is_the_cube_of_fetch_and_has_its_map(world, fetched, tmp_path):
+    folder, fetched = fetched
     box, facts = fetched.info.geobox, fetched.info.source["facts"]["s1"]
     items = list(pystac.Catalog.from_file(str(world.scenes / "catalog.json")).get_items(
         recursive=True))  # fmt: skip
@@ -93,8 +96,20 @@ def test_a_cube_of_odc_stac_is_the_cube_of_fetch(world, fetched):
         composite="month",
         mask="SCL",
         cube_id=fetched.info.cube_id,
+        legend=fetched.info.legend,
+        harvest=fetched.info.harvest,
     )
     assert found.info.geobox == box and found.info.periods == fetched.info.periods
     assert found.info.periods[0].start == dt.date(2021, 12, 1)
     for sensor in ("s1", "s2"):
         np.testing.assert_array_equal(found.raw.pixels[sensor], fetched.raw.pixels[sensor])
+    # Therefore its map is the one that `predict` makes of the fetched cube.
+    as_of = str(last)
+    recipe = dataclasses.replace(small_maps.make_recipe(), pixel_m=10.0)
+    small_maps.save_checkpoint(tmp_path / "W", recipe)
+    small_maps.make_map(tmp_path / "W", folder, tmp_path / "map", as_of=as_of)
+    predicted = cropmap_jax.load(tmp_path / "W").predict(found, as_of, progress=False)
+    for name in ("crop", "confidence"):
+        written = small_maps.read(tmp_path / "map" / fetched.info.cube_id / f"{name}.tif")
+        np.testing.assert_array_equal(predicted[name], written)
+    assert len(np.unique(predicted.confidence)) > 1
