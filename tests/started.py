@@ -50,6 +50,8 @@ class Starter:
         """Starts `python -m MODULE`."""
         self._begun += 1
         out, err = (self._folder / f"{name}-{self._begun}" for name in ("stdout", "stderr"))
+        for file in (out, err):
+            file.touch()  # the fork may open them only after a caller has looked
         asked = [module, [str(flag) for flag in flags], str(out), str(err)]
         return Begun(self, self._ask(asked), asked, out, err)
 
