@@ -95,6 +95,7 @@ class Access:
         self._lock = threading.Lock()
         self._session = session()
         self._sas, self._until = "", dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._hosts = {urlsplit(options.catalogue).hostname, *options.token_hosts}
         if options.signing == "bearer":
             self._bearer()
         if options.signing == "s3" and reads:
@@ -114,17 +115,18 @@ class Access:
         """Headers of a request for a file or to the catalogue.
 
         Raises:
-          ValueError: a token would travel in the open.
+          ValueError: a token would travel in the open, or to a host that it is not meant for.
         """
         if self._options.signing != "bearer" or not href.startswith("http"):
             return {}
-        check_safe(href)
+        self._check_safe(href)
         return {"Authorization": f"Bearer {self._bearer()}"}
 
     def sign(self, href: str) -> str:
         """The address that a file is read from.
 
         Raises:
+          ValueError: as `headers`.
           Unreachable: the service that gives tokens does not answer.
           Refused: it gives none.
         """
@@ -132,10 +134,25 @@ class Access:
             bucket, _, key = href.removeprefix(_S3).partition("/")
             return f"https://{bucket}.{self._options.token}/{quote(key)}"
         if self._options.signing == "bearer" and href.startswith("http"):
-            check_safe(href)
+            self._check_safe(href)
         if self._options.signing != "sas" or not href.startswith("http") or "?" in href:
             return href
         return f"{href}?{self._token()}"
+
+    def _check_safe(self, href: str) -> None:
+        """Requires an address at which only those read the token whom it is meant for."""
+        parts = urlsplit(href)
+        host = parts.hostname
+        if host not in self._hosts:
+            raise ValueError(
+                f"{parts.scheme}://{host}: the catalogue links to this host, which is not its own; "
+                f"expected it among token_hosts of {self._options.collection!r} if the token of "
+                f"{self._options.token} may be sent there"
+            )
+        if parts.scheme == "http" and host not in ("127.0.0.1", "localhost", "::1"):
+            raise ValueError(
+                f"{parts.scheme}://{host}: expected https with signing 'bearer', found http"
+            )
 
     def renew(self) -> bool:
         """Forgets a token that was refused; whether there may be another one."""
@@ -230,19 +247,6 @@ def _look_at(path: pathlib.Path) -> int:
             return 200 if formats.is_image(file.read(formats.MAGIC_BYTES)) else NO_IMAGE
     except OSError:
         return 0
-
-
-def check_safe(href: str) -> None:
-    """Requires an address at which a token is not read by others on the way.
-
-    Raises:
-      ValueError: http to another machine.
-    """
-    parts = urlsplit(href)
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise ValueError(
-            f"{parts.scheme}://{parts.hostname}: expected https with signing 'bearer', found http"
-        )
 
 
 def _short(address: str) -> str:

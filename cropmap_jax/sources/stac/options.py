@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,8 @@ class Catalogue:
       files: how files are named where `catalogue` is a folder without a catalogue: "auto", names of
         `naming.BUILT_IN` or patterns such as "{platform}_{date}_{tile}_{band}.tif", with commas
         between them; "" where there is a catalogue, or products (SAFE).
+      token_hosts: with "bearer", hosts besides the catalogue's own that the token is sent to, such
+        as "files.example.org"; items may link to any.
     """
 
     catalogue: str = ""
@@ -55,6 +58,7 @@ class Catalogue:
     signing: str = "none"
     token: str = ""
     files: str = ""
+    token_hosts: tuple[str, ...] = ()
 
     def _check(self, where: str) -> None:
         for name in ("catalogue", "collection", "token", "files"):
@@ -74,6 +78,12 @@ class Catalogue:
             raise ValueError(
                 f"{where}.token: expected the name of an environment variable that holds the "
                 f"token, found something else"
+            )
+        hosts = self.token_hosts
+        if not isinstance(hosts, tuple) or not all(_is_host(one) for one in hosts):
+            raise ValueError(
+                f"{where}.token_hosts: expected names of hosts such as 'files.example.org', found "
+                f"{hosts!r:.100}"
             )
 
 
@@ -270,7 +280,7 @@ class Options:
         for name, own in (("s1", self.s1), ("s2", self.s2)):
             if own.collection:
                 value = dataclasses.asdict(own)
-                del value["signing"], value["token"]
+                del value["signing"], value["token"], value["token_hosts"]
                 value["catalogue"] = public(own.catalogue)
                 value["assets"] = dict(sorted(value["assets"].items()))
                 # Settings that came later are not named where they are not used: cubes of before
@@ -285,6 +295,10 @@ class Options:
 
 
 _LATER = ("mask_asset", "clear", "files")
+
+
+def _is_host(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[a-z0-9.-]+", value) is not None
 
 
 def _check_assets(where: str, value: Any, sensor: Sensor, wanted: bool) -> None:

@@ -1,6 +1,7 @@
 """Items as catalogues write them, and what is wrong with some."""
 
 import copy
+import dataclasses
 import datetime as dt
 import math
 
@@ -234,6 +235,7 @@ def test_two_kinds_in_one_search_are_refused():
         ("s2", {"scale": 0}, "s2.scale: expected a number above 0 or None, found 0"),
         ("s2", {"signing": "sas"}, "s2.token: expected .* signing of sas, .* found none"),
         ("s1", {"signing": "bearer", "token": "ey.a.b"}, "s1.token: expected the name of an env"),
+        ("s1", {"token_hosts": ("https://x/",)}, "s1.token_hosts: expected names of hosts such as"),
         ("s1", {"orbits": "all"}, "s1.orbits: expected one of first, mean, found 'all'"),
         ("s1", {"backscatter": "beta0"}, "s1.backscatter: expected one of gamma0_rtc, sigma0"),
         ("s1", {"platforms": ("S1Z",)}, "s1.platforms: expected satellites of"),
@@ -276,10 +278,28 @@ def test_files_of_a_public_bucket_and_places_that_only_gdal_knows():
             items.radar(value, RTC)
 
 
+def test_a_token_is_sent_to_nobody_that_it_is_not_meant_for(monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "secret-of-mine")
+    own = options_lib.Catalogue("https://stac.example/v1", "y", "bearer", "MY_TOKEN")
+    known = Access(dataclasses.replace(own, token_hosts=("files.example",)))
+    for href in ("https://stac.example/files/a.tif", "https://files.example/a.tif"):
+        assert known.sign(href) == href
+        assert known.headers(href) == {"Authorization": "Bearer secret-of-mine"}
+    for ask in (Access(own).sign, Access(own).headers):
+        with pytest.raises(ValueError, match="https://files.example: .* token_hosts of 'y' if"):
+            ask("https://files.example/a.tif")
+    with pytest.raises(ValueError, match="expected https with signing 'bearer', found http"):
+        known.headers("http://files.example/a.tif")
+    # Of a catalogue on the disk, no host is its own.
+    with pytest.raises(ValueError, match="https://stac.example: .* token_hosts of 'y' if"):
+        Access(dataclasses.replace(own, catalogue="/scenes")).sign("https://stac.example/a.tif")
+
+
 def test_access_is_no_part_of_what_a_cube_is_made_of():
     own = options_lib.S2Options("x", "y", "sas", "https://t", assets={"B2": "B02"})
     assert "token" not in options_lib.Options(s2=own).to_json()["s2"]
     assert "signing" not in options_lib.Options(s2=own).to_json()["s2"]
+    assert "token_hosts" not in options_lib.Options(s2=own).to_json()["s2"]
 
 
 @pytest.mark.parametrize(
