@@ -4,8 +4,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
 
 from cropmap_jax.baselines import methods
 from cropmap_jax.baselines.drawing import TrainingPixels
@@ -25,6 +23,8 @@ def fit(settings: Settings, pixels: TrainingPixels, seed: int, where: str) -> An
     Raises:
       ValueError: fewer classes than the method needs.
     """
+    from sklearn.exceptions import ConvergenceWarning  # a second, as in `methods`
+
     method = methods.METHODS[settings.method]
     found = np.unique(pixels.labels)
     if len(found) < method.least_classes:
@@ -50,6 +50,8 @@ def _weights(model: Any, pixels: TrainingPixels) -> dict[str, np.ndarray]:
     """What tells a classifier how much each pixel counts."""
     if pixels.weights is None:
         return {}
+    from sklearn.pipeline import Pipeline
+
     name = (
         f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight"
     )

@@ -1,6 +1,7 @@
 """The methods by name: how each is made, from which arguments, and what it takes.
 
 Another method is another row of the table: any classifier of scikit-learn with `predict_proba`.
+Each imports its own: scikit-learn takes a second, which who scores a network need not wait for.
 """
 
 import dataclasses
@@ -8,12 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
 
 from cropmap_jax.data import checks
 
@@ -45,6 +40,8 @@ class Method:
 
 
 def _forest(arguments: Mapping[str, Any], seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
     return RandomForestClassifier(
         n_estimators=arguments["trees"],
         min_samples_leaf=arguments["least_in_leaf"],
@@ -61,6 +58,8 @@ def _check_forest(where: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _boosting(arguments: Mapping[str, Any], seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     return HistGradientBoostingClassifier(
         max_iter=arguments["rounds"],
         learning_rate=arguments["learning_rate"],
@@ -84,6 +83,11 @@ def _check_boosting(where: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _logistic(arguments: Mapping[str, Any], seed: int) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return make_pipeline(
         StandardScaler(),
         # After standardising, 0 is the mean; a flag per feature says that it was missing.
@@ -102,6 +106,8 @@ def _check_logistic(where: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _dates(arguments: Mapping[str, Any], seed: int) -> Any:
+    from sklearn.tree import DecisionTreeClassifier
+
     # Its features are cosine and sine of a date: a leaf is a date, its values shares of classes.
     return DecisionTreeClassifier(min_samples_leaf=arguments["least_in_leaf"], random_state=seed)
 
