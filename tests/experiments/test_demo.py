@@ -2,11 +2,8 @@
 
 import json
 import math
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,10 +13,6 @@ from cropmap_jax.geo import files, legend
 from experiments import _demo_report
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-ENV = os.environ | {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-}
 SMALLER = {
     "simulate": """
     config.tiles = 1
@@ -40,10 +33,13 @@ SMALLER = {
 }
 
 
-def run(out, configs, *flags):
-    command = [sys.executable, "-m", "experiments.demo", f"--out={out}", f"--configs={configs}"]
-    env = ENV | {"PYTHONPATH": str(CHECKOUT)}
-    return subprocess.run([*command, *flags], cwd=CHECKOUT, env=env, capture_output=True, text=True)
+@pytest.fixture(scope="module", autouse=True)
+def commands(starter):
+    """What runs the command; those that it runs are forks of it in turn."""
+    global run
+
+    def run(out, configs, *flags):
+        return starter.run("demo", f"--out={out}", f"--configs={configs}", *flags)
 
 
 def base_of(name):
@@ -54,7 +50,7 @@ def base_of(name):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo(commands, tmp_path_factory):
     root = tmp_path_factory.mktemp("demo")
     for name, changes in SMALLER.items():
         world = 'world="europe"' if name == "simulate" else ""
