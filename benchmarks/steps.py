@@ -6,6 +6,8 @@ import time
 from benchmarks import networks, report
 from cropmap_jax.models.flops import count_flops
 
+DTYPES = ("float32", "bfloat16")
+
 
 def parse(argv: list[str] | None, name: str, text: str) -> argparse.Namespace:
     """The flags of both benchmarks."""
@@ -16,6 +18,9 @@ def parse(argv: list[str] | None, name: str, text: str) -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=32, help="of the network")
     parser.add_argument("--rounds", type=int, default=10, help="steps of each form, in turn")
     parser.add_argument("--compile", action="store_true", help="torch.compile too (takes minutes)")
+    parser.add_argument(
+        "--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="that both compute in"
+    )
     parser.add_argument("--ours", action="store_true", help="ours alone: PyTorch is not needed")
     args = parser.parse_args(argv)
     if args.quick:
@@ -105,14 +110,12 @@ def make_forms(args: argparse.Namespace, sizes, train: bool) -> dict:
     Raises:
       SystemExit: PyTorch is not installed, and not left out by a flag.
     """
-    forms = {
-        f"ours, {dtype}": networks.ours(sizes, dtype, train) for dtype in ("float32", "bfloat16")
-    }
+    forms = {f"ours, {dtype}": networks.ours(sizes, dtype, train) for dtype in args.dtypes}
     if args.ours:
         return forms
     if networks.torch is None:
         raise SystemExit("error: PyTorch is not installed; expected it, or --ours")
-    for dtype in ("float32", "bfloat16"):
+    for dtype in args.dtypes:
         for layout, channels_last in (("", False), (", channels last", True)):
             key = f"PyTorch, {dtype}{layout}"
             forms[key] = networks.theirs(sizes, dtype, train, channels_last, compiled=False)

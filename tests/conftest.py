@@ -39,6 +39,15 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_sessionfinish():
+    gc.freeze()  # pytest looks five times through what is left
+
+
+# No test cuts the power, and that alone is what waiting for the disk is for. Tests of what happens
+# when the disk is full replace this.
+os.fsync = lambda number: None
+
+
 @pytest.fixture
 def float64():
     """Networks, losses and gradients in float64, for a bound that hangs on rounding.

@@ -13,8 +13,11 @@ import runpy
 import sys
 
 import cropmap_jax.evaluation.evaluate
+import cropmap_jax.evaluation.scoring
 import cropmap_jax.mapping.crop_map
+import cropmap_jax.runs.training
 import cropmap_jax.training.loop  # noqa: F401
+from cropmap_jax.training import metric_log
 
 _SCIKIT_LEARN = "cropmap_jax.baselines.keeping"
 _AREA = (
@@ -23,14 +26,19 @@ _AREA = (
     "cropmap_jax.mapping.points_picture",
     "cropmap_jax.mapping.province_grid",
 )
+_AUDIT = ("cropmap_jax.audit.opening", "cropmap_jax.audit.report", "cropmap_jax.audit.run")
 _SIMULATOR = ("cropmap_jax.sources.simulator.run",)
 _FETCH = ("cropmap_jax.sources.stac.fetch", "cropmap_jax.sources.missing_report")
 SLOW_IMPORTS = {
     "experiments.fetch": _FETCH,
     "experiments.baseline": (_SCIKIT_LEARN,),
+    "experiments.demo": (*_SIMULATOR, _SCIKIT_LEARN),
+    "experiments.crossvalidate": (_SCIKIT_LEARN,),
+    "experiments.export": ("cropmap_jax.sources.earthengine.export", *_FETCH[1:]),
     "experiments.combine": (_SCIKIT_LEARN,),
     "experiments.learning_curve": (_SCIKIT_LEARN,),
     "experiments.area": _AREA,
+    "experiments.audit": _AUDIT,
     "experiments.sample_points": _AREA,
     "experiments.review_labels": (_SCIKIT_LEARN, "cropmap_jax.review.table", "matplotlib.pyplot"),
     "experiments.simulate": _SIMULATOR,
@@ -46,6 +54,7 @@ def code_of(pid: int, how: int) -> int | None:
 
 
 def main() -> None:
+    metric_log._tensorboard()
     codes: dict[int, int] = {}
     for line in sys.stdin:
         asked = json.loads(line)
@@ -61,6 +70,7 @@ def main() -> None:
         module, arguments, out, err = asked
         for name in SLOW_IMPORTS.get(module, ()):  # seconds, for all that follow
             importlib.import_module(name)
+        os.fsync = lambda number: None  # as in conftest.py
         gc.freeze()  # no command looks for garbage among all this, nor copies it
         child = os.fork()
         if not child:

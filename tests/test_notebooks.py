@@ -1,12 +1,12 @@
 """The notebooks run as they are, and open as notebooks. All in one process: most of their time is
 imports and compilation."""
 
-import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from started import ENV
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 # Figures that each draws.
@@ -38,7 +38,7 @@ def test_all_notebooks_are_tested_and_open():
 
 def test_the_notebooks_run(tmp_path):
     files = [str(CHECKOUT / "notebooks" / f"{name}.py") for name in NOTEBOOKS]
-    around = os.environ | {"PYTHONPATH": str(CHECKOUT), "TMPDIR": str(tmp_path)}
+    around = ENV | {"PYTHONPATH": str(CHECKOUT), "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUN, *files],
         cwd=tmp_path,

@@ -4,11 +4,13 @@ A tile is named by its UTM zone and its column and row counted from the zone's o
 runs over overlapping regions meet on the same tiles. A block is 8 x 8 tiles (10.24 km).
 """
 
+import functools
 import math
 from collections.abc import Iterator
 
 import pyproj
 from affine import Affine
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 PIXEL_M = 10.0
@@ -125,7 +127,13 @@ def to_lonlat(geobox: GeoBox) -> tuple[float, float]:
 def _to_degrees(geobox: GeoBox) -> pyproj.Transformer:
     if geobox.crs is None:
         raise ValueError(f"expected a grid with a CRS, found none: {geobox}")
-    return pyproj.Transformer.from_crs(geobox.crs.proj, 4326, always_xy=True)
+    return _transformer(geobox.crs)
+
+
+@functools.lru_cache(64)
+def _transformer(crs: CRS) -> pyproj.Transformer:
+    # One takes milliseconds to make; all cubes of a zone use the same. Threads may share it.
+    return pyproj.Transformer.from_crs(crs.proj, 4326, always_xy=True)
 
 
 def _centre(geobox: GeoBox) -> tuple[float, float]:

@@ -1,9 +1,6 @@
 """The command, from a config to cubes, against the server that evaluates graphs over scenes."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import graph_server
 import numpy as np
@@ -29,14 +26,17 @@ def get_config():
 """
 
 
-def export(config, cubes, *flags):
-    where = (f"--config={config}", f"--cubes={cubes}")
-    command = [sys.executable, "-m", "experiments.export", *where, *flags]
-    return subprocess.run(command, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True)
+@pytest.fixture(scope="module", autouse=True)
+def commands(starter):
+    """What runs the command."""
+    global export
+
+    def export(config, cubes, *flags):
+        return starter.run("export", f"--config={config}", f"--cubes={cubes}", *flags)
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(commands, tmp_path_factory):
     """A config of the two tiles that the catalogue has scenes of."""
     root = tmp_path_factory.mktemp("here")
     west, south, east, north = np.array([s.bounds for s in outlines(exact.TILES.values())]).T
