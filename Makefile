@@ -3,6 +3,7 @@
 #   make test TORCH=1    the same, with PyTorch installed for the parity tests
 #   make test-isa        the suite as processors with fewer instructions run it
 #   make docs            the documentation site, in build/docs
+#   make notebooks       run the notebooks again, for what the site shows of them
 #   make venv PYTHON=/path/to/python3.12
 
 VENV := .venv
@@ -27,7 +28,7 @@ LONG := tests/experiments tests/training tests/benchmarks tests/test_extending.p
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv torch demo docs test test-isa types wheel lint format clean
+.PHONY: help venv torch demo docs notebooks test test-isa types wheel lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -54,6 +55,9 @@ demo: venv  ## watch the whole idea work on simulated worlds, in the folder demo
 docs: venv  ## build the documentation site, in build/docs
 	$(PY) -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/docs
 	@echo "open build/docs/index.html"
+
+notebooks: venv  ## run the notebooks and keep what they print and draw for the site
+	$(PY) -W ignore docs/_ext/notebook_results.py
 
 # All of the tests but those of imports and of the wheel, which come before.
 SUITE = $(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LONG) tests --ignore tests/test_imports.py --ignore tests/test_wheel.py

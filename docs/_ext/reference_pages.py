@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import command_flags
 import config_settings
+import notebook_results
 from sphinx.application import Sphinx
 
 ROOT = config_settings.ROOT
@@ -62,22 +63,9 @@ def module(name: str) -> str:
 
 
 def notebook(name: str) -> str:
-    """The cells of notebooks/NAME.py, in jupytext's percent format, without title and results."""
+    """The cells of notebooks/NAME.py and what they left, without the title."""
     file = ROOT / "notebooks" / f"{name}.py"
-    return cells(file.read_text(encoding="utf-8")) if file.is_file() else ""
-
-
-def cells(text: str) -> str:
-    """Markdown of a notebook in percent format; its header and its title are left out."""
-    out = []
-    for cell in re.split(r"^# %%", text, flags=re.MULTILINE)[1:]:
-        kind, _, body = cell.partition("\n")
-        if "[markdown]" in kind:
-            prose = re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE)
-            out.append(re.sub(r"\A# .*\n*", "", prose))
-        else:
-            out.append(f"```python\n{body.strip()}\n```")
-    return "\n\n".join(out)
+    return notebook_results.markdown(file) if file.is_file() else ""
 
 
 MADE: dict[str, Callable[..., str]] = {

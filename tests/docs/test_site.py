@@ -1,5 +1,6 @@
 """The documentation site: it builds without a warning, and what it takes from the code is whole."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -15,6 +16,7 @@ sphinx = pytest.importorskip("sphinx")
 import command_flags  # noqa: E402
 import config_settings  # noqa: E402
 import docstrings  # noqa: E402
+import notebook_results  # noqa: E402
 import reference_pages  # noqa: E402
 
 CONFIG = '''"""A config.
@@ -116,10 +118,50 @@ def test_docstrings_become_markdown_and_restructuredtext():
     ]
 
 
-def test_notebooks_become_pages():
+def test_notebooks_become_pages(tmp_path):
     head = "# ---\n# jupyter: x\n# ---\n\n"
     text = head + "# %% [markdown]\n# # Title\n#\n# Words.\n\n# %%\n# why\na = 1\n"
-    assert reference_pages.cells(text) == "Words.\n\n```python\n# why\na = 1\n```"
+    (tmp_path / "small.py").write_text(text)
+    found = notebook_results.markdown(tmp_path / "small.py")
+    assert found == "Words.\n\n```python\n# why\na = 1\n```"
+
+
+SMALL = """# %% [markdown]
+# # Title
+
+# %%
+import matplotlib.pyplot as plt
+print("\\n".join(f"{i} in /tmp/cropmap-abcd1234/x" for i in range(100)))
+_, ax = plt.subplots()
+ax.set_title("Some [title]")
+
+# %%
+a = [1, 2]
+a
+"""
+
+
+def test_what_notebooks_leave_is_kept_and_shown(tmp_path, monkeypatch):
+    (tmp_path / "small.py").write_text(SMALL)
+    monkeypatch.setattr(notebook_results, "RESULTS", tmp_path)
+    first, second = notebook_results.run(tmp_path / "small.py", tmp_path)
+    printed = first[0]["text"].splitlines()
+    assert len(printed) == notebook_results.MOST_LINES + 1
+    assert printed[0] == "0 in cropmap-work/x" and "60 more lines" in printed[20]
+    assert first[1:] == [{"figure": "small-0.png", "about": "Some [title]"}]
+    assert second == [{"text": "[1, 2]"}]
+    assert (tmp_path / "small-0.png").read_bytes().startswith(b"\x89PNG")
+    found = notebook_results.markdown(tmp_path / "small.py")
+    assert "![Some (title)](results/small-0.png)" in found
+    assert found.endswith("a\n```\n\n`````text\n[1, 2]\n`````")
+
+
+def test_kept_results_are_of_the_notebooks_as_they_are():
+    for file in sorted((CHECKOUT / "notebooks").glob("*.py")):
+        kept = json.loads((notebook_results.RESULTS / f"{file.stem}.json").read_text())
+        assert kept["digest"] == notebook_results.digest(file), "run: make notebooks"
+        shown = {r["figure"] for cell in kept["cells"] for r in cell if "figure" in r}
+        assert shown == {f.name for f in notebook_results.RESULTS.glob(f"{file.stem}-*.png")}
 
 
 def _anchors(page):
