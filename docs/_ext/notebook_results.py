@@ -121,7 +121,7 @@ def markdown(file: pathlib.Path) -> str:
 def _shown(result: dict[str, str]) -> str:
     if "text" in result:
         # A fence longer than any in the text.
-        return f"`````text\n{result['text']}\n`````"
+        return f"`````{{code-block}} text\n:class: printed\n\n{result['text']}\n`````"
     if "html" in result:
         return "*(In the notebook: a map to move, to switch and to click.)*"
     about = html.escape(result["about"]).replace("[", "(").replace("]", ")")

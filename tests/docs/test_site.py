@@ -153,7 +153,7 @@ def test_what_notebooks_leave_is_kept_and_shown(tmp_path, monkeypatch):
     assert (tmp_path / "small-0.png").read_bytes().startswith(b"\x89PNG")
     found = notebook_results.markdown(tmp_path / "small.py")
     assert "![Some (title)](results/small-0.png)" in found
-    assert found.endswith("a\n```\n\n`````text\n[1, 2]\n`````")
+    assert found.endswith("a\n```\n\n`````{code-block} text\n:class: printed\n\n[1, 2]\n`````")
 
 
 def test_kept_results_are_of_the_notebooks_as_they_are():
