@@ -7,6 +7,7 @@ import pystac
 import pytest
 from product import made_runs
 from product.test_cards import DATA
+from stac_model.schema import MLModelProperties
 
 from cropmap_jax.product import conversion, data_facts, facts, keeping, model_item, program
 
@@ -102,6 +103,8 @@ def check(item):
     assert json.loads(json.dumps(item)) == json.loads(json.dumps(item, allow_nan=False))
     read = pystac.Item.from_dict(item)
     assert [role for one in read.assets.values() for role in one.roles].count("mlm:model") == 1
+    # Version 1.6.0, as the extension's own package has it.
+    MLModelProperties(**{k: v for k, v in item["properties"].items() if k.startswith("mlm:")})
     return read.ext.mlm
 
 
