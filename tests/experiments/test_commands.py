@@ -16,7 +16,6 @@ import jax
 import making
 import numpy as np
 import pytest
-from started import ENV
 
 from cropmap_jax import models
 from cropmap_jax.geo import cube_io
@@ -28,24 +27,16 @@ TINY = ("--config.crop=16", "--config.batch_size=2", "--config.crops_per_chip=4"
 TINY += ("--config.model.levels=0",)
 
 
-def command(verb, *flags):
-    return [sys.executable, "-m", f"experiments.{verb}", *map(str, flags)]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def commands(starter):
-    """What runs the commands, but the first of some kinds; test_wheel has those of others."""
+    """What runs the commands; test_wheel starts some from nothing, as a user does."""
     global run, start
     run, start = starter.run, starter.begin
 
 
-def succeed(verb, *flags, alone=False):
-    """What a command prints; `alone` starts it from nothing, as a user does."""
-    if alone:
-        words = command(verb, *flags)
-        done = subprocess.run(words, cwd=CHECKOUT, env=ENV, capture_output=True, text=True)
-    else:
-        done = run(verb, *flags)
+def succeed(verb, *flags):
+    """What a command prints."""
+    done = run(verb, *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -88,17 +79,9 @@ def world(tmp_path_factory):
         "--config.model.use_validity=False",
     )  # fmt: skip
     tuned = ("--workdir", root / "run")
-    out["finetune"] = succeed("finetune", *finetune_flags(root), *tuned, alone=True)
+    out["finetune"] = succeed("finetune", *finetune_flags(root), *tuned)
     out["evaluate"] = succeed(
-        "evaluate",
-        *tuned,
-        "--crop",
-        "all",
-        "--baseline",
-        "forest",
-        "--max_pictures",
-        1,
-        alone=True,
+        "evaluate", *tuned, "--crop", "all", "--baseline", "forest", "--max_pictures", 1
     )
     return root, out
 
