@@ -29,10 +29,12 @@ def _main() -> None:
     elif first.partition("=")[0] == "--completion":
         shell = first.partition("=")[2] or " ".join(words[1:])
         _end(lambda: print(_completion(shell), end=""))
+    elif first.startswith("-"):
+        _end(lambda: _fail(_verbs.first(words)))
     else:
         verb = first.replace("-", "_")
         if verb not in _verbs.names():
-            _end(lambda: _unknown(first))
+            _end(lambda: _fail(_verbs.unknown(first)))
         sys.argv = [f"cropmap {verb}", *words[1:]]
         runpy.run_module(f"experiments.{verb}", run_name="__main__", alter_sys=True)
 
@@ -43,8 +45,8 @@ def _completion(shell: str) -> str:
     return _completion.script(shell)
 
 
-def _unknown(verb: str) -> None:
-    raise ValueError(_verbs.unknown(verb))
+def _fail(why: str) -> None:
+    raise ValueError(why)
 
 
 def _end(work) -> None:

@@ -165,14 +165,21 @@ _INSTEAD = (
     (r"Unknown command line flag 'config\.(?P<flag>[^']+)'.*", "--config FILE before it"),
     (r"Found --?(?:no)?config\.(?P<flag>[^ =]+).* in argv before .*", "--config FILE before it"),
     (r"Missing value for flag --(?P<flag>\S+)", "a value, found none"),
-    (r"flag --(?P<flag>\S+?)=None: Flag --\S+ must have a value.*", "a value, found none"),
     (r"flag --(?P<flag>[^=]+)=(?P<found>.*): invalid literal for int\(\).*", "a whole number"),
     (r"flag --(?P<flag>[^=]+)=(?P<found>.*): could not convert string to float.*", "a number"),
     (r"flag --(?P<flag>[^=]+)=(?P<found>.*): .*Non-boolean argument.*", "True or False"),
 )
 
 
+# absl writes a line for each flag that is required and not there.
+_REQUIRED = re.compile(r"^flag --(\S+?)=None: Flag --\S+ must have a value", re.MULTILINE)
+
+
 def _explain_flag(error: flags.Error) -> str:
+    missing = _REQUIRED.findall(str(error))
+    if missing:
+        names = ", ".join(f"--{name}" for name in missing)
+        return f"{names}: expected a value{' each' if len(missing) > 1 else ''}, found none"
     message = " ".join(str(error).split())
     for pattern, expected in _INSTEAD:
         match = re.fullmatch(pattern, message)

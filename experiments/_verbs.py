@@ -5,7 +5,9 @@ import difflib
 import importlib
 import pathlib
 import pkgutil
+import shlex
 import sys
+from collections.abc import Sequence
 
 GROUPS = {
     "a first look": ("demo",),
@@ -53,6 +55,24 @@ def unknown(verb: str) -> str:
     near = difflib.get_close_matches(verb.replace("-", "_"), names(), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "cropmap without a verb lists them"
     return f"expected a verb, found {verb!r}; {hint}"
+
+
+def first(words: Sequence[str]) -> str:
+    """One line about flags that stand where a verb is expected, with the words in their order.
+
+    Args:
+      words: those after `cropmap`, of which the first is a flag.
+    """
+    known = names()
+    place = next((i for i, word in enumerate(words) if word.replace("-", "_") in known), None)
+    verb = "VERB" if place is None else words[place]
+    before = words[:1] if place is None else words[:place]
+    after = [] if place is None else words[place + 1 :]
+    hint = "; cropmap without a verb lists them" if place is None else ""
+    return (
+        f"expected a verb first, found {words[0]!r}: flags go after it, as in "
+        f"{shlex.join(['cropmap', verb, *before, *after])}{hint}"
+    )
 
 
 def flags_of(verb: str) -> list:

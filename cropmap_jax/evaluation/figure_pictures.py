@@ -50,7 +50,7 @@ def _curves(found: dict[str, Any], unit: str) -> Figure:
     panels += found["crops"]
     across = min(3, len(panels))
     down = math.ceil(len(panels) / across)
-    size = (4.3 * across + 0.4, 3.3 * down + 1.3)
+    size = (4.3 * across + 0.4, 3.3 * down + 1.0)
     fig, grid = plt.subplots(
         down, across, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
     )
@@ -77,8 +77,22 @@ def _curves(found: dict[str, Any], unit: str) -> Figure:
         Line2D([], [], color=_OTHER[i % len(_OTHER)], lw=1.2, marker=".", label=f"F1, {name}")
         for i, name in enumerate(methods[1:])
     ]
-    fig.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=8.5, frameon=False)
+    _legend(fig, handles)
     return fig
+
+
+def _legend(fig: Figure, handles: list[Line2D | Patch]) -> None:
+    """A legend above the panels, as wide as the figure allows; the figure grows by its height."""
+    width, height = fig.get_size_inches()
+    for columns in range(5, 0, -1):
+        legend = fig.legend(
+            handles=handles, loc="outside upper center", ncols=columns, fontsize=8.5, frameon=False
+        )
+        box = legend.get_window_extent()
+        if box.width <= width * fig.dpi or columns == 1:
+            break
+        legend.remove()
+    fig.set_size_inches(max(width, box.width / fig.dpi), height + box.height / fig.dpi)
 
 
 def _panel(ax: Axes, found: dict[str, Any], unit: str, name: str, methods: list[str]) -> None:

@@ -15,6 +15,12 @@ def folder(name: str) -> pathlib.Path:
     return own if own.is_dir() else _PACKAGE.parent / name
 
 
+def checkout() -> pathlib.Path | None:
+    """The checkout that this package is imported from; None of an installed wheel."""
+    folder = _PACKAGE.parent
+    return folder if (folder / "setup.cfg").is_file() else None
+
+
 def config_file(path: str) -> pathlib.Path | None:
     """Where `configs/...` lies away from a checkout; None of any other path, or if it is nowhere.
 

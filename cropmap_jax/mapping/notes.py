@@ -2,13 +2,14 @@
 fit together."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from cropmap_jax import runs
 from cropmap_jax.geo import as_of_windows, calendars, cube, periods, sensors
 from cropmap_jax.geo.sensors import Sensor
+from cropmap_jax.mapping import far_ground
 from cropmap_jax.mapping.metadata import MapMetadata, last_image, seen_by_sensor
 from cropmap_jax.training.checkpoints import Restored
 from cropmap_jax.training.recipe import Recipe
@@ -82,6 +83,30 @@ def _other_backscatter(infos: list[cube.CubeInfo], recipe: Recipe) -> list[str]:
         f"radar backscatter of {_cubes(other, len(infos))} is {kinds[other[0]]}, and the network "
         f"was trained on {trained}: values differ by 0.6 to 1.6 dB, more on slopes; expect a worse "
         f"map, or train on cubes of that kind"
+    ]
+
+
+def elsewhere(infos: Sequence[cube.CubeInfo], restored: Restored) -> list[str]:
+    """A note where cubes lie far from the ground that the model learnt from.
+
+    Args:
+      infos: the cubes, at least one.
+      restored: the run.
+
+    Raises:
+      ValueError: the run records something else than where its cubes lie.
+    """
+    km = far_ground.kilometres(infos, restored)
+    if km is None or km.max() <= far_ground.FAR_KM:
+        return []
+    far = km > far_ground.FAR_KM
+    names = [info.cube_id for info, is_far in zip(infos, far, strict=True) if is_far]
+    low, high = km[far].min(), km[far].max()
+    span = f"nearest {low:,.0f} km, farthest {high:,.0f} km" if len(names) > 1 else f"{low:,.0f} km"
+    return [
+        f"{_cubes(names, len(infos))} {'lies' if len(names) == 1 else 'lie'} more than "
+        f"{far_ground.FAR_KM:.0f} km from the ground that the model learnt from ({span}): seasons "
+        f"and varieties may differ from those that it knows"
     ]
 
 

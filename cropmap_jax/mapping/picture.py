@@ -16,7 +16,9 @@ import rasterio.errors
 from matplotlib import font_manager, patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend as Key
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
@@ -31,10 +33,16 @@ Paint = Callable[[np.ndarray, Box | None], np.ndarray]
 """(pixels of a mosaic, the part of it, None for all) -> their colours, uint8 [H, W, 4]."""
 MAX_PX = 2000
 """Longest side of what is read, whatever the size of the map."""
-SPARSE = 0.1
-"""Share of a mosaic's rectangle below which its areas are drawn one by one."""
+SPARSE = 0.25
+"""Share of a mosaic's rectangle below which its areas are drawn one by one: most would be white."""
 MOST_AREAS = 12
 """How many areas are drawn one by one."""
+SPARSER = 0.1
+"""The same where there are more areas than that, of which only the largest are drawn."""
+PANEL_IN = 2.3
+"""Side in inches of an area that is drawn by itself."""
+SAME_SCALE = 3.0
+"""How many times as long as the smallest the largest area may be, to be drawn at its scale."""
 
 
 def draw(
@@ -47,8 +55,8 @@ def draw(
 ) -> None:
     """Draws a crop map with the classes that occur in it, coordinates and a scale bar.
 
-    Areas that lie far apart, which would be dots on one map, get a panel each, the largest of them
-    if they are many.
+    Areas that lie far apart, which would be dots on one map, or most of it white, get a panel each,
+    the largest of them if they are many.
 
     Args:
       path: PNG to write.
@@ -86,23 +94,32 @@ def save(
     Raises:
       ValueError, OSError: as `draw`.
     """
-    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
-    if _sparse(vrt, areas):
-        fig = _panels(vrt, paint, areas, lines)
-    else:
-        fig = _one(vrt, paint, lines)
-    fig.legend(handles=list(handles), loc="outside right center", fontsize=8.5, frameon=False)
-    fig.suptitle(title, fontsize=11, x=0.01, ha="left")
+    fig = _panels(vrt, paint, areas) if _sparse(vrt, areas) else _one(vrt, paint)
+    legend = fig.legend(
+        handles=list(handles), loc="outside right center", fontsize=8.5, frameon=False
+    )
+    heading = fig.suptitle(title, fontsize=11, x=0.01, ha="left")
+    _make_room(fig, legend, heading)
     buffer = io.BytesIO()
     fig.savefig(buffer, dpi=130, bbox_inches="tight", metadata={"Software": None})
     plt.close(fig)
     files.write_bytes(path, buffer.getvalue())
 
 
+def _make_room(fig: Figure, legend: Key, heading: Text) -> None:
+    """Enlarges a figure, which is as large as its maps, by what is written around them."""
+    renderer = fig.canvas.get_renderer()  # type: ignore[attr-defined]
+    beside, above = (one.get_window_extent(renderer) for one in (legend, heading))
+    width, height = fig.get_size_inches()
+    height = max(height, beside.height / fig.dpi) + above.height / fig.dpi
+    fig.set_size_inches(width + beside.width / fig.dpi, height)
+
+
 def _sparse(vrt: pathlib.Path, areas: Sequence[Box]) -> bool:
     with rasterio.open(vrt) as raster:
         whole: int = raster.height * raster.width
-    return len(areas) > 1 and sum(map(_pixels, areas)) < SPARSE * whole
+    limit = SPARSE if len(areas) <= MOST_AREAS else SPARSER
+    return len(areas) > 1 and sum(map(_pixels, areas)) < limit * whole
 
 
 def _pixels(box: Box) -> int:
@@ -110,19 +127,23 @@ def _pixels(box: Box) -> int:
     return height * width
 
 
-def _panels(vrt: pathlib.Path, paint: Paint, areas: Sequence[Box], lines: int) -> Figure:
-    """A figure with a panel per area, all at one scale."""
+def _panels(vrt: pathlib.Path, paint: Paint, areas: Sequence[Box]) -> Figure:
+    """A figure with a panel per area, all at one scale unless some would be dots at it."""
     largest = sorted(areas, key=_pixels, reverse=True)[:MOST_AREAS]
     largest = sorted(largest, key=lambda area: (area.top, area.left))
     across = min(4, len(largest))
     down = -(-len(largest) // across)
-    size = (2.6 * across + 2.6, max(2.9 * down + 0.9, 0.23 * lines + 0.8))
-    fig, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    # Titles above the panels, the name of the CRS below them.
+    size = (PANEL_IN + 0.1) * across, (PANEL_IN + 0.3) * down + 0.3
+    fig, axes = plt.subplots(down, across, figsize=size, layout="compressed", squeeze=False)
     for ax in axes.ravel()[len(largest) :]:
         ax.axis("off")
     read = [read_mosaic(vrt, area) for area in largest]
-    span = max(max(e[1] - e[0], e[3] - e[2]) for _, e, _ in read)
-    for ax, area, (image, extent, _) in zip(axes.ravel(), largest, read, strict=False):
+    spans = np.array([max(e[1] - e[0], e[3] - e[2]) for _, e, _ in read])
+    together = spans.max() <= SAME_SCALE * spans.min()
+    if together:
+        spans[:] = spans.max()
+    for ax, area, span, (image, extent, _) in zip(axes.ravel(), largest, spans, read, strict=False):
         ax.imshow(paint(image, area), extent=extent, interpolation="nearest")
         x, y = (extent[0] + extent[1]) / 2, (extent[2] + extent[3]) / 2
         view = x - span / 2, x + span / 2, y - span / 2, y + span / 2
@@ -130,11 +151,11 @@ def _panels(vrt: pathlib.Path, paint: Paint, areas: Sequence[Box], lines: int) -
         ax.set_title(f"{x / 1000:.1f} km east, {y / 1000:.1f} km north", fontsize=8)
         _scale_bar(ax, view, span, 1.0)
     shown = f", {len(largest)} of {len(areas)} areas" if len(largest) < len(areas) else ""
-    fig.supxlabel(f"{read[0][2]}{shown}", fontsize=9)
+    fig.supxlabel(f"{read[0][2]}{shown}{'' if together else ', scales differ'}", fontsize=9)
     return fig
 
 
-def _one(vrt: pathlib.Path, paint: Paint, lines: int) -> Figure:
+def _one(vrt: pathlib.Path, paint: Paint) -> Figure:
     """A figure of the whole mosaic."""
     image, extent, crs = read_mosaic(vrt)
     width, height = extent[1] - extent[0], extent[3] - extent[2]
@@ -143,8 +164,7 @@ def _one(vrt: pathlib.Path, paint: Paint, lines: int) -> Figure:
     # A map of any shape fits: at most 9 inches across or 8 high, and never a mere thread.
     across = float(np.clip(8 * width / height, 1.0, 9))
     down = float(np.clip(9 * height / width, 1.0, 8))
-    size = (across + 3.4, max(down + 1.4, 0.23 * lines + 0.8))
-    fig, ax = plt.subplots(figsize=size, layout="constrained")
+    fig, ax = plt.subplots(figsize=(across + 0.9, down + 0.7), layout="constrained")
     left, right, bottom, top = (bound / unit for bound in extent)
     shown = left, right, bottom, top
     ax.imshow(paint(image, None), extent=shown, interpolation="nearest")

@@ -111,12 +111,13 @@ def make(
       halo: of a predictor that stands in for the run's own; None: the run's.
 
     Raises:
-      ValueError: a window that cannot be smoothed over, or cubes without a period by the date.
+      ValueError: a window that cannot be smoothed over, cubes without a period by the date, or a
+        run that records something else than where it was trained.
     """
     recipe = restored.recipe
     smoothed = smoothing.find(smooth, recipe.sensors)
     halo = recipe.halo if halo is None else halo
-    noted = notes.before(list(infos), recipe, as_of)
+    noted = notes.before(list(infos), recipe, as_of) + notes.elsewhere(infos, restored)
     if calibrated:
         noted.append(f"probabilities are calibrated: {calibrated.describe()}")
     if recipe.exclusive and threshold != THRESHOLD:

@@ -480,9 +480,8 @@ def test_without_the_extra_it_is_named():
     hide = "import sys; sys.modules['geopandas'] = None; sys.argv[1:] = ['--config=c', '--out=o']"
     main = "from benchmarks.seed import __main__ as seed; seed.main(None)"
     found = subprocess.run(
-        [sys.executable, "-c", f"{hide}; {main}"], capture_output=True, text=True, timeout=300
-    )
+        [sys.executable, "-c", f"{hide}; {main}"],
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert found.returncode == 1 and found.stdout == ""
-    assert found.stderr == (
-        "error: benchmarks.seed needs geopandas: pip install 'cropmap_jax[fields]'\n"
-    )
+    assert found.stderr == "error: benchmarks.seed needs geopandas: pip install -e '.[fields]'\n"

@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from inference.stand_ins import StandIn
@@ -209,6 +210,20 @@ def test_a_curve_by_date_with_unknown_ground(data, tmp_path):
     for unit in ("pixels", "fields"):
         figure_pictures.lead_time(found, unit, tmp_path / f"{unit}.png")
         assert (tmp_path / f"{unit}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("method", ["forest", "a combination of many runs with a long name"])
+def test_the_legend_lies_within_the_picture(data, method):
+    found = lead_time.curve([scored(data, as_of_plan.for_leads(data, [0], [60, 30], ["test"]))])
+    assert len(found["crops"]) == 1
+    for one in found["curves"]:
+        one["method"] = method
+    fig = figure_pictures._curves(found, "pixels")
+    fig.draw_without_rendering()
+    box, (ax,) = fig.legends[0].get_window_extent(), fig.axes
+    assert 0 <= box.x0 and box.x1 <= fig.bbox.width
+    assert ax.get_tightbbox().y1 <= box.y0 and box.y1 <= fig.bbox.height
+    plt.close(fig)
 
 
 def test_where_later_is_surely_worse_there_is_a_note(data):

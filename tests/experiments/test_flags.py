@@ -12,7 +12,7 @@ from experiments import _cli, _flags
 CONFIG = pathlib.Path(__file__).resolve().parents[2] / "configs" / "tiny" / "finetune.py"
 
 
-def parse(monkeypatch, *words):
+def parse(monkeypatch, *words, required=("workdir",)):
     """Parses the words as a command with --config and --workdir would."""
     known = flags.FlagValues()
     argv = ["command", *words]
@@ -20,7 +20,7 @@ def parse(monkeypatch, *words):
     monkeypatch.delitem(sys.modules, "config_config", raising=False)  # the file of the test before
     config_flags.DEFINE_config_file("config", None, "", known, lock_config=True)
     flags.DEFINE_string("workdir", None, "", known)
-    flags.mark_flag_as_required("workdir", known)
+    flags.mark_flags_as_required(required, known)
     _flags.parse(argv, known)
     return known
 
@@ -69,6 +69,16 @@ def test_a_mistyped_word_costs_one_line(monkeypatch, word, message):
 def test_what_is_missing_is_named(monkeypatch, words, message):
     with pytest.raises(ValueError, match=message):
         parse(monkeypatch, *words)
+
+
+def test_all_that_is_missing_is_named_at_once(monkeypatch):
+    required = ("workdir", "config")
+    with pytest.raises(
+        ValueError, match="^--workdir, --config: expected a value each, found none$"
+    ):
+        parse(monkeypatch, required=required)
+    with pytest.raises(ValueError, match="^--config: expected a value, found none$"):
+        parse(monkeypatch, "--workdir=W", required=required)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -122,6 +123,26 @@ def test_a_mistyped_verb_costs_one_line(capsys, monkeypatch):
     with pytest.raises(SystemExit, match="1"):
         front_door.main()
     assert capsys.readouterr().err == "error: expected a verb, found 'fecth'; did you mean fetch?\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--json"], "'--json': .*, as in cropmap VERB --json; cropmap without a verb lists them"),
+        (["--json", "fetch", "--cubes=a b"], "'--json': .* cropmap fetch --json '--cubes=a b'"),
+        (
+            ["--quiet", "--json=true", "learning-curve"],
+            " cropmap learning-curve --quiet --json=true",
+        ),
+        (["--workdir", "W", "evaluate"], "'--workdir': flags go .* cropmap evaluate --workdir W"),
+    ],
+)
+def test_flags_before_the_verb_are_shown_in_their_place(capsys, monkeypatch, words, expected):
+    monkeypatch.setattr(sys, "argv", ["cropmap", *words])
+    with pytest.raises(SystemExit, match="1"):
+        front_door.main()
+    found = capsys.readouterr().err
+    assert re.fullmatch(f"error: expected a verb first, found .*{expected}\n", found), found
 
 
 def test_completion_knows_verbs_and_flags(tmp_path):

@@ -31,9 +31,9 @@ def make_recipe(loss="sigmoid", **model):
     return small_runs.make_recipe(loss, making.LEGEND, **({"levels": 1} | model))
 
 
-def save_checkpoint(workdir, recipe=None, seed: int = 1, step: int = 3, unseen=None):
+def save_checkpoint(workdir, recipe=None, seed: int = 1, step: int = 3, unseen=None, cubes=()):
     recipe = recipe or make_recipe()
-    meta = {"recipe": recipe.to_json(), "config": {}, "stage": "finetune"}
+    meta = {"recipe": recipe.to_json(), "config": {}, "stage": "finetune", "cubes": list(cubes)}
     checkpointer = checkpoints.Checkpointer(workdir, meta)
     checkpointer.save(step, steps.init_variables(recipe, seed, unseen))
     checkpointer.close()

@@ -6,14 +6,16 @@ import datetime as dt
 import making
 import numpy as np
 import pytest
+from affine import Affine
 from mapping import small_maps
+from odc.geo.geobox import GeoBox
 
 from cropmap_jax.geo import calendars, cube
 from cropmap_jax.geo.periods import month_periods
 from cropmap_jax.geo.sensors import SENTINEL
 from cropmap_jax.inference import pixels
 from cropmap_jax.mapping import cubes as mapped
-from cropmap_jax.mapping import notes
+from cropmap_jax.mapping import far_ground, notes
 from cropmap_jax.training import checkpoints
 
 RECIPE = small_maps.make_recipe()
@@ -186,3 +188,81 @@ def test_radar_that_measures_something_else():
     # Not known of the network or of the cubes; the same.
     assert before(rtc) == before(info(), backscatter="sigma0") == []
     assert before(rtc, backscatter="gamma0_rtc") == []
+
+
+# Along a zone's middle meridian the geodesic is 1 / 0.9996 of the northing.
+MIDDLE, SCALE = 500_000.0, 0.9996
+EQUATOR = 6378.137
+"""Radius in km; on the equator the zones' middle meridians are six degrees apart."""
+
+
+def place(north_km: float = 0.0, epsg: int = 32639, **more) -> dict:
+    """Where a run says that it was trained: the centre lies so far north of the equator."""
+    corner = [MIDDLE - 80, north_km * 1000 * SCALE + 80]
+    return {
+        "id": "t", "split": "train", "season": "2022", "crs": f"EPSG:{epsg}", "shape": [16, 16],
+        "transform": [10.0, 0.0, corner[0], 0.0, -10.0, corner[1]],
+    } | more  # fmt: skip
+
+
+def at(cube_id: str, north_km: float = 0.0, epsg: int = 32639) -> cube.CubeInfo:
+    there = place(north_km, epsg)["transform"]
+    geobox = GeoBox((16, 16), Affine(*there), f"EPSG:{epsg}")
+    return small_maps.changed(making.make_cube(cube_id, 16), geobox=geobox).info
+
+
+def trained(*cubes) -> checkpoints.Restored:
+    return checkpoints.Restored({}, {}, RECIPE, {}, 3, "finetune", "", cubes)
+
+
+def test_distances_along_the_meridian_and_the_equator():
+    infos = [at("a", 100), at("b", 700), at("c", 0, 32640)]
+    found = far_ground.kilometres(infos, trained(place(0), place(800)))
+    np.testing.assert_allclose(found, [100, 100, EQUATOR * np.pi / 30], rtol=1e-6)
+    # Across the antimeridian, where degrees jump.
+    found = far_ground.kilometres([at("a", 0, 32660)], trained(place(0, 32601)))
+    np.testing.assert_allclose(found, [EQUATOR * np.pi / 30], rtol=1e-6)
+
+
+def test_only_ground_that_taught_the_classes_counts():
+    own, one = place(100), [at("a")]
+    others = (place(0, split="validation"), place(0, split="test"), place(0, stage="pretrain"))
+    assert far_ground.kilometres(one, trained(own, *others)) == pytest.approx([100])
+    # Runs together that share no cube each say whose it is.
+    members = (place(100, stage="a"), place(50, stage="b"))
+    assert far_ground.kilometres(one, trained(*members)) == pytest.approx([50])
+    assert far_ground.kilometres(one, trained()) is None
+    assert notes.elsewhere(one, trained()) == []
+
+
+def test_ground_far_from_where_the_model_was_trained():
+    near, far = far_ground.FAR_KM - 0.1, far_ground.FAR_KM + 0.1
+    assert notes.elsewhere([at("a", near), at("b")], trained(place())) == []
+    (note,) = notes.elsewhere([at("a", far), at("b")], trained(place()))
+    assert note == (
+        "1 of 2 cubes (a) lies more than 300 km from the ground that the model learnt from (300 "
+        "km): seasons and varieties may differ from those that it knows"
+    )
+    (note,) = notes.elsewhere([at("a", 1234), at("b", 400), at("c")], trained(place()))
+    assert note.startswith("2 of 3 cubes (a, b) lie more than 300 km from the ground that the ")
+    assert "(nearest 400 km, farthest 1,234 km): " in note
+
+
+def test_a_checkpoint_that_says_something_else_is_one_line():
+    for wrong in ({"crs": "nowhere"}, {"transform": [1]}, {"transform": [1e9] * 6}):
+        with pytest.raises(ValueError, match="^checkpoint of step 3: expected split, crs") as said:
+            notes.elsewhere([at("a")], trained(place() | wrong))
+        assert "\n" not in str(said.value)
+
+
+def test_a_map_far_away_says_so(tmp_path):
+    cubes = small_maps.write(tmp_path / "cubes", making.make_cube("a", 16, fields=False))
+    run = small_maps.save_checkpoint(tmp_path / "run", cubes=[place(0)])
+
+    def even(examples):
+        return [np.full((*e["wanted"].shape, 3), 0.6, np.float32) for e in examples]
+
+    maker, _, _ = small_maps.make_map(run, cubes, tmp_path / "map", even)
+    (note,) = maker.notes
+    assert note.startswith("cube a lies more than 300 km from the ground that the model learnt")
+    assert f"note: {note}\n" in (tmp_path / "map" / "summary.txt").read_text()

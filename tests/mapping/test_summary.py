@@ -6,10 +6,12 @@ import xml.etree.ElementTree as ET
 
 import making
 import matplotlib.image
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import rasterio
 from mapping import small_maps
+from matplotlib.patches import Patch
 
 from cropmap_jax.geo.legend import EUCROPMAP, Legend, make_class
 from cropmap_jax.inference.tiling import Box
@@ -230,3 +232,35 @@ def test_pieces_far_apart_are_drawn_one_by_one(tmp_path):
     picture.draw(tmp_path / "b.png", vrt, making.LEGEND, total, "2022-06-01")
     a, b = (matplotlib.image.imread(tmp_path / f"{n}.png").shape for n in "ab")
     assert a != b and min(a[:2]) > 300
+
+
+def test_a_picture_of_few_areas_is_not_mostly_white(tmp_path):
+    lattice = mosaics.Lattice(making.make_cube("a", 16).info.geobox.crs, 10.0, 5e5, 4e6)
+    vrt, red = tmp_path / "crop.vrt", np.array([255, 0, 0, 255], np.uint8)
+    one = mosaics.Mosaic("32639", lattice, (), Box(0, 0, 240, 140))
+    mosaics.write_vrt(vrt, one, "crop.tif", "empty", making.LEGEND)
+    # Of the rectangle 14 %; the same in more areas than there are panels stay one map.
+    three = [Box(0, 0, 40, 40), Box(200, 0, 240, 40), Box(200, 100, 240, 140)]
+    assert picture._sparse(vrt, three)
+    assert not picture._sparse(vrt, [Box(r, 0, r + 16, 16) for r in range(0, 208, 11)])
+    picture.save(
+        tmp_path / "a.png", vrt, lambda image, _: np.broadcast_to(red, (*image.shape, 4)),
+        [Patch(label="a class with a long name\n30 days before harvest")], "Crops", three,
+    )  # fmt: skip
+    drawn = matplotlib.image.imread(tmp_path / "a.png")[..., :3]
+    # Three squares of 2.3 inches, with a legend of about two at their side.
+    assert (drawn == red[:3] / 255).all(-1).mean() > 0.4
+
+
+@pytest.mark.parametrize(("small", "scales"), [(10, [400, 100]), (20, [400, 400])])
+def test_areas_share_a_scale_unless_some_would_be_dots(tmp_path, small, scales):
+    lattice = mosaics.Lattice(making.make_cube("a", 16).info.geobox.crs, 10.0, 5e5, 4e6)
+    one = mosaics.Mosaic("32639", lattice, (), Box(0, 0, 900, 900))
+    vrt = tmp_path / "crop.vrt"
+    mosaics.write_vrt(vrt, one, "crop.tif", "empty", making.LEGEND)
+    areas = [Box(0, 0, 40, 40), Box(400, 400, 400 + small, 400 + small)]
+    fig = picture._panels(vrt, lambda image, _: np.zeros((*image.shape, 4), np.uint8), areas)
+    widths = [right - left for left, right in (ax.get_xlim() for ax in fig.axes)]
+    plt.close(fig)
+    assert widths == scales
+    assert ("scales differ" in fig.get_supxlabel()) == (scales[0] != scales[1])
