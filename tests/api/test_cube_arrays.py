@@ -61,6 +61,7 @@ def test_a_cube_has_names_units_dates_and_a_grid(folder, data):
 
 def test_rioxarray_finds_the_grid(data):
     import rioxarray  # noqa: F401
+
     assert data.rio.crs.to_epsg() == data.B4.rio.crs.to_epsg() == making.EPSG
     assert data.rio.transform() == data.odc.geobox.affine
 
