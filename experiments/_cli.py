@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from cropmap_jax import xla
-from cropmap_jax.geo import installed
+from cropmap_jax.geo import installed, processes
 from experiments import _flags, _output, _pipes
 
 
@@ -132,7 +132,7 @@ def run(main) -> None:
     its traceback. Ctrl-C exits with 130; where a command writes step by step, SIGTERM with 143 and
     SIGHUP with 129; where nobody reads what is printed, with 141 and no line.
     """
-    with _pipes.end_quietly():
+    with processes.none_lost(), _pipes.end_quietly():
         _run(main)
 
 

@@ -47,5 +47,7 @@ def remove_unfinished(final: pathlib.Path) -> None:
             continue
         if path.suffix == ".old" and not os.path.lexists(final):
             path.rename(final)
-        else:
+        elif path.name.startswith(UNFINISHED):
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            files.remove_left(path)

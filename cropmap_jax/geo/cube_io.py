@@ -14,7 +14,6 @@ import hashlib
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Collection
 
 import numpy as np
@@ -132,11 +131,11 @@ def _foreign(folder: pathlib.Path, assets: set[str] | None = None) -> str:
 
 def _remove_unfinished(final: pathlib.Path) -> None:
     """Removes what runs that were killed left of a cube."""
-    for path in (*_unfinished(final.parent.absolute()), *files.hidden(final)):
+    for path in _unfinished(final.parent.absolute()):
         if path.suffix == ".old" and (path / ITEM).is_file() and not final.exists():
             continue  # the only copy: `recover` puts it back
         if files.unfinished(path) == final.name and not _foreign(path):
-            shutil.rmtree(path, ignore_errors=True)
+            files.remove_left(path)
 
 
 def recover(cubes_dir: str | os.PathLike[str], names: Collection[str] | None = None) -> None:
@@ -155,7 +154,7 @@ def recover(cubes_dir: str | os.PathLike[str], names: Collection[str] | None = N
         if path.suffix == ".old" and (path / ITEM).is_file() and not (folder / name).exists():
             path.rename(folder / name)
         else:
-            files.remove(path)
+            files.remove_left(path)
 
 
 @functools.lru_cache(maxsize=16)

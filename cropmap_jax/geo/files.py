@@ -24,7 +24,8 @@ import stat
 import sys
 from collections.abc import Collection, Iterator, Mapping
 
-_UNFINISHED = re.compile(r"\.(.+)\.\d+\.(?:part|old)")
+from cropmap_jax.geo import hidden_names
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|/vsi")
 
 
@@ -56,6 +57,9 @@ def write_synced(path: pathlib.Path, data: bytes | memoryview) -> None:
 def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]:
     """Gives a hidden name to write a file or a folder under; it takes its place when all is done.
 
+    The name is of this write alone: a process on another machine that writes the same, such as a
+    worker that was taken for lost, does not meet it, and the last one to end is what is there.
+
     Args:
       path: where it belongs.
       alone: whether it is written in a hidden folder of its own: for a writer that leaves other
@@ -70,12 +74,7 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
         if alone:
             part.mkdir()
         yield made
-        if not (path.is_dir() and _exchange(made, path)):
-            # A folder cannot be renamed onto another: that one is moved aside first. Killed in
-            # between, there is none, never half of one.
-            if path.is_dir():
-                path.rename(old)
-            made.rename(path)
+        _into_place(made, path, old)
     except OSError as error:
         raise not_written(path, error) from error
     finally:
@@ -85,6 +84,26 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
         remove(old)
 
 
+def _into_place(made: pathlib.Path, path: pathlib.Path, old: pathlib.Path) -> None:
+    """Gives what is made its name; what has that name is moved aside, or takes the hidden one."""
+    for tries_left in (2, 1, 0):
+        try:
+            if path.is_dir():
+                if _exchange(made, path):
+                    return
+                # A folder cannot be renamed onto another: that one is moved aside first. Killed in
+                # between, there is none, never half of one.
+                remove(old)
+                path.rename(old)
+            made.rename(path)
+            return
+        except OSError as error:
+            if not tries_left or error.errno not in _MEANWHILE:
+                raise
+
+
+_MEANWHILE = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
+"""What renaming says where another process has just put the same there, or moved it aside."""
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux. Source: man7.org, rename(2)."""
 
@@ -101,15 +120,14 @@ def _exchange(a: pathlib.Path, b: pathlib.Path) -> bool:
 
 
 def hidden(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """Where this process writes what becomes `path`, and where it moves what is there meanwhile."""
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    return part, part.with_suffix(".old")
+    """Where to write what becomes `path`, and to move what is there meanwhile: new names, which no
+    other process has, on whatever machine."""
+    return hidden_names.new(path)
 
 
 def unfinished(path: pathlib.Path) -> str | None:
     """The name that `hidden` gave this path for, in any process; None if it is no such path."""
-    found = _UNFINISHED.fullmatch(path.name)
-    return found[1] if found else None
+    return hidden_names.of(path)
 
 
 def not_written(path: pathlib.Path, error: OSError) -> OSError:
@@ -123,7 +141,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
-    """Removes what runs that were killed left unfinished in a folder.
+    """Removes what runs that were killed left unfinished in a folder; what a process is writing
+    stays, see `hidden_names.is_left`.
 
     Args:
       folder: where.
@@ -132,7 +151,22 @@ def tidy(folder: pathlib.Path, names: Collection[str] | None = None) -> None:
     for path in folder.iterdir():
         name = unfinished(path)
         if name is not None and (names is None or name in names):
-            remove(path)
+            remove_left(path)
+
+
+def remove_left(path: pathlib.Path) -> None:
+    """Removes what lies under a hidden name if nobody writes it any more; else leaves it.
+
+    It is renamed first: should its writer live after all, it fails, and never gives its name to a
+    folder of which half was removed.
+    """
+    name = unfinished(path)
+    if name is None or not hidden_names.is_left(path):
+        return
+    own, _ = hidden(path.with_name(name))
+    with contextlib.suppress(OSError):  # another process removes it, or may and we may not
+        path.rename(own)
+        remove(own)
 
 
 def remove(path: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -33,34 +34,46 @@ class Stopped(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """SIGTERM and SIGHUP raise `Stopped` in the block, as Ctrl-C raises KeyboardInterrupt.
 
-    Cleanup runs then. Outside of the main thread, and where they are ignored (nohup), signals are
-    left as they are.
+    Cleanup runs then, and none of them is lost (`none_lost`). Outside of the main thread, and where
+    they are ignored (nohup), signals are left as they are.
     """
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if _would_be_lost(frame):
-            again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
-            again.daemon = True
-            again.start()
-            return
+    def stop(number: int, _: FrameType | None) -> None:
         raise Stopped(number)
 
-    with _handler(ENDING, stop):
+    with none_lost(), _handler(ENDING, stop):
         yield
 
 
+@contextlib.contextmanager
+def none_lost() -> Iterator[None]:
+    """Signals that end a process are answered in the block whatever Python is at when they come.
+
+    What their handlers raise in a finaliser, a callback of a weak reference or one of the garbage
+    collector Python prints, and goes on. jax has one of the last kind: it is the first to run when
+    the collector, in which imports spend much of their time, has ended, and so answers whatever
+    came meanwhile. Here the same signal is sent again a moment later.
+    """
+    before = sys.unraisablehook
+
+    def hook(lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        number = getattr(lost.exc_value, "exit_code", 128 + signal.SIGINT) - 128
+        again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 _AGAIN_S = 0.05
-"""Seconds until a signal comes again whose exception would have been lost."""
-
-
-def _would_be_lost(frame: FrameType | None) -> bool:
-    """Whether Python prints what is raised here, and goes on: a finaliser, or jax's callback of the
-    garbage collector."""
-    while frame is not None:
-        if frame.f_code.co_name in ("__del__", "_xla_gc_callback"):
-            return True
-        frame = frame.f_back
-    return False
+"""Seconds until a signal comes again that was lost."""
 
 
 @contextlib.contextmanager
@@ -90,14 +103,16 @@ def deferred() -> Iterator[None]:
     Ctrl-C to all, only their starter answers it.
     """
     late: list[int] = []
-    with _handler((signal.SIGINT, *ENDING), lambda number, _: late.append(number)):
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    for number in late:
-        signal.raise_signal(number)
+    try:
+        with _handler((signal.SIGINT, *ENDING), lambda number, _: late.append(number)):
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:  # also where the block has failed
+        for number in late:
+            signal.raise_signal(number)
 
 
 class _Pool(concurrent.futures.ProcessPoolExecutor):

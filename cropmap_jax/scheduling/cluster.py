@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import pathlib
-import secrets
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import dask
 import distributed
 
-from cropmap_jax.geo import processes
+from cropmap_jax.geo import files, processes
 from cropmap_jax.scheduling import on_worker
 from cropmap_jax.scheduling.schedulers import Done, Scheduler
 
@@ -32,7 +31,7 @@ _AHEAD = 2
 """Tasks a worker: the one that it is at, and the next."""
 _COUNT_S = 5.0
 """Seconds after which workers are counted again."""
-_PROBE = ".cropmap_jax.shared-"
+_PROBE = "cropmap_jax.shared"
 
 
 @contextlib.contextmanager
@@ -58,28 +57,44 @@ def on_this_machine(count: int, flag: str) -> Iterator[Scheduler]:
         held.enter_context(dask.config.set(settings))
         # Whoever starts it has SIGINT unblocked afterwards: not the thread that starts a worker.
         resource_tracker.ensure_running()
-        try:
-            # Workers are started by threads that inherit what is blocked here: Ctrl-C reaches only
-            # this process.
-            with processes.deferred():
-                local = distributed.LocalCluster(
-                    n_workers=count,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    security=True,
-                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                    # As of any process: with a limit, one that needs more would be killed while
-                    # the others need less.
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,
-                )
-        except (RuntimeError, OSError) as error:
-            raise OSError(f"{flag}: worker processes could not be started ({error})") from error
-        held.enter_context(local)
-        held.enter_context(_dropping(local))
-        client = held.enter_context(distributed.Client(local, set_as_default=False))
+        # Workers are started by threads that inherit what is blocked here: Ctrl-C reaches only this
+        # process. It is answered when they are there, and closed with all else.
+        with processes.deferred():
+            local = _local_cluster(count, flag)
+            held.enter_context(_closing(local))
+            held.enter_context(_dropping(local))
+            client = distributed.Client(local, set_as_default=False)
+            held.enter_context(_closing(client))
         yield held.enter_context(Cluster(client, f"local:{count}, processes of this machine"))
+
+
+def _local_cluster(count: int, flag: str) -> distributed.LocalCluster:
+    try:
+        return distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            security=True,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            # As of any process: with a limit, one that needs more would be killed while the others
+            # need less.
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+    except (RuntimeError, OSError) as error:
+        raise OSError(f"{flag}: worker processes could not be started ({error})") from error
+
+
+@contextlib.contextmanager
+def _closing(opened: distributed.LocalCluster | distributed.Client) -> Iterator[None]:
+    """Closes it with the block, whole: a signal waits for that. What is half closed Dask would
+    close again as Python ends, which takes ten seconds."""
+    try:
+        yield
+    finally:
+        with processes.deferred():
+            opened.close()
 
 
 @contextlib.contextmanager
@@ -93,7 +108,7 @@ def _dropping(local: distributed.LocalCluster) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(Exception):
+        with processes.deferred(), contextlib.suppress(Exception):
             local.sync(drop)
         raise
 
@@ -202,9 +217,9 @@ class Cluster(Scheduler):
 
     def _probe(self, folder: pathlib.Path) -> pathlib.Path:
         """A file that only this folder holds: on another machine a path may lead elsewhere."""
-        for left in folder.glob(f"{_PROBE}*.part"):  # of a run that was killed
-            left.unlink(missing_ok=True)
-        probe = folder / f"{_PROBE}{secrets.token_hex(8)}.{os.getpid()}.part"
+        for left in folder.glob(f".{_PROBE}*.part"):
+            files.remove_left(left)
+        probe, _ = files.hidden(folder / _PROBE)
         probe.touch()
         self._probes.append(probe)
         return probe

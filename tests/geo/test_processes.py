@@ -1,5 +1,6 @@
 """What a process starts ends with it; every wait is for an end of file, never for a time."""
 
+import gc
 import os
 import select
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -197,16 +199,61 @@ def test_signals_stay_as_they_are_where_they_are_ignored_or_in_another_thread():
     assert seen == [before]
 
 
-def test_a_signal_that_comes_while_an_object_is_finalised_is_not_lost(capfd):
+def in_a_finaliser(work):
     class Late:
         def __del__(self):
-            signal.raise_signal(signal.SIGTERM)
-            time.sleep(0.2)  # so that it comes again in here, too
+            work()
 
-    with pytest.raises(processes.Stopped), processes.stoppable():
-        Late()
+    Late()
+
+
+def in_a_callback_of_the_collector(work):
+    def callback(*_):
+        gc.callbacks.remove(callback)
+        work()
+
+    gc.callbacks.append(callback)
+    gc.collect()
+
+
+def in_a_callback_of_a_reference(work):
+    class Late:
+        pass
+
+    late = Late()
+    held = weakref.ref(late, lambda _: work())
+    del late
+    assert held() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "where", [in_a_finaliser, in_a_callback_of_the_collector, in_a_callback_of_a_reference]
+)
+def test_a_signal_that_comes_where_python_loses_it_is_answered(capfd, where, number):
+    def work():
+        signal.raise_signal(number)
+
+    before = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt) as stop, processes.stoppable():
+        where(work)
         time.sleep(10)
-    assert "ignored" not in capfd.readouterr().err
+    assert isinstance(stop.value, processes.Stopped) == (number == signal.SIGTERM)
+    assert sys.unraisablehook is before and capfd.readouterr().err == ""
+
+
+def test_another_error_that_python_loses_is_printed_as_ever(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: seen.append(lost.exc_type))
+    with processes.none_lost():
+        in_a_finaliser(fail)
+    assert seen == [OSError]
+
+
+def test_a_signal_that_comes_while_others_wait_is_answered_though_the_block_fails():
+    with pytest.raises(KeyboardInterrupt), processes.deferred():
+        signal.raise_signal(signal.SIGINT)
+        raise OSError
 
 
 def test_a_fork_that_cannot_print_ends_and_nothing_runs_twice(tmp_path):

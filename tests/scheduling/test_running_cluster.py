@@ -76,6 +76,7 @@ def test_a_file_that_is_no_scheduler_s(tmp_path, text):
 
 def test_the_file_and_the_address_of_a_scheduler_that_runs(tmp_path):
     file = tmp_path / "scheduler.json"
+    (tmp_path / ".cropmap_jax.shared-5eed.1.part").touch()  # of a run that was killed
     with cluster() as made:
         file.write_text(f'{{"address": "{made.scheduler_address}"}}')
         for text in (made.scheduler_address, str(file)):
@@ -151,3 +152,17 @@ def test_workers_end_with_whoever_started_them(tmp_path, number):
     text = error.decode()
     assert text.count("Traceback") <= 2 and "distributed -" not in text, text
     assert text.splitlines()[-1].startswith(("KeyboardInterrupt", "cropmap_jax.geo.processes.Stop"))
+
+
+def test_a_signal_waits_until_what_is_closed_is_closed():
+    class Opened:
+        closed = False
+
+        def close(self):
+            signal.raise_signal(signal.SIGINT)
+            self.closed = True
+
+    opened = Opened()
+    with pytest.raises(KeyboardInterrupt), cluster_lib._closing(opened):
+        pass
+    assert opened.closed
