@@ -14,7 +14,7 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import rasterio.io
@@ -58,7 +58,10 @@ _RASTER = re.compile(r"([a-z][a-z0-9_]*)\.tif(|\.aux\.xml|\.ovr|\.msk)")
 
 
 def write_cube(
-    value: cube.Cube | RawCube, cubes_dir: str | os.PathLike[str], overwrite: bool = False
+    value: cube.Cube | RawCube,
+    cubes_dir: str | os.PathLike[str],
+    overwrite: bool = False,
+    check: Callable[[], object] = lambda: None,
 ) -> pathlib.Path:
     """Writes a cube into `<cubes_dir>/<cube_id>/`, whole or not at all.
 
@@ -66,6 +69,7 @@ def write_cube(
       value: the cube, or its pixels as they are stored; it is validated first.
       cubes_dir: folder of cubes, made if absent.
       overwrite: replace a cube of the same id, never a folder that holds anything else.
+      check: called before it gets its name, see `files.replacing`.
 
     Returns:
       Path of the cube's folder.
@@ -86,7 +90,7 @@ def write_cube(
             raise ValueError(f"{final}: exists already; expected a new cube id, or overwrite")
     folder.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(final)
-    with files.replacing(final) as part:
+    with files.replacing(final, check=check) as part:
         part.mkdir()
         checksums, digests = {}, {}
         for asset, pixels in _rasters(value).items():

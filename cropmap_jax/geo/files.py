@@ -22,7 +22,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from cropmap_jax.geo import hidden_names
 
@@ -54,7 +54,9 @@ def write_synced(path: pathlib.Path, data: bytes | memoryview) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]:
+def replacing(
+    path: pathlib.Path, alone: bool = False, check: Callable[[], object] = lambda: None
+) -> Iterator[pathlib.Path]:
     """Gives a hidden name to write a file or a folder under; it takes its place when all is done.
 
     The name is of this write alone: a process on another machine that writes the same, such as a
@@ -64,6 +66,8 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
       path: where it belongs.
       alone: whether it is written in a hidden folder of its own: for a writer that leaves other
         files next to its own, as SQLite does.
+      check: called when all is written and before it takes its place; what it raises keeps it from
+        that, such as `check_held`.
 
     Raises:
       OSError: names the path; what was there stays, and nothing else is left.
@@ -74,6 +78,7 @@ def replacing(path: pathlib.Path, alone: bool = False) -> Iterator[pathlib.Path]
         if alone:
             part.mkdir()
         yield made
+        check()
         _into_place(made, path, old)
     except OSError as error:
         raise not_written(path, error) from error

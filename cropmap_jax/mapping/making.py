@@ -110,7 +110,8 @@ def map_cubes(how: How, what: What, predictor: Predictor) -> Iterator[None]:
 
 
 def _write(how: How, info: cube.CubeInfo, inputs: str, made: cube_maps.CubeMap) -> None:
-    files.check_held(how.out, how.holder, "--out")
+    check = functools.partial(files.check_held, how.out, how.holder, "--out")
+    check()  # and once more when all is written: a worker may be suspended for hours in between
     recipe = how.restored.recipe
     described = metadata.make_metadata(
         info,
@@ -124,4 +125,4 @@ def _write(how: How, info: cube.CubeInfo, inputs: str, made: cube_maps.CubeMap) 
         how.calibrated.describe() if how.calibrated else None,
     )
     common = info, recipe.legend, made.crop, made.confidence, described
-    map_rasters.write_map(how.out, *common, made.more_files())
+    map_rasters.write_map(how.out, *common, made.more_files(), check)

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import rasterio
@@ -34,6 +34,7 @@ def write_map(
     confidence: np.ndarray,
     metadata: MapMetadata,
     more: Mapping[str, bytes] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> pathlib.Path:
     """Writes `<out>/<cube_id>/`, whole or not at all; replaces a map that is there.
 
@@ -45,6 +46,7 @@ def write_map(
       confidence: uint8 [H, W] in percent, IGNORE where there is none.
       metadata: from `metadata.make_metadata`.
       more: further files of the folder, by name.
+      check: called before the folder gets its name, see `files.replacing`.
 
     Returns:
       Folder of the cube's map.
@@ -75,7 +77,7 @@ def write_map(
         ),
     }
     final = out / info.cube_id
-    with files.replacing(final) as folder:
+    with files.replacing(final, check=check) as folder:
         folder.mkdir()
         for name, data in (rasters | dict(more or {})).items():
             files.write_synced(folder / name, data)

@@ -44,6 +44,20 @@ def test_a_failure_leaves_what_was_there(tmp_path, error):
     assert names(tmp_path) == ["map", "map/old"]
 
 
+def test_what_a_check_refuses_takes_no_place(tmp_path):
+    def check():
+        assert (tmp_path / "a.csv").read_text() == "old" and written == ["new"]
+        raise ValueError("not any more")
+
+    (tmp_path / "a.csv").write_text("old")
+    written = []
+    with pytest.raises(ValueError, match="not any more"):
+        with files.replacing(tmp_path / "a.csv", check=check) as part:
+            part.write_text("new")
+            written.append(part.read_text())
+    assert (tmp_path / "a.csv").read_text() == "old" and names(tmp_path) == ["a.csv"]
+
+
 def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
     (tmp_path / "map").mkdir()
     (tmp_path / "map" / "old").write_text("old")

@@ -13,7 +13,7 @@ from scheduling.pickling import Pickling
 
 from cropmap_jax import scheduling
 from cropmap_jax.geo import files
-from cropmap_jax.mapping import crop_map, making, spread
+from cropmap_jax.mapping import crop_map, making, map_rasters, spread
 
 SMOOTH = 5
 
@@ -90,6 +90,28 @@ def test_a_worker_writes_nothing_for_a_command_that_ended(world, one_a_share, tm
         with pytest.raises(ValueError, match="found it held by predict .process 1 on elsewhere"):
             spread.map_share(scheduler.tasks[0])
     assert not small_maps.shown(tmp_path)
+
+
+def test_a_worker_that_slept_while_it_wrote_does_not_replace_what_came_after(
+    world, one_a_share, tmp_path, monkeypatch
+):
+    scheduler = Pickling()
+    with crop_map.MapMaker(options(world, tmp_path)) as maker:
+        next(maker.run(scheduler))
+    before = content(tmp_path)
+    share, encode = scheduler.tasks[0], map_rasters.encode
+    with files.Lock(tmp_path, "--out"):
+        lock = tmp_path / files.Lock.NAME
+        lock.write_text(share.job.holder)
+
+        def slow(*args, **rest):
+            lock.write_text("predict (process 1 on elsewhere, since then)")
+            return encode(*args, **rest)
+
+        monkeypatch.setattr(map_rasters, "encode", slow)
+        with pytest.raises(ValueError, match="found it held by predict .process 1 on elsewhere"):
+            spread.map_share(share)
+    assert content(tmp_path) == before and not list(tmp_path.glob(".*.part"))
 
 
 def test_a_worker_that_opens_another_run_says_so(world, one_a_share, tmp_path):

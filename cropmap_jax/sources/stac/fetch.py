@@ -204,8 +204,9 @@ class Fetching:
             self.summary.bytes += sum(row.bytes for row in rows)
         for one in own.todo:
             value = assembly.assemble(one, made.pop(one.target.cube_id), self.options)
-            files.check_held(self.folder, self.holder, "--cubes")
-            cube_io.write_cube(value, self.folder, overwrite=one.old is not None)
+            check = functools.partial(files.check_held, self.folder, self.holder, "--cubes")
+            check()
+            cube_io.write_cube(value, self.folder, one.old is not None, check)
             yield self._end(self._finish(one))
 
     def _timing(self, own: Group, sensor: str, began: float, before: int) -> PieceRow:
