@@ -338,13 +338,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--in_flight", type=int, default=40, help="requests at once")
     parser.add_argument("--cubes", type=int, default=200, help="full-size cubes, for the memory")
     args = parser.parse_args(argv)
-    try:
-        text, figures = measure(args.quick, args.latency, args.in_flight, args.cubes)
-        report.finish("export", args, text, figures)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return report.run(
+        "export", args, lambda: measure(args.quick, args.latency, args.in_flight, args.cubes)
+    )
 
 
 if __name__ == "__main__":

@@ -295,13 +295,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=100, help="each so many requests fail")
     args = parser.parse_args(argv)
     tiles, kills = ((5, 1), 1) if args.quick else (tuple(args.tiles), args.kills)
-    try:
-        text, figures = measure(tiles, kills, args.every)
-        report.finish("fetch", args, text, figures)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return report.run("fetch", args, lambda: measure(tiles, kills, args.every))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import json
 import os
 import pathlib
 import platform
+import sys
+from collections.abc import Callable
 
 import numpy as np
 
@@ -97,6 +99,26 @@ def _cell(value) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return f"{value:,d}" if isinstance(value, int) else str(value)
+
+
+def run(name: str, args: argparse.Namespace, measure: Callable[[], tuple[str, dict]]) -> int:
+    """Measures and prints; a mistake of the user's or of the machine's is one line.
+
+    Args:
+      name: of the benchmark.
+      args: the parsed flags.
+      measure: returns what is printed and the figures, see `finish`.
+
+    Returns:
+      The exit code.
+    """
+    try:
+        text, figures = measure()
+        finish(name, args, text, figures)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def finish(name: str, args: argparse.Namespace, text: str, figures: dict) -> dict:

@@ -219,19 +219,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tiles", type=int, nargs=2, default=(20, 10), help="across and up")
     parser.add_argument("--workers", type=int, nargs="+", default=(1, 2, 4), help="processes")
     args = parser.parse_args(argv)
-    try:
-        if args.what == "fetch":
-            tiles, counts = ((5, 1), [2]) if args.quick else (tuple(args.tiles), [*args.workers])
-            text, figures = measure_fetch(tiles, counts)
-        else:
-            text, figures = (
-                measure_cost([20], 5) if args.quick else measure_cost([100, 1000, 10_000], 500)
-            )
-        report.finish("scheduling", args, text, figures)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    tiles, counts = ((5, 1), [2]) if args.quick else (tuple(args.tiles), [*args.workers])
+    tasks, sleeping = ([20], 5) if args.quick else ([100, 1000, 10_000], 500)
+    measure = {
+        "fetch": lambda: measure_fetch(tiles, counts),
+        "cost": lambda: measure_cost(tasks, sleeping),
+    }
+    return report.run("scheduling", args, measure[args.what])
 
 
 if __name__ == "__main__":

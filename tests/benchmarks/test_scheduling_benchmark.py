@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks import scheduling
+from benchmarks import report, scheduling
 
 
 def test_files_that_differ_are_named():
@@ -37,3 +37,14 @@ def test_workers_are_what_a_process_spawned():
         assert worker in scheduling.children(parent.pid)
         parent.communicate("\n", timeout=60)
     assert scheduling.children(parent.pid) == []
+
+
+def test_what_the_machine_lacks_is_one_line(capsys):
+    def measure():
+        raise OSError("no space")
+
+    args = report.make_parser("scheduling", "").parse_args([])
+    assert report.run("scheduling", args, measure) == 1
+    assert capsys.readouterr() == ("", "error: no space\n")
+    assert report.run("scheduling", args, lambda: ("| a table |", {})) == 0
+    assert capsys.readouterr().out.endswith("\n\n| a table |\n")

@@ -6,7 +6,7 @@ import signal
 import making
 import pytest
 
-from cropmap_jax.geo import cube_io, files
+from cropmap_jax.geo import cube_io, files, hidden_names
 
 
 def killed(work) -> None:
@@ -87,3 +87,21 @@ def test_the_only_copy_of_a_cube_is_not_removed_as_unfinished(tmp_path, monkeypa
         cube_io.write_cube(making.make_cube("a", (16, 16), fields=False, seed=9), tmp_path)
     cube_io.recover(tmp_path)
     assert (tmp_path / "a" / "item.json").is_file()
+
+
+def test_what_another_machine_is_writing_stays_and_its_only_copy_is_put_back(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(hidden_names, "_machine", lambda: "0123abcd")
+        part, old = files.hidden(tmp_path / "a")
+        other, _ = files.hidden(tmp_path / "b")
+    for path in (part, other):
+        path.mkdir()
+        (path / "s1.tif").touch()
+    cube_io.write_cube(making.make_cube("a", (16, 16), fields=False), tmp_path)
+    (tmp_path / "a").rename(old)
+    cube_io.recover(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"a", part.name, other.name}
+    cube_io.read_cube(tmp_path / "a", verify=True)
+    monkeypatch.setattr(hidden_names, "FORGOTTEN_S", -1)
+    cube_io.recover(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]

@@ -86,11 +86,11 @@ def test_interrupted_while_it_writes_a_cube_is_the_old_or_the_new_one(
     before, real = rasters(growing), cube_io.write_cube
     calls = []
 
-    def write(value, folder, overwrite=False):
+    def write(value, folder, *rest):
         calls.append(value.info.cube_id)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(value, folder, overwrite)
+        return real(value, folder, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr(cube_io, "write_cube", write)
