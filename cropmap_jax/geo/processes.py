@@ -50,7 +50,7 @@ def none_lost() -> Iterator[None]:
     """Signals that end a process are answered in the block whatever Python is at when they come.
 
     What their handlers raise in a finaliser, a callback of a weak reference or one of the garbage
-    collector Python prints, and goes on. jax has one of the last kind: it is the first to run when
+    collector Python prints and drops. jax has one of the last kind: it is the first to run when
     the collector, in which imports spend much of their time, has ended, and so answers whatever
     came meanwhile. Here the same signal is sent again a moment later.
     """
