@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
         "collection": "sentinel-2-l2a",  # "" for cubes without Sentinel-2
         "signing": "none",  # of files: or "sas", "bearer", "s3", "public_s3"
         "token": "",  # what that needs (docs/fetch.md)
-        "token_hosts": (),  # besides the catalogue's own, with "bearer"
+        "token_hosts": (),  # that it goes to, besides the catalogue's own
         # B2 is B02 in most catalogues.
         "assets": {band: f"B{band[1:]:>02}" for band in S2_BANDS},
         "scl": "SCL",  # asset of the scene classification
@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
         "collection": "sentinel-1-sigma0",  # "" for cubes without Sentinel-1
         "signing": "none",  # of files: or "sas", "bearer", "s3", "public_s3"
         "token": "",  # what that needs (docs/fetch.md)
-        "token_hosts": (),  # besides the catalogue's own, with "bearer"
+        "token_hosts": (),  # that it goes to, besides the catalogue's own
         "assets": {"VV": "vv", "VH": "vh"},  # of each band
         "backscatter": "sigma0",  # or "gamma0_rtc"
         "unit": "power",  # or "db", of the stored values

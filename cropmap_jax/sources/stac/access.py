@@ -49,6 +49,8 @@ _RENEW_S = 300
 """A token that ends within so many seconds is not used to begin with."""
 _PROBES = 16
 _S3 = "/vsis3/"
+_AZURE = ".blob.core.windows.net"
+"""What shared access signatures are for. Source: learn.microsoft.com, Azure Storage, endpoints."""
 _ARCHIVE = re.compile(r"/vsizip/\{(.*)\}/")
 NO_IMAGE = 415
 """HTTP's "unsupported media type"."""
@@ -137,6 +139,9 @@ class Access:
             self._check_safe(href)
         if self._options.signing != "sas" or not href.startswith("http") or "?" in href:
             return href
+        host = urlsplit(href).hostname or ""
+        if not (host.endswith(_AZURE) or host in self._hosts):
+            return href  # it needs none, or `token_hosts` names it
         return f"{href}?{self._token()}"
 
     def _check_safe(self, href: str) -> None:

@@ -49,8 +49,8 @@ class Catalogue:
       files: how files are named where `catalogue` is a folder without a catalogue: "auto", names of
         `naming.BUILT_IN` or patterns such as "{platform}_{date}_{tile}_{band}.tif", with commas
         between them; "" where there is a catalogue, or products (SAFE).
-      token_hosts: with "bearer", hosts besides the catalogue's own that the token is sent to, such
-        as "files.example.org"; items may link to any.
+      token_hosts: hosts besides the catalogue's own (and, with "sas", besides Azure's Blob Storage)
+        that the token is sent to, such as "files.example.org"; items may link to any.
     """
 
     catalogue: str = ""

@@ -295,6 +295,16 @@ def test_a_token_is_sent_to_nobody_that_it_is_not_meant_for(monkeypatch):
         Access(dataclasses.replace(own, catalogue="/scenes")).sign("https://stac.example/a.tif")
 
 
+def test_an_azure_token_is_for_azure(monkeypatch):
+    own = options_lib.Catalogue("https://stac.example/v1", "y", "sas", "https://tokens.example/y")
+    known = Access(dataclasses.replace(own, token_hosts=("files.example",)))
+    monkeypatch.setattr(known, "_token", lambda: "sig=1")
+    for host in ("y.blob.core.windows.net", "stac.example", "files.example"):
+        assert known.sign(f"https://{host}/a.tif") == f"https://{host}/a.tif?sig=1"
+    for host in ("blob.core.windows.net.example", "other.example"):
+        assert known.sign(f"https://{host}/a.tif") == f"https://{host}/a.tif"
+
+
 def test_access_is_no_part_of_what_a_cube_is_made_of():
     own = options_lib.S2Options("x", "y", "sas", "https://t", assets={"B2": "B02"})
     assert "token" not in options_lib.Options(s2=own).to_json()["s2"]
