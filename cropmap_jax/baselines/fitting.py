@@ -23,7 +23,7 @@ def fit(settings: Settings, pixels: TrainingPixels, seed: int, where: str) -> An
     Raises:
       ValueError: fewer classes than the method needs.
     """
-    from sklearn.exceptions import ConvergenceWarning  # a second, as in `methods`
+    from sklearn.exceptions import ConvergenceWarning  # slow to import, see `methods`
 
     method = methods.METHODS[settings.method]
     found = np.unique(pixels.labels)

@@ -1,7 +1,8 @@
 """The methods by name: how each is made, from which arguments, and what it takes.
 
 Another method is another row of the table: any classifier of scikit-learn with `predict_proba`.
-Each imports its own: scikit-learn takes a second, which who scores a network need not wait for.
+Each imports what it needs when it is made: scikit-learn takes a second to import, and scoring a
+network does without it.
 """
 
 import dataclasses

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pyproj
 from affine import Affine
-from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 PIXEL_M = 10.0
@@ -111,7 +110,7 @@ def _ground_metres_per_unit(geobox: GeoBox) -> tuple[float, float]:
     """Metres on the WGS 84 ellipsoid of one unit of the CRS, in x and in y, at the centre."""
     x, y = _centre(geobox)
     step = 100.0
-    lons, lats = _to_degrees(geobox).transform([x, x + step, x], [y, y, y + step])
+    lons, lats = _of(geobox).transform([x, x + step, x], [y, y, y + step])
     if not all(map(math.isfinite, (*lons, *lats))):
         return math.nan, math.nan
     _, _, metres = pyproj.Geod(ellps="WGS84").inv([lons[0]] * 2, [lats[0]] * 2, lons[1:], lats[1:])
@@ -120,20 +119,23 @@ def _ground_metres_per_unit(geobox: GeoBox) -> tuple[float, float]:
 
 def to_lonlat(geobox: GeoBox) -> tuple[float, float]:
     """Longitude and latitude in degrees of the centre of a GeoBox."""
-    longitude, latitude = _to_degrees(geobox).transform(*_centre(geobox))
+    longitude, latitude = _of(geobox).transform(*_centre(geobox))
     return longitude, latitude
 
 
-def _to_degrees(geobox: GeoBox) -> pyproj.Transformer:
+def _of(geobox: GeoBox) -> pyproj.Transformer:
     if geobox.crs is None:
         raise ValueError(f"expected a grid with a CRS, found none: {geobox}")
-    return _transformer(geobox.crs)
+    return to_degrees(str(geobox.crs))
 
 
-@functools.lru_cache(64)
-def _transformer(crs: CRS) -> pyproj.Transformer:
-    # One takes milliseconds to make; all cubes of a zone use the same. Threads may share it.
-    return pyproj.Transformer.from_crs(crs.proj, 4326, always_xy=True)
+@functools.lru_cache(maxsize=128)
+def to_degrees(crs: str) -> pyproj.Transformer:
+    """Coordinates of a CRS to longitude and latitude; threads may share it.
+
+    It takes milliseconds to make, and all cubes of a zone use the same.
+    """
+    return pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
 
 
 def _centre(geobox: GeoBox) -> tuple[float, float]:

@@ -8,7 +8,6 @@ holds the legend, and what else is true of all tiles.
 
 import collections
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -21,7 +20,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from cropmap_jax.geo import antimeridian, calendars, files, schemas, splits
+from cropmap_jax.geo import antimeridian, calendars, files, grid, schemas, splits
 from cropmap_jax.geo.legend import Legend
 
 NONE = "none_of_these"
@@ -88,16 +87,11 @@ def outlines(geoboxes: Iterable[GeoBox], steps: int = 1) -> np.ndarray:
         a, b, c, d, e, f, height, width = np.array(rows, float).T[:, :, None]
         x = a * width * col + b * height * row + c
         y = d * width * col + e * height * row + f
-        lon, lat = _to_degrees(crs).transform(x, y)
+        lon, lat = grid.to_degrees(crs).transform(x, y)
         jump = lon - lon[:, :1]
         lon = np.where(jump > 180, lon - 360, np.where(jump < -180, lon + 360, lon))
         out[own] = shapely.polygons(np.stack([lon, lat], -1))
     return out
-
-
-@functools.lru_cache(maxsize=128)
-def _to_degrees(crs: str) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
 
 
 def write_tiles(

@@ -8,7 +8,7 @@ import pyproj
 import pyproj.exceptions
 import scipy.spatial
 
-from cropmap_jax.geo import cube
+from cropmap_jax.geo import cube, grid
 from cropmap_jax.training.checkpoints import Restored
 
 FAR_KM = 300.0
@@ -71,12 +71,12 @@ def _trained(cubes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _lonlat(grids: Sequence[_Grid]) -> np.ndarray:
     """Longitude and latitude in degrees of the centres, float64 [N, 2]."""
     out = np.empty((len(grids), 2))
-    for crs in {grid[0] for grid in grids}:
-        own = [i for i, grid in enumerate(grids) if grid[0] == crs]
+    for crs in {one[0] for one in grids}:
+        own = [i for i, one in enumerate(grids) if one[0] == crs]
         a, b, c, d, e, f = np.array([grids[i][1] for i in own], float).T
         row, col = np.array([grids[i][2] for i in own], float).T / 2
-        degrees = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
-        out[own] = np.stack(degrees.transform(a * col + b * row + c, d * col + e * row + f), -1)
+        x, y = a * col + b * row + c, d * col + e * row + f
+        out[own] = np.stack(grid.to_degrees(crs).transform(x, y), -1)
     return out
 
 

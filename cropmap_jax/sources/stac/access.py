@@ -97,7 +97,8 @@ class Access:
         self._lock = threading.Lock()
         self._session = session()
         self._sas, self._until = "", dt.datetime.min.replace(tzinfo=dt.UTC)
-        self._hosts = {urlsplit(options.catalogue).hostname, *options.token_hosts}
+        own = urlsplit(options.catalogue).hostname  # None of a folder
+        self._hosts = {*options.token_hosts, *filter(None, [own])}
         if options.signing == "bearer":
             self._bearer()
         if options.signing == "s3" and reads:
