@@ -111,7 +111,12 @@ class Sensor:
           Array of `dtype`, the same shape; `nodata` where a value is not finite.
         """
         values = np.asarray(values, np.float32)
-        return self.store(values * np.float32(self.scale))
+        with np.errstate(over="ignore"):
+            numbers = values * np.float32(self.scale)
+        over = np.isinf(numbers) & np.isfinite(values)
+        if over.any():  # it clips as any other number out of range
+            numbers = np.where(over, np.copysign(np.finfo(np.float32).max, values), numbers)
+        return self.store(numbers)
 
     def store(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers in the stored unit, NaN missing, as they are stored: rounded and clipped.

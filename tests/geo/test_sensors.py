@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -42,6 +42,7 @@ FLOATS = st.floats(width=32, allow_infinity=False) | st.floats(-330, 330, width=
 
 
 @BOTH
+@example(values=np.array([3.4028235e34, -3.4028235e38], np.float32))  # times the scale, infinite
 @given(values=hnp.arrays(np.float32, st.integers(1, 20), elements=FLOATS))
 def test_nodata_means_missing_and_nothing_else(sensor, values):
     stored = SENSORS[sensor].encode(values)
